@@ -1,0 +1,153 @@
+import type { Clock, Timer } from './clock.js';
+
+/** The grain of the wheel, in milliseconds: a deadline is late by at most this and the event loop's own delay. */
+const TICK_MS = 10;
+/** How long one turn may expire deadlines before it lets the event loop breathe, in milliseconds. */
+const TURN_BUDGET_MS = 5;
+/** How many deadlines expire between two looks at the budget. */
+const BATCH = 32;
+
+/** Something that must happen by a time. Whoever has a deadline extends it or holds one: setting it allocates nothing. */
+export abstract class Deadline {
+  /** @internal */ previousDeadline: Deadline | undefined;
+  /** @internal */ nextDeadline: Deadline | undefined;
+  /** @internal */ slot: Slot | undefined;
+
+  /** Called once when the time has come, unless the deadline was cleared. Must not throw. */
+  abstract expire(): void;
+}
+
+class Slot {
+  head: Deadline | undefined;
+  tail: Deadline | undefined;
+}
+
+/**
+ * One timer for any number of deadlines: a hashed wheel (Varghese and Lauck, 1987) that sleeps until the
+ * next deadline instead of ticking. Setting and clearing take constant time, and a mass expiry is spread
+ * over turns of the event loop so that 100,000 time-outs at once don't stall it.
+ */
+export class Deadlines {
+  readonly #clock: Clock;
+  readonly #slots = new Map<number, Slot>();
+  /** The ticks of `#slots`, earliest first: a binary heap. */
+  readonly #ticks: number[] = [];
+  #timer: Timer | undefined;
+  #wakesAtTick = Infinity;
+  #size = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Deadlines that are set. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Sets a deadline `inMs` from now; it is never early, and late by at most 25 ms while the event loop is free. */
+  set(deadline: Deadline, inMs: number): void {
+    if (deadline.slot !== undefined) throw new Error('bug: the deadline is set already');
+    const now = this.#clock.now();
+    const tick = Math.ceil((now + inMs) / TICK_MS);
+    let slot = this.#slots.get(tick);
+    if (slot === undefined) {
+      slot = new Slot();
+      this.#slots.set(tick, slot);
+      this.#pushTick(tick);
+    }
+    deadline.slot = slot;
+    deadline.previousDeadline = slot.tail;
+    if (slot.tail === undefined) slot.head = deadline;
+    else slot.tail.nextDeadline = deadline;
+    slot.tail = deadline;
+    this.#size++;
+    if (tick < this.#wakesAtTick) this.#wakeAt(tick, now);
+  }
+
+  /** Takes a deadline back; one that isn't set is ignored. */
+  clear(deadline: Deadline): void {
+    const slot = deadline.slot;
+    if (slot === undefined) return;
+    if (deadline.previousDeadline === undefined) slot.head = deadline.nextDeadline;
+    else deadline.previousDeadline.nextDeadline = deadline.nextDeadline;
+    if (deadline.nextDeadline === undefined) slot.tail = deadline.previousDeadline;
+    else deadline.nextDeadline.previousDeadline = deadline.previousDeadline;
+    deadline.previousDeadline = undefined;
+    deadline.nextDeadline = undefined;
+    deadline.slot = undefined;
+    this.#size--;
+  }
+
+  /** Stops the timer when nothing is due. Call it when the owner closes, so that the process can end. */
+  stopWhenIdle(): void {
+    if (this.#size > 0) return;
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#wakesAtTick = Infinity;
+    this.#slots.clear();
+    this.#ticks.length = 0;
+  }
+
+  readonly #turn = (): void => {
+    this.#timer = undefined;
+    this.#wakesAtTick = Infinity;
+    const startedAt = this.#clock.now();
+    const current = Math.floor(startedAt / TICK_MS);
+    let expired = 0;
+    for (;;) {
+      const tick = this.#ticks[0];
+      if (tick === undefined) return;
+      const slot = this.#slots.get(tick) as Slot;
+      if (slot.head === undefined) {
+        this.#popTick();
+        this.#slots.delete(tick);
+        continue;
+      }
+      if (tick > current) return this.#wakeAt(tick, this.#clock.now());
+      while (slot.head !== undefined) {
+        const deadline: Deadline = slot.head;
+        this.clear(deadline);
+        deadline.expire();
+        if (++expired % BATCH === 0 && this.#clock.now() - startedAt >= TURN_BUDGET_MS) {
+          return this.#wakeAt(tick, this.#clock.now());
+        }
+      }
+    }
+  };
+
+  #wakeAt(tick: number, now: number): void {
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#wakesAtTick = tick;
+    this.#timer = this.#clock.setTimeout(this.#turn, Math.max(0, Math.ceil(tick * TICK_MS - now)));
+  }
+
+  #pushTick(tick: number): void {
+    const heap = this.#ticks;
+    let at = heap.push(tick) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if ((heap[parent] as number) <= tick) break;
+      heap[at] = heap[parent] as number;
+      at = parent;
+    }
+    heap[at] = tick;
+  }
+
+  #popTick(): void {
+    const heap = this.#ticks;
+    const last = heap.pop() as number;
+    const length = heap.length;
+    if (length === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= length) break;
+      if (child + 1 < length && (heap[child + 1] as number) < (heap[child] as number)) child++;
+      if ((heap[child] as number) >= last) break;
+      heap[at] = heap[child] as number;
+      at = child;
+    }
+    heap[at] = last;
+  }
+}
