@@ -1,0 +1,77 @@
+import { Deadline } from './deadlines.js';
+import type { Lease } from './lease.js';
+import { Waiter } from './wait-queue.js';
+
+/** What a waiter needs of its pool. */
+export interface WaiterOwner<T> {
+  expired(waiter: AcquireWaiter<T>): void;
+  aborted(waiter: AcquireWaiter<T>): void;
+}
+
+class AcquireDeadline extends Deadline {
+  constructor(readonly waiter: { expire(): void }) {
+    super();
+  }
+
+  expire(): void {
+    this.waiter.expire();
+  }
+}
+
+/** An acquire that could not be served at once: its promise, its one deadline and its abort signal. */
+export class AcquireWaiter<T> extends Waiter {
+  readonly deadline: Deadline = new AcquireDeadline(this);
+  settled = false;
+  readonly #owner: WaiterOwner<T>;
+  readonly #resolve: (lease: Lease<T>) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(
+    owner: WaiterOwner<T>,
+    readonly since: number,
+    readonly timeoutMs: number,
+    /** Captured at acquire when leak detection is on. */
+    readonly trace: { stack?: string } | undefined,
+    readonly label: string | undefined,
+    signal: AbortSignal | undefined,
+    resolve: (lease: Lease<T>) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super();
+    this.#owner = owner;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#signal = signal;
+    signal?.addEventListener('abort', this, { once: true });
+  }
+
+  /** Why the caller has aborted. */
+  get abortReason(): unknown {
+    return this.#signal?.reason;
+  }
+
+  /** The abort signal's listener. */
+  handleEvent(): void {
+    this.#owner.aborted(this);
+  }
+
+  expire(): void {
+    this.#owner.expired(this);
+  }
+
+  resolve(lease: Lease<T>): void {
+    this.#settle();
+    this.#resolve(lease);
+  }
+
+  reject(error: unknown): void {
+    this.#settle();
+    this.#reject(error);
+  }
+
+  #settle(): void {
+    this.settled = true;
+    this.#signal?.removeEventListener('abort', this);
+  }
+}

@@ -1,0 +1,81 @@
+import { fileURLToPath } from 'node:url';
+import type { PoolEntry } from './pool-entry.js';
+
+/** What a connection does now, as its connector sees it. Never parameter values or rows. */
+export interface HolderActivity {
+  /** The statement that runs now, or that ran last, shortened. */
+  readonly statement?: string;
+  /** Whether a statement runs now. */
+  readonly active?: boolean;
+  /** Whether a transaction is open. */
+  readonly inTransaction?: boolean;
+  /** The server's own name for the connection, such as PostgreSQL's process id. */
+  readonly serverId?: number;
+}
+
+/** Somebody who holds a connection. */
+export interface Holder extends HolderActivity {
+  /** Identifies the connection within its pool, for as long as it lives. */
+  readonly connection: number;
+  /** For how long it is held, in milliseconds. */
+  readonly heldMs: number;
+  /** On whose behalf: a controller's handler, where Nest knows it. */
+  readonly label?: string;
+  /** The code position that acquired it, when leak detection is on: `at OrdersService.create (orders.service.ts:42:7)`. */
+  readonly acquiredAt?: string;
+  /** The whole stack of the acquire, when leak detection is on. */
+  readonly stack?: string;
+  /** Whether it was reported as a leak. */
+  readonly leaked: boolean;
+}
+
+const LIBRARY_URL = new URL('../', import.meta.url);
+const LIBRARY_FOLDERS = [LIBRARY_URL.href, fileURLToPath(LIBRARY_URL)];
+
+/** Whether a line of a stack points into this library; its specs stand beside it and count as foreign. */
+function isOwnFrame(line: string): boolean {
+  return LIBRARY_FOLDERS.some((folder) => line.includes(folder)) && !line.includes('.spec.');
+}
+
+/** The first line of a stack that isn't of this library, of a dependency or of Node itself. */
+export function firstForeignFrame(stack: string | undefined): string | undefined {
+  const frames = (stack ?? '').split('\n').filter((line) => line.trimStart().startsWith('at '));
+  const own = frames.find((line) => !line.includes('node:') && !line.includes('/node_modules/') && !isOwnFrame(line));
+  return (own ?? frames.at(-1))?.trim().slice('at '.length);
+}
+
+/** Describes who holds an entry. */
+export function describeHolder<T>(entry: PoolEntry<T>, now: number, activity: HolderActivity | undefined): Holder {
+  const stack = entry.trace?.stack;
+  const acquiredAt = firstForeignFrame(stack);
+  return {
+    connection: entry.id,
+    heldMs: now - entry.leasedAt,
+    leaked: entry.leakReported,
+    ...(entry.label === undefined ? undefined : { label: entry.label }),
+    ...(acquiredAt === undefined ? undefined : { acquiredAt }),
+    ...(stack === undefined ? undefined : { stack }),
+    ...activity,
+  };
+}
+
+/** How many holders a message names. */
+const NAMED_HOLDERS = 3;
+
+/** One line about the longest holders: `34.1 s by OrdersController.create (orders.service.ts:42:7), idle in transaction`. */
+export function summariseHolders(holders: readonly Holder[]): string {
+  const longest = holders.toSorted((one, other) => other.heldMs - one.heldMs).slice(0, NAMED_HOLDERS);
+  return longest.map(summariseHolder).join('; ');
+}
+
+function summariseHolder(holder: Holder): string {
+  let text = `${(holder.heldMs / 1000).toFixed(1)} s`;
+  if (holder.label !== undefined) text += ` by ${holder.label}`;
+  if (holder.acquiredAt !== undefined) {
+    text += holder.label === undefined ? ` by ${holder.acquiredAt}` : ` (${holder.acquiredAt})`;
+  }
+  if (holder.inTransaction === true) text += holder.active === true ? ', in transaction' : ', idle in transaction';
+  if (holder.statement !== undefined)
+    text += `, ${holder.active === true ? 'running' : 'last ran'}: ${holder.statement}`;
+  return text;
+}

@@ -1,0 +1,107 @@
+import type { Clock } from './clock.js';
+import type { HolderActivity } from './holders.js';
+import type { Lease } from './lease.js';
+import type { CloseReason } from './statistics.js';
+
+/** How a {@link Pool} is sized and timed. Everything is given: defaults are the business of the room above. Times in milliseconds. */
+export interface PoolOptions {
+  readonly name: string;
+  /** Connections kept when idle. */
+  readonly size: number;
+  /** Extra connections under load, closed when given back and nobody waits. */
+  readonly maxOverflow: number;
+  /** Idle connections kept ready in the background; at most `size`. */
+  readonly minIdle: number;
+  /** One deadline over queue, dial and check. */
+  readonly acquireTimeoutMs: number;
+  /** One dial, set-up included. */
+  readonly connectTimeoutMs: number;
+  /** 0: never. */
+  readonly idleTimeoutMs: number;
+  /** 0: never. */
+  readonly maxLifetimeMs: number;
+  /** 0 to 1: the share of its lifetime by which a connection's own is shortened at random. */
+  readonly lifetimeJitter: number;
+  /** 0: never. */
+  readonly maxUses: number;
+  /** A connection idle for longer is checked before a lease; `Infinity`: none is for its idleness alone. */
+  readonly pingAfterIdleMs: number;
+  /** One check. */
+  readonly pingTimeoutMs: number;
+  /** Idle connections are pinged in the background; 0: never. */
+  readonly keepAliveMs: number;
+  /** A longer queue is refused. */
+  readonly maxWaiting: number;
+  /** Dials under way at once. */
+  readonly maxConnecting: number;
+  /** A lease held longer is reported; 0: off. */
+  readonly leakDetectionMs: number;
+}
+
+/** One acquire's own wishes. */
+export interface AcquireOptions {
+  /** Its abort rejects the acquire with `signal.reason`. */
+  readonly signal?: AbortSignal;
+  /** Instead of the pool's `acquireTimeoutMs`. */
+  readonly timeoutMs?: number;
+}
+
+/** What happened, for whoever listens: metrics, logs, events. No method may throw. */
+export interface PoolObserver<T> {
+  /** A connection was opened, in `durationMs`. */
+  opened?(connection: T, durationMs: number): void;
+  /** A dial failed. */
+  openFailed?(error: unknown): void;
+  /** A lease was given out after `waitMs`. */
+  acquired?(connection: T, waitMs: number): void;
+  /** A lease came back after `useMs`. */
+  released?(connection: T, useMs: number): void;
+  /** A connection is being closed. */
+  closed?(connection: T, reason: CloseReason): void;
+  /** A connection died by itself; `idle` tells whether nobody held it. */
+  lost?(connection: T, error: Error | undefined, idle: boolean): void;
+  /** An acquire timed out; called for each of them. */
+  timedOut?(error: Error): void;
+  /** A lease was held longer than `leakDetectionMs`, or `collected` by the garbage collector without release. */
+  leaked?(report: LeakReport): void;
+  /** A lease reported as leaked came back after all. */
+  unleaked?(report: LeakReport): void;
+}
+
+/** A lease that was held too long. */
+export interface LeakReport {
+  readonly connection: number;
+  readonly heldMs: number;
+  /** On whose behalf it was acquired, where that is known. */
+  readonly label?: string;
+  /** The stack of the acquire. */
+  readonly stack?: string;
+  /** Whether the garbage collector found it: nobody can release it any more, its connection was destroyed. */
+  readonly collected: boolean;
+  readonly activity?: HolderActivity;
+}
+
+/** What a pool is made with besides its options. */
+export interface PoolDependencies<T> {
+  readonly clock?: Clock;
+  /** 0 ≤ number < 1; for jitter. */
+  readonly random?: () => number;
+  readonly observer?: PoolObserver<T>;
+  /** What a held connection does now; for error messages and snapshots. */
+  readonly describe?: (connection: T) => HolderActivity;
+  /** On whose behalf the present acquire is made. */
+  readonly label?: () => string | undefined;
+}
+
+/** What {@link Pool.close} did. */
+export interface CloseReport {
+  /** Whether every lease came back by itself. */
+  readonly graceful: boolean;
+  readonly durationMs: number;
+  /** Waiters that were refused. */
+  readonly refused: number;
+  /** Who still held a connection at the deadline; those connections were destroyed. */
+  readonly destroyed: readonly import('./holders.js').Holder[];
+}
+
+export type { Lease };

@@ -1,0 +1,102 @@
+import { Histogram, type HistogramSnapshot, type Percentiles } from './histogram.js';
+
+/** Why a connection was closed. */
+export const CLOSE_REASONS = [
+  'idle',
+  'lifetime',
+  'uses',
+  'overflow',
+  'broken',
+  'invalid',
+  'transaction',
+  'reset',
+  'query-timeout',
+  'expired',
+  'shutdown',
+] as const;
+
+/**
+ * Why a connection was closed: `idle` longer than `idleTimeoutMs`, older than its `lifetime`, leased
+ * `uses` times, `overflow` given back while nobody waited, `broken` by the peer or the network, `invalid`
+ * when checked before a lease, left in a `transaction` that could not be ended, `reset` failed,
+ * `query-timeout`, `expired` by `expireAll()`, `shutdown`.
+ */
+export type CloseReason = (typeof CLOSE_REASONS)[number];
+
+/** The state of a pool as it is published; a pool that only finishes its leases is still `draining`. */
+export type PublishedPoolState = 'running' | 'suspended' | 'draining' | 'closed';
+
+/** The last connect failure, as plain data. */
+export interface ConnectFailure {
+  /** The error's own code (`ECONNREFUSED`, `28P01`, …) where it has one. */
+  readonly code?: string;
+  readonly message: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** An immutable picture of a pool: levels now, and counters since it was made. */
+export interface PoolStatistics {
+  readonly name: string;
+  readonly state: PublishedPoolState;
+  /** Connections open now, idle or in use. */
+  readonly size: number;
+  readonly idle: number;
+  readonly inUse: number;
+  /** Dials under way. */
+  readonly connecting: number;
+  /** Connections that are being closed; they count against `max` until their socket is gone. */
+  readonly closing: number;
+  /** Acquires in the queue. */
+  readonly waiting: number;
+  /** The most connections there may be: `size` and `maxOverflow` of the options together. */
+  readonly max: number;
+  /** Connections beyond the `size` of the options, now. */
+  readonly overflow: number;
+  /** Leases given out. */
+  readonly acquired: number;
+  /** Leases that came back. */
+  readonly released: number;
+  readonly acquireTimeouts: number;
+  readonly acquireAborted: number;
+  readonly queueRejected: number;
+  /** Acquires that had to wait. */
+  readonly emptyAcquires: number;
+  readonly opened: number;
+  readonly closed: Readonly<Record<CloseReason, number>>;
+  readonly connectErrors: number;
+  /** Leases reported as leaked. */
+  readonly leaks: number;
+  /** From acquire to lease. */
+  readonly waitMs: Percentiles;
+  /** From lease to release. */
+  readonly useMs: Percentiles;
+  /** Successful dials. */
+  readonly connectMs: Percentiles;
+  /** The last connect failure since a dial succeeded. */
+  readonly lastConnectError?: ConnectFailure;
+}
+
+/** The distributions behind {@link PoolStatistics}, bucket by bucket, for Prometheus. */
+export interface PoolHistograms {
+  readonly wait: HistogramSnapshot;
+  readonly use: HistogramSnapshot;
+  readonly connect: HistogramSnapshot;
+}
+
+/** What a pool counts. Every field is written by the pool alone. */
+export class PoolCounters {
+  acquired = 0;
+  released = 0;
+  acquireTimeouts = 0;
+  acquireAborted = 0;
+  queueRejected = 0;
+  emptyAcquires = 0;
+  opened = 0;
+  connectErrors = 0;
+  leaks = 0;
+  readonly closed = Object.fromEntries(CLOSE_REASONS.map((reason) => [reason, 0])) as Record<CloseReason, number>;
+  readonly wait = new Histogram();
+  readonly use = new Histogram();
+  readonly connect = new Histogram();
+}
