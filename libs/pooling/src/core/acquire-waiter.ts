@@ -1,4 +1,5 @@
 import { Deadline } from './deadlines.js';
+import type { AcquireOrigin } from './acquire-origin.js';
 import type { Lease } from './lease.js';
 import { Waiter } from './wait-queue.js';
 
@@ -31,9 +32,7 @@ export class AcquireWaiter<T> extends Waiter {
     owner: WaiterOwner<T>,
     readonly since: number,
     readonly timeoutMs: number,
-    /** Captured at acquire when leak detection is on. */
-    readonly trace: { stack?: string } | undefined,
-    readonly label: string | undefined,
+    readonly origin: AcquireOrigin,
     signal: AbortSignal | undefined,
     resolve: (lease: Lease<T>) => void,
     reject: (error: unknown) => void,

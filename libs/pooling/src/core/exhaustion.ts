@@ -28,7 +28,7 @@ function advise(statistics: PoolStatistics, holders: readonly Holder[], waitedMs
 export function exhaustionError(
   statistics: PoolStatistics,
   suspended: boolean,
-  waiter: Pick<AcquireWaiter<unknown>, 'timeoutMs' | 'trace'>,
+  waiter: Pick<AcquireWaiter<unknown>, 'timeoutMs' | 'origin'>,
   connectError: unknown,
   holders: readonly Holder[],
 ): PoolingError {
@@ -66,8 +66,8 @@ export function exhaustionError(
             `Last connect failure: ${lastFailure}. ${advise(statistics, holders, waiter.timeoutMs)}`,
           options,
         );
-    if (waiter.trace?.stack !== undefined) {
-      error.stack = `${error.name}: ${error.message}\n${waiter.trace.stack.split('\n').slice(1).join('\n')}`;
+    if (waiter.origin.trace?.stack !== undefined) {
+      error.stack = `${error.name}: ${error.message}\n${waiter.origin.trace.stack.split('\n').slice(1).join('\n')}`;
     }
     return error;
   } finally {

@@ -46,13 +46,14 @@ export function firstForeignFrame(stack: string | undefined): string | undefined
 
 /** Describes who holds an entry. */
 export function describeHolder<T>(entry: PoolEntry<T>, now: number, activity: HolderActivity | undefined): Holder {
-  const stack = entry.trace?.stack;
+  const stack = entry.origin?.trace?.stack;
+  const label = entry.origin?.label;
   const acquiredAt = firstForeignFrame(stack);
   return {
     connection: entry.id,
     heldMs: now - entry.leasedAt,
     leaked: entry.leakReported,
-    ...(entry.label === undefined ? undefined : { label: entry.label }),
+    ...(label === undefined ? undefined : { label }),
     ...(acquiredAt === undefined ? undefined : { acquiredAt }),
     ...(stack === undefined ? undefined : { stack }),
     ...activity,

@@ -1,6 +1,8 @@
 import { Deadline, type Deadlines } from './deadlines.js';
+import type { HolderActivity } from './holders.js';
 import type { Lease } from './lease.js';
 import type { PoolEntry } from './pool-entry.js';
+import type { LeakReport } from './pool-options.js';
 
 /** What the watch reports to. */
 export interface LeakListener<T> {
@@ -8,6 +10,25 @@ export interface LeakListener<T> {
   leaked(entry: PoolEntry<T>): void;
   /** A lease was dropped without release: the garbage collector took it. */
   collected(entry: PoolEntry<T>): void;
+}
+
+/** A lease that was held too long, in plain data. */
+export function leakReport<T>(
+  entry: PoolEntry<T>,
+  now: number,
+  collected: boolean,
+  activity: HolderActivity | undefined,
+): LeakReport {
+  const stack = entry.origin?.trace?.stack;
+  const label = entry.origin?.label;
+  return {
+    connection: entry.id,
+    heldMs: now - entry.leasedAt,
+    collected,
+    ...(label === undefined ? undefined : { label }),
+    ...(stack === undefined ? undefined : { stack }),
+    ...(activity === undefined ? undefined : { activity }),
+  };
 }
 
 /** Frames of a captured stack: enough to get from the driver through Kysely to the application. */

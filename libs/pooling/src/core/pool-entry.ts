@@ -1,3 +1,5 @@
+import type { AcquireOrigin } from './acquire-origin.js';
+import type { AcquireWaiter } from './acquire-waiter.js';
 import { Deadline } from './deadlines.js';
 import { LinkedNode } from './linked-list.js';
 
@@ -23,20 +25,17 @@ export class PoolEntry<T> extends LinkedNode {
   /** Counts the leases; a lease of an older epoch is over. */
   epoch = 0;
   uses = 0;
-  openedAt = 0;
   expiresAt = Infinity;
   /** When it last turned idle. */
   idleSince = 0;
   /** When there was last proof that the peer answers. */
   verifiedAt = 0;
   leasedAt = 0;
-  /** Why it died by itself while it was borrowed. */
-  lostError: Error | undefined;
   lost = false;
-  /** Captured at acquire when leak detection is on; formatted only when somebody looks. */
-  trace: { stack?: string } | undefined;
-  /** On whose behalf it was acquired, where that is known. */
-  label: string | undefined;
+  /** Who holds it. */
+  origin: AcquireOrigin | undefined;
+  /** Whom it is being prepared for. */
+  preparedFor: AcquireWaiter<T> | undefined;
   leakReported = false;
   leakDeadline: Deadline | undefined;
   readonly stepDeadline = new StepDeadline();

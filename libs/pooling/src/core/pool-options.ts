@@ -1,6 +1,5 @@
 import type { Clock } from './clock.js';
-import type { HolderActivity } from './holders.js';
-import type { Lease } from './lease.js';
+import type { Holder, HolderActivity } from './holders.js';
 import type { CloseReason } from './statistics.js';
 
 /** How a {@link Pool} is sized and timed. Everything is given: defaults are the business of the room above. Times in milliseconds. */
@@ -101,7 +100,5 @@ export interface CloseReport {
   /** Waiters that were refused. */
   readonly refused: number;
   /** Who still held a connection at the deadline; those connections were destroyed. */
-  readonly destroyed: readonly import('./holders.js').Holder[];
+  readonly destroyed: readonly Holder[];
 }
-
-export type { Lease };

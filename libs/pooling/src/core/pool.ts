@@ -1,26 +1,29 @@
-import { AcquireWaiter, type WaiterOwner } from './acquire-waiter.js';
+import type { AcquireOrigin } from './acquire-origin.js';
+import { AcquireQueue, type AcquireQueueHost } from './acquire-queue.js';
+import type { AcquireWaiter } from './acquire-waiter.js';
 import { systemClock, type Clock } from './clock.js';
 import type { Connector } from './connector.js';
 import { Deadlines } from './deadlines.js';
+import { Dial } from './dial.js';
 import { Dialer, type DialerHost } from './dialer.js';
-import { PoolClosedError, PoolLeaseReleasedError, PoolQueueFullError } from './errors.js';
+import { PoolClosedError, PoolLeaseReleasedError } from './errors.js';
 import { exhaustionError } from './exhaustion.js';
 import { describeHolder, type Holder } from './holders.js';
 import { Lease, type LeaseOwner } from './lease.js';
-import { LeakWatch } from './leak-watch.js';
+import { leakReport, LeakWatch, type LeakListener } from './leak-watch.js';
 import { LinkedList } from './linked-list.js';
 import { Maintenance, type MaintenanceHost } from './maintenance.js';
 import { PoolEntry } from './pool-entry.js';
 import type { AcquireOptions, CloseReport, PoolDependencies, PoolObserver, PoolOptions } from './pool-options.js';
 import {
+  connectFailure,
+  pictureOf,
   PoolCounters,
   type CloseReason,
   type ConnectFailure,
   type PoolHistograms,
   type PoolStatistics,
-  type PublishedPoolState,
 } from './statistics.js';
-import { WaitQueue } from './wait-queue.js';
 
 /**
  * `running` ⇄ `suspended`; both → `draining` (still serves, opens nothing ahead of demand) → `closing` (refuses,
@@ -30,9 +33,12 @@ export type PoolState = 'running' | 'suspended' | 'draining' | 'closing' | 'clos
 
 /** How long a polite close may take before the socket is destroyed, in milliseconds. */
 const POLITE_CLOSE_MS = 2_000;
-/** After this a closing connection's slot is freed whatever its connector does, in milliseconds. */
+/** After this a closing connection's slot is free whatever its connector does, in milliseconds. */
 const CLOSE_GUARD_MS = 3_000;
+/** Errors of acquires that time out together share one picture of the pool, this old at most, in milliseconds. */
+const PICTURE_MS = 50;
 
+/** What became of a look at an idle connection. */
 type Judgement = 'ready' | 'check' | CloseReason;
 
 /**
@@ -43,7 +49,7 @@ type Judgement = 'ready' | 'check' | CloseReason;
  *
  * It knows nothing of what it pools: a {@link Connector} opens, checks, resets and closes.
  */
-export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, MaintenanceHost {
+export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, MaintenanceHost, LeakListener<T> {
   readonly #options: PoolOptions;
   readonly #connector: Connector<T>;
   readonly #clock: Clock;
@@ -56,12 +62,12 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
   readonly #dialer: Dialer;
   readonly #maintenance: Maintenance;
   readonly #leakWatch: LeakWatch<T> | undefined;
+  readonly #waiters: AcquireQueue<T>;
   /** Every slot in use: dialling, open or closing. */
   readonly #entries = new Set<PoolEntry<T>>();
   /** Idle connections; the last one was used last and is leased first, so that the surplus ages at the front. */
   readonly #idle = new LinkedList<PoolEntry<T>>();
-  readonly #waiters = new WaitQueue<AcquireWaiter<T>>();
-  readonly #dials = new Map<PoolEntry<T>, AbortController>();
+  readonly #dials = new Set<Dial<T>>();
   #state: PoolState = 'running';
   #size: number;
   #maxOverflow: number;
@@ -70,9 +76,10 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
   /** Connections that will soon be idle: being checked or reset. */
   #arriving = 0;
   #closing = 0;
-  /** Connections proven alive before this are suspects: one of their generation was lost since. */
+  /** Connections proven alive before this are suspects: another one was lost since. */
   #suspectAt = -Infinity;
-  #lastConnectError: (ConnectFailure & { readonly error: unknown }) | undefined;
+  #connectError: { readonly error: unknown; readonly failure: ConnectFailure } | undefined;
+  #picture: { readonly at: number; readonly statistics: PoolStatistics; readonly holders: Holder[] } | undefined;
   #closePromise: Promise<CloseReport> | undefined;
   #onEmpty: (() => void) | undefined;
 
@@ -87,18 +94,17 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
     this.#size = options.size;
     this.#maxOverflow = options.maxOverflow;
     this.#deadlines = new Deadlines(this.#clock);
+    this.#waiters = new AcquireQueue<T>(this.#clock, this.#deadlines, options, this.#counters, this);
     this.#dialer = new Dialer(this.#clock, this, options.maxConnecting, this.#random);
     this.#maintenance = new Maintenance(this.#clock, this, options);
     if (options.leakDetectionMs > 0) {
-      this.#leakWatch = new LeakWatch<T>(options.leakDetectionMs, this.#deadlines, {
-        leaked: (entry) => this.#leaked(entry),
-        collected: (entry) => this.#collected(entry),
-      });
+      this.#leakWatch = new LeakWatch<T>(options.leakDetectionMs, this.#deadlines, this);
     }
   }
 
-  /** Fills `minIdle` in the background and keeps it filled. Nothing connects before this or the first acquire. */
+  /** Starts the background work: fills `minIdle` and keeps it filled. Nothing connects before this or the first acquire. */
   start(): void {
+    if (this.#state !== 'running' && this.#state !== 'suspended') return;
     this.#maintenance.start();
     this.#dialer.wake();
   }
@@ -128,17 +134,17 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
     return this.#size + this.#maxOverflow;
   }
 
-  /** The deadlines of this pool, for the room above: one wheel for all. */
+  /** The wheel of this pool's deadlines, for the room above. */
   get deadlines(): Deadlines {
     return this.#deadlines;
   }
 
-  /** The last connect failure since a dial succeeded: the real error. */
-  get lastConnectError(): unknown {
-    return this.#lastConnectError?.error;
+  /** The real error of the last dial; `undefined` once a dial has succeeded. */
+  get connectError(): unknown {
+    return this.#connectError?.error;
   }
 
-  /** When a connection last gave proof of life, on the clock's scale; `undefined` while none is open. */
+  /** When an open connection last gave proof of life, on the clock's scale; `undefined` while none is open. */
   get lastVerifiedAt(): number | undefined {
     let latest: number | undefined;
     for (const entry of this.#entries) {
@@ -164,7 +170,7 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
     const now = this.#clock.now();
     if (this.#judge(entry, now) !== 'ready') return undefined;
     this.#unpark(entry);
-    return this.#lease(entry, now, 0, this.#leakWatch?.trace(), this.#label?.());
+    return this.#lease(entry, now, 0, this.#origin());
   }
 
   /**
@@ -179,84 +185,46 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
       return Promise.reject(options.signal.reason);
     }
     const lease = this.tryAcquire();
-    return lease === undefined ? this.#enqueue(options) : Promise.resolve(lease);
-  }
-
-  #enqueue(options: AcquireOptions | undefined): Promise<Lease<T>> {
+    if (lease !== undefined) return Promise.resolve(lease);
     if (this.#state === 'closing' || this.#state === 'closed') return Promise.reject(this.#closedError());
-    if (this.#waiters.length >= this.#options.maxWaiting) {
-      this.#counters.queueRejected++;
-      return Promise.reject(this.#queueFullError());
+    return this.#waiters.join(this.#origin() ?? ANONYMOUS, options, this.#serve);
+  }
+
+  #origin(): AcquireOrigin | undefined {
+    if (this.#leakWatch === undefined && this.#label === undefined) return undefined;
+    return { trace: this.#leakWatch?.trace(), label: this.#label?.() };
+  }
+
+  /** @internal */
+  describeTimeout(waiter: AcquireWaiter<T>): Error {
+    const now = this.#clock.now();
+    if (this.#picture === undefined || now - this.#picture.at >= PICTURE_MS) {
+      this.#picture = { at: now, statistics: this.statistics(), holders: this.holders() };
     }
-    this.#counters.emptyAcquires++;
-    const timeoutMs = options?.timeoutMs ?? this.#options.acquireTimeoutMs;
-    return new Promise((resolve, reject) => {
-      const waiter = new AcquireWaiter<T>(
-        this,
-        this.#clock.now(),
-        timeoutMs,
-        this.#leakWatch?.trace(),
-        this.#label?.(),
-        options?.signal,
-        resolve,
-        reject,
-      );
-      this.#deadlines.set(waiter.deadline, timeoutMs);
-      this.#waiters.push(waiter);
-      this.#serve();
-    });
-  }
-
-  /** @internal A waiter's deadline has come. */
-  expired(waiter: AcquireWaiter<T>): void {
-    this.#counters.acquireTimeouts++;
-    // Described before the waiter leaves: it is one of those that wait.
-    const error = exhaustionError(
-      this.statistics(),
-      this.#state === 'suspended',
-      waiter,
-      this.lastConnectError,
-      this.holders(),
-    );
-    this.#waiters.remove(waiter);
-    waiter.reject(error);
+    const { statistics, holders } = this.#picture;
+    const error = exhaustionError(statistics, this.#state === 'suspended', waiter, this.connectError, holders);
     this.#observer.timedOut?.(error);
+    return error;
   }
 
-  /** @internal A waiter's signal was aborted. */
-  aborted(waiter: AcquireWaiter<T>): void {
-    this.#counters.acquireAborted++;
-    this.#waiters.remove(waiter);
-    this.#deadlines.clear(waiter.deadline);
-    waiter.reject(waiter.abortReason);
+  /** @internal */
+  occupancy(): string {
+    return `${this.open - this.#idle.length} of ${this.max} in use`;
   }
 
   /** @internal A lease came back. */
   giveBack(entry: PoolEntry<T>, reason: CloseReason | undefined): void {
     const now = this.#clock.now();
-    const useMs = now - entry.leasedAt;
-    entry.epoch++;
-    this.#counters.released++;
-    this.#counters.use.record(useMs);
-    if (this.#leakWatch !== undefined) {
-      if (entry.leakReported) this.#observer.unleaked?.(this.#leakReport(entry, false));
-      this.#leakWatch.forget(entry);
-    }
-    entry.trace = undefined;
-    entry.label = undefined;
-    const connection = entry.connection as T;
-    this.#observer.released?.(connection, useMs);
-    if (reason !== undefined) {
-      if (reason === 'query-timeout') this.#suspectAt = now;
-      return this.#close(entry, reason, false);
-    }
-    const verdict = this.#worn(entry, now);
-    if (verdict !== undefined) return this.#close(entry, verdict, verdict !== 'broken');
+    this.#endLease(entry, now);
+    if (reason === 'query-timeout') this.#suspectAt = now;
+    if (reason !== undefined) return this.#close(entry, reason, false);
+    const worn = this.#worn(entry, now);
+    if (worn !== undefined) return this.#close(entry, worn, worn !== 'broken');
     // A lease from before the last loss proves nothing about the time after it.
     if (entry.leasedAt > this.#suspectAt) entry.verifiedAt = now;
     let reset: CloseReason | undefined | Promise<CloseReason | undefined>;
     try {
-      reset = this.#connector.reset?.(connection);
+      reset = this.#connector.reset?.(entry.connection as T);
     } catch {
       reset = 'reset';
     }
@@ -265,15 +233,26 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
     this.#reset(entry, reset);
   }
 
-  /** @internal */
-  leaseOver(action: 'used' | 'released'): Error {
-    return new PoolLeaseReleasedError(
-      this.#options.name,
-      `${this.#options.name}: the connection was ${action} after it had been given back to the pool`,
-    );
+  #endLease(entry: PoolEntry<T>, now: number): void {
+    const useMs = now - entry.leasedAt;
+    entry.epoch++;
+    this.#counters.released++;
+    this.#counters.use.record(useMs);
+    if (this.#leakWatch !== undefined) {
+      if (entry.leakReported) this.#observer.unleaked?.(this.#report(entry, false));
+      this.#leakWatch.forget(entry);
+    }
+    entry.origin = undefined;
+    this.#observer.released?.(entry.connection as T, useMs);
   }
 
-  /** What a connection is closed for besides its own state, at release and at acquire. */
+  /** @internal */
+  leaseOver(action: 'used' | 'released'): Error {
+    const { name } = this.#options;
+    return new PoolLeaseReleasedError(name, `${name}: a connection was ${action} after it had been given back`);
+  }
+
+  /** What a connection is closed for besides its own state. */
   #worn(entry: PoolEntry<T>, now: number): CloseReason | undefined {
     if (entry.lost) return 'broken';
     if (this.#state === 'closing' || this.#state === 'closed') return 'shutdown';
@@ -293,78 +272,78 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
   }
 
   /** Serves waiters from the idle connections, and lets the dialer see what is still wanted. */
-  #serve(): void {
+  readonly #serve = (): void => {
     while (this.#waiters.length > 0 && (this.#state === 'running' || this.#state === 'draining')) {
       const entry = this.#idle.last;
       if (entry === undefined) break;
       const now = this.#clock.now();
       const judgement = this.#judge(entry, now);
-      if (judgement === 'check') {
-        // As many connections are on their way as there are waiters: more checks would be a stampede.
-        if (this.#arriving >= this.#waiters.length) break;
-        this.#unpark(entry);
-        this.#check(entry, false);
-      } else if (judgement === 'ready') {
-        this.#unpark(entry);
-        this.#grant(entry, this.#waiters.shift() as AcquireWaiter<T>, now);
-      } else {
-        this.#unpark(entry);
-        this.#close(entry, judgement, judgement !== 'broken');
-      }
+      // As many connections are on their way as there are waiters: more checks would be a stampede.
+      if (judgement === 'check' && this.#arriving >= this.#waiters.length) break;
+      this.#unpark(entry);
+      if (judgement === 'check') this.#check(entry, false);
+      else if (judgement === 'ready') this.#grant(entry, this.#waiters.shift() as AcquireWaiter<T>, now);
+      else this.#close(entry, judgement, judgement !== 'broken');
     }
     this.#dialer.wake();
-  }
+  };
 
   #grant(entry: PoolEntry<T>, waiter: AcquireWaiter<T>, now: number): void {
     if (this.#connector.prepare === undefined) return this.#hand(entry, waiter, now);
+    entry.state = 'preparing';
+    entry.preparedFor = waiter;
     let prepared: void | Promise<void>;
     try {
       prepared = this.#connector.prepare(entry.connection as T);
     } catch (error) {
-      return this.#prepareFailed(entry, waiter, error);
+      return this.#prepareFailed(entry, error);
     }
     if (prepared === undefined) return this.#hand(entry, waiter, now);
-    entry.state = 'preparing';
-    this.#limit(entry, this.#options.connectTimeoutMs, () =>
-      this.#prepareFailed(entry, waiter, new Error(`onAcquire took longer than ${this.#options.connectTimeoutMs} ms`)),
+    const timeoutMs = this.#options.connectTimeoutMs;
+    this.#limit(entry, timeoutMs, () =>
+      this.#prepareFailed(entry, new Error(`onAcquire took longer than ${timeoutMs} ms`)),
     );
     prepared.then(
       () => {
-        if (!this.#stepOver(entry, 'preparing')) return;
-        // The waiter may have timed out meanwhile; its connection is for the next one.
-        if (waiter.settled || entry.lost) this.#park(entry);
-        else this.#hand(entry, waiter, this.#clock.now());
+        if (this.#stepOver(entry, 'preparing')) this.#prepared(entry, waiter);
       },
       (error: unknown) => {
-        if (this.#stepOver(entry, 'preparing')) this.#prepareFailed(entry, waiter, error);
+        if (this.#stepOver(entry, 'preparing')) this.#prepareFailed(entry, error);
       },
     );
   }
 
-  #prepareFailed(entry: PoolEntry<T>, waiter: AcquireWaiter<T>, error: unknown): void {
+  #prepared(entry: PoolEntry<T>, waiter: AcquireWaiter<T>): void {
+    const fit = !entry.lost && this.#state !== 'closing' && this.#state !== 'closed';
+    if (fit && !waiter.settled) return this.#hand(entry, waiter, this.#clock.now());
+    entry.preparedFor = undefined;
+    if (!waiter.settled) this.#requeue(waiter);
+    this.#park(entry);
+  }
+
+  /** The connection meant for a waiter has died under way: the waiter is the next to be served again. */
+  #requeue(waiter: AcquireWaiter<T>): void {
+    if (this.#state === 'closing' || this.#state === 'closed') this.#waiters.reject(waiter, this.#closedError());
+    else this.#waiters.putBack(waiter);
+  }
+
+  #prepareFailed(entry: PoolEntry<T>, error: unknown): void {
+    const waiter = entry.preparedFor;
+    entry.preparedFor = undefined;
+    if (waiter !== undefined && !waiter.settled) this.#waiters.reject(waiter, error);
     this.#close(entry, 'invalid', false);
-    if (waiter.settled) return;
-    this.#deadlines.clear(waiter.deadline);
-    waiter.reject(error);
   }
 
   #hand(entry: PoolEntry<T>, waiter: AcquireWaiter<T>, now: number): void {
-    this.#deadlines.clear(waiter.deadline);
-    waiter.resolve(this.#lease(entry, now, now - waiter.since, waiter.trace, waiter.label));
+    entry.preparedFor = undefined;
+    this.#waiters.resolve(waiter, this.#lease(entry, now, now - waiter.since, waiter.origin));
   }
 
-  #lease(
-    entry: PoolEntry<T>,
-    now: number,
-    waitMs: number,
-    trace: { stack?: string } | undefined,
-    label: string | undefined,
-  ): Lease<T> {
+  #lease(entry: PoolEntry<T>, now: number, waitMs: number, origin: AcquireOrigin | undefined): Lease<T> {
     entry.state = 'leased';
     entry.leasedAt = now;
     entry.uses++;
-    entry.trace = trace;
-    entry.label = label;
+    entry.origin = origin;
     this.#counters.acquired++;
     this.#counters.wait.record(waitMs);
     const lease = new Lease<T>(this, entry);
@@ -373,7 +352,7 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
     return lease;
   }
 
-  /** Puts a connection that is fit for a lease among the idle ones, or closes it when it is one too many. */
+  /** Puts a connection among the idle ones, or closes it when it isn't fit or is one too many. */
   #park(entry: PoolEntry<T>): void {
     const now = this.#clock.now();
     const worn = this.#worn(entry, now) ?? (this.#connector.usable(entry.connection as T) ? undefined : 'broken');
@@ -394,9 +373,13 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
   /** Pings a connection: before a lease, or in the background, which leaves its idle time as it was. */
   #check(entry: PoolEntry<T>, background: boolean): void {
     const idleSince = entry.idleSince;
-    entry.state = 'checking';
     this.#arriving++;
-    this.#limit(entry, this.#options.pingTimeoutMs, () => this.#checkFailed(entry));
+    entry.state = 'checking';
+    const failed = (): void => {
+      this.#suspectAt = this.#clock.now();
+      this.#close(entry, 'invalid', false);
+    };
+    this.#limit(entry, this.#options.pingTimeoutMs, failed);
     (this.#connector.ping as NonNullable<Connector<T>['ping']>)(entry.connection as T).then(
       () => {
         if (!this.#stepOver(entry, 'checking')) return;
@@ -405,20 +388,16 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
         if (background) entry.idleSince = idleSince;
       },
       () => {
-        if (this.#stepOver(entry, 'checking')) this.#checkFailed(entry);
+        if (this.#stepOver(entry, 'checking')) failed();
       },
     );
   }
 
-  #checkFailed(entry: PoolEntry<T>): void {
-    this.#suspectAt = this.#clock.now();
-    this.#close(entry, 'invalid', false);
-  }
-
   #reset(entry: PoolEntry<T>, reset: Promise<CloseReason | undefined>): void {
-    entry.state = 'resetting';
     this.#arriving++;
-    this.#limit(entry, this.#options.pingTimeoutMs, () => this.#close(entry, 'reset', false));
+    entry.state = 'resetting';
+    const failed = (): void => this.#close(entry, 'reset', false);
+    this.#limit(entry, this.#options.pingTimeoutMs, failed);
     reset.then(
       (reason) => {
         if (!this.#stepOver(entry, 'resetting')) return;
@@ -427,14 +406,15 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
         this.#park(entry);
       },
       () => {
-        if (this.#stepOver(entry, 'resetting')) this.#close(entry, 'reset', false);
+        if (this.#stepOver(entry, 'resetting')) failed();
       },
     );
   }
 
+  /** Bounds the step that an entry is in. */
   #limit(entry: PoolEntry<T>, inMs: number, onExpire: () => void): void {
     entry.stepDeadline.onExpire = () => {
-      if (entry.state === 'checking' || entry.state === 'resetting') this.#arriving--;
+      this.#leaveStep(entry);
       onExpire();
     };
     this.#deadlines.set(entry.stepDeadline, inMs);
@@ -442,10 +422,14 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
 
   /** Ends a step; `false` when it was over already: timed out, or its connection closed. */
   #stepOver(entry: PoolEntry<T>, step: 'checking' | 'preparing' | 'resetting'): boolean {
-    if (entry.state !== step || entry.stepDeadline.slot === undefined) return false;
-    this.#deadlines.clear(entry.stepDeadline);
-    if (step !== 'preparing') this.#arriving--;
+    if (entry.state !== step) return false;
+    this.#leaveStep(entry);
     return true;
+  }
+
+  #leaveStep(entry: PoolEntry<T>): void {
+    this.#deadlines.clear(entry.stepDeadline);
+    if (entry.state === 'checking' || entry.state === 'resetting') this.#arriving--;
   }
 
   /** @internal */
@@ -467,125 +451,80 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
     const startedAt = this.#clock.now();
     const entry = new PoolEntry<T>(this.#nextId++, this.#generation);
     this.#entries.add(entry);
-    const abort = new AbortController();
-    this.#dials.set(entry, abort);
-    let settled = false;
-    const over = (): boolean => {
-      if (settled) return false;
-      settled = true;
-      this.#deadlines.clear(entry.stepDeadline);
-      this.#dials.delete(entry);
-      return true;
-    };
-    entry.stepDeadline.onExpire = () => {
-      if (!over()) return;
-      const error = Object.assign(
-        new Error(`no connection could be opened within ${this.#options.connectTimeoutMs} ms`),
-        {
-          code: 'ETIMEDOUT',
-        },
-      );
-      this.#dialFailed(entry, startedAt, error);
-      abort.abort(error);
-    };
-    abort.signal.addEventListener('abort', () => {
-      if (over()) this.#dialAbandoned(entry);
+    const dial = new Dial<T>(this.#connector, this.#deadlines, this.#options.connectTimeoutMs, {
+      opened: (connection) => {
+        this.#dials.delete(dial);
+        this.#opened(entry, connection, startedAt);
+      },
+      failed: (error) => {
+        this.#dials.delete(dial);
+        this.#openFailed(entry, error, startedAt);
+      },
+      abandoned: () => {
+        this.#dials.delete(dial);
+        this.#dialer.abandoned();
+        this.#gone(entry);
+      },
     });
-    this.#deadlines.set(entry.stepDeadline, this.#options.connectTimeoutMs);
-    const lost = (error?: Error): void => this.#lost(entry, error);
-    this.#connector.open({ signal: abort.signal, lost }).then(
-      (connection) => {
-        if (over()) this.#dialSucceeded(entry, startedAt, connection);
-        // Too late: nobody owns it any more.
-        else void this.#connector.close(connection, false).catch(ignore);
-      },
-      (error: unknown) => {
-        if (over()) this.#dialFailed(entry, startedAt, error);
-      },
-    );
+    this.#dials.add(dial);
+    dial.start((error) => this.#lost(entry, error));
   }
 
-  #dialSucceeded(entry: PoolEntry<T>, startedAt: number, connection: T): void {
+  #opened(entry: PoolEntry<T>, connection: T, startedAt: number): void {
     const now = this.#clock.now();
-    this.#lastConnectError = undefined;
+    this.#connectError = undefined;
     this.#counters.opened++;
     this.#counters.connect.record(now - startedAt);
     entry.connection = connection;
-    entry.openedAt = now;
     entry.verifiedAt = now;
-    const lifetime = this.#options.maxLifetimeMs;
-    if (lifetime > 0) entry.expiresAt = now + lifetime * (1 - this.#random() * this.#options.lifetimeJitter);
+    const { maxLifetimeMs, lifetimeJitter } = this.#options;
+    if (maxLifetimeMs > 0) entry.expiresAt = now + maxLifetimeMs * (1 - this.#random() * lifetimeJitter);
     this.#dialer.succeeded();
     this.#observer.opened?.(connection, now - startedAt);
     this.#park(entry);
-    this.#serve();
+    this.#dialer.wake();
   }
 
-  #dialFailed(entry: PoolEntry<T>, startedAt: number, error: unknown): void {
+  #openFailed(entry: PoolEntry<T>, error: unknown, startedAt: number): void {
     this.#counters.connectErrors++;
-    const { code, message } =
-      error instanceof Error ? (error as Error & { code?: unknown }) : { code: undefined, message: String(error) };
-    this.#lastConnectError = {
-      error,
-      message: message || String(code ?? error),
-      at: this.#clock.wallNow(),
-      ...(typeof code === 'string' ? { code } : undefined),
-    };
+    this.#connectError = { error, failure: connectFailure(error, this.#clock.wallNow()) };
     this.#dialer.failed(startedAt);
     this.#observer.openFailed?.(error);
     this.#gone(entry);
   }
 
-  #dialAbandoned(entry: PoolEntry<T>): void {
-    this.#dialer.abandoned();
-    this.#gone(entry);
-  }
-
   /** A connection has died by itself. */
   #lost(entry: PoolEntry<T>, error: Error | undefined): void {
-    if (entry.lost || entry.connection === undefined) {
-      entry.lost = true;
-      return;
-    }
-    if (entry.state === 'closing' || entry.state === 'gone') return;
+    if (entry.lost || entry.state === 'closing' || entry.state === 'gone') return;
     entry.lost = true;
-    entry.lostError = error;
+    // Still dialling: the dial fails, or what it brings is found dead.
+    if (entry.connection === undefined) return;
     this.#suspectAt = this.#clock.now();
-    const idle = entry.state === 'idle' || entry.state === 'checking';
-    this.#observer.lost?.(entry.connection, error, idle);
-    switch (entry.state) {
-      case 'idle':
-        this.#unpark(entry);
-        return this.#close(entry, 'broken', false);
-      case 'checking':
-      case 'resetting':
-        this.#stepOver(entry, entry.state);
-        return this.#close(entry, 'broken', false);
-      default:
-        // Borrowed: its slot is free when the borrower gives it back, so that nobody counts it twice.
-        return;
-    }
+    this.#observer.lost?.(entry.connection, error, entry.state === 'idle' || entry.state === 'checking');
+    // A borrowed one keeps its slot until its borrower gives it back.
+    if (entry.state === 'idle') this.#unpark(entry);
+    else if (entry.state === 'checking' || entry.state === 'resetting') this.#leaveStep(entry);
+    else return;
+    this.#close(entry, 'broken', false);
   }
 
   #close(entry: PoolEntry<T>, reason: CloseReason, politely: boolean): void {
     const connection = entry.connection as T;
-    this.#deadlines.clear(entry.stepDeadline);
+    const closed = (): void => this.#closed(entry);
     entry.state = 'closing';
     this.#closing++;
     this.#counters.closed[reason]++;
     this.#observer.closed?.(connection, reason);
-    entry.stepDeadline.onExpire = () => {
-      if (!politely) return this.#closed(entry);
-      politely = false;
-      entry.stepDeadline.onExpire = () => this.#closed(entry);
-      this.#deadlines.set(entry.stepDeadline, CLOSE_GUARD_MS);
-      void this.#connector.close(connection, false).then(ignore, ignore);
-    };
+    entry.stepDeadline.onExpire = closed;
+    if (politely) {
+      entry.stepDeadline.onExpire = () => {
+        entry.stepDeadline.onExpire = closed;
+        this.#deadlines.set(entry.stepDeadline, CLOSE_GUARD_MS);
+        this.#connector.close(connection, false).then(closed, closed);
+      };
+    }
     this.#deadlines.set(entry.stepDeadline, politely ? POLITE_CLOSE_MS : CLOSE_GUARD_MS);
-    this.#connector.close(connection, politely).then(
-      () => this.#closed(entry),
-      () => this.#closed(entry),
-    );
+    this.#connector.close(connection, politely).then(closed, closed);
     this.#dialer.wake();
   }
 
@@ -602,36 +541,42 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
     entry.connection = undefined;
     this.#entries.delete(entry);
     if (this.#entries.size === 0) this.#onEmpty?.();
-    else if (this.#state === 'closing') return;
     this.#serve();
   }
 
   /** @internal One background round; `leaped` tells that the clock or the event loop stood still before it. */
   maintain(now: number, leaped: boolean): void {
-    if (leaped) {
-      // Nobody could use or answer anything meanwhile: idle connections are suspects, not guilty.
-      this.#suspectAt = now;
-      for (const entry of this.#idle) entry.idleSince = now;
-    }
-    const { idleTimeoutMs, keepAliveMs } = this.#options;
-    for (const entry of this.#idle) {
-      const worn = this.#worn(entry, now);
-      const surplus = this.#idle.length > this.#options.minIdle;
+    // Nobody could use or answer anything meanwhile: idle connections are suspects, not guilty.
+    if (leaped) this.#suspectAt = now;
+    const { idleTimeoutMs, keepAliveMs, minIdle } = this.#options;
+    for (const entry of this.#idleNow()) {
+      if (leaped) entry.idleSince = now;
+      const surplus = this.#idle.length > minIdle;
       const tooIdle = idleTimeoutMs > 0 && surplus && now - entry.idleSince >= idleTimeoutMs;
-      if (worn !== undefined || tooIdle) {
+      const reason = this.#worn(entry, now) ?? (tooIdle ? 'idle' : undefined);
+      if (reason !== undefined) {
         this.#unpark(entry);
-        this.#close(entry, worn ?? 'idle', true);
-      } else if (
-        keepAliveMs > 0 &&
-        now - entry.verifiedAt >= keepAliveMs &&
-        this.#connector.ping !== undefined &&
-        this.#state !== 'suspended'
-      ) {
+        this.#close(entry, reason, true);
+      } else if (keepAliveMs > 0 && now - entry.verifiedAt >= keepAliveMs && this.#connector.ping !== undefined) {
         this.#unpark(entry);
         this.#check(entry, true);
       }
     }
     this.#dialer.wake();
+  }
+
+  /** The idle connections, longest idle first; each is still idle when its turn comes, whatever happens meanwhile. */
+  *#idleNow(): IterableIterator<PoolEntry<T>> {
+    for (const entry of [...this.#idle]) {
+      if (entry.state === 'idle') yield entry;
+    }
+  }
+
+  #closeIdle(reason: CloseReason): void {
+    for (const entry of this.#idleNow()) {
+      this.#unpark(entry);
+      this.#close(entry, reason, true);
+    }
   }
 
   /** Opens one connection at once, whatever the back-off says, unless a dial is under way or no slot is free. */
@@ -643,10 +588,7 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
   /** Replaces every connection when it is next idle: after a change of credentials, or a fail-over. */
   expireAll(): void {
     this.#generation++;
-    for (const entry of this.#idle) {
-      this.#unpark(entry);
-      this.#close(entry, 'expired', true);
-    }
+    this.#closeIdle('expired');
     this.#serve();
   }
 
@@ -666,7 +608,7 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
   resize(size: number, maxOverflow: number): void {
     this.#size = size;
     this.#maxOverflow = maxOverflow;
-    for (const entry of this.#idle) {
+    for (const entry of this.#idleNow()) {
       if (this.open <= size) break;
       this.#unpark(entry);
       this.#close(entry, 'overflow', true);
@@ -696,52 +638,45 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
     this.#state = 'closing';
     this.#maintenance.stop();
     this.#dialer.stop();
-    const refused = this.#waiters.length;
     const error = this.#closedError();
-    for (let waiter = this.#waiters.shift(); waiter !== undefined; waiter = this.#waiters.shift()) {
-      this.#deadlines.clear(waiter.deadline);
-      waiter.reject(error);
-    }
-    for (const abort of [...this.#dials.values()]) abort.abort(error);
-    for (const entry of this.#idle) {
-      this.#unpark(entry);
-      this.#close(entry, 'shutdown', true);
-    }
-    let destroyed: Holder[] = [];
-    if (this.#entries.size > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = this.#clock.setTimeout(() => {
-          destroyed = this.holders();
-          for (const entry of [...this.#entries]) this.#destroy(entry);
-        }, deadlineMs);
-        this.#onEmpty = () => {
-          this.#clock.clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
+    const refused = this.#waiters.rejectAll(error);
+    for (const dial of [...this.#dials]) dial.abandon(error);
+    this.#closeIdle('shutdown');
+    const destroyed = this.#entries.size === 0 ? [] : await this.#emptied(deadlineMs);
     this.#state = 'closed';
     this.#leakWatch?.stop();
     this.#deadlines.stopWhenIdle();
     return { graceful: destroyed.length === 0, durationMs: this.#clock.now() - startedAt, refused, destroyed };
   }
 
-  /** Takes a connection from whoever has it: at the end of a close. */
+  /** Waits until every slot is free, by force from the deadline on; returns who had to be forced. */
+  #emptied(deadlineMs: number): Promise<Holder[]> {
+    return new Promise((resolve) => {
+      let destroyed: Holder[] = [];
+      const timer = this.#clock.setTimeout(() => {
+        destroyed = this.holders();
+        for (const entry of [...this.#entries]) this.#destroy(entry);
+      }, deadlineMs);
+      this.#onEmpty = () => {
+        this.#clock.clearTimeout(timer);
+        resolve(destroyed);
+      };
+    });
+  }
+
+  /** Takes a connection from whoever has it, at the end of a close. */
   #destroy(entry: PoolEntry<T>): void {
     if (entry.state === 'closing') {
-      void this.#connector.close(entry.connection as T, false).then(ignore, ignore);
-      return;
+      const closed = (): void => this.#closed(entry);
+      return void this.#connector.close(entry.connection as T, false).then(closed, closed);
     }
-    if (entry.state === 'checking' || entry.state === 'resetting') this.#arriving--;
-    if (entry.state === 'leased') {
-      entry.epoch++;
-      this.#counters.released++;
-      this.#leakWatch?.forget(entry);
-    }
+    if (entry.state === 'leased') this.#endLease(entry, this.#clock.now());
+    else this.#leaveStep(entry);
+    if (entry.preparedFor?.settled === false) this.#waiters.reject(entry.preparedFor, this.#closedError());
     this.#close(entry, 'shutdown', false);
   }
 
-  /** Takes a connection from its borrower and destroys it; returns whether there was such a borrower. */
+  /** Takes a connection from its borrower and destroys it; returns whether somebody held it. */
   terminate(connection: number): boolean {
     for (const entry of this.#entries) {
       if (entry.id !== connection || entry.state !== 'leased') continue;
@@ -756,52 +691,29 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
     const now = this.#clock.now();
     const holders: Holder[] = [];
     for (const entry of this.#entries) {
-      if (entry.state === 'leased') {
-        holders.push(describeHolder(entry, now, this.#describe?.(entry.connection as T)));
-      }
+      if (entry.state !== 'leased') continue;
+      holders.push(describeHolder(entry, now, this.#describe?.(entry.connection as T)));
     }
     return holders.sort((one, other) => other.heldMs - one.heldMs);
   }
 
   /** An immutable picture of levels and counters. */
   statistics(): PoolStatistics {
-    const open = this.open;
-    const counters = this.#counters;
-    const failure = this.#lastConnectError;
-    return {
-      name: this.#options.name,
-      state: this.#publishedState(),
-      size: open,
-      idle: this.#idle.length,
-      inUse: open - this.#idle.length,
-      connecting: this.#dialer.connecting,
-      closing: this.#closing,
-      waiting: this.#waiters.length,
-      max: this.max,
-      overflow: Math.max(0, open - this.#size),
-      acquired: counters.acquired,
-      released: counters.released,
-      acquireTimeouts: counters.acquireTimeouts,
-      acquireAborted: counters.acquireAborted,
-      queueRejected: counters.queueRejected,
-      emptyAcquires: counters.emptyAcquires,
-      opened: counters.opened,
-      closed: { ...counters.closed },
-      connectErrors: counters.connectErrors,
-      leaks: counters.leaks,
-      waitMs: counters.wait.percentiles(),
-      useMs: counters.use.percentiles(),
-      connectMs: counters.connect.percentiles(),
-      ...(failure === undefined
-        ? undefined
-        : {
-            lastConnectError: {
-              message: failure.message,
-              at: failure.at,
-              ...(failure.code === undefined ? undefined : { code: failure.code }),
-            },
-          }),
-    };
+    return pictureOf(
+      {
+        name: this.#options.name,
+        state: this.#state === 'closing' ? 'draining' : this.#state,
+        open: this.open,
+        idle: this.#idle.length,
+        connecting: this.#dialer.connecting,
+        closing: this.#closing,
+        waiting: this.#waiters.length,
+        size: this.#size,
+        maxOverflow: this.#maxOverflow,
+        lastConnectError: this.#connectError?.failure,
+      },
+      this.#counters,
+    );
   }
 
   /** The distributions behind the percentiles. */
@@ -810,50 +722,28 @@ export class Pool<T> implements LeaseOwner<T>, WaiterOwner<T>, DialerHost, Maint
     return { wait: wait.snapshot(), use: use.snapshot(), connect: connect.snapshot() };
   }
 
-  #publishedState(): PublishedPoolState {
-    return this.#state === 'closing' ? 'draining' : this.#state;
-  }
-
-  #leaked(entry: PoolEntry<T>): void {
+  /** @internal */
+  leaked(entry: PoolEntry<T>): void {
     this.#counters.leaks++;
-    this.#observer.leaked?.(this.#leakReport(entry, false));
+    this.#observer.leaked?.(this.#report(entry, false));
   }
 
-  #collected(entry: PoolEntry<T>): void {
+  /** @internal */
+  collected(entry: PoolEntry<T>): void {
     if (!entry.leakReported) this.#counters.leaks++;
-    this.#observer.leaked?.(this.#leakReport(entry, true));
+    this.#observer.leaked?.(this.#report(entry, true));
     entry.leakReported = false;
     this.giveBack(entry, 'broken');
   }
 
-  #leakReport(entry: PoolEntry<T>, collected: boolean): import('./pool-options.js').LeakReport {
-    const stack = entry.trace?.stack;
-    const activity = this.#describe?.(entry.connection as T);
-    return {
-      connection: entry.id,
-      heldMs: this.#clock.now() - entry.leasedAt,
-      collected,
-      ...(entry.label === undefined ? undefined : { label: entry.label }),
-      ...(stack === undefined ? undefined : { stack }),
-      ...(activity === undefined ? undefined : { activity }),
-    };
+  #report(entry: PoolEntry<T>, collected: boolean): ReturnType<typeof leakReport> {
+    return leakReport(entry, this.#clock.now(), collected, this.#describe?.(entry.connection as T));
   }
 
   #closedError(): PoolClosedError {
-    return new PoolClosedError(this.#options.name, `${this.#options.name}: the pool is closed`);
-  }
-
-  #queueFullError(): PoolQueueFullError {
-    const { name, maxWaiting } = this.#options;
-    return new PoolQueueFullError(
-      name,
-      `${name}: ${this.#waiters.length} acquires wait already, as many as maxWaiting allows (${maxWaiting}; ` +
-        `${this.open - this.#idle.length} of ${this.max} in use)`,
-      { details: { waiting: this.#waiters.length, maxWaiting, inUse: this.open - this.#idle.length, max: this.max } },
-    );
+    const { name } = this.#options;
+    return new PoolClosedError(name, `${name}: the pool is closed`);
   }
 }
 
-function ignore(): void {
-  // A connection that is closed anyway may fail at it.
-}
+const ANONYMOUS: AcquireOrigin = Object.freeze({ trace: undefined, label: undefined });

@@ -1,3 +1,4 @@
+import { describeCause } from './errors.js';
 import { Histogram, type HistogramSnapshot, type Percentiles } from './histogram.js';
 
 /** Why a connection was closed. */
@@ -99,4 +100,55 @@ export class PoolCounters {
   readonly wait = new Histogram();
   readonly use = new Histogram();
   readonly connect = new Histogram();
+}
+
+/** The levels that go with the counters in a picture. */
+export interface PoolLevels {
+  readonly name: string;
+  readonly state: PublishedPoolState;
+  readonly open: number;
+  readonly idle: number;
+  readonly connecting: number;
+  readonly closing: number;
+  readonly waiting: number;
+  readonly size: number;
+  readonly maxOverflow: number;
+  readonly lastConnectError: ConnectFailure | undefined;
+}
+
+/** Levels and counters as one immutable picture. */
+export function pictureOf(levels: PoolLevels, counters: PoolCounters): PoolStatistics {
+  const { acquired, released, acquireTimeouts, acquireAborted, queueRejected, emptyAcquires } = counters;
+  return {
+    name: levels.name,
+    state: levels.state,
+    size: levels.open,
+    idle: levels.idle,
+    inUse: levels.open - levels.idle,
+    connecting: levels.connecting,
+    closing: levels.closing,
+    waiting: levels.waiting,
+    max: levels.size + levels.maxOverflow,
+    overflow: Math.max(0, levels.open - levels.size),
+    acquired,
+    released,
+    acquireTimeouts,
+    acquireAborted,
+    queueRejected,
+    emptyAcquires,
+    opened: counters.opened,
+    closed: { ...counters.closed },
+    connectErrors: counters.connectErrors,
+    leaks: counters.leaks,
+    waitMs: counters.wait.percentiles(),
+    useMs: counters.use.percentiles(),
+    connectMs: counters.connect.percentiles(),
+    ...(levels.lastConnectError === undefined ? undefined : { lastConnectError: levels.lastConnectError }),
+  };
+}
+
+/** A connect error as plain data. */
+export function connectFailure(error: unknown, at: number): ConnectFailure {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  return { message: describeCause(error), at, ...(typeof code === 'string' ? { code } : undefined) };
 }

@@ -1,0 +1,7 @@
+/** Who acquires: captured when the acquire is made. */
+export interface AcquireOrigin {
+  /** The stack, when leak detection is on; formatted only when somebody looks. */
+  readonly trace: { readonly stack?: string } | undefined;
+  /** On whose behalf, where that is known: a controller's handler. */
+  readonly label: string | undefined;
+}

@@ -1,0 +1,117 @@
+import type { AcquireOrigin } from './acquire-origin.js';
+import { AcquireWaiter, type WaiterOwner } from './acquire-waiter.js';
+import type { Clock } from './clock.js';
+import type { Deadlines } from './deadlines.js';
+import { PoolQueueFullError } from './errors.js';
+import type { Lease } from './lease.js';
+import type { AcquireOptions, PoolOptions } from './pool-options.js';
+import type { PoolCounters } from './statistics.js';
+import { WaitQueue } from './wait-queue.js';
+
+/** What the queue asks of its pool. */
+export interface AcquireQueueHost<T> {
+  /** The error of a waiter whose deadline has come. */
+  describeTimeout(waiter: AcquireWaiter<T>): Error;
+  /** How many connections are in use, and how many there may be: for the error of a full queue. */
+  occupancy(): string;
+}
+
+/** Admission: the acquires that wait, each with one deadline, in order of arrival, bounded in number. */
+export class AcquireQueue<T> implements WaiterOwner<T> {
+  readonly #waiters = new WaitQueue<AcquireWaiter<T>>();
+  readonly #clock: Clock;
+  readonly #deadlines: Deadlines;
+  readonly #options: Pick<PoolOptions, 'name' | 'acquireTimeoutMs' | 'maxWaiting'>;
+  readonly #counters: PoolCounters;
+  readonly #host: AcquireQueueHost<T>;
+
+  constructor(
+    clock: Clock,
+    deadlines: Deadlines,
+    options: Pick<PoolOptions, 'name' | 'acquireTimeoutMs' | 'maxWaiting'>,
+    counters: PoolCounters,
+    host: AcquireQueueHost<T>,
+  ) {
+    this.#clock = clock;
+    this.#deadlines = deadlines;
+    this.#options = options;
+    this.#counters = counters;
+    this.#host = host;
+  }
+
+  /** How many wait. */
+  get length(): number {
+    return this.#waiters.length;
+  }
+
+  /** Puts an acquire at the end; `joined` is called once it stands there. */
+  join(origin: AcquireOrigin, options: AcquireOptions | undefined, joined: () => void): Promise<Lease<T>> {
+    if (this.#waiters.length >= this.#options.maxWaiting) {
+      this.#counters.queueRejected++;
+      return Promise.reject(this.#fullError());
+    }
+    this.#counters.emptyAcquires++;
+    const timeoutMs = options?.timeoutMs ?? this.#options.acquireTimeoutMs;
+    return new Promise((resolve, reject) => {
+      const waiter = new AcquireWaiter<T>(this, this.#clock.now(), timeoutMs, origin, options?.signal, resolve, reject);
+      this.#deadlines.set(waiter.deadline, timeoutMs);
+      this.#waiters.push(waiter);
+      joined();
+    });
+  }
+
+  /** Takes the waiter that has waited longest. Its deadline and its signal stay in force until it settles. */
+  shift(): AcquireWaiter<T> | undefined {
+    return this.#waiters.shift();
+  }
+
+  /** Puts a waiter back to the front: what it was to get has died under way. */
+  putBack(waiter: AcquireWaiter<T>): void {
+    this.#waiters.unshift(waiter);
+  }
+
+  /** Gives a waiter its lease. */
+  resolve(waiter: AcquireWaiter<T>, lease: Lease<T>): void {
+    this.#deadlines.clear(waiter.deadline);
+    waiter.resolve(lease);
+  }
+
+  /** Refuses a waiter. */
+  reject(waiter: AcquireWaiter<T>, error: unknown): void {
+    this.#waiters.remove(waiter);
+    this.#deadlines.clear(waiter.deadline);
+    waiter.reject(error);
+  }
+
+  /** Refuses everybody in the queue; returns how many. */
+  rejectAll(error: Error): number {
+    const refused = this.#waiters.length;
+    for (let waiter = this.#waiters.first; waiter !== undefined; waiter = this.#waiters.first) {
+      this.reject(waiter, error);
+    }
+    return refused;
+  }
+
+  /** @internal A waiter's deadline has come. */
+  expired(waiter: AcquireWaiter<T>): void {
+    this.#counters.acquireTimeouts++;
+    // Described before it leaves: it is one of those that wait.
+    const error = this.#host.describeTimeout(waiter);
+    this.reject(waiter, error);
+  }
+
+  /** @internal A waiter's signal was aborted. */
+  aborted(waiter: AcquireWaiter<T>): void {
+    this.#counters.acquireAborted++;
+    this.reject(waiter, waiter.abortReason);
+  }
+
+  #fullError(): PoolQueueFullError {
+    const { name, maxWaiting } = this.#options;
+    return new PoolQueueFullError(
+      name,
+      `${name}: the queue is full: ${this.length} acquires wait already (maxWaiting ${maxWaiting}; ${this.#host.occupancy()})`,
+      { details: { waiting: this.length, maxWaiting } },
+    );
+  }
+}

@@ -1,0 +1,69 @@
+import type { Connector } from './connector.js';
+import { Deadline, type Deadlines } from './deadlines.js';
+
+/** How a dial can end; exactly one of them is called, once. */
+export interface DialListener<T> {
+  opened(connection: T): void;
+  failed(error: unknown): void;
+  /** The pool gave it up; it says nothing about the server. */
+  abandoned(): void;
+}
+
+/** One attempt to open a connection, bounded in time. What arrives too late is closed at once. */
+export class Dial<T> extends Deadline {
+  readonly #connector: Connector<T>;
+  readonly #deadlines: Deadlines;
+  readonly #timeoutMs: number;
+  readonly #listener: DialListener<T>;
+  readonly #abort = new AbortController();
+  #over = false;
+
+  constructor(connector: Connector<T>, deadlines: Deadlines, timeoutMs: number, listener: DialListener<T>) {
+    super();
+    this.#connector = connector;
+    this.#deadlines = deadlines;
+    this.#timeoutMs = timeoutMs;
+    this.#listener = listener;
+  }
+
+  /** Starts; `lost` is what the connection calls when it dies by itself, later on. */
+  start(lost: (error?: Error) => void): void {
+    this.#deadlines.set(this, this.#timeoutMs);
+    this.#connector.open({ signal: this.#abort.signal, lost }).then(
+      (connection) => {
+        if (this.#end()) this.#listener.opened(connection);
+        else void this.#connector.close(connection, false).catch(ignoreLateFailure);
+      },
+      (error: unknown) => {
+        if (this.#end()) this.#listener.failed(error);
+      },
+    );
+  }
+
+  /** Gives up. */
+  abandon(reason: Error): void {
+    if (!this.#end()) return;
+    this.#abort.abort(reason);
+    this.#listener.abandoned();
+  }
+
+  expire(): void {
+    if (!this.#end()) return;
+    const error = Object.assign(new Error(`no connection could be opened within ${this.#timeoutMs} ms`), {
+      code: 'ETIMEDOUT',
+    });
+    this.#abort.abort(error);
+    this.#listener.failed(error);
+  }
+
+  #end(): boolean {
+    if (this.#over) return false;
+    this.#over = true;
+    this.#deadlines.clear(this);
+    return true;
+  }
+}
+
+function ignoreLateFailure(): void {
+  // Nobody owns the connection any more.
+}

@@ -1,0 +1,303 @@
+import fc from 'fast-check';
+import { PoolingError } from '../../libs/pooling/src/core/errors.js';
+import { Lease } from '../../libs/pooling/src/core/lease.js';
+import { Pool } from '../../libs/pooling/src/core/pool.js';
+import { ManualClock, settle } from '../../libs/pooling/src/testing/manual-clock.js';
+import { FakeConnector, type FakeConnection, type PendingStep } from './fake-connector.js';
+import { poolOptions } from './pool-options.js';
+
+/** At least 1,000 a run of the suite; `POOL_RUNS=100000` digs deeper, `POOL_SEED=…` replays what a failure printed. */
+const RUNS = Number(process.env.POOL_RUNS ?? 1_500);
+const SEED = process.env.POOL_SEED === undefined ? undefined : Number(process.env.POOL_SEED);
+
+const picks = fc.nat({ max: 1_000 });
+const command = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({ do: fc.constant('acquire' as const), timeoutMs: fc.constantFrom(50, 400, 1_000) }),
+  },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('release' as const), pick: picks }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('release dirty' as const), pick: picks }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('release to destroy' as const), pick: picks }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('release again' as const), pick: picks }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('abort' as const), pick: picks }) },
+  { weight: 9, arbitrary: fc.record({ do: fc.constant('succeed' as const), pick: picks }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('fail' as const), pick: picks }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('kill' as const), pick: picks }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('advance' as const), ms: fc.constantFrom(1, 20, 120, 600, 4_000) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('leap' as const), ms: fc.constantFrom(3_000, 60_000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('expire all' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('resize' as const),
+      size: fc.integer({ min: 1, max: 4 }),
+      overflow: fc.nat({ max: 2 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('suspend' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('resume' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('probe' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('terminate' as const), pick: picks }) },
+);
+type Command = typeof command extends fc.Arbitrary<infer C> ? C : never;
+
+const scenario = fc.record({
+  options: fc.record({
+    size: fc.integer({ min: 1, max: 3 }),
+    maxOverflow: fc.nat({ max: 2 }),
+    minIdle: fc.nat({ max: 1 }),
+    maxConnecting: fc.integer({ min: 1, max: 3 }),
+    maxWaiting: fc.constantFrom(2, 100),
+    idleTimeoutMs: fc.constantFrom(0, 2_000),
+    maxLifetimeMs: fc.constantFrom(0, 5_000),
+    lifetimeJitter: fc.constantFrom(0, 0.25),
+    maxUses: fc.constantFrom(0, 3),
+    pingAfterIdleMs: fc.constantFrom(Infinity, 0, 500),
+    keepAliveMs: fc.constantFrom(0, 1_000),
+    leakDetectionMs: fc.constantFrom(0, 300),
+  }),
+  prepare: fc.boolean(),
+  commands: fc.array(command, { minLength: 5, maxLength: 60 }),
+  end: fc.constantFrom('close' as const, 'drain, then close' as const, 'close with leases held' as const),
+});
+
+interface Borrower {
+  readonly order: number;
+  readonly abort: AbortController;
+  readonly since: number;
+  readonly timeoutMs: number;
+  settledAt: number | undefined;
+  lease: Lease<FakeConnection> | undefined;
+  error: unknown;
+}
+
+/** Drives one pool through one scenario and checks the invariants of `behaviour.md` after every step. */
+class Simulation {
+  readonly clock = new ManualClock();
+  readonly connector: FakeConnector;
+  readonly pool: Pool<FakeConnection>;
+  readonly #borrowers: Borrower[] = [];
+  readonly #held = new Set<Borrower>();
+  readonly #over: Lease<FakeConnection>[] = [];
+  #lastServed = -1;
+  #bound: number;
+  #slots = 0;
+  /** Time has leaped and not been turned since: deadlines are overdue by what the leap was. */
+  #leaping = false;
+
+  constructor(readonly script: typeof scenario extends fc.Arbitrary<infer S> ? S : never) {
+    this.connector = new FakeConnector({ prepare: script.prepare });
+    const options = poolOptions({ ...script.options, minIdle: Math.min(script.options.minIdle, script.options.size) });
+    this.pool = new Pool(options, this.connector, { clock: this.clock, random: () => 0.5 });
+    this.#bound = this.pool.max;
+    this.pool.start();
+  }
+
+  async run(): Promise<void> {
+    for (const step of this.script.commands) {
+      await this.#perform(step);
+      await settle();
+      this.#check();
+    }
+    await this.#finish();
+  }
+
+  async #perform(step: Command): Promise<void> {
+    switch (step.do) {
+      case 'acquire':
+        return this.#acquire(step.timeoutMs);
+      case 'release':
+        return this.#release(step.pick, () => {});
+      case 'release dirty':
+        return this.#release(step.pick, (connection) => {
+          connection.dirty = true;
+        });
+      case 'release to destroy':
+        return this.#release(step.pick, () => {}, 'broken');
+      case 'release again': {
+        const lease = pickFrom(this.#over, step.pick);
+        if (lease === undefined) return;
+        expect(() => lease.release()).toThrow(expect.objectContaining({ code: 'ERR_POOL_LEASE_RELEASED' }));
+        expect(() => lease.connection).toThrow(expect.objectContaining({ code: 'ERR_POOL_LEASE_RELEASED' }));
+        return;
+      }
+      case 'abort': {
+        const borrower = pickFrom(this.#waiting(), step.pick);
+        borrower?.abort.abort(new Error(`abort ${borrower.order}`));
+        return;
+      }
+      case 'succeed':
+        return pickFrom(this.connector.pending, step.pick)?.succeed();
+      case 'fail':
+        return pickFrom(this.connector.pending, step.pick)?.fail();
+      case 'kill': {
+        const connection = pickFrom([...this.connector.sockets], step.pick);
+        if (connection === undefined || !connection.open) return;
+        connection.open = false;
+        this.connector.sockets.delete(connection);
+        connection.lost(new Error('terminated'));
+        return;
+      }
+      case 'advance':
+        this.#leaping = false;
+        return this.clock.advance(step.ms);
+      case 'leap':
+        this.#leaping = true;
+        return this.clock.leap(step.ms);
+      case 'expire all':
+        return this.pool.expireAll();
+      case 'resize':
+        return this.pool.resize(step.size, step.overflow);
+      case 'suspend':
+        return this.pool.suspend();
+      case 'resume':
+        return this.pool.resume();
+      case 'probe':
+        return this.pool.probe();
+      case 'terminate': {
+        const borrower = pickFrom([...this.#held], step.pick);
+        if (borrower?.lease === undefined) return;
+        const holder = this.pool.holders().find((each) => each.connection === borrower.lease?.entry.id);
+        expect(this.pool.terminate(holder?.connection ?? -1)).toBe(true);
+        this.#let(borrower);
+        return;
+      }
+    }
+  }
+
+  #acquire(timeoutMs: number): void {
+    const borrower: Borrower = {
+      order: this.#borrowers.length,
+      abort: new AbortController(),
+      since: this.clock.now(),
+      timeoutMs,
+      settledAt: undefined,
+      lease: undefined,
+      error: undefined,
+    };
+    this.#borrowers.push(borrower);
+    this.pool.acquire({ timeoutMs, signal: borrower.abort.signal }).then(
+      (lease) => {
+        borrower.settledAt = this.clock.now();
+        if (lease.released) return; // terminated or closed before its borrower came to know
+        borrower.lease = lease;
+        const { connection } = lease;
+        // A connection has at most one borrower, and never a former one's leftovers.
+        for (const other of this.#held) expect(other.lease?.connection).not.toBe(connection);
+        expect(connection.dirty).toBe(false);
+        // In order of arrival, unless a hook's round trip came between.
+        if (!this.script.prepare) expect(borrower.order).toBeGreaterThan(this.#lastServed);
+        this.#lastServed = Math.max(this.#lastServed, borrower.order);
+        this.#held.add(borrower);
+      },
+      (error: unknown) => {
+        borrower.settledAt = this.clock.now();
+        borrower.error = error;
+      },
+    );
+  }
+
+  #release(pick: number, before: (connection: FakeConnection) => void, reason?: 'broken'): void {
+    const borrower = pickFrom([...this.#held], pick);
+    if (borrower?.lease === undefined) return;
+    before(borrower.lease.connection);
+    borrower.lease.release(reason);
+    this.#let(borrower);
+  }
+
+  #let(borrower: Borrower): void {
+    this.#held.delete(borrower);
+    this.#over.push(borrower.lease as Lease<FakeConnection>);
+  }
+
+  #waiting(): Borrower[] {
+    return this.#borrowers.filter((borrower) => borrower.settledAt === undefined);
+  }
+
+  #check(): void {
+    const statistics = this.pool.statistics();
+    const { size, idle, inUse, connecting, closing, waiting, acquired, released, opened, closed } = statistics;
+    const slots = size + connecting + closing;
+    // Never more than the bound; a shrunken pool may only shrink until it is within the new one.
+    this.#bound = this.pool.max;
+    if (slots > this.#bound) expect(slots).toBeLessThanOrEqual(this.#slots);
+    this.#slots = slots;
+    expect(connecting).toBeLessThanOrEqual(this.script.options.maxConnecting);
+    expect(this.connector.sockets.size).toBeLessThanOrEqual(size + closing);
+    // The counters agree with the levels and with the borrowers.
+    expect(idle + inUse).toBe(size);
+    expect(Math.min(idle, inUse, connecting, closing, waiting)).toBeGreaterThanOrEqual(0);
+    expect(acquired - released).toBe(this.#held.size);
+    expect(opened).toBe(size + Object.values(closed).reduce((sum, count) => sum + count, 0));
+    expect(this.pool.holders()).toHaveLength(this.#held.size);
+    expect(inUse).toBeGreaterThanOrEqual(this.#held.size);
+    // Every acquire settles by its deadline; a stalled clock gives it one more turn.
+    const now = this.clock.now();
+    for (const borrower of this.#borrowers) {
+      if (borrower.settledAt === undefined) {
+        if (!this.#leaping) expect(now - borrower.since).toBeLessThan(borrower.timeoutMs + 25);
+      } else if (borrower.error !== undefined && !borrower.abort.signal.aborted) {
+        expect((borrower.error as PoolingError).code ?? (borrower.error as Error).message).toMatch(
+          /^ERR_POOL_(ACQUIRE_TIMEOUT|QUEUE_FULL|SUSPENDED|CLOSED)$|^prepare failed$|^onAcquire took longer/,
+        );
+      }
+    }
+    expect(waiting).toBeLessThanOrEqual(this.#waiting().length);
+    // An idle connection and a waiter don't stand side by side, unless a check of it is what they wait for.
+    if (statistics.state === 'running' && idle > 0 && waiting > 0) {
+      expect(this.connector.pending.some((step) => step.kind === 'ping' || step.kind === 'reset')).toBe(true);
+    }
+  }
+
+  async #finish(): Promise<void> {
+    if (this.script.end === 'drain, then close') this.pool.drain();
+    if (this.script.end !== 'close with leases held') {
+      this.#release(0, () => {});
+      await settle();
+    }
+    const held = this.#held.size;
+    const closed = this.pool.close(1_000);
+    expect(this.pool.close(1)).toBe(closed);
+    await settle();
+    for (let round = 0; round < 20 && this.connector.pending.length > 0; round++) {
+      (this.connector.pending[0] as PendingStep).succeed();
+      await settle();
+    }
+    await this.clock.advance(10_000);
+    const report = await closed;
+    expect(report.graceful).toBe(held === 0);
+    expect(report.destroyed).toHaveLength(held);
+    this.#held.clear();
+    await expect(this.pool.acquire()).rejects.toMatchObject({ code: 'ERR_POOL_CLOSED' });
+    // Nothing is left: no waiter, no slot, no socket, no timer.
+    expect(this.#waiting()).toEqual([]);
+    const { state, size, connecting, closing, waiting, acquired, released } = this.pool.statistics();
+    expect({ state, size, connecting, closing, waiting }).toEqual({
+      state: 'closed',
+      size: 0,
+      connecting: 0,
+      closing: 0,
+      waiting: 0,
+    });
+    expect(acquired).toBe(released);
+    expect(this.connector.sockets.size).toBe(0);
+    expect(this.clock.pendingTimers).toBe(0);
+  }
+}
+
+function pickFrom<E>(list: readonly E[], pick: number): E | undefined {
+  return list.length === 0 ? undefined : list[pick % list.length];
+}
+
+test(`no interleaving of acquires, releases, aborts, failures, deaths and time breaks an invariant (${RUNS} runs)`, async () => {
+  await fc.assert(
+    fc.asyncProperty(scenario, async (script) => {
+      await new Simulation(script).run();
+    }),
+    { numRuns: RUNS, ...(SEED === undefined ? undefined : { seed: SEED }), endOnFailure: false },
+  );
+}, 120_000);
