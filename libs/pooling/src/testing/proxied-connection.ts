@@ -1,0 +1,136 @@
+import type { Socket } from 'node:net';
+import { OneWay } from './one-way.js';
+
+/** The way that bytes travel. */
+export type Direction = 'toServer' | 'toClient';
+
+/** One value for each way. */
+export type Directions<Value> = Record<Direction, Value>;
+
+/** What is done to the bytes of a connection, for each way. */
+export interface Shape {
+  readonly delayMs: Readonly<Directions<number>>;
+  readonly bytesPerSecond: Readonly<Directions<number>>;
+  readonly swallowed: Readonly<Directions<boolean>>;
+}
+
+/** What a connection needs of its proxy. */
+export interface ProxiedConnectionOptions {
+  /** Opens the connection to the server behind. */
+  dial(): Socket;
+  /** Told of the bytes that have arrived. */
+  count(direction: Direction, length: number): void;
+}
+
+/** One client's connection through the proxy, and the one to the server behind that belongs to it. */
+export class ProxiedConnection {
+  /** The port of the client, by which both sides know the connection. */
+  readonly clientPort: number;
+  /** Settles when neither side is left. */
+  readonly closed: Promise<void>;
+  readonly #client: Socket;
+  readonly #options: ProxiedConnectionOptions;
+  readonly #ways: Directions<OneWay>;
+  readonly #swallowed: Directions<boolean> = { toServer: false, toClient: false };
+  #server: Socket | undefined;
+  #settle!: () => void;
+  #clientClosed = false;
+  #serverClosed = false;
+
+  constructor(client: Socket, options: ProxiedConnectionOptions) {
+    this.#client = client;
+    this.#options = options;
+    this.clientPort = client.remotePort ?? 0;
+    this.closed = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    client.setNoDelay(true);
+    this.#ways = {
+      toServer: new OneWay((length) => options.count('toServer', length)),
+      toClient: new OneWay((length) => options.count('toClient', length)),
+    };
+    this.#ways.toServer.readFrom(client);
+    this.#ways.toClient.writeTo(client);
+    client.on('close', (hadError) => {
+      this.#clientClosed = true;
+      this.#ways.toClient.drain();
+      this.#sideClosed('toServer', this.#server, hadError);
+    });
+  }
+
+  get clientOpen(): boolean {
+    return !this.#clientClosed;
+  }
+
+  /** Connects to the server behind, if that hasn't been done. */
+  dial(): void {
+    if (this.#server !== undefined || this.#clientClosed) return;
+    const server = this.#options.dial();
+    this.#server = server;
+    server.on('error', () => undefined);
+    server.on('close', (hadError) => {
+      this.#serverClosed = true;
+      this.#ways.toServer.drain();
+      this.#sideClosed('toClient', this.#client, hadError);
+    });
+    this.#ways.toServer.writeTo(server);
+    this.#ways.toClient.readFrom(server);
+  }
+
+  /** What is lost stays lost: a connection that swallows once does so for ever. */
+  shape(shape: Shape): void {
+    for (const direction of ['toServer', 'toClient'] as const) {
+      this.#swallowed[direction] ||= shape.swallowed[direction];
+      this.#ways[direction].shape({
+        delayMs: shape.delayMs[direction],
+        bytesPerSecond: shape.bytesPerSecond[direction],
+        swallows: this.#swallowed[direction],
+      });
+    }
+  }
+
+  /** Calls `found` when `pattern` passes; see {@link OneWay.watch}. */
+  watch(direction: Direction, pattern: Buffer, deliver: boolean, found: () => boolean): void {
+    this.#ways[direction].watch(pattern, deliver, found);
+  }
+
+  /** Ends both sides. The bytes that were already on their way to the side `spared` still arrive there. */
+  cut(kind: 'fin' | 'rst', spared?: Direction): void {
+    for (const way of Object.values(this.#ways)) way.stop();
+    for (const [direction, socket] of [
+      ['toClient', this.#client],
+      ['toServer', this.#server],
+    ] as const) {
+      if (socket === undefined || socket.destroyed) continue;
+      if (kind === 'rst' && direction !== spared) {
+        socket.resetAndDestroy();
+      } else {
+        socket.resume();
+        socket.once('end', () => socket.destroy());
+        socket.end();
+      }
+    }
+    this.#settleIfOver();
+  }
+
+  destroy(): void {
+    for (const way of Object.values(this.#ways)) way.stop();
+    this.#client.destroy();
+    this.#server?.destroy();
+    this.#settleIfOver();
+  }
+
+  /** The other side learns of it as it would without a proxy, unless the way there swallows everything. */
+  #sideClosed(way: Direction, other: Socket | undefined, hadError: boolean): void {
+    this.#ways[way].finish(() => {
+      if (this.#swallowed[way] || other === undefined || other.destroyed) return;
+      if (hadError) other.resetAndDestroy();
+      else other.end();
+    });
+    this.#settleIfOver();
+  }
+
+  #settleIfOver(): void {
+    if (this.#clientClosed && (this.#server === undefined || this.#serverClosed)) this.#settle();
+  }
+}
