@@ -1,10 +1,9 @@
 import { rmSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { Client } from 'pg';
 import { systemClock } from '../core/clock.js';
-import { delay, becomes } from './delay.js';
+import { delay } from './delay.js';
 import { findPostgresBinaries, type PostgresBinaries } from './postgres-binaries.js';
 import {
   initialiseData,
@@ -13,13 +12,11 @@ import {
   type DataPlace,
   type PostgresAuthentication,
 } from './postgres-data.js';
+import { listBackends, terminateBackends, withControl, type Backend } from './postgres-control.js';
 import { childrenOf, clearStaleServer, PostgresProcess, signalIfAlive } from './postgres-process.js';
 
 const HOST = '127.0.0.1';
 const LOG_FILE = 'server.log';
-const CONTROL_APPLICATION = 'nestjs-pooling control';
-const CONTROL_TIMEOUT_MS = 5_000;
-const HANG_UP_TIMEOUT_MS = 1_000;
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 10_000;
 const LOG_LINES_IN_ERRORS = 10;
@@ -59,21 +56,6 @@ export interface PostgresServerOptions {
    * doesn't wait for its disk, and its data is removed by `close()`, or when the process ends.
    */
   readonly persistent?: boolean;
-}
-
-/** One client's connection as the server sees it (`pg_stat_activity`). */
-export interface Backend {
-  readonly pid: number;
-  readonly user: string;
-  readonly database: string;
-  readonly applicationName: string;
-  /** `active`, `idle`, `idle in transaction`, … */
-  readonly state: string | null;
-  /** The running, or else the last, statement. */
-  readonly query: string;
-  /** The client's port, by which a connection of the client is found. */
-  readonly clientPort: number;
-  readonly startedAt: Date;
 }
 
 const stoppedThrowAways = new Set<string>();
@@ -226,7 +208,7 @@ export class PostgresServer implements AsyncDisposable {
    * @throws Error when the server doesn't answer within 5 s.
    */
   async backends(): Promise<Backend[]> {
-    return this.#control((client) => listBackends(client));
+    return withControl(this.url, (client) => listBackends(client));
   }
 
   /**
@@ -235,29 +217,18 @@ export class PostgresServer implements AsyncDisposable {
    * @returns how many connections were ended.
    */
   async terminateBackends(filter: (backend: Backend) => boolean = () => true): Promise<number> {
-    return this.#control(async (client) => {
-      const chosen = (await listBackends(client)).filter(filter).map((backend) => backend.pid);
-      const { rows } = await client.query<{ ended: boolean }>(
-        'SELECT pg_terminate_backend(pid) AS ended FROM unnest($1::int[]) AS pid',
-        [chosen],
-      );
-      await becomes(
-        async () => !(await listBackends(client)).some((backend) => chosen.includes(backend.pid)),
-        CONTROL_TIMEOUT_MS,
-      );
-      return rows.filter((row) => row.ended).length;
-    });
+    return withControl(this.url, (client) => terminateBackends(client, filter));
   }
 
   /** Makes an empty database and gives its address. */
   async createDatabase(name: string): Promise<string> {
-    await this.#control((client) => client.query(`CREATE DATABASE ${client.escapeIdentifier(name)}`));
+    await withControl(this.url, (client) => client.query(`CREATE DATABASE ${client.escapeIdentifier(name)}`));
     return this.urlOf(name);
   }
 
   /** Removes a database and ends the connections to it. */
   async dropDatabase(name: string): Promise<void> {
-    await this.#control((client) =>
+    await withControl(this.url, (client) =>
       client.query(`DROP DATABASE IF EXISTS ${client.escapeIdentifier(name)} WITH (FORCE)`),
     );
   }
@@ -370,42 +341,6 @@ export class PostgresServer implements AsyncDisposable {
     this.#turn = result.catch(() => undefined);
     return result;
   }
-
-  async #control<Result>(action: (client: Client) => Promise<Result>): Promise<Result> {
-    const client = new Client({
-      connectionString: this.url,
-      application_name: CONTROL_APPLICATION,
-      connectionTimeoutMillis: CONTROL_TIMEOUT_MS,
-      query_timeout: CONTROL_TIMEOUT_MS,
-    });
-    client.on('error', () => undefined);
-    try {
-      await client.connect();
-      return await action(client);
-    } finally {
-      await hangUp(client);
-    }
-  }
-}
-
-/** A frozen server never answers a goodbye: after a second the socket is closed without one. */
-async function hangUp(client: Client): Promise<void> {
-  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
-  const timer = systemClock.setBackgroundTimeout(() => stream.destroy(), HANG_UP_TIMEOUT_MS);
-  await client.end().catch(() => undefined);
-  systemClock.clearTimeout(timer);
-}
-
-async function listBackends(client: Client): Promise<Backend[]> {
-  const { rows } = await client.query<Backend>(
-    `SELECT pid, usename AS "user", datname AS "database", application_name AS "applicationName", state, query,
-            client_port AS "clientPort", backend_start AS "startedAt"
-       FROM pg_stat_activity
-      WHERE backend_type = 'client backend' AND application_name <> $1
-      ORDER BY backend_start, pid`,
-    [CONTROL_APPLICATION],
-  );
-  return rows;
 }
 
 async function freePort(): Promise<number> {
