@@ -28,11 +28,13 @@ export class FakeConnector implements Connector<FakeConnection> {
   /** Connections whose socket exists: from the successful dial to the end of the close. */
   readonly sockets = new Set<FakeConnection>();
   dialled = 0;
+  /** Whether every step succeeds by itself. */
+  healthy = false;
   prepare?: (connection: FakeConnection) => void | Promise<void>;
   #nextId = 1;
 
-  constructor(private readonly behaviour: { readonly prepare: boolean; readonly automatic?: boolean }) {
-    if (behaviour.prepare) this.prepare = (connection) => this.#step('prepare', connection);
+  constructor(hooks: { readonly prepare: boolean } = { prepare: false }) {
+    if (hooks.prepare) this.prepare = (connection) => this.#step('prepare', connection);
   }
 
   open(context: OpenContext): Promise<FakeConnection> {
@@ -104,7 +106,7 @@ export class FakeConnector implements Connector<FakeConnection> {
 
   #add(step: PendingStep): void {
     this.pending.push(step);
-    if (this.behaviour.automatic === true) queueMicrotask(() => step.succeed());
+    if (this.healthy) queueMicrotask(() => step.succeed());
   }
 
   #done(step: PendingStep): boolean {

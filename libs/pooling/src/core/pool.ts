@@ -109,6 +109,11 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     this.#dialer.wake();
   }
 
+  /** Whether connections are given out. */
+  get #serving(): boolean {
+    return this.#state === 'running' || this.#state === 'draining';
+  }
+
   /** The state of the pool. */
   get state(): PoolState {
     return this.#state;
@@ -166,7 +171,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   tryAcquire(): Lease<T> | undefined {
     const entry = this.#idle.last;
     if (entry === undefined || this.#waiters.length > 0 || this.#connector.prepare !== undefined) return undefined;
-    if (this.#state !== 'running' && this.#state !== 'draining') return undefined;
+    if (!this.#serving) return undefined;
     const now = this.#clock.now();
     if (this.#judge(entry, now) !== 'ready') return undefined;
     this.#unpark(entry);
@@ -221,14 +226,15 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     const worn = this.#worn(entry, now);
     if (worn !== undefined) return this.#close(entry, worn, worn !== 'broken');
     // A lease from before the last loss proves nothing about the time after it.
-    if (entry.leasedAt > this.#suspectAt) entry.verifiedAt = now;
+    const proven = entry.leasedAt > this.#suspectAt;
+    if (proven) entry.verifiedAt = now;
     let reset: CloseReason | undefined | Promise<CloseReason | undefined>;
     try {
       reset = this.#connector.reset?.(entry.connection as T);
     } catch {
       reset = 'reset';
     }
-    if (reset === undefined) return this.#park(entry);
+    if (reset === undefined) return this.#park(entry, proven);
     if (typeof reset === 'string') return this.#close(entry, reset, false);
     this.#reset(entry, reset);
   }
@@ -273,7 +279,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
 
   /** Serves waiters from the idle connections, and lets the dialer see what is still wanted. */
   readonly #serve = (): void => {
-    while (this.#waiters.length > 0 && (this.#state === 'running' || this.#state === 'draining')) {
+    while (this.#waiters.length > 0 && this.#serving) {
       const entry = this.#idle.last;
       if (entry === undefined) break;
       const now = this.#clock.now();
@@ -318,7 +324,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     if (fit && !waiter.settled) return this.#hand(entry, waiter, this.#clock.now());
     entry.preparedFor = undefined;
     if (!waiter.settled) this.#requeue(waiter);
-    this.#park(entry);
+    this.#park(entry, true);
   }
 
   /** The connection meant for a waiter has died under way: the waiter is the next to be served again. */
@@ -352,12 +358,16 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     return lease;
   }
 
-  /** Puts a connection among the idle ones, or closes it when it isn't fit or is one too many. */
-  #park(entry: PoolEntry<T>): void {
+  /** Puts a connection among the idle ones, or closes it when it isn't fit or is one too many; `proven`: alive just now. */
+  #park(entry: PoolEntry<T>, proven: boolean): void {
     const now = this.#clock.now();
     const worn = this.#worn(entry, now) ?? (this.#connector.usable(entry.connection as T) ? undefined : 'broken');
     if (worn !== undefined) return this.#close(entry, worn, worn !== 'broken');
     if (this.#waiters.length === 0 && this.open > this.#size) return this.#close(entry, 'overflow', true);
+    if (proven && this.#waiters.length > 0 && this.#serving) {
+      // Straight from hand to hand: it was proven alive just now, and a second check would never end.
+      return this.#grant(entry, this.#waiters.shift() as AcquireWaiter<T>, now);
+    }
     entry.state = 'idle';
     entry.idleSince = now;
     this.#idle.push(entry);
@@ -384,7 +394,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
       () => {
         if (!this.#stepOver(entry, 'checking')) return;
         entry.verifiedAt = this.#clock.now();
-        this.#park(entry);
+        this.#park(entry, true);
         if (background) entry.idleSince = idleSince;
       },
       () => {
@@ -403,7 +413,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
         if (!this.#stepOver(entry, 'resetting')) return;
         if (reason !== undefined) return this.#close(entry, reason, false);
         entry.verifiedAt = this.#clock.now();
-        this.#park(entry);
+        this.#park(entry, true);
       },
       () => {
         if (this.#stepOver(entry, 'resetting')) failed();
@@ -434,7 +444,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
 
   /** @internal */
   urgentDials(): number {
-    if (this.#state !== 'running' && this.#state !== 'draining') return 0;
+    if (!this.#serving) return 0;
     const wanted = this.#waiters.length - this.#arriving - this.#dialer.connecting;
     return Math.min(wanted, this.max - this.#entries.size);
   }
@@ -481,7 +491,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     if (maxLifetimeMs > 0) entry.expiresAt = now + maxLifetimeMs * (1 - this.#random() * lifetimeJitter);
     this.#dialer.succeeded();
     this.#observer.opened?.(connection, now - startedAt);
-    this.#park(entry);
+    this.#park(entry, true);
     this.#dialer.wake();
   }
 
@@ -553,7 +563,9 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
       if (leaped) entry.idleSince = now;
       const surplus = this.#idle.length > minIdle;
       const tooIdle = idleTimeoutMs > 0 && surplus && now - entry.idleSince >= idleTimeoutMs;
-      const reason = this.#worn(entry, now) ?? (tooIdle ? 'idle' : undefined);
+      // Kept while suspended for waiters that have given up since.
+      const tooMany = this.#waiters.length === 0 && this.open > this.#size;
+      const reason = this.#worn(entry, now) ?? (tooMany ? 'overflow' : tooIdle ? 'idle' : undefined);
       if (reason !== undefined) {
         this.#unpark(entry);
         this.#close(entry, reason, true);
