@@ -76,8 +76,8 @@ export class Dialer {
   /** A dial begun at `startedAt` has opened a connection. */
   succeeded(): void {
     this.#connecting--;
-    this.#allowance =
-      this.#failures > 0 ? Math.min(2, this.#maxConnecting) : Math.min(this.#allowance * 2, this.#maxConnecting);
+    // One more for each success doubles it with each round, as TCP's slow start does.
+    this.#allowance = Math.min(this.#allowance + 1, this.#maxConnecting);
     this.#failures = 0;
     this.#pausedUntil = -Infinity;
   }

@@ -19,6 +19,8 @@ export interface Holder extends HolderActivity {
   readonly connection: number;
   /** For how long it is held, in milliseconds. */
   readonly heldMs: number;
+  /** For how long nothing has run on it, in milliseconds; left out while something runs, or when that isn't known. */
+  readonly idleMs?: number;
   /** On whose behalf: a controller's handler, where Nest knows it. */
   readonly label?: string;
   /** The code position that acquired it, when leak detection is on: `at OrdersService.create (orders.service.ts:42:7)`. */
@@ -52,6 +54,7 @@ export function describeHolder<T>(entry: PoolEntry<T>, now: number, activity: Ho
   return {
     connection: entry.id,
     heldMs: now - entry.leasedAt,
+    ...(activity?.active === false ? { idleMs: now - Math.max(entry.leasedAt, entry.verifiedAt) } : undefined),
     leaked: entry.leakReported,
     ...(label === undefined ? undefined : { label }),
     ...(acquiredAt === undefined ? undefined : { acquiredAt }),
