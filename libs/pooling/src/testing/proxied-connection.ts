@@ -35,6 +35,7 @@ export class ProxiedConnection {
   #server: Socket | undefined;
   #settle!: () => void;
   #clientClosed = false;
+  #isCut = false;
   #serverClosed = false;
 
   constructor(client: Socket, options: ProxiedConnectionOptions) {
@@ -60,6 +61,11 @@ export class ProxiedConnection {
 
   get clientOpen(): boolean {
     return !this.#clientClosed;
+  }
+
+  /** Whether there is still something to cut. */
+  get isWhole(): boolean {
+    return !this.#isCut && !this.#clientClosed;
   }
 
   /** Connects to the server behind, if that hasn't been done. */
@@ -96,6 +102,7 @@ export class ProxiedConnection {
 
   /** Ends both sides. The bytes that were already on their way to the side `spared` still arrive there. */
   cut(kind: 'fin' | 'rst', spared?: Direction): void {
+    this.#isCut = true;
     for (const way of Object.values(this.#ways)) way.stop();
     for (const [direction, socket] of [
       ['toClient', this.#client],

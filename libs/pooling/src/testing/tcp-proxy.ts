@@ -188,7 +188,7 @@ export class TcpProxy implements AsyncDisposable {
    * @returns how many were cut.
    */
   cut(kind: CutKind, choose: (clientPort: number) => boolean = () => true): number {
-    const chosen = [...this.#connections].filter((connection) => choose(connection.clientPort));
+    const chosen = [...this.#connections].filter((connection) => connection.isWhole && choose(connection.clientPort));
     for (const connection of chosen) connection.cut(kind);
     return chosen.length;
   }
