@@ -1,0 +1,119 @@
+import { Socket } from 'node:net';
+import { Client, type Dispatcher } from 'undici';
+import { LinkedNode } from '../core/linked-list.js';
+import type { Exchange } from './exchange.js';
+import type { Origin } from './origin.js';
+
+/** Exchanges that share one HTTP/2 connection: the protocol's customary limit, and undici's. */
+export const H2_STREAMS = 100;
+/** A server's hint is followed up to here, in milliseconds: what stands between often closes at 30 s. */
+export const HINT_CEILING_MS = 25_000;
+/** A hinted socket is given up this much earlier, in milliseconds, so that both ends don't decide at once. */
+const HINT_MARGIN_MS = 1_000;
+
+/** What undici does with a socket is bounded by us; its own timers are too coarse (0.5 s) and stand behind ours. */
+const BACKSTOP_MS = 60_000;
+
+/** The socket was closed by the peer before anything was written to it; the request is safe to send again. */
+export class SocketGoneError extends Error {
+  readonly code = 'ECONNRESET';
+  constructor() {
+    super('the kept socket was closed before the request was sent');
+  }
+}
+
+/** `http` and `https` sockets alike, and the fields of TLS that matter here. */
+export type HttpSocket = Socket & { readonly alpnProtocol?: string | false };
+
+/**
+ * One socket and the `undici.Client` that speaks over it: exactly one connection, which dies with its socket.
+ * In a list of the connector while idle, longest first.
+ */
+export class Connection extends LinkedNode {
+  readonly #client: Client;
+  /** How many exchanges it takes at once. */
+  readonly capacity: number;
+  /** Exchanges on it now. */
+  leases = 0;
+  /** Those exchanges. */
+  readonly exchanges = new Set<Exchange>();
+  /** Exchanges that it has carried or carries. */
+  served = 0;
+  /** Whether it counts as in use. */
+  inUse = false;
+  /** Whether it was given up or closed; set once. */
+  gone = false;
+  /** Whether either side asked to close it after this exchange. */
+  kept = true;
+  /** When it became idle, on the clock's scale. */
+  idleSince = 0;
+  /** How long it may idle, in milliseconds. */
+  keepAliveMs: number;
+
+  constructor(
+    readonly origin: Origin,
+    readonly socket: HttpSocket,
+    /** When it is of full age, on the clock's scale. */
+    readonly expiresAt: number,
+    keepAliveMs: number,
+  ) {
+    super();
+    this.keepAliveMs = keepAliveMs;
+    this.capacity = socket.alpnProtocol === 'h2' ? H2_STREAMS : 1;
+    let handedOver = false;
+    this.#client = new Client(origin.key, {
+      allowH2: this.capacity > 1,
+      // In undici 7 this also bounds the streams of HTTP/2.
+      pipelining: this.capacity,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: Math.max(keepAliveMs, HINT_CEILING_MS) + BACKSTOP_MS,
+      keepAliveMaxTimeout: Math.max(keepAliveMs, HINT_CEILING_MS) + BACKSTOP_MS,
+      keepAliveTimeoutThreshold: 0,
+      connect: (_options, callback) => {
+        // Later: undici ignores an answer in the same tick. And once: a second call means that the socket died.
+        queueMicrotask(() => {
+          if (handedOver || socket.destroyed) return callback(new SocketGoneError(), null);
+          handedOver = true;
+          callback(null, socket);
+        });
+      },
+    });
+  }
+
+  /** Sends a request; `handler` hears how it went, perhaps before this returns. */
+  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+    this.#client.dispatch(options, handler);
+  }
+
+  /** Learns from an answer's headers how long the socket may be kept. */
+  heed(headers: Readonly<Record<string, string | string[] | undefined>>, ownKeepAliveMs: number): void {
+    const connection = headers['connection'];
+    if (typeof connection === 'string' && connection.toLowerCase() === 'close') {
+      this.kept = false;
+      return;
+    }
+    const hint = headers['keep-alive'];
+    if (hint === undefined) {
+      this.keepAliveMs = ownKeepAliveMs;
+      return;
+    }
+    const seconds = /timeout=(\d+)/i.exec(String(hint))?.[1];
+    if (seconds === undefined) return;
+    const hintMs = Number(seconds) * 1_000;
+    this.keepAliveMs = Math.min(hintMs - Math.min(HINT_MARGIN_MS, hintMs / 2), HINT_CEILING_MS);
+  }
+
+  /** Whether another exchange may use it: alive, not of full age, not idle for too long. */
+  usable(now: number): boolean {
+    if (this.gone || !this.kept || this.socket.destroyed || now >= this.expiresAt) return false;
+    return this.leases > 0 || now - this.idleSince < this.keepAliveMs;
+  }
+
+  /** Closes the socket at once; exchanges on it fail with `error`. */
+  destroy(error: Error | null): void {
+    this.#client.destroy(error, () => {});
+    // A client that never sent anything was not handed the socket yet.
+    this.socket.destroy();
+  }
+}

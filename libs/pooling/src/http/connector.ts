@@ -1,0 +1,543 @@
+import { AsyncResource } from 'node:async_hooks';
+import { buildConnector } from 'undici';
+import type { Clock, Timer } from '../core/clock.js';
+import type { Deadlines } from '../core/deadlines.js';
+import { HttpQueueFullError, PoolClosedError } from '../core/errors.js';
+import { LinkedList } from '../core/linked-list.js';
+import { Connection, H2_STREAMS, type HttpSocket } from './connection.js';
+import { Dial } from './dial.js';
+import type { Exchange } from './exchange.js';
+import { LookupCache, type ResolveAll } from './lookup.js';
+import type { ResolvedHttpClientOptions } from './options.js';
+import { Origin } from './origin.js';
+import type { CountersByOrigin, HttpCloseReason } from './statistics.js';
+
+/** Records of origins without a socket are kept up to this number. */
+const MAX_UNUSED_ORIGINS = 100;
+/** A socket's age limit varies by this share either way, so that those opened together don't end together. */
+const AGE_JITTER = 0.1;
+
+/** What a connector works with. */
+export interface ConnectorDependencies {
+  readonly name: string;
+  readonly options: ResolvedHttpClientOptions;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly counters: CountersByOrigin;
+  readonly random: () => number;
+  readonly resolve: ResolveAll | undefined;
+}
+
+/** `open` → `closing` (takes no new exchange, those under way may end) → `closed` (nothing is left). */
+export type ConnectorState = 'open' | 'closing' | 'closed';
+
+/**
+ * The HTTP pool: hosts, limits, sockets. An exchange gets a connection at once where the limits allow it and one
+ * idles; otherwise it waits, first come first served within its origin, and the origins are served in turn.
+ * Nobody dials on a borrower's back: who waits for a dial takes whichever comes first, the new connection or one
+ * that was given back (Go's `http.Transport` does the same).
+ */
+export class Connector {
+  readonly #name: string;
+  readonly #options: ResolvedHttpClientOptions;
+  readonly #clock: Clock;
+  readonly #deadlines: Deadlines;
+  readonly #counters: CountersByOrigin;
+  readonly #random: () => number;
+  readonly #lookup: LookupCache;
+  readonly #connect: buildConnector.connector;
+  /** Sockets outlive the request that opened them: they belong to no request's asynchronous context. */
+  readonly #context = new AsyncResource('HttpConnector');
+  readonly #limit: number;
+  readonly #limitPerHost: number;
+  readonly #origins = new Map<string, Origin>();
+  /** Origins with waiters that are within their own limit: whose turn it is stands first. */
+  readonly #ring = new LinkedList<Origin>();
+  /** Idle connections of all origins, longest first. */
+  readonly #idle = new LinkedList<Connection>();
+  readonly #connections = new Set<Connection>();
+  readonly #dials = new Set<Dial>();
+  readonly #gone = new Set<() => void>();
+  /** Sockets that are alive for the system, those being closed included. */
+  #open = 0;
+  #sockets = 0;
+  #inUse = 0;
+  #waiting = 0;
+  #state: ConnectorState = 'open';
+  #reaper: Timer | undefined;
+  #reapsAt = Infinity;
+  #pumpScheduled = false;
+
+  constructor({ name, options, clock, deadlines, counters, random, resolve }: ConnectorDependencies) {
+    this.#name = name;
+    this.#options = options;
+    this.#clock = clock;
+    this.#deadlines = deadlines;
+    this.#counters = counters;
+    this.#random = random;
+    this.#limit = options.limit || Infinity;
+    this.#limitPerHost = options.limitPerHost || Infinity;
+    this.#lookup = new LookupCache(options.dnsCacheTtlMs, clock, resolve);
+    this.#connect = buildConnector({
+      ...options.tls,
+      allowH2: options.http2,
+      timeout: 0,
+      lookup: this.#lookup.lookup,
+    } as buildConnector.BuildOptions);
+  }
+
+  get state(): ConnectorState {
+    return this.#state;
+  }
+
+  /** Connections in use or being opened. */
+  get inUse(): number {
+    return this.#inUse;
+  }
+
+  /** Whether a socket is alive for the system, those being closed included. */
+  get hasSockets(): boolean {
+    return this.#open > 0;
+  }
+
+  /** Requests without a place within the limits. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** The record of an origin that is known, by the exact text of its origin. */
+  known(key: string): Origin | undefined {
+    return this.#origins.get(key);
+  }
+
+  /** The record of an origin, made when it is new. */
+  origin(key: string): Origin {
+    let origin = this.#origins.get(key);
+    if (origin === undefined) {
+      origin = new Origin(key, this.#counters.of(key));
+      this.#origins.set(key, origin);
+    }
+    return origin;
+  }
+
+  /** The records of all origins that are known now. */
+  origins(): Iterable<Origin> {
+    return this.#origins.values();
+  }
+
+  /** The connections that carry exchanges now. */
+  *busy(): IterableIterator<Connection> {
+    for (const connection of this.#connections) if (connection.leases > 0) yield connection;
+  }
+
+  /**
+   * Takes an exchange in. Before this returns it has begun, been queued, or been refused with
+   * `ERR_HTTP_QUEUE_FULL` or `ERR_POOL_CLOSED`.
+   */
+  submit(exchange: Exchange, now: number): void {
+    if (this.#state !== 'open') return exchange.refuse(this.closedError());
+    // The record may have been forgotten while the exchange paused.
+    if (exchange.origin.forgotten) exchange.origin = this.origin(exchange.origin.key);
+    if (this.#ring.length === 0 || this.#options.http2) {
+      const connection = this.#available(exchange.origin, now);
+      if (connection !== undefined) return this.#lease(connection, exchange, now);
+    }
+    const dials = this.#ring.length === 0 && this.#mayDial(exchange.origin);
+    if (!dials && this.#waiting >= this.#options.maxWaiting) {
+      exchange.origin.counters.queueRejected++;
+      return exchange.refuse(this.#queueFullError(exchange));
+    }
+    if (dials) {
+      exchange.enqueued('connecting', now);
+      exchange.origin.connecting.push(exchange);
+      this.#dial(exchange.origin, exchange.timeouts.connectMs);
+    } else {
+      exchange.enqueued('waiting', now);
+      exchange.origin.waiting.push(exchange);
+      this.#waiting++;
+      this.#regardTurn(exchange.origin);
+    }
+  }
+
+  /** Takes an exchange out of the queue. Its dial, if it has one, is kept for the next. */
+  withdraw(exchange: Exchange): void {
+    const { origin } = exchange;
+    if (origin.waiting.remove(exchange)) {
+      this.#waiting--;
+      this.#regardTurn(origin);
+    } else if (origin.connecting.remove(exchange)) {
+      this.#promote(origin);
+    }
+    this.#forgetIfUnused(origin);
+  }
+
+  /**
+   * Takes a connection back, once for each lease. A healthy one serves the next; anything else is closed. Waiters
+   * are served before this returns, or right after the current callback where undici isn't ready for it.
+   */
+  release(connection: Connection, exchange: Exchange, healthy: boolean, reason: HttpCloseReason): void {
+    const { origin } = connection;
+    connection.leases--;
+    connection.exchanges.delete(exchange);
+    const now = this.#clock.now();
+    if (healthy && connection.leases === 0) connection.idleSince = now;
+    if (!healthy || this.#state !== 'open' || !connection.usable(now)) {
+      if (connection.leases === 0 || !healthy) this.#giveUp(connection, this.#why(connection, healthy, reason, now));
+      if (connection.leases === 0) this.#free(connection);
+    } else if (!this.#serveNext(connection, now) && connection.leases === 0) {
+      this.#free(connection);
+      this.#keep(connection);
+    }
+    if (healthy) this.#pump();
+    else this.#schedulePump();
+    this.#forgetIfUnused(origin);
+  }
+
+  /** A kept connection was found dead: those that idle as long or longer probably are too. */
+  suspect(connection: Connection): void {
+    const { origin, idleSince } = connection;
+    for (const idle of origin.idle.slice()) if (idle.idleSince <= idleSince) this.#giveUp(idle, 'stale');
+  }
+
+  /** Closes every idle connection; used ones are kept again afterwards. */
+  closeIdle(): void {
+    for (const connection of this.#idle) this.#giveUp(connection, 'shutdown');
+  }
+
+  /** Takes nothing in any more; refuses everyone who waits, and returns how many. */
+  close(): number {
+    this.#state = 'closing';
+    this.closeIdle();
+    const error = this.closedError();
+    let refused = 0;
+    for (const origin of this.#origins.values()) {
+      for (const queue of [origin.connecting, origin.waiting]) {
+        for (let exchange = queue.first; exchange !== undefined; exchange = queue.first) {
+          exchange.fail(error);
+          refused++;
+        }
+      }
+    }
+    for (const dial of this.#dials) this.#dialFailed(dial, error);
+    return refused;
+  }
+
+  /** Destroys what is still in use; those exchanges fail with `error`. */
+  destroy(error: Error): void {
+    for (const connection of this.#connections) {
+      for (const exchange of connection.exchanges) exchange.fail(error);
+      this.#giveUp(connection, 'shutdown');
+    }
+  }
+
+  /** Calls back, once, as soon as no socket is left. */
+  whenGone(callback: () => void): void {
+    if (this.#open === 0) callback();
+    else this.#gone.add(callback);
+  }
+
+  /** The last word: no timer is left. */
+  closed(): void {
+    this.#state = 'closed';
+    if (this.#reaper !== undefined) this.#clock.clearTimeout(this.#reaper);
+    this.#reaper = undefined;
+    this.#origins.clear();
+  }
+
+  /** The refusal of a client that is closed. */
+  closedError(): PoolClosedError {
+    return new PoolClosedError(this.#name, `${this.#name}: the HTTP client is closed`);
+  }
+
+  /** How full the client is, for messages. */
+  describeLoad(origin: Origin): string {
+    const { limit, limitPerHost } = this.#options;
+    const host = `${origin.inUse}${limitPerHost === 0 ? '' : ` of ${limitPerHost}`} in use to ${origin.key}`;
+    return `${host}, ${this.#inUse}${limit === 0 ? '' : ` of ${limit}`} in all, ${this.#waiting} waiting`;
+  }
+
+  #queueFullError({ request, origin }: Exchange): HttpQueueFullError {
+    const { maxWaiting } = this.#options;
+    const load = this.describeLoad(origin);
+    return new HttpQueueFullError(
+      this.#name,
+      `${this.#name}: ${request.method} ${request.origin} refused: ${maxWaiting} requests wait already (${load})`,
+      { details: { method: request.method, origin: request.origin, maxWaiting } },
+    );
+  }
+
+  // Leases
+
+  #available(origin: Origin, now: number): Connection | undefined {
+    for (const connection of origin.shared) {
+      if (connection.leases < connection.capacity && connection.usable(now)) return connection;
+    }
+    if (this.#inUse >= this.#limit || origin.inUse >= this.#limitPerHost) return undefined;
+    for (let connection = origin.idle.at(-1); connection !== undefined; connection = origin.idle.at(-1)) {
+      if (connection.usable(now)) return connection;
+      this.#giveUp(connection, now >= connection.expiresAt ? 'age' : 'idle');
+    }
+    return undefined;
+  }
+
+  #lease(connection: Connection, exchange: Exchange, now: number): void {
+    if (connection.listed) {
+      this.#idle.remove(connection);
+      connection.origin.idle.pop();
+    }
+    if (!connection.inUse) {
+      connection.inUse = true;
+      this.#inUse++;
+      connection.origin.inUse++;
+      if (connection.capacity > 1) connection.origin.shared.push(connection);
+    }
+    connection.leases++;
+    connection.served++;
+    connection.exchanges.add(exchange);
+    exchange.begin(connection, now);
+  }
+
+  /** Hands a connection straight to a waiter of its own origin that is entitled to it. */
+  #serveNext(connection: Connection, now: number): boolean {
+    const { origin } = connection;
+    const next = origin.connecting.shift() ?? (connection.capacity > 1 ? this.#takeWaiting(origin) : undefined);
+    if (next === undefined) return false;
+    this.#lease(connection, next, now);
+    this.#promote(origin);
+    return true;
+  }
+
+  #takeWaiting(origin: Origin): Exchange | undefined {
+    const exchange = origin.waiting.shift();
+    if (exchange !== undefined) this.#waiting--;
+    return exchange;
+  }
+
+  #free(connection: Connection): void {
+    if (!connection.inUse) return;
+    connection.inUse = false;
+    this.#inUse--;
+    connection.origin.inUse--;
+    if (connection.capacity > 1) remove(connection.origin.shared, connection);
+    this.#regardTurn(connection.origin);
+  }
+
+  // The queue
+
+  /** An origin stands in the ring while it has waiters that only the total limit holds back. */
+  #regardTurn(origin: Origin): void {
+    const takesTurns = origin.waiting.length > 0 && origin.inUse < this.#limitPerHost && !this.#awaitsProtocol(origin);
+    if (takesTurns === origin.listed) return;
+    if (takesTurns) this.#ring.push(origin);
+    else this.#ring.remove(origin);
+  }
+
+  /** Whether a dial under way may turn out to carry everybody who waits. */
+  #awaitsProtocol(origin: Origin): boolean {
+    return (
+      this.#options.http2 && origin.dialling > 0 && origin.version !== 'h1' && origin.connecting.length < H2_STREAMS
+    );
+  }
+
+  #mayDial(origin: Origin): boolean {
+    if (this.#inUse >= this.#limit || origin.inUse >= this.#limitPerHost || this.#awaitsProtocol(origin)) return false;
+    if (this.#sockets < this.#options.maxSockets) return true;
+    for (const connection of this.#idle) {
+      if (connection.origin === origin) continue;
+      this.#giveUp(connection, 'evicted');
+      return true;
+    }
+    return false;
+  }
+
+  #schedulePump(): void {
+    if (this.#pumpScheduled) return;
+    this.#pumpScheduled = true;
+    queueMicrotask(() => {
+      this.#pumpScheduled = false;
+      this.#pump();
+    });
+  }
+
+  /** Gives free places to waiters: one for each origin in turn. */
+  #pump(): void {
+    for (let origin = this.#ring.first; origin !== undefined; origin = this.#ring.first) {
+      const now = this.#clock.now();
+      const connection = this.#available(origin, now);
+      if (connection === undefined && !this.#mayDial(origin)) return;
+      this.#ring.remove(origin);
+      const exchange = this.#takeWaiting(origin);
+      if (exchange === undefined) continue;
+      if (connection !== undefined) {
+        this.#lease(connection, exchange, now);
+      } else {
+        exchange.promoted(now);
+        origin.connecting.push(exchange);
+        this.#dial(origin, exchange.timeouts.connectMs);
+      }
+      this.#regardTurn(origin);
+    }
+  }
+
+  /** A dial has lost the exchange that it was made for: it serves the next. */
+  #promote(origin: Origin): void {
+    while (origin.connecting.length < origin.dialling) {
+      const exchange = this.#takeWaiting(origin);
+      if (exchange === undefined) break;
+      exchange.promoted(this.#clock.now());
+      origin.connecting.push(exchange);
+    }
+    this.#regardTurn(origin);
+  }
+
+  // Sockets
+
+  #dial(origin: Origin, connectMs: number): void {
+    origin.dialling++;
+    origin.sockets++;
+    origin.inUse++;
+    this.#sockets++;
+    this.#inUse++;
+    this.#open++;
+    const patienceMs = connectMs === 0 ? 0 : Math.max(connectMs, this.#options.timeouts.connectMs);
+    const dial: Dial = new Dial(origin, {
+      connected: (socket) => this.#connected(dial, socket),
+      failed: (error) => this.#dialFailed(dial, error),
+      late: () => this.#dialFailed(dial, undefined),
+      gone: () => this.#socketGone(),
+    });
+    this.#dials.add(dial);
+    if (patienceMs > 0) this.#deadlines.set(dial, patienceMs);
+    this.#context.runInAsyncScope(() => dial.start(this.#connect));
+  }
+
+  #endDial(dial: Dial): boolean {
+    if (!this.#dials.delete(dial)) return false;
+    this.#deadlines.clear(dial);
+    dial.origin.dialling--;
+    return true;
+  }
+
+  #connected(dial: Dial, socket: HttpSocket): void {
+    if (!this.#endDial(dial)) return;
+    const { origin } = dial;
+    const { maxSocketAgeMs, keepAliveMs } = this.#options;
+    const now = this.#clock.now();
+    const age = maxSocketAgeMs * (1 - AGE_JITTER + 2 * AGE_JITTER * this.#random());
+    const connection = new Connection(origin, socket, maxSocketAgeMs === 0 ? Infinity : now + age, keepAliveMs);
+    origin.counters.opened++;
+    origin.version = connection.capacity > 1 ? 'h2' : 'h1';
+    this.#connections.add(connection);
+    connection.inUse = true;
+    if (connection.capacity > 1) origin.shared.push(connection);
+    socket.once('close', () => this.#giveUp(connection, 'peer'));
+    connection.idleSince = now;
+    let served = false;
+    while (connection.leases < connection.capacity) {
+      const next = origin.connecting.shift() ?? this.#takeWaiting(origin);
+      if (next === undefined) break;
+      served = true;
+      this.#lease(connection, next, now);
+    }
+    if (!served) {
+      this.#free(connection);
+      this.#keep(connection);
+    }
+    this.#regardTurn(origin);
+    this.#pump();
+  }
+
+  /** `error` is `undefined` when the dial took too long: those who wait for it have deadlines of their own. */
+  #dialFailed(dial: Dial, error: Error | undefined): void {
+    if (!this.#endDial(dial)) return;
+    const { origin } = dial;
+    dial.cancel();
+    origin.counters.connectErrors++;
+    origin.sockets--;
+    origin.inUse--;
+    this.#sockets--;
+    this.#inUse--;
+    this.#lookup.suspect(origin.hostname);
+    if (error !== undefined) origin.connecting.shift()?.connectFailed(error);
+    if (this.#state === 'open' && origin.connecting.length > origin.dialling) {
+      this.#dial(origin, this.#options.timeouts.connectMs);
+    }
+    this.#regardTurn(origin);
+    this.#schedulePump();
+    this.#forgetIfUnused(origin);
+  }
+
+  /** Every socket that was dialled ends here, once. */
+  #socketGone(): void {
+    this.#open--;
+    if (this.#open > 0) return;
+    const callbacks = [...this.#gone];
+    this.#gone.clear();
+    for (const callback of callbacks) callback();
+  }
+
+  #why(connection: Connection, healthy: boolean, reason: HttpCloseReason, now: number): HttpCloseReason {
+    if (!healthy) return reason;
+    if (this.#state !== 'open') return 'shutdown';
+    if (connection.socket.destroyed) return 'peer';
+    return now >= connection.expiresAt ? 'age' : 'not-kept';
+  }
+
+  /** Takes a connection out of everything and closes it. Whoever still uses it gives it back by itself. */
+  #giveUp(connection: Connection, reason: HttpCloseReason): void {
+    if (connection.gone) return;
+    connection.gone = true;
+    const { origin } = connection;
+    if (connection.listed) {
+      this.#idle.remove(connection);
+      remove(origin.idle, connection);
+    }
+    this.#connections.delete(connection);
+    origin.counters.closed[reason]++;
+    origin.sockets--;
+    this.#sockets--;
+    if (!connection.socket.destroyed) connection.destroy(null);
+    if (this.#ring.length > 0) this.#schedulePump();
+    this.#forgetIfUnused(origin);
+  }
+
+  /** Puts a connection on top of the idle ones. */
+  #keep(connection: Connection): void {
+    connection.origin.idle.push(connection);
+    this.#idle.push(connection);
+    const reapsAt = Math.min(connection.idleSince + connection.keepAliveMs, connection.expiresAt);
+    if (reapsAt < this.#reapsAt) this.#reapAt(reapsAt);
+  }
+
+  #reapAt(at: number): void {
+    if (this.#reaper !== undefined) this.#clock.clearTimeout(this.#reaper);
+    this.#reapsAt = at;
+    this.#reaper = this.#clock.setBackgroundTimeout(() => this.#reap(), Math.max(1, Math.ceil(at - this.#clock.now())));
+  }
+
+  /** Closes what has idled long enough. Runs when the first may be due, not for each connection. */
+  #reap(): void {
+    this.#reaper = undefined;
+    this.#reapsAt = Infinity;
+    const now = this.#clock.now();
+    let next = Infinity;
+    for (const connection of this.#idle) {
+      const due = Math.min(connection.idleSince + connection.keepAliveMs, connection.expiresAt);
+      if (due <= now) this.#giveUp(connection, now >= connection.expiresAt ? 'age' : 'idle');
+      else if (due < next) next = due;
+    }
+    if (next < Infinity) this.#reapAt(next);
+  }
+
+  #forgetIfUnused(origin: Origin): void {
+    if (origin.unused && this.#origins.size > MAX_UNUSED_ORIGINS && !origin.forgotten) {
+      origin.forgotten = true;
+      this.#origins.delete(origin.key);
+    }
+  }
+}
+
+function remove<T>(from: T[], item: T): void {
+  const at = from.lastIndexOf(item);
+  if (at >= 0) from.splice(at, 1);
+}

@@ -1,0 +1,561 @@
+import { AsyncResource } from 'node:async_hooks';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import type { Clock, Timer } from '../core/clock.js';
+import { Deadline, type Deadlines } from '../core/deadlines.js';
+import { HttpResponseTooLargeError, type HttpTimeoutPhase } from '../core/errors.js';
+import type { Histogram } from '../core/histogram.js';
+import { Waiter } from '../core/wait-queue.js';
+import type { Abortable, Aborts } from './aborts.js';
+import type { Connection } from './connection.js';
+import type { Connector } from './connector.js';
+import type { ResolvedHttpRetry, ResolvedHttpTimeouts } from './options.js';
+import type { Origin } from './origin.js';
+import { redirected } from './redirect.js';
+import { wireBody, type WireRequest } from './request.js';
+import { backoffMs, isIdempotent, isTransient, retryAfterMs } from './retry.js';
+import type { HttpOutcome } from './statistics.js';
+import { timeoutError } from './timeouts.js';
+
+/** What an exchange works with: its client's machinery. */
+export interface ExchangeHost {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly connector: Connector;
+  readonly aborts: Aborts;
+  readonly acquire: Histogram;
+  /** Exchanges between two attempts: nothing else knows of them. */
+  readonly pausing: Set<Exchange>;
+  readonly random: () => number;
+  readonly keepAliveMs: number;
+}
+
+/** How an exchange is to be handled. */
+export interface ExchangePolicy {
+  readonly timeouts: ResolvedHttpTimeouts;
+  readonly retry: ResolvedHttpRetry | false;
+  readonly redirects: number;
+  readonly maxResponseBytes: number;
+  readonly signal: AbortSignal | undefined;
+  /** What the request goes through instead of the connector: interceptors, below which it comes back as another exchange. */
+  readonly composed: Dispatcher | undefined;
+}
+
+/** How an exchange above the interceptors finds the one that it caused below them: interceptors copy what they don't know. */
+export const ABOVE = Symbol('the exchange above the interceptors');
+
+/**
+ * Where an exchange stands. `new` → `waiting` for a place → `connecting` → `sent`, waiting for the headers → `reading`
+ * the body → `done`. `discarding` reads the body of an answer that a retry or a redirect replaces; `pausing` waits for
+ * the next attempt, which begins at `new`. Any phase may end in `done`.
+ */
+export type ExchangePhase = 'new' | 'waiting' | 'connecting' | 'sent' | 'reading' | 'discarding' | 'pausing' | 'done';
+
+/** What a deadline of an exchange is about: a phase that is too long, or a body that nobody reads. */
+type Overdue = HttpTimeoutPhase | 'unread';
+
+/** The body of an answer that is replaced is read to keep the socket, up to this many bytes; a longer one isn't worth it. */
+const DISCARD_BYTES = 65_536;
+/** A request is sent again at most this often because its kept socket had died. */
+const MAX_REPLAYS = 3;
+
+class ExchangeDeadline extends Deadline {
+  constructor(readonly exchange: Exchange) {
+    super();
+  }
+
+  override expire(): void {
+    this.exchange.deadlineReached();
+  }
+}
+
+/**
+ * One request and its answer, over all its attempts: undici's handler, the deadlines and the place in the queue in
+ * one object. What becomes of the answer is up to the subclass. Each attempt enters the limits anew; all of them
+ * share one total deadline.
+ */
+export abstract class Exchange extends Waiter implements Dispatcher.DispatchHandler, Abortable {
+  phase: ExchangePhase = 'new';
+  statusCode = 0;
+  /** Bytes of the body so far. */
+  received = 0;
+  protected controller: Dispatcher.DispatchController | undefined;
+  /** The clock's time of the last byte or of the request; what `readMs` counts from. */
+  protected lastReadAt = 0;
+  /** Since when the consumer has taken nothing more, on the clock's scale; `Infinity` while it does. */
+  protected unreadSince = Infinity;
+  readonly startedAt: number;
+  readonly #deadline = new ExchangeDeadline(this);
+  readonly #totalAt: number;
+  #dueAt = Infinity;
+  #attemptAt = 0;
+  #sentAt = 0;
+  #connection: Connection | undefined;
+  /** The exchange below the interceptors that acts for this one. */
+  #below: Exchange | undefined;
+  #context: AsyncResource | undefined;
+  #expectedBytes = -1;
+  /** Whether an attempt above the interceptors is under way. */
+  #above = false;
+  #retries = 0;
+  #replays = 0;
+  #redirects = 0;
+  #nextDelayMs = 0;
+  #pause: Timer | undefined;
+
+  constructor(
+    protected readonly host: ExchangeHost,
+    public origin: Origin,
+    public request: WireRequest,
+    protected readonly policy: ExchangePolicy,
+  ) {
+    super();
+    this.startedAt = host.clock.now();
+    const { totalMs } = policy.timeouts;
+    this.#totalAt = totalMs === 0 ? Infinity : this.startedAt + totalMs;
+  }
+
+  /** The answer that the caller gets begins. */
+  protected abstract answered(headers: IncomingHttpHeaders, statusText: string | undefined): void;
+  /** A piece of its body. */
+  protected abstract receivedBody(chunk: Buffer): void;
+  /** It is complete. */
+  protected abstract ended(trailers: IncomingHttpHeaders): void;
+  /** There is none, or no more of it. */
+  protected abstract failed(error: unknown): void;
+  /** Whether the caller has seen something of the answer, so that it can't be replaced any more. */
+  protected abstract get delivered(): boolean;
+
+  get timeouts(): ResolvedHttpTimeouts {
+    return this.policy.timeouts;
+  }
+
+  /** Begins. Call it once. */
+  start(): void {
+    const { signal, composed } = this.policy;
+    if (composed === undefined) this.origin.counters.requests++;
+    this.origin.counters.retryBudget.request();
+    if (signal !== undefined) {
+      if (signal.aborted) return this.#settle(signal.reason, 'aborted');
+      this.host.aborts.watch(signal, this);
+    }
+    this.#submit(this.startedAt);
+  }
+
+  /** Ends the exchange with an error, wherever it stands. Its connection, if it has one, is closed. */
+  fail(error: unknown, outcome: HttpOutcome = 'error'): void {
+    const { phase, controller } = this;
+    if (phase === 'done') return;
+    const connection = this.#connection;
+    this.#settle(error, outcome);
+    if (phase === 'waiting' || phase === 'connecting') this.host.connector.withdraw(this);
+    if (controller !== undefined) controller.abort(asError(error));
+    else if (connection !== undefined && connection.capacity === 1) connection.destroy(asError(error));
+    this.#below?.fail(error, outcome);
+  }
+
+  aborted(reason: unknown): void {
+    this.fail(reason, 'aborted');
+  }
+
+  // What the connector calls
+
+  /** The exchange stands in a queue now. */
+  enqueued(phase: 'waiting' | 'connecting', now: number): void {
+    this.phase = phase;
+    // What runs later runs in somebody else's context: https://github.com/nodejs/undici/pull/4223 fixes it in undici 8.
+    this.#context ??= new AsyncResource('HttpRequest');
+    this.#arm(now);
+  }
+
+  /** The exchange has a place; its socket is being opened. */
+  promoted(now: number): void {
+    this.phase = 'connecting';
+    this.#arm(now);
+  }
+
+  /** The exchange has a connection. */
+  begin(connection: Connection, now: number): void {
+    const waitedMs = now - this.#attemptAt;
+    this.origin.counters.acquire.record(waitedMs);
+    this.host.acquire.record(waitedMs);
+    this.phase = 'sent';
+    this.#connection = connection;
+    this.#sentAt = now;
+    this.lastReadAt = now;
+    this.#arm(now);
+    const { request } = this;
+    let options: Dispatcher.DispatchOptions = request;
+    try {
+      if (request.makeBody !== undefined) options = { ...request, body: wireBody(request.makeBody()) };
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    if (this.#context === undefined) connection.dispatch(options, this);
+    else this.#context.runInAsyncScope(() => connection.dispatch(options, this));
+  }
+
+  /** The exchange gets no place. */
+  refuse(error: Error): void {
+    this.#settle(error, 'error');
+  }
+
+  /** The socket that was opened for the exchange could not be. */
+  connectFailed(error: Error): void {
+    this.phase = 'new';
+    this.#retryOrFail(error);
+  }
+
+  // What undici calls
+
+  onRequestStart(controller: Dispatcher.DispatchController, _context: unknown): void {
+    if (this.phase !== 'sent') {
+      controller.abort(new Error('the request was given up'));
+      return;
+    }
+    this.controller = controller;
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    statusCode: number,
+    headers: IncomingHttpHeaders,
+    statusText?: string,
+  ): void {
+    this.lastReadAt = this.host.clock.now();
+    if (statusCode < 200 || this.phase !== 'sent') return;
+    this.statusCode = statusCode;
+    this.#connection?.heed(headers, this.host.keepAliveMs);
+    if (statusCode >= 300 && this.#replaces(statusCode, headers)) {
+      this.phase = 'discarding';
+      return;
+    }
+    this.phase = 'reading';
+    const length = headers['content-length'];
+    this.#expectedBytes = length === undefined ? -1 : Number(length);
+    const { maxResponseBytes } = this.policy;
+    if (maxResponseBytes > 0 && this.#expectedBytes > maxResponseBytes && this.request.method !== 'HEAD') {
+      return this.fail(this.#tooLarge());
+    }
+    this.answered(headers, statusText);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.lastReadAt = this.host.clock.now();
+    this.received += chunk.length;
+    if (this.phase === 'discarding') {
+      if (this.received > DISCARD_BYTES) controller.abort(new Error('the answer is replaced'));
+      return;
+    }
+    if (this.phase !== 'reading') return;
+    const { maxResponseBytes } = this.policy;
+    if (maxResponseBytes > 0 && this.received > maxResponseBytes) return this.fail(this.#tooLarge());
+    this.receivedBody(chunk);
+  }
+
+  onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    const { phase } = this;
+    this.#giveBack(true, 'not-kept');
+    if (phase === 'discarding') return this.#again(this.#nextDelayMs);
+    if (phase !== 'reading') return;
+    this.#complete(trailers);
+  }
+
+  onResponseError(controller: Dispatcher.DispatchController | null | undefined, error: Error): void {
+    const connection = this.#connection;
+    if (connection === undefined && !this.#above) return;
+    if (this.controller !== undefined && controller && controller !== this.controller) return;
+    const { phase } = this;
+    const sent = this.controller !== undefined;
+    const alive = connection !== undefined && !connection.gone && !connection.socket.destroyed;
+    const healthy = alive && (connection.capacity > 1 || !sent);
+    const stale = connection !== undefined && !alive && (!sent || (connection.served > 1 && phase === 'sent'));
+    const aborted = phase === 'done' || phase === 'discarding' || controller?.aborted === true;
+    this.#giveBack(healthy, aborted ? 'aborted' : 'peer');
+    if (phase === 'done') return;
+    if (phase === 'discarding') return this.#again(this.#nextDelayMs);
+    if (aborted) return this.#settle(error, 'aborted');
+    // undici reports a peer that closed while the consumer was slow, though every byte had come.
+    if (phase === 'reading' && this.received === this.#expectedBytes && isTransient(error)) return this.#complete({});
+    if (stale && this.#replays < MAX_REPLAYS && this.#mayReplay(sent) && (!sent || isTransient(error))) {
+      this.#replays++;
+      this.origin.counters.replays++;
+      this.host.connector.suspect(connection);
+      return this.#again(0);
+    }
+    this.phase = 'new';
+    this.#retryOrFail(error);
+  }
+
+  onRequestUpgrade(
+    _controller: Dispatcher.DispatchController,
+    _statusCode: number,
+    _headers: IncomingHttpHeaders,
+    socket: Duplex,
+  ): void {
+    socket.destroy();
+    this.fail(new Error('the answer switches protocols, which was not asked for'));
+  }
+
+  /** Hands the socket of an upgrade over; the place within the limits is kept until the socket is closed. */
+  protected handOver(statusCode: number, socket: Duplex): void {
+    this.statusCode = statusCode;
+    socket.once('close', () => this.#giveBack(false, 'not-kept'));
+    this.#settle(undefined, statusCode);
+  }
+
+  // Deadlines
+
+  /** The exchange's deadline has come; which of them, only the clock tells. */
+  deadlineReached(): void {
+    const now = this.host.clock.now();
+    const overdue = this.#overdue(now);
+    if (overdue === undefined) return this.#arm(now);
+    if (overdue === 'unread') {
+      this.unread(now - this.unreadSince);
+      this.#arm(now);
+      return;
+    }
+    this.origin.counters.timeouts[overdue]++;
+    this.fail(timeoutError(this.host, this, overdue, now), 'timeout');
+  }
+
+  /** The consumer has taken nothing for this long, in milliseconds; called once each time it stops. */
+  protected unread(_forMs: number): void {}
+
+  /** How long the consumer may take nothing before that is reported, in milliseconds; 0: it isn't. */
+  protected get unreadAfterMs(): number {
+    return 0;
+  }
+
+  #overdue(now: number): Overdue | undefined {
+    const { acquireMs, connectMs, headersMs, readMs } = this.policy.timeouts;
+    switch (this.phase) {
+      case 'waiting':
+        if (acquireMs > 0 && now >= this.#attemptAt + acquireMs) return 'acquire';
+        if (connectMs > 0 && now >= this.#attemptAt + connectMs) return 'connect';
+        break;
+      case 'connecting':
+        if (connectMs > 0 && now >= this.#attemptAt + connectMs) return 'connect';
+        break;
+      case 'sent':
+        if (this.#uploading()) this.lastReadAt = this.#sentAt = now;
+        if (headersMs > 0 && now >= this.#sentAt + headersMs) return 'read';
+        if (readMs > 0 && now >= this.lastReadAt + readMs) return 'read';
+        break;
+      case 'reading':
+      case 'discarding':
+        // A handler behind the dispatcher pauses without saying so.
+        if (this.unreadSince === Infinity && this.controller?.paused === true) this.lastReadAt = now;
+        if (this.unreadSince === Infinity) {
+          if (readMs > 0 && now >= this.lastReadAt + readMs) return 'read';
+        } else if (this.unreadAfterMs > 0 && now >= this.unreadSince + this.unreadAfterMs) {
+          return 'unread';
+        }
+        break;
+      default:
+    }
+    return now >= this.#totalAt ? 'total' : undefined;
+  }
+
+  #nextDue(): number {
+    const { acquireMs, connectMs, headersMs, readMs } = this.policy.timeouts;
+    let due = this.#totalAt;
+    const until = (from: number, ms: number): void => {
+      if (ms > 0 && from + ms < due) due = from + ms;
+    };
+    switch (this.phase) {
+      case 'waiting':
+        until(this.#attemptAt, acquireMs);
+        until(this.#attemptAt, connectMs);
+        break;
+      case 'connecting':
+        until(this.#attemptAt, connectMs);
+        break;
+      case 'sent':
+        until(this.#sentAt, headersMs);
+        until(this.lastReadAt, readMs);
+        break;
+      case 'reading':
+      case 'discarding':
+        if (this.unreadSince === Infinity) until(this.lastReadAt, readMs);
+        else until(this.unreadSince, this.unreadAfterMs);
+        break;
+      default:
+    }
+    return due;
+  }
+
+  /** Sees to it that the wheel calls when the next thing is due. A call that comes too early costs less than moving it. */
+  #arm(now: number): void {
+    const due = this.#nextDue();
+    if (due === Infinity) return;
+    const { deadlines } = this.host;
+    if (this.#deadline.slot !== undefined) {
+      if (this.#dueAt <= due) return;
+      deadlines.clear(this.#deadline);
+    }
+    this.#dueAt = due;
+    deadlines.set(this.#deadline, due - now);
+  }
+
+  /** The consumer stopped or went on; the deadlines follow. */
+  protected rearm(now: number): void {
+    if (this.phase !== 'done') this.#arm(now);
+  }
+
+  /** Whether the request itself is still being written, which no time-out but the total limits. */
+  #uploading(): boolean {
+    const { body } = this.request;
+    if (body instanceof Readable && !body.readableEnded && !body.destroyed) return true;
+    return (this.#connection?.socket.writableLength ?? 0) > 0;
+  }
+
+  // Attempts
+
+  #submit(now: number): void {
+    this.#attemptAt = now;
+    if (this.policy.composed !== undefined) return this.#submitAbove(this.policy.composed);
+    this.host.connector.submit(this, now);
+  }
+
+  /** Sends the request through the interceptors; the exchange below them has the limits and the deadlines but the total one. */
+  #submitAbove(composed: Dispatcher): void {
+    this.phase = 'sent';
+    this.#above = true;
+    this.#arm(this.#attemptAt);
+    const { request } = this;
+    try {
+      const body = request.makeBody === undefined ? request.body : wireBody(request.makeBody());
+      const options = { ...request, body, [ABOVE]: this };
+      if (this.#context === undefined) composed.dispatch(options, this);
+      else this.#context.runInAsyncScope(() => composed.dispatch(options, this));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** The exchange below the interceptors that acts for this one. */
+  adopt(below: Exchange): void {
+    this.#below = below;
+    if (this.phase === 'done') below.fail(new Error('the request was given up'), 'aborted');
+  }
+
+  /** Whether this answer is replaced by another attempt; if so, when is decided. */
+  #replaces(statusCode: number, headers: IncomingHttpHeaders): boolean {
+    if (this.delivered || this.host.connector.state !== 'open') return false;
+    const { retry, redirects } = this.policy;
+    if (retry !== false && retry.statusCodes.includes(statusCode)) {
+      const delayMs = this.#retryDelay(retry, retryAfterMs(headers['retry-after'], this.host.clock.wallNow()));
+      if (delayMs === undefined) return false;
+      this.#nextDelayMs = delayMs;
+      return true;
+    }
+    if (this.#redirects >= redirects) return false;
+    const next = redirected(this.request, statusCode, headers);
+    if (next === undefined) return false;
+    this.#redirects++;
+    this.request = next;
+    this.origin = this.host.connector.origin(next.origin);
+    this.#nextDelayMs = 0;
+    return true;
+  }
+
+  /** When to try again, in milliseconds; `undefined`: not at all. Takes from the budget. */
+  #retryDelay(retry: ResolvedHttpRetry, atLeastMs: number): number | undefined {
+    const { request, host, origin } = this;
+    if (this.#retries >= retry.attempts || !request.replayable) return undefined;
+    if (!retry.methods.includes(request.method) && !request.hasIdempotencyKey) return undefined;
+    const delayMs = backoffMs(this.#retries + 1, atLeastMs, host.random());
+    if (host.clock.now() + delayMs >= this.#totalAt) return undefined;
+    if (!origin.counters.retryBudget.take(retry)) return undefined;
+    this.#retries++;
+    origin.counters.retries++;
+    return delayMs;
+  }
+
+  #retryOrFail(error: Error): void {
+    const { retry } = this.policy;
+    const open = this.host.connector.state === 'open';
+    const delayMs =
+      retry !== false && open && !this.delivered && isTransient(error) ? this.#retryDelay(retry, 0) : undefined;
+    if (delayMs === undefined) this.#settle(error, 'error');
+    else this.#again(delayMs);
+  }
+
+  /** The next attempt, later; never in undici's own callback, which may not be ready for it. */
+  #again(delayMs: number): void {
+    this.phase = 'pausing';
+    this.statusCode = 0;
+    this.received = 0;
+    this.#expectedBytes = -1;
+    const { host } = this;
+    host.pausing.add(this);
+    const go = (): void => {
+      this.#pause = undefined;
+      if (this.phase !== 'pausing') return;
+      host.pausing.delete(this);
+      this.phase = 'new';
+      this.#submit(host.clock.now());
+    };
+    if (delayMs === 0) queueMicrotask(go);
+    else this.#pause = host.clock.setTimeout(go, Math.ceil(delayMs));
+    this.#arm(host.clock.now());
+  }
+
+  #mayReplay(sent: boolean): boolean {
+    const { request } = this;
+    if (this.delivered || this.host.connector.state !== 'open') return false;
+    if (!sent) return request.replayable || !(request.body instanceof Readable) || !request.body.destroyed;
+    return request.replayable && isIdempotent(request.method, request.hasIdempotencyKey);
+  }
+
+  // The end
+
+  #giveBack(healthy: boolean, reason: 'not-kept' | 'aborted' | 'peer'): void {
+    const connection = this.#connection;
+    this.#above = false;
+    this.#connection = undefined;
+    this.controller = undefined;
+    if (connection === undefined) return;
+    this.host.connector.release(connection, this, healthy, reason);
+  }
+
+  #complete(trailers: IncomingHttpHeaders): void {
+    this.#settle(undefined, this.statusCode);
+    this.ended(trailers);
+  }
+
+  #settle(error: unknown, outcome: HttpOutcome): void {
+    const { host, policy, request } = this;
+    this.phase = 'done';
+    host.deadlines.clear(this.#deadline);
+    if (policy.signal !== undefined) host.aborts.forget(policy.signal, this);
+    if (this.#pause !== undefined) host.clock.clearTimeout(this.#pause);
+    host.pausing.delete(this);
+    if (policy.composed === undefined)
+      this.origin.counters.finished(request.method, outcome, host.clock.now() - this.startedAt);
+    if (typeof outcome === 'number') return;
+    if (request.body instanceof Readable) request.body.destroy();
+    this.failed(error);
+  }
+
+  #tooLarge(): HttpResponseTooLargeError {
+    const { maxResponseBytes } = this.policy;
+    const { name } = this.host;
+    const { method, origin } = this.request;
+    return new HttpResponseTooLargeError(
+      name,
+      `${name}: the answer to ${method} ${origin} is larger than ${maxResponseBytes} bytes`,
+      { details: { maxResponseBytes, statusCode: this.statusCode } },
+    );
+  }
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error('aborted', { cause: reason });
+}

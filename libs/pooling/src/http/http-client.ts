@@ -1,0 +1,405 @@
+import { fetch as undiciFetch, type Dispatcher, type RequestInfo, type RequestInit, type Response } from 'undici';
+import { systemClock, type Clock } from '../core/clock.js';
+import { Deadlines } from '../core/deadlines.js';
+import { Aborts } from './aborts.js';
+import { BufferedExchange } from './buffered-exchange.js';
+import { closeConnector, type HttpCloseReport } from './close.js';
+import { Connector } from './connector.js';
+import { ACCEPT_ENCODING } from './decompress.js';
+import { DispatchedExchange, HttpDispatcher } from './dispatcher.js';
+import { ABOVE, Exchange, type ExchangeHost, type ExchangePolicy } from './exchange.js';
+import type { ResolveAll } from './lookup.js';
+import {
+  refuseInit,
+  resolveHttpClientOptions,
+  resolveRedirects,
+  resolveRetry,
+  resolveTimeouts,
+  type HttpClientOptions,
+  type ResolvedHttpClientOptions,
+} from './options.js';
+import { originMetrics, originStatistics, clientStatistics } from './picture.js';
+import {
+  flattenHeaders,
+  isPlainPath,
+  mergeHeaders,
+  parseTarget,
+  plainTarget,
+  prepareBody,
+  withQuery,
+  type HttpRequestInit,
+  type Target,
+  type WireRequest,
+} from './request.js';
+import type { HttpResponse, HttpResponsePromise, HttpStreamResponse } from './response.js';
+import { CountersByOrigin, type HttpClientStatistics, type HttpOriginMetrics } from './statistics.js';
+import { StreamedExchange, type HttpLeakReport, type LeakWatching } from './streamed-exchange.js';
+
+/** What an `HttpClient` works with besides its options; all of it is for tests and for the application's own logger. */
+export interface HttpClientDependencies {
+  readonly clock?: Clock;
+  /** 0 ≤ x < 1; for jitter. */
+  readonly random?: () => number;
+  /** Resolves names; `dns.lookup` unless given. */
+  readonly resolve?: ResolveAll;
+  /** Hears of streamed answers that nobody reads. Unless given, Node prints a warning. */
+  readonly onLeak?: (report: HttpLeakReport) => void;
+}
+
+/** How long `close()` waits for exchanges under way unless told otherwise, in milliseconds. */
+const CLOSE_DEADLINE_MS = 10_000;
+
+/** A plain request: its headers and policy are those of the client. */
+const NO_INIT: HttpRequestInit = Object.freeze({});
+
+/**
+ * An HTTP client over a pool of its own: limits in aiohttp's meaning, a fair bounded queue, exact deadlines for every
+ * phase, retries within a budget, and statistics by origin. It opens nothing before its first request.
+ *
+ * ```ts
+ * const http = new HttpClient('billing', { baseUrl: 'https://billing.example/api' });
+ * const invoice = await http.get('/invoices/42').json<Invoice>();
+ * await http.close();
+ * ```
+ */
+export class HttpClient {
+  readonly name: string;
+  readonly #options: ResolvedHttpClientOptions;
+  readonly #counters: CountersByOrigin;
+  readonly #connector: Connector;
+  readonly #host: ExchangeHost;
+  readonly #leaks: LeakWatching;
+  readonly #base: Target | undefined;
+  readonly #headers = new Map<string, string | readonly string[]>();
+  /** The headers of a request that has none of its own, with and without the one that asks for compression. */
+  readonly #plainHeaders: string[];
+  readonly #policy: ExchangePolicy;
+  readonly #dispatcher: Dispatcher;
+  #draining = false;
+  #closing: Promise<HttpCloseReport> | undefined;
+
+  /** @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`, with every wrong option */
+  constructor(name: string, options: HttpClientOptions = {}, dependencies: HttpClientDependencies = {}) {
+    this.name = name;
+    this.#options = resolveHttpClientOptions(name, options);
+    const clock = dependencies.clock ?? systemClock;
+    const random = dependencies.random ?? Math.random;
+    const deadlines = new Deadlines(inBackground(clock));
+    this.#counters = new CountersByOrigin(clock);
+    this.#connector = new Connector({
+      name,
+      options: this.#options,
+      clock,
+      deadlines,
+      counters: this.#counters,
+      random,
+      resolve: dependencies.resolve,
+    });
+    this.#host = {
+      name,
+      clock,
+      deadlines,
+      connector: this.#connector,
+      aborts: new Aborts(),
+      acquire: this.#counters.acquire,
+      pausing: new Set(),
+      random,
+      keepAliveMs: this.#options.keepAliveMs,
+    };
+    this.#leaks = { afterMs: this.#options.leakDetectionMs, report: dependencies.onLeak ?? warnOfLeak };
+    this.#base = this.#options.baseUrl === undefined ? undefined : parseTarget(this.#options.baseUrl);
+    if (this.#base?.authorization !== undefined) this.#headers.set('authorization', this.#base.authorization);
+    mergeHeaders(this.#headers, this.#options.headers);
+    this.#plainHeaders = this.#flatHeaders(NO_INIT, undefined, undefined, this.#options.decompress);
+    this.#dispatcher = this.#composed(undefined);
+    this.#policy = {
+      timeouts: this.#options.timeouts,
+      retry: this.#options.retry,
+      redirects: this.#options.redirects,
+      maxResponseBytes: this.#options.maxResponseBytes,
+      signal: undefined,
+      composed: this.#options.interceptors.length === 0 ? undefined : this.#dispatcher,
+    };
+  }
+
+  /** The options with their defaults, frozen; `headers` and `tls` may hold secrets. */
+  get options(): ResolvedHttpClientOptions {
+    return this.#options;
+  }
+
+  /** An undici `Dispatcher` with this client's limits and deadlines, for anything that takes one. Closing it closes the client. */
+  get dispatcher(): Dispatcher {
+    return this.#dispatcher;
+  }
+
+  /**
+   * Sends a request and resolves with its answer, whatever the status. `init.method` is `GET` unless given.
+   *
+   * Rejects with `ERR_HTTP_TIMEOUT`, `ERR_HTTP_QUEUE_FULL`, `ERR_HTTP_RESPONSE_TOO_LARGE`, `ERR_POOL_CLOSED`, with the
+   * signal's reason, or with the real error of the connection (`ECONNREFUSED`, …).
+   */
+  request(url: string | URL, init: HttpRequestInit & { readonly method?: string } = NO_INIT): Promise<HttpResponse> {
+    return this.#buffered((init.method ?? 'GET').toUpperCase(), url, init);
+  }
+
+  get(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
+    return this.#buffered('GET', url, init);
+  }
+
+  head(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
+    return this.#buffered('HEAD', url, init);
+  }
+
+  post(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
+    return this.#buffered('POST', url, init);
+  }
+
+  put(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
+    return this.#buffered('PUT', url, init);
+  }
+
+  patch(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
+    return this.#buffered('PATCH', url, init);
+  }
+
+  delete(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
+    return this.#buffered('DELETE', url, init);
+  }
+
+  /**
+   * Sends a request and resolves at the answer's headers, whatever the status. The connection is held until the body
+   * ends or is destroyed; read it, or destroy it. `totalMs` covers the body too.
+   */
+  async stream(
+    url: string | URL,
+    init: HttpRequestInit & { readonly method?: string } = NO_INIT,
+  ): Promise<HttpStreamResponse> {
+    const request = this.#wireRequest((init.method ?? 'GET').toUpperCase(), url, init);
+    const origin = this.#connector.origin(request.origin);
+    const decompress = init.decompress ?? this.#options.decompress;
+    const exchange = new StreamedExchange(this.#host, origin, request, this.#policyOf(init), decompress, this.#leaks);
+    exchange.start();
+    return exchange.response;
+  }
+
+  /**
+   * The standard `fetch` (undici's) within this client's limits, deadlines, base URL and headers. Redirects and
+   * decoding are the standard's own; retries are left to the caller.
+   */
+  async fetch(url: RequestInfo, init: RequestInit = {}): Promise<Response> {
+    const signal = init.signal ?? (typeof url === 'object' && 'signal' in url ? url.signal : undefined);
+    const absolute = typeof url === 'string' ? this.#absolute(url) : url;
+    const headers = new Headers(init.headers as ConstructorParameters<typeof Headers>[0]);
+    for (const [name, value] of this.#headers) {
+      if (!headers.has(name)) for (const each of [value].flat() as string[]) headers.append(name, each);
+    }
+    return undiciFetch(absolute, {
+      ...init,
+      headers: [...headers],
+      dispatcher: signal === undefined || signal === null ? this.#dispatcher : this.#composed(signal),
+    });
+  }
+
+  /** An immutable picture of the client: levels now, and counters since it was made. */
+  statistics(): HttpClientStatistics {
+    const origins = originStatistics(this.#connector, this.#counters, this.#options);
+    return clientStatistics(this.name, this.#publishedState(), origins, this.#counters, this.#options);
+  }
+
+  /** What Prometheus needs, by origin: a hundred of them, the rest as `other`. */
+  metrics(): HttpOriginMetrics[] {
+    return originMetrics(this.#connector, this.#counters, this.#options);
+  }
+
+  /** Closes idle sockets, ahead of `close()`. Requests are still served. */
+  beginDrain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    this.#connector.closeIdle();
+  }
+
+  /**
+   * Refuses those who wait and newcomers with `ERR_POOL_CLOSED`, lets exchanges under way end within `deadlineMs`
+   * (10000 unless given), destroys what is left, and resolves when every socket is gone. Never rejects; a second call
+   * gets the first one's promise.
+   */
+  close({ deadlineMs = CLOSE_DEADLINE_MS }: { deadlineMs?: number } = {}): Promise<HttpCloseReport> {
+    this.#closing ??= closeConnector(this.#host, deadlineMs);
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  // Requests
+
+  #buffered(method: string, url: string | URL, init: HttpRequestInit): HttpResponsePromise {
+    let request: WireRequest;
+    let policy: ExchangePolicy;
+    try {
+      request = this.#wireRequest(method, url, init);
+      policy = this.#policyOf(init);
+    } catch (error) {
+      return BufferedExchange.rejected(error);
+    }
+    const origin = this.#connector.origin(request.origin);
+    const exchange = new BufferedExchange(
+      this.#host,
+      origin,
+      request,
+      policy,
+      init.decompress ?? this.#options.decompress,
+    );
+    exchange.start();
+    return exchange;
+  }
+
+  #wireRequest(method: string, url: string | URL, init: HttpRequestInit): WireRequest {
+    const { origin, path, authorization } = this.#target(url);
+    const plain = init === NO_INIT;
+    const { body, makeBody, replayable, contentType } = prepareBody(init);
+    const decompress = init.decompress ?? this.#options.decompress;
+    const headers =
+      plain && authorization === undefined
+        ? this.#plainHeaders
+        : this.#flatHeaders(init, contentType, authorization, decompress);
+    return {
+      origin,
+      path: init.query === undefined ? path : withQuery(path, init.query),
+      method: method as Dispatcher.HttpMethod,
+      headers,
+      body,
+      // undici closes the socket after HEAD, and after GET and DELETE with a body, unless told not to.
+      reset: this.#options.keepAliveMs === 0,
+      makeBody,
+      replayable,
+      hasIdempotencyKey: !plain && headers.includes('idempotency-key'),
+    };
+  }
+
+  #flatHeaders(
+    init: HttpRequestInit,
+    contentType: string | undefined,
+    authorization: string | undefined,
+    decompress: boolean,
+  ): string[] {
+    const headers = new Map(this.#headers);
+    if (authorization !== undefined) headers.set('authorization', authorization);
+    mergeHeaders(headers, init.headers);
+    if (contentType !== undefined && !headers.has('content-type')) headers.set('content-type', contentType);
+    if (decompress && !headers.has('accept-encoding')) headers.set('accept-encoding', ACCEPT_ENCODING);
+    return flattenHeaders(headers);
+  }
+
+  #target(url: string | URL): Target {
+    if (typeof url !== 'string') return parseTarget(url);
+    const plain = plainTarget(url);
+    if (plain !== undefined && this.#connector.known(plain.origin) !== undefined) return plain;
+    const base = this.#base;
+    if (base === undefined || /^[a-z][a-z\d+.-]*:/i.test(url)) return parseTarget(url);
+    const slashed = url.startsWith('/') || url.startsWith('?') || url === '' ? url : `/${url}`;
+    const path = `${base.path === '/' && slashed.startsWith('/') ? '' : base.path.replace(/\/$/, '')}${slashed}`;
+    if (isPlainPath(path)) return { origin: base.origin, path };
+    return parseTarget(`${base.origin}${path}`);
+  }
+
+  #absolute(url: string): string {
+    const { origin, path } = this.#target(url);
+    return `${origin}${path}`;
+  }
+
+  #policyOf(init: HttpRequestInit): ExchangePolicy {
+    const { timeouts, retry, signal, redirect, maxResponseBytes, decompress } = init;
+    if (
+      (signal ?? undefined) === undefined &&
+      timeouts === undefined &&
+      retry === undefined &&
+      redirect === undefined
+    ) {
+      if (maxResponseBytes === undefined && decompress === undefined) return this.#policy;
+    }
+    refuseInit(this.name, { timeouts, retry, redirect, decompress, maxResponseBytes });
+    return {
+      timeouts: resolveTimeouts(this.#options.timeouts, timeouts),
+      retry: resolveRetry(this.#options.retry, retry),
+      redirects: resolveRedirects(this.#options.redirects, redirect),
+      maxResponseBytes: maxResponseBytes ?? this.#options.maxResponseBytes,
+      signal: signal ?? undefined,
+      composed: this.#policy.composed,
+    };
+  }
+
+  // Dispatching
+
+  #composed(signal: AbortSignal | undefined): Dispatcher {
+    const own = new HttpDispatcher(
+      (target, options, handler, given) => this.#dispatch(target, options, handler, given),
+      (deadlineMs) => this.close(deadlineMs === undefined ? {} : { deadlineMs }),
+      signal,
+    );
+    return this.#options.interceptors.length === 0 ? own : own.compose([...this.#options.interceptors]);
+  }
+
+  #dispatch(
+    target: Target,
+    options: Dispatcher.DispatchOptions,
+    handler: Dispatcher.DispatchHandler,
+    signal: AbortSignal | undefined,
+  ): void {
+    const above = (options as { [ABOVE]?: Exchange })[ABOVE];
+    const { body } = options;
+    const request: WireRequest = {
+      ...options,
+      query: undefined,
+      origin: target.origin,
+      path: target.path,
+      headers: options.headers as string[],
+      reset: options.reset ?? this.#options.keepAliveMs === 0,
+      makeBody: undefined,
+      replayable: body === null || body === undefined || typeof body === 'string' || body instanceof Uint8Array,
+      hasIdempotencyKey: false,
+    };
+    const exchange = new DispatchedExchange(
+      this.#host,
+      this.#connector.origin(target.origin),
+      request,
+      {
+        timeouts: above === undefined ? this.#options.timeouts : { ...above.timeouts, totalMs: 0 },
+        retry: false,
+        redirects: 0,
+        maxResponseBytes: 0,
+        signal,
+        composed: undefined,
+      },
+      handler,
+    );
+    above?.adopt(exchange);
+    exchange.start();
+  }
+
+  #publishedState(): HttpClientStatistics['state'] {
+    const { state } = this.#connector;
+    if (state === 'closed') return 'closed';
+    return state === 'closing' || this.#draining ? 'draining' : 'running';
+  }
+}
+
+/** A clock whose timers don't keep the process alive: what the deadlines watch does, as long as it lasts. */
+function inBackground(clock: Clock): Clock {
+  return {
+    now: () => clock.now(),
+    wallNow: () => clock.wallNow(),
+    setTimeout: (callback, delayMs) => clock.setBackgroundTimeout(callback, delayMs),
+    setBackgroundTimeout: (callback, delayMs) => clock.setBackgroundTimeout(callback, delayMs),
+    clearTimeout: (timer) => clock.clearTimeout(timer),
+  };
+}
+
+function warnOfLeak({ client, method, url, unreadMs, stack }: HttpLeakReport): void {
+  const what = unreadMs === undefined ? 'was dropped unread' : `was not read for ${Math.round(unreadMs)} ms`;
+  process.emitWarning(`${client}: the streamed answer to ${method} ${url} ${what}; it holds a connection\n${stack}`, {
+    type: 'PoolingLeakWarning',
+    code: 'POOL_HTTP_LEAK',
+  });
+}

@@ -1,0 +1,159 @@
+import { answerJson, CountingServer } from '../../../../test/support/http-server.js';
+import { delay } from '../testing/delay.js';
+import { HttpClient } from './http-client.js';
+
+describe('limits', () => {
+  it('answers a burst of 3,000 requests over no more than limitPerHost sockets', async () => {
+    await using server = await CountingServer.listen((request, response) => answerJson(response, { url: request.url }));
+    await using client = new HttpClient('burst', { limitPerHost: 20, timeouts: { totalMs: 0, connectMs: 0 } });
+    const answers = await Promise.all(
+      Array.from({ length: 3_000 }, (_, at) => client.get(`${server.url}/${at}`).json<{ url: string }>()),
+    );
+    expect(answers.map(({ url }) => url)).toEqual(Array.from({ length: 3_000 }, (_, at) => `/${at}`));
+    expect(server.peakSockets).toBeLessThanOrEqual(20);
+    expect(server.accepted).toBe(20);
+    expect(client.statistics()).toMatchObject({ requests: 3_000, waiting: 0, inUse: 0, idle: 20, sockets: 20 });
+  });
+
+  it('holds the total limit over eight hosts, as the servers see it', async () => {
+    let running = 0;
+    let peak = 0;
+    const servers = await Promise.all(
+      Array.from({ length: 8 }, () =>
+        CountingServer.listen((_request, response) => {
+          peak = Math.max(peak, ++running);
+          response.once('close', () => running--);
+          setTimeout(() => answerJson(response, {}), 1);
+        }),
+      ),
+    );
+    await using client = new HttpClient('hosts', {
+      limit: 24,
+      limitPerHost: 6,
+      timeouts: { totalMs: 0, connectMs: 0 },
+    });
+    await Promise.all(Array.from({ length: 1_600 }, (_, at) => client.get(`${servers[at % 8]?.url}/`).json()));
+    // The server may learn that an answer is written only after the client has begun the next.
+    expect(peak).toBeLessThanOrEqual(25);
+    for (const server of servers) expect(server.peakSockets).toBeLessThanOrEqual(6);
+    expect(client.statistics()).toMatchObject({ inUse: 0, waiting: 0 });
+    for (const server of servers) await server.close();
+  });
+
+  it('counts an idle connection of another host as nothing', async () => {
+    await using one = await CountingServer.listen((_request, response) => answerJson(response, 1));
+    await using other = await CountingServer.listen((_request, response) => answerJson(response, 2));
+    await using client = new HttpClient('idle', { limit: 1 });
+    expect(await client.get(one.url).json()).toBe(1);
+    expect(await client.get(other.url).json()).toBe(2);
+    expect(client.statistics()).toMatchObject({ idle: 2, inUse: 0, opened: 2 });
+  });
+
+  it('serves the requests to one host in the order in which they came', async () => {
+    const order: string[] = [];
+    await using server = await CountingServer.listen((request, response) => {
+      order.push(request.url as string);
+      answerJson(response, {});
+    });
+    await using client = new HttpClient('fifo', { limitPerHost: 1 });
+    await Promise.all(Array.from({ length: 200 }, (_, at) => client.get(`${server.url}/${at}`)));
+    expect(order).toEqual(Array.from({ length: 200 }, (_, at) => `/${at}`));
+  });
+
+  it('takes the hosts in turn: many requests to one delay a request to another by one turn only', async () => {
+    const order: string[] = [];
+    const listen = (name: string): Promise<CountingServer> =>
+      CountingServer.listen((_request, response) => {
+        order.push(name);
+        answerJson(response, {});
+      });
+    await using busy = await listen('busy');
+    await using quiet = await listen('quiet');
+    await using client = new HttpClient('turns', { limit: 1 });
+    const requests = Array.from({ length: 50 }, () => client.get(busy.url));
+    requests.push(client.get(quiet.url));
+    await Promise.all(requests);
+    expect(order.indexOf('quiet')).toBeLessThanOrEqual(2);
+    expect(order).toHaveLength(51);
+  });
+
+  it('does not let a host at its own limit hold up another host', async () => {
+    const held: (() => void)[] = [];
+    await using stuck = await CountingServer.listen((_request, response) => {
+      held.push(() => answerJson(response, {}));
+    });
+    await using free = await CountingServer.listen((_request, response) => answerJson(response, 'free'));
+    await using client = new HttpClient('blocked', { limit: 10, limitPerHost: 2 });
+    const blocked = Array.from({ length: 8 }, () => client.get(stuck.url));
+    for (let at = 0; at < 20; at++) expect(await client.get(free.url).json()).toBe('free');
+    expect(client.statistics().origins.find(({ origin }) => origin === stuck.url)).toMatchObject({
+      inUse: 2,
+      waiting: 6,
+    });
+    while (client.statistics().waiting > 0 || held.length > 0) {
+      held.shift()?.();
+      await delay(1);
+    }
+    await Promise.all(blocked);
+  });
+
+  it('refuses the request after maxWaiting at once, and it uses no place', async () => {
+    const held: (() => void)[] = [];
+    await using server = await CountingServer.listen((_request, response) => {
+      held.push(() => answerJson(response, {}));
+    });
+    await using client = new HttpClient('bounded', { limitPerHost: 1, maxWaiting: 2 });
+    const accepted = Array.from({ length: 3 }, () => client.get(server.url));
+    await vi.waitFor(() => expect(held).toHaveLength(1));
+    const refused = client.get(`${server.url}/refused?token=secret`);
+    await expect(refused).rejects.toMatchObject({
+      code: 'ERR_HTTP_QUEUE_FULL',
+      pool: 'bounded',
+      message: expect.stringContaining('2 requests wait already (1 of 1 in use'),
+    });
+    await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining('secret') });
+    expect(client.statistics()).toMatchObject({ waiting: 2, inUse: 1, queueRejected: 1 });
+    for (let at = 0; at < 3; at++) {
+      await vi.waitFor(() => expect(held.length).toBeGreaterThan(0));
+      held.shift()?.();
+    }
+    await Promise.all(accepted);
+  });
+
+  it('closes the longest idle socket of another host over maxSockets', async () => {
+    const servers = await Promise.all(
+      Array.from({ length: 4 }, () => CountingServer.listen((_request, response) => answerJson(response, {}))),
+    );
+    await using client = new HttpClient('evicting', { maxSockets: 3 });
+    for (const server of servers) await client.get(server.url);
+    expect(client.statistics()).toMatchObject({ sockets: 3, idle: 3 });
+    expect(client.statistics().closed.evicted).toBe(1);
+    expect(client.statistics().origins.map(({ sockets }) => sockets)).toEqual([0, 1, 1, 1]);
+    for (const server of servers) await server.close();
+  });
+
+  it('waits when every socket that maxSockets allows is in use, and goes on when one is free', async () => {
+    await using one = await CountingServer.listen((_request, response) => {
+      setTimeout(() => answerJson(response, 1), 20);
+    });
+    await using other = await CountingServer.listen((_request, response) => answerJson(response, 2));
+    await using client = new HttpClient('sockets', { limit: 0, limitPerHost: 0, maxSockets: 2 });
+    const answers = await Promise.all([one, one, other, one, other].map(({ url }) => client.get(url).json()));
+    expect(answers).toEqual([1, 1, 2, 1, 2]);
+    expect(one.peakSockets).toBeLessThanOrEqual(2);
+    expect(client.statistics().sockets).toBeLessThanOrEqual(2);
+  });
+
+  it('has no limit where the limit is 0', async () => {
+    const held: (() => void)[] = [];
+    await using server = await CountingServer.listen((_request, response) => {
+      held.push(() => answerJson(response, {}));
+    });
+    await using client = new HttpClient('unlimited', { limit: 0, limitPerHost: 0 });
+    const requests = Array.from({ length: 150 }, () => client.get(server.url));
+    await vi.waitFor(() => expect(held).toHaveLength(150));
+    for (const answer of held) answer();
+    await Promise.all(requests);
+    expect(client.statistics()).toMatchObject({ limit: 0, limitPerHost: 0, idle: 150 });
+  });
+});

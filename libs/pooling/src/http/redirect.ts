@@ -1,0 +1,42 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Dispatcher } from 'undici';
+import { parseTarget, type WireRequest } from './request.js';
+
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+/** What must not reach another origin (the fetch standard, 4.4; RFC 9110, 15.4). */
+const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'cookie', 'proxy-authorization', 'host']);
+const BODY_HEADERS: ReadonlySet<string> = new Set([
+  'content-type',
+  'content-length',
+  'content-encoding',
+  'content-language',
+  'content-location',
+]);
+
+/** The request that follows a redirect, or `undefined` when it can't or needn't be followed. */
+export function redirected(
+  request: WireRequest,
+  statusCode: number,
+  headers: IncomingHttpHeaders,
+): WireRequest | undefined {
+  const { location } = headers;
+  if (location === undefined || !REDIRECTS.has(statusCode)) return undefined;
+  const base = `${request.origin}${request.path}`;
+  if (!URL.canParse(location, base)) return undefined;
+  const url = new URL(location, base);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') return undefined;
+  const { origin, path } = parseTarget(url);
+  const becomesGet =
+    (statusCode === 303 && request.method !== 'HEAD') || (statusCode < 303 && request.method === 'POST');
+  if (!becomesGet && !request.replayable) return undefined;
+  const dropped = (name: string): boolean =>
+    (becomesGet && BODY_HEADERS.has(name)) || (origin !== request.origin && CREDENTIALS.has(name));
+  const kept: string[] = [];
+  for (let at = 0; at < request.headers.length; at += 2) {
+    const name = request.headers[at] as string;
+    if (!dropped(name)) kept.push(name, request.headers[at + 1] as string);
+  }
+  const next = { ...request, origin, path, headers: kept };
+  if (!becomesGet) return next;
+  return { ...next, method: 'GET' as Dispatcher.HttpMethod, body: null, makeBody: undefined, replayable: true };
+}
