@@ -1,0 +1,51 @@
+import type { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
+
+/** One failed query of a load. */
+export interface Failure {
+  readonly at: number;
+  readonly error: Error & { code?: string };
+}
+
+/** A closed loop of callers, each querying again as soon as it is answered. */
+export class Load {
+  readonly failures: Failure[] = [];
+  succeeded = 0;
+  /** When the last query succeeded, on the clock of `performance.now()`. */
+  lastSuccessAt = 0;
+  #running = true;
+  readonly #callers: Promise<void>[];
+
+  constructor(callers: number, query: () => Promise<unknown>, pauseMs = 0) {
+    this.#callers = Array.from({ length: callers }, () => this.#call(query, pauseMs));
+  }
+
+  /** Runs `select` on a pool. */
+  static onPool(pool: DatabasePool, callers: number, sql = 'select pg_sleep(0.002)'): Load {
+    return new Load(callers, () => pool.query(sql));
+  }
+
+  /** Waits until as many more queries have succeeded. */
+  async progress(more: number): Promise<void> {
+    const target = this.succeeded + more;
+    while (this.succeeded < target && this.#running) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+
+  /** Ends the load; resolves when every caller has got its answer. */
+  async stop(): Promise<void> {
+    this.#running = false;
+    await Promise.all(this.#callers);
+  }
+
+  async #call(query: () => Promise<unknown>, pauseMs: number): Promise<void> {
+    while (this.#running) {
+      try {
+        await query();
+        this.succeeded++;
+        this.lastSuccessAt = performance.now();
+      } catch (error) {
+        this.failures.push({ at: performance.now(), error: error as Error });
+      }
+      if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
+  }
+}
