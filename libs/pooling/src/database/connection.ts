@@ -1,0 +1,291 @@
+import { Client, Query, type ClientConfig, type PoolClient, type QueryResult, type Submittable } from 'pg';
+import type { Clock } from '../core/clock.js';
+import type { Deadlines } from '../core/deadlines.js';
+import { PoolQueryTimeoutError } from '../core/errors.js';
+import type { HolderActivity } from '../core/holders.js';
+import type { Lease } from '../core/lease.js';
+import type { CloseReason } from '../core/statistics.js';
+import {
+  activeQueryOf,
+  backendKeyOf,
+  isReadyForQuery,
+  processIdOf,
+  protocolOf,
+  queuedQueries,
+  type TransactionStatus,
+} from './pg-internals.js';
+import { textOf, type QueryOutcome, type QueryText } from './query-forms.js';
+import { cancelBackend } from './server-request.js';
+import { Statement, type StatementOwner } from './statement.js';
+
+/** How much of a statement is shown to people. */
+const SHOWN_STATEMENT_LENGTH = 200;
+/** How long a cancel request may take before the connection is destroyed without it, in milliseconds. */
+const CANCEL_TIMEOUT_MS = 1_000;
+
+/** What a connection needs of its pool. */
+export interface ConnectionHost {
+  readonly name: string;
+  readonly clock: Clock;
+  /** The pool's one wheel of deadlines. */
+  readonly deadlines: Deadlines;
+  readonly clientConfig: ClientConfig;
+  /** A statement was answered with a result: proof of life. */
+  answered(connection: PostgresConnection): void;
+  /** A cancel request failed: the server goes on with what nobody waits for. */
+  cancelFailed(): void;
+}
+
+/** Whether an error ends the connection it came through: the server says so itself, in words or in its code. */
+export function endsConnection(error: unknown): boolean {
+  const { severity, code } = error as { severity?: unknown; code?: unknown };
+  if (severity === 'FATAL' || severity === 'PANIC') return true;
+  // The words are in the server's language; the codes aren't: shutdown, crash, start-up, dropped database, time-outs.
+  return typeof code === 'string' && (code.startsWith('57P0') || code.startsWith('08') || code === '25P03');
+}
+
+/** A statement as people see it: one line, cut. */
+export function shortenStatement(text: string): string {
+  const line = text
+    .slice(0, 4 * SHOWN_STATEMENT_LENGTH)
+    .replace(/\s+/g, ' ')
+    .trim();
+  return line.length > SHOWN_STATEMENT_LENGTH ? `${line.slice(0, SHOWN_STATEMENT_LENGTH - 1)}…` : line;
+}
+
+/**
+ * One physical connection: a `pg.Client` from its dial to the end of its socket. Every statement passes through
+ * {@link execute} or {@link submit}, and every event of the socket ends here, so none is ever unhandled.
+ */
+export class PostgresConnection implements StatementOwner {
+  readonly client: Client;
+  /** Resolves when its socket is gone. */
+  readonly ended: Promise<void>;
+  /** Why it must be closed when it is given back, though its socket may still live. */
+  doom: CloseReason | undefined;
+  /** The lease that it is under now. */
+  lease: Lease<PostgresConnection> | undefined;
+  /** The client through which it is borrowed now, where somebody has one: it hears the events. */
+  borrower: PoolClient | undefined;
+  readonly #host: ConnectionHost;
+  readonly #lost: (error?: Error) => void;
+  #state: 'open' | 'closing' | 'ended' = 'open';
+  #status: TransactionStatus = 'I';
+  #failure: Error | undefined;
+  #lastText: string | undefined;
+  #unanswered = 0;
+  #answeredQuery: Query | undefined;
+  #ending: Promise<void> | undefined;
+
+  constructor(host: ConnectionHost, lost: (error?: Error) => void) {
+    this.#host = host;
+    this.#lost = lost;
+    this.client = new Client(host.clientConfig);
+    const protocol = protocolOf(this.client);
+    // Before pg's own listeners, which run the callbacks that ask for this.
+    protocol.on('readyForQuery', (message?: { status?: TransactionStatus }) => {
+      this.#status = message?.status ?? 'I';
+    });
+    protocol.on('errorMessage', (error: Error) => {
+      if (endsConnection(error)) this.#fail(error);
+    });
+    this.ended = new Promise((resolve) => protocol.once('end', resolve));
+    this.client.on('error', (error) => this.#fail(error));
+    this.client.on('end', () => this.#end());
+    this.client.on('notice', (notice) => this.borrower?.emit('notice', notice));
+    this.client.on('notification', (message) => this.borrower?.emit('notification', message));
+    this.client.on('drain', () => this.borrower?.emit('drain'));
+  }
+
+  /** Dials and logs in. The signal's abort destroys the socket at once. */
+  async connect(signal: AbortSignal): Promise<void> {
+    await this.#unlessAborted(signal, () => this.client.connect());
+  }
+
+  /** Runs one step of setting the connection up; the signal's abort destroys the socket, which ends the step. */
+  async #unlessAborted(signal: AbortSignal, step: () => Promise<unknown>): Promise<void> {
+    signal.throwIfAborted();
+    await step();
+    signal.throwIfAborted();
+  }
+
+  /** Whether its socket can still be written to and nobody has given it up. */
+  get alive(): boolean {
+    return this.#state === 'open' && this.doom === undefined && protocolOf(this.client).stream.writable;
+  }
+
+  /** Whether the next borrower can have it: alive, nothing running, queued or left open. */
+  get usable(): boolean {
+    return this.alive && this.#status === 'I' && this.#quiet;
+  }
+
+  /** Whether a transaction is open, failed or not. */
+  get inTransaction(): boolean {
+    return this.#status !== 'I';
+  }
+
+  get #quiet(): boolean {
+    return isReadyForQuery(this.client) && queuedQueries(this.client) === 0;
+  }
+
+  /** Why it died by itself. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  /** The server's process id. */
+  get processId(): number | undefined {
+    return processIdOf(this.client);
+  }
+
+  /** What it does now, for people. */
+  activity(): HolderActivity {
+    const serverId = this.processId;
+    return {
+      active: this.#unanswered > 0 || !isReadyForQuery(this.client),
+      inTransaction: this.inTransaction,
+      ...(this.#lastText === undefined ? undefined : { statement: shortenStatement(this.#lastText) }),
+      ...(serverId === undefined ? undefined : { serverId }),
+    };
+  }
+
+  /**
+   * Runs one statement and calls back once: every query of the pool, of a borrower and of Kysely comes through here.
+   * After `timeoutMs` (0: never) the callback gets `ERR_POOL_QUERY_TIMEOUT` and the connection is given up.
+   */
+  execute(config: QueryText, values: unknown[] | undefined, timeoutMs: number, callback: QueryOutcome): void {
+    const statement = new Statement(this, textOf(config), timeoutMs, callback);
+    if (!this.alive) {
+      process.nextTick(() => callback(this.#notSent(), undefined as never));
+      return;
+    }
+    this.#lastText = statement.text;
+    this.#unanswered++;
+    // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
+    // (research: scavenges ten times as long on results of many rows).
+    statement.query = new Query(config as string, values, statement.finished as never);
+    if (timeoutMs > 0) this.#host.deadlines.set(statement, timeoutMs);
+    this.client.query(statement.query);
+  }
+
+  /** Runs a cursor, a stream, a `COPY`: they answer for themselves and have no time limit. */
+  submit<Kind extends Submittable>(submittable: Kind): Kind {
+    this.#lastText = textOf(submittable);
+    return this.client.query(submittable);
+  }
+
+  /** Runs one statement of the pool's own; its time limit is the pool's. */
+  async run(text: string, values?: unknown[]): Promise<QueryResult> {
+    return new Promise((resolve, reject) => {
+      this.execute(values === undefined ? text : { text, values }, undefined, 0, (error, result) =>
+        error === undefined ? resolve(result) : reject(error),
+      );
+    });
+  }
+
+  /**
+   * Whether everything that was sent is answered: `undefined` when it is, `'busy'` when something runs or waits, a
+   * promise when the last answer was an error whose `ReadyForQuery` is still on its way.
+   */
+  settle(): undefined | 'busy' | Promise<void> {
+    if (this.#quiet) return undefined;
+    if (queuedQueries(this.client) > 0) return 'busy';
+    const active = activeQueryOf(this.client);
+    if (active !== null && active !== undefined && active !== this.#answeredQuery) return 'busy';
+    return new Promise((resolve) => this.client.once('drain', resolve));
+  }
+
+  /** @internal */
+  answered(statement: Statement, failed: boolean): void {
+    this.#unanswered--;
+    this.#answeredQuery = statement.query;
+    this.#host.deadlines.clear(statement);
+    if (!failed) this.#host.answered(this);
+  }
+
+  /** @internal */
+  overdue(statement: Statement): Error {
+    this.#unanswered--;
+    const { name } = this.#host;
+    const processId = this.processId;
+    const error = new PoolQueryTimeoutError(
+      name,
+      `${name}: no answer within ${statement.timeoutMs} ms (queryTimeoutMs): ${shortenStatement(statement.text)}`,
+      { details: { timeoutMs: statement.timeoutMs, statement: shortenStatement(statement.text), processId } },
+    );
+    this.abandon('query-timeout');
+    return error;
+  }
+
+  /**
+   * Gives the connection up while something runs on it: asks the server to cancel that, then destroys the socket.
+   * In this order, because a server that has lost its client goes on with the query to its end.
+   */
+  abandon(reason: CloseReason): void {
+    this.doom ??= reason;
+    if (this.#state !== 'open') return;
+    this.#state = 'closing';
+    this.#ending = this.cancel().finally(() => protocolOf(this.client).stream.destroy());
+  }
+
+  /** Asks the server to cancel what runs now; failing at it is counted and goes no further. */
+  async cancel(): Promise<void> {
+    const key = backendKeyOf(this.client);
+    if (key === undefined) return;
+    try {
+      await cancelBackend(this.#host.clientConfig, key, CANCEL_TIMEOUT_MS, this.#host.clock);
+    } catch {
+      this.#host.cancelFailed();
+    }
+  }
+
+  /** Closes it, politely with a goodbye to the server or at once; resolves when the socket is gone. */
+  async close(politely: boolean): Promise<void> {
+    const { stream } = protocolOf(this.client);
+    if (this.#ending !== undefined) {
+      await this.#ending;
+    } else if (this.#state !== 'ended') {
+      this.#state = 'closing';
+      if (politely && stream.writable && this.#quiet) void this.client.end().catch(ignore);
+      else stream.destroy();
+    }
+    await this.ended;
+  }
+
+  /** Destroys the socket now, whatever is under way. */
+  destroy(): void {
+    if (this.#state === 'open') this.#state = 'closing';
+    protocolOf(this.client).stream.destroy();
+  }
+
+  #fail(error: Error): void {
+    if (this.#state !== 'open') return;
+    this.#failure ??= error;
+    this.doom ??= 'broken';
+    this.#lost(error);
+    const { borrower } = this;
+    if (borrower !== undefined && borrower.listenerCount('error') > 0) borrower.emit('error', error);
+  }
+
+  #end(): void {
+    const byItself = this.#state === 'open';
+    this.#state = 'ended';
+    if (byItself) {
+      this.doom ??= 'broken';
+      this.#lost(this.#failure);
+    }
+    this.borrower?.emit('end');
+  }
+
+  #notSent(): Error {
+    const cause = this.#failure;
+    return Object.assign(
+      new Error('the connection is lost: the statement was not sent', cause === undefined ? undefined : { cause }),
+      { code: 'ECONNRESET' },
+    );
+  }
+}
+
+function ignore(): void {
+  // A connection that is closed anyway may fail at it.
+}

@@ -1,0 +1,145 @@
+import type { Connector, OpenContext } from '../core/connector.js';
+import type { CloseReason } from '../core/statistics.js';
+import { PostgresConnection, type ConnectionHost } from './connection.js';
+import type { ResolvedDatabaseOptions } from './options.js';
+import { forgetStatements } from './pg-internals.js';
+
+/** What a connector tells the room above. */
+export interface ConnectorHost extends ConnectionHost {
+  /** A connection is open and set up; whoever listens may run something on it first. */
+  opened(connection: PostgresConnection): void;
+  /** A borrower left a transaction open. */
+  leftTransaction(connection: PostgresConnection): void;
+  /** A connection is closed and its socket gone. */
+  removed(connection: PostgresConnection): void;
+}
+
+/** The settings that each new session is made with; a time-out of 0 leaves the server's own. */
+export function sessionSettings(options: ResolvedDatabaseOptions): ReadonlyMap<string, string> {
+  const settings = new Map<string, string>();
+  const timeouts = {
+    statement_timeout: options.statementTimeoutMs,
+    lock_timeout: options.lockTimeoutMs,
+    idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
+  };
+  for (const [setting, timeoutMs] of Object.entries(timeouts)) {
+    if (timeoutMs > 0) settings.set(setting, String(timeoutMs));
+  }
+  // Names of settings are the same in any case; what the user names wins.
+  for (const [setting, value] of Object.entries(options.session)) settings.set(setting.toLowerCase(), String(value));
+  return settings;
+}
+
+/** Opens, checks, resets and closes PostgreSQL connections for the engine. */
+export class DatabaseConnector implements Connector<PostgresConnection> {
+  /** There only when the user gave `onAcquire`: without it the engine leases in the same tick. */
+  readonly prepare?: (connection: PostgresConnection) => void | Promise<void>;
+  readonly #options: ResolvedDatabaseOptions;
+  readonly #host: ConnectorHost;
+  readonly #sessionText: string | undefined;
+  readonly #sessionValues: string[];
+
+  constructor(options: ResolvedDatabaseOptions, host: ConnectorHost) {
+    this.#options = options;
+    this.#host = host;
+    const settings = sessionSettings(options);
+    const calls = [...settings].map((_, at) => `set_config($${2 * at + 1}, $${2 * at + 2}, false)`);
+    this.#sessionText = calls.length === 0 ? undefined : `select ${calls.join(', ')}`;
+    this.#sessionValues = [...settings].flat();
+    const { onAcquire } = options;
+    if (onAcquire !== undefined) this.prepare = (connection) => onAcquire(connection.client);
+  }
+
+  async open(context: OpenContext): Promise<PostgresConnection> {
+    const connection = new PostgresConnection(this.#host, (error) => context.lost(error));
+    const { signal } = context;
+    const abort = (): void => connection.destroy();
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      await connection.connect(signal);
+      await this.#makeSession(connection);
+      await this.#options.onConnect?.(connection.client);
+      this.#host.opened(connection);
+      // A listener of 'connect' may have sent something: it comes before the first borrower.
+      await this.#quiet(connection);
+      signal.throwIfAborted();
+      return connection;
+    } catch (error) {
+      connection.destroy();
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  async #makeSession(connection: PostgresConnection): Promise<void> {
+    if (this.#sessionText !== undefined) await connection.run(this.#sessionText, this.#sessionValues);
+  }
+
+  async #quiet(connection: PostgresConnection): Promise<void> {
+    while (connection.settle() !== undefined) {
+      await new Promise<void>((resolve) => {
+        connection.client.once('drain', resolve);
+        connection.client.once('end', resolve);
+      });
+      if (!connection.alive) throw connection.failure ?? new Error('the connection was lost while it was set up');
+    }
+  }
+
+  usable(connection: PostgresConnection): boolean {
+    return connection.usable;
+  }
+
+  async ping(connection: PostgresConnection): Promise<void> {
+    // The empty query is answered without parsing, planning, or a line in the server's statistics.
+    await connection.run('');
+  }
+
+  reset(connection: PostgresConnection): CloseReason | undefined | Promise<CloseReason | undefined> {
+    if (connection.doom !== undefined) return connection.doom;
+    const settled = connection.settle();
+    if (settled === undefined && !connection.inTransaction) {
+      const { reset } = this.#options;
+      return reset === 'rollback' || reset === 'none' ? undefined : this.#resetFully(connection);
+    }
+    if (settled === 'busy') return 'broken';
+    return this.#resetAfter(connection, settled);
+  }
+
+  async #resetAfter(
+    connection: PostgresConnection,
+    settled: Promise<void> | undefined,
+  ): Promise<CloseReason | undefined> {
+    await settled;
+    if (connection.inTransaction) {
+      this.#host.leftTransaction(connection);
+      if (this.#options.reset === 'none') return 'transaction';
+      try {
+        await connection.run('rollback');
+      } catch {
+        return 'transaction';
+      }
+    }
+    const { reset } = this.#options;
+    return reset === 'rollback' || reset === 'none' ? undefined : this.#resetFully(connection);
+  }
+
+  async #resetFully(connection: PostgresConnection): Promise<CloseReason | undefined> {
+    const { reset } = this.#options;
+    if (typeof reset === 'function') {
+      await reset(connection.client);
+      // What the hook itself has left open is not worth another round trip.
+      return connection.usable ? undefined : 'reset';
+    }
+    // Alone in its message: it refuses to run in a transaction, and several statements in one message are one.
+    await connection.run('discard all');
+    forgetStatements(connection.client);
+    await this.#makeSession(connection);
+    return undefined;
+  }
+
+  async close(connection: PostgresConnection, politely: boolean): Promise<void> {
+    await connection.close(politely);
+    this.#host.removed(connection);
+  }
+}

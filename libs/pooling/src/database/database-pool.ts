@@ -1,0 +1,548 @@
+import { EventEmitter } from 'node:events';
+import { inspect } from 'node:util';
+import {
+  Client,
+  Pool as PgPool,
+  type PoolClient,
+  type PoolOptions,
+  type QueryArrayConfig,
+  type QueryArrayResult,
+  type QueryConfig,
+  type QueryConfigValues,
+  type QueryResult,
+  type QueryResultRow,
+  type Submittable,
+} from 'pg';
+import { systemClock, type Clock } from '../core/clock.js';
+import type { Holder } from '../core/holders.js';
+import type { Lease } from '../core/lease.js';
+import { Pool } from '../core/pool.js';
+import type { AcquireOptions, CloseReport, LeakReport, PoolObserver } from '../core/pool-options.js';
+import type { CloseReason, PoolHistograms, PoolStatistics } from '../core/statistics.js';
+import { integer, refuseProblems } from '../core/validation.js';
+import type { PostgresConnection } from './connection.js';
+import { DatabaseConnector } from './connector.js';
+import {
+  PRE_PING_DEFAULTS,
+  resolveDatabaseOptions,
+  type DatabaseOptions,
+  type ResolvedDatabaseOptions,
+} from './options.js';
+import { pgOptionsOf } from './pg-options.js';
+import { DatabasePing, type PingResult } from './ping.js';
+import { PooledClient } from './pooled-client.js';
+import { callbackOf, isSubmittable, promiseOf, valuesOf, type QueryOutcome, type QueryText } from './query-forms.js';
+
+/** How long leases may finish when `end()` is called, in milliseconds. */
+const CLOSE_DEADLINE_MS = 10_000;
+
+/** {@link PoolStatistics} with what a database adds. */
+export interface DatabasePoolStatistics extends PoolStatistics {
+  /** Connections that came back with an open transaction, which was rolled back. */
+  readonly transactionsLeftOpen: number;
+  /** Cancel requests, sent after a query's time-out, that failed. */
+  readonly cancelFailures: number;
+}
+
+/** What happened, for logs. No method may throw. */
+export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'timedOut' | 'leaked' | 'unleaked'> & {
+  /** A connection died by itself; `idle` tells whether nobody held it. */
+  lost?(error: Error | undefined, idle: boolean): void;
+};
+
+/** What a pool is made with besides its options. */
+export interface DatabasePoolDependencies {
+  readonly clock?: Clock;
+  /** 0 ≤ number < 1; for jitter. */
+  readonly random?: () => number;
+  readonly observer?: DatabasePoolObserver;
+  /** On whose behalf the present acquire is made, for holders and error messages. */
+  readonly label?: () => string | undefined;
+  /** How long leases may finish when `end()` or `close()` is called without a deadline, in milliseconds; 10000 by default. */
+  readonly closeDeadlineMs?: number;
+}
+
+/** Whoever called `connect` with a callback. */
+export type ConnectCallback = (
+  error: Error | undefined,
+  client: PoolClient | undefined,
+  done: (release?: Error | boolean) => void,
+) => void;
+
+/**
+ * A pool of PostgreSQL connections with the public surface of `pg.Pool`, so that whatever takes one of those takes
+ * this; see `DatabaseOptions` for what it adds.
+ *
+ * ```ts
+ * await using pool = new DatabasePool('orders', { url: process.env.ORDERS_URL, size: 20 });
+ * const { rows } = await pool.query('select * from orders where id = $1', [id]);
+ * ```
+ *
+ * Events, as in `pg-pool`: `connect`, `acquire`, `release`, `remove`; `error` only when somebody listens: a lost idle
+ * connection is replaced and never ends the process.
+ */
+export class DatabasePool extends EventEmitter implements AsyncDisposable {
+  /** The name of the pool. */
+  readonly name: string;
+  /** The options that are in force, without secrets. */
+  readonly configuration: ResolvedDatabaseOptions;
+  /** The options under the names of `pg.Pool`. */
+  readonly options: PoolOptions;
+  /** The class that connections are made of. */
+  readonly Client = Client;
+  readonly #engine: Pool<PostgresConnection>;
+  readonly #ping: DatabasePing;
+  readonly #closeDeadlineMs: number;
+  #size: number;
+  #maxOverflow: number;
+  #started = false;
+  #closed: Promise<CloseReport> | undefined;
+  #transactionsLeftOpen = 0;
+  #cancelFailures = 0;
+
+  /** @throws `ERR_POOL_OPTIONS_INVALID` with all that is wrong. */
+  constructor(name?: string, options?: DatabaseOptions, dependencies?: DatabasePoolDependencies);
+  constructor(options: DatabaseOptions, dependencies?: DatabasePoolDependencies);
+  constructor(
+    nameOrOptions: string | DatabaseOptions = 'default',
+    optionsOrDependencies?: DatabaseOptions | DatabasePoolDependencies,
+    namedDependencies?: DatabasePoolDependencies,
+  ) {
+    super();
+    const named = typeof nameOrOptions === 'string';
+    const name = named ? nameOrOptions : 'default';
+    const options = named ? ((optionsOrDependencies ?? {}) as DatabaseOptions) : nameOrOptions;
+    const dependencies = (named ? namedDependencies : (optionsOrDependencies as DatabasePoolDependencies)) ?? {};
+    const configuration = resolveDatabaseOptions(name, options);
+    const clock = dependencies.clock ?? systemClock;
+    this.name = name;
+    this.configuration = configuration;
+    this.options = pgOptionsOf(configuration);
+    this.#size = configuration.size;
+    this.#maxOverflow = configuration.maxOverflow;
+    this.#closeDeadlineMs = dependencies.closeDeadlineMs ?? CLOSE_DEADLINE_MS;
+    const { clientConfig } = configuration;
+    const deadlines = (): Pool<PostgresConnection>['deadlines'] => this.#engine.deadlines;
+    const connector = new DatabaseConnector(configuration, {
+      name,
+      clock,
+      clientConfig,
+      get deadlines() {
+        return deadlines();
+      },
+      answered: (connection) => {
+        if (connection.lease !== undefined) this.#engine.verified(connection.lease);
+      },
+      cancelFailed: () => this.#cancelFailures++,
+      opened: (connection) => this.#announce('connect', connection.client),
+      leftTransaction: () => this.#transactionsLeftOpen++,
+      removed: (connection) => this.#announce('remove', connection.client),
+    });
+    this.#engine = new Pool(engineOptions(configuration), connector, {
+      clock,
+      observer: this.#observe(dependencies.observer ?? {}),
+      describe: (connection) => connection.activity(),
+      ...(dependencies.random === undefined ? undefined : { random: dependencies.random }),
+      ...(dependencies.label === undefined ? undefined : { label: dependencies.label }),
+    });
+    this.#ping = new DatabasePing({
+      name,
+      clock,
+      clientConfig,
+      engine: this.#engine,
+      leased: (lease) => this.#leased(lease),
+      giveBack: (lease) => this.giveBack(lease),
+    });
+  }
+
+  #observe(observer: DatabasePoolObserver): PoolObserver<PostgresConnection> {
+    return {
+      opened: () => this.#ping.dialled(undefined),
+      openFailed: (error) => {
+        this.#ping.dialled(error);
+        observer.openFailed?.(error);
+      },
+      lost: (connection, error, idle) => {
+        observer.lost?.(error, idle);
+        // As in pg-pool the error of a borrowed connection is its borrower's.
+        if (!idle || this.listenerCount('error') === 0) return;
+        const failure = error ?? new Error('Connection terminated unexpectedly');
+        this.#announce('error', Object.assign(failure, { client: connection.client }), connection.client);
+      },
+      timedOut: (error) => observer.timedOut?.(error),
+      leaked: (report: LeakReport) => observer.leaked?.(report),
+      unleaked: (report: LeakReport) => observer.unleaked?.(report),
+    };
+  }
+
+  /** Fills `minIdle` in the background and keeps it filled; the first acquire does the same. */
+  start(): void {
+    this.#started = true;
+    this.#engine.start();
+  }
+
+  /**
+   * Leases a connection as a `pg.PoolClient`; `release()` it in a `finally`.
+   *
+   * @throws `ERR_POOL_ACQUIRE_TIMEOUT`, `ERR_POOL_SUSPENDED`, `ERR_POOL_QUEUE_FULL`, `ERR_POOL_CLOSED`, the signal's
+   * reason, or the error of `onAcquire`.
+   */
+  connect(options?: AcquireOptions): Promise<PoolClient>;
+  connect(callback: ConnectCallback): void;
+  connect(given?: AcquireOptions | ConnectCallback): Promise<PoolClient> | void {
+    if (typeof given !== 'function') return this.acquire(given).then((lease) => this.#clientOf(lease));
+    this.acquire().then(
+      (lease) => {
+        const client = this.#clientOf(lease);
+        process.nextTick(() => given(undefined, client, (error) => client.release(error)));
+      },
+      (error: Error) => process.nextTick(() => given(error, undefined, ignore)),
+    );
+  }
+
+  /** Runs `fn` with a connection and gives it back, whatever `fn` does. */
+  async withConnection<Result>(
+    fn: (client: PoolClient) => Result | Promise<Result>,
+    options?: AcquireOptions,
+  ): Promise<Result> {
+    const lease = await this.acquire(options);
+    try {
+      return await fn(this.#clientOf(lease));
+    } finally {
+      this.giveBack(lease);
+    }
+  }
+
+  /**
+   * Runs one statement on whichever connection is free first. An SQL error leaves the connection as it is.
+   *
+   * @throws what `connect` throws, the server's error, or `ERR_POOL_QUERY_TIMEOUT`.
+   */
+  query<Kind extends Submittable>(submittable: Kind): Kind;
+  query<Row extends unknown[] = unknown[], Values = unknown[]>(
+    config: QueryArrayConfig<Values>,
+    values?: QueryConfigValues<Values>,
+  ): Promise<QueryArrayResult<Row>>;
+  query<Row extends QueryResultRow = QueryResultRow, Values = unknown[]>(
+    config: QueryConfig<Values>,
+  ): Promise<QueryResult<Row>>;
+  query<Row extends QueryResultRow = QueryResultRow, Values = unknown[]>(
+    config: string | QueryConfig<Values>,
+    values?: QueryConfigValues<Values>,
+  ): Promise<QueryResult<Row>>;
+  query<Row extends unknown[] = unknown[], Values = unknown[]>(
+    config: QueryArrayConfig<Values>,
+    callback: (error: Error, result: QueryArrayResult<Row>) => void,
+  ): void;
+  query<Row extends QueryResultRow = QueryResultRow, Values = unknown[]>(
+    config: string | QueryConfig<Values>,
+    callback: (error: Error, result: QueryResult<Row>) => void,
+  ): void;
+  query<Row extends QueryResultRow = QueryResultRow, Values = unknown[]>(
+    text: string,
+    values: QueryConfigValues<Values>,
+    callback: (error: Error, result: QueryResult<Row>) => void,
+  ): void;
+  query(config: unknown, values?: unknown, callback?: unknown): unknown {
+    const given = config as QueryText;
+    const callbackOrValues = values as readonly unknown[] | QueryOutcome | undefined;
+    if (typeof config === 'function') return refuseFunction(config as QueryOutcome);
+    if (isSubmittable(config)) return this.#submit(config, callbackOrValues, callback as QueryOutcome | undefined);
+    if (config === null || config === undefined) {
+      return answer(
+        new TypeError('Client was passed a null or undefined query'),
+        typeof values === 'function' ? (values as QueryOutcome) : (callback as QueryOutcome | undefined),
+      );
+    }
+    const outcome = callbackOf(given, callbackOrValues, callback as QueryOutcome | undefined);
+    if (outcome === undefined) return promiseOf((settle) => this.execute(given, valuesOf(callbackOrValues), settle));
+    this.execute(given, valuesOf(callbackOrValues), outcome);
+    return undefined;
+  }
+
+  /** @internal One statement on whichever connection is free first: every single query passes through here. */
+  execute(config: QueryText, values: unknown[] | undefined, callback: QueryOutcome): void {
+    const lease = this.#tryAcquire();
+    if (lease !== undefined) return this.#executeOn(lease, config, values, callback);
+    this.acquire().then((acquired) => this.#executeOn(acquired, config, values, callback), failing(callback));
+  }
+
+  #executeOn(
+    lease: Lease<PostgresConnection>,
+    config: QueryText,
+    values: unknown[] | undefined,
+    callback: QueryOutcome,
+  ): void {
+    const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.configuration.queryTimeoutMs;
+    try {
+      lease.connection.execute(config, values, timeoutMs, (error, result) => {
+        this.giveBack(lease, error);
+        callback(error, result);
+      });
+    } catch (error) {
+      this.giveBack(lease, error as Error);
+      callback(error as Error, undefined as never);
+    }
+  }
+
+  /** As in pg-pool: a promise of the query's result; the connection is free when the query has ended. */
+  #submit(
+    submittable: Submittable & { callback?: QueryOutcome },
+    values: readonly unknown[] | QueryOutcome | undefined,
+    callback: QueryOutcome | undefined,
+  ): unknown {
+    const outcome = typeof values === 'function' ? values : callback;
+    if (outcome === undefined) return promiseOf((settle) => this.#submitOn(submittable, settle));
+    this.#submitOn(submittable, outcome);
+    return undefined;
+  }
+
+  #submitOn(submittable: Submittable & { callback?: QueryOutcome }, callback: QueryOutcome): void {
+    this.acquire().then((lease) => {
+      const client = this.#clientOf(lease);
+      let answered = false;
+      const settle: QueryOutcome = (error, result) => {
+        if (answered) return;
+        answered = true;
+        callback(error ?? undefined, result);
+      };
+      const free = (): void => {
+        this.giveBack(lease);
+        settle(undefined, undefined as never);
+      };
+      submittable.callback ??= settle;
+      client.once('drain', free);
+      client.once('end', free);
+      client.query(submittable);
+    }, failing(callback));
+  }
+
+  /** @internal */
+  async acquire(options?: AcquireOptions): Promise<Lease<PostgresConnection>> {
+    if (!this.#started) this.start();
+    const lease = await this.#engine.acquire(options);
+    this.#leased(lease);
+    return lease;
+  }
+
+  #tryAcquire(): Lease<PostgresConnection> | undefined {
+    const lease = this.#engine.tryAcquire();
+    if (lease !== undefined) this.#leased(lease);
+    return lease;
+  }
+
+  #leased(lease: Lease<PostgresConnection>): PostgresConnection {
+    const { connection } = lease;
+    connection.lease = lease;
+    if (this.listenerCount('acquire') > 0) this.#announce('acquire', this.#clientOf(lease));
+    return connection;
+  }
+
+  #clientOf(lease: Lease<PostgresConnection>): PoolClient {
+    const { connection } = lease;
+    connection.borrower ??= new PooledClient(
+      {
+        name: this.name,
+        queryTimeoutMs: this.configuration.queryTimeoutMs,
+        release: (own, error) => this.giveBack(own, error, error ? 'broken' : undefined),
+      },
+      lease,
+    );
+    return connection.borrower;
+  }
+
+  /** @internal Ends a lease, unless it was ended by force already. */
+  giveBack(lease: Lease<PostgresConnection>, error?: Error | boolean, reason?: CloseReason): void {
+    if (lease.released) return;
+    const { connection } = lease;
+    if (this.listenerCount('release') > 0) this.#announce('release', error, this.#clientOf(lease));
+    const { borrower } = connection;
+    connection.borrower = undefined;
+    connection.lease = undefined;
+    lease.release(connection.doom ?? reason);
+    borrower?.removeAllListeners();
+  }
+
+  /** Emits an event; what a listener throws is the process's business, and never the engine's. */
+  #announce(event: string, ...parameters: unknown[]): void {
+    try {
+      this.emit(event, ...parameters);
+    } catch (error) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  }
+
+  /**
+   * Asks whether the database answers, for health probes: never queues behind the application's acquires.
+   * Concurrent calls share one ping.
+   *
+   * @throws `ERR_POOL_CONNECT_FAILED` with the real error as its cause, `ERR_POOL_QUERY_TIMEOUT`, `ERR_POOL_CLOSED`.
+   */
+  ping(options: { readonly timeoutMs?: number } = {}): Promise<PingResult> {
+    if (this.#closed !== undefined) return this.#engine.acquire() as Promise<never>;
+    return this.#ping.ping(options.timeoutMs ?? 1_000);
+  }
+
+  /** Connections open now. */
+  get totalCount(): number {
+    return this.#engine.open;
+  }
+
+  /** Connections that nobody uses. */
+  get idleCount(): number {
+    return this.#engine.idle;
+  }
+
+  /** Acquires in the queue. */
+  get waitingCount(): number {
+    return this.#engine.waiting;
+  }
+
+  /** Always 0: a connection past its lifetime is closed when it is given back. */
+  get expiredCount(): number {
+    return 0;
+  }
+
+  /** Whether `end()` or `close()` was called. */
+  get ending(): boolean {
+    return this.#closed !== undefined;
+  }
+
+  /** Whether everything is closed. */
+  get ended(): boolean {
+    return this.#engine.state === 'closed';
+  }
+
+  /** An immutable picture of levels and counters. */
+  statistics(): DatabasePoolStatistics {
+    return {
+      ...this.#engine.statistics(),
+      transactionsLeftOpen: this.#transactionsLeftOpen,
+      cancelFailures: this.#cancelFailures,
+    };
+  }
+
+  /** The distributions behind the percentiles, bucket by bucket. */
+  histograms(): PoolHistograms {
+    return this.#engine.histograms();
+  }
+
+  /** Who holds connections, longest first: since when, what runs, and where it was acquired when leak detection is on. */
+  holders(): Holder[] {
+    return this.#engine.holders();
+  }
+
+  /** Takes a connection from its borrower and destroys it; `connection` is a holder's. Returns whether there was one. */
+  terminate(connection: number): boolean {
+    return this.#engine.terminate(connection);
+  }
+
+  /** Replaces every connection when it is next idle: after a change of credentials, or a fail-over. */
+  expireAll(): void {
+    this.#engine.expireAll();
+  }
+
+  /** Gives out no more connections until `resume()`; acquires wait for it until their deadline. */
+  suspend(): void {
+    this.#engine.suspend();
+  }
+
+  /** Ends `suspend()`. */
+  resume(): void {
+    this.#engine.resume();
+  }
+
+  /**
+   * Changes the bounds at run time; what is too much is closed when idle.
+   *
+   * @throws `ERR_POOL_OPTIONS_INVALID`
+   */
+  resize({ size = this.#size, maxOverflow = this.#maxOverflow }: { size?: number; maxOverflow?: number }): void {
+    refuseProblems(this.name, [
+      ...integer({ min: Math.max(1, this.configuration.minIdle) }).problems('size', size),
+      ...integer().problems('maxOverflow', maxOverflow),
+    ]);
+    this.#size = size;
+    this.#maxOverflow = maxOverflow;
+    this.#engine.resize(size, maxOverflow);
+  }
+
+  /** Starts the end: still serves, but opens nothing ahead of demand any more. */
+  beginDrain(): void {
+    this.#engine.drain();
+  }
+
+  /**
+   * Refuses waiters and newcomers, lets leases finish until the deadline, destroys what is left, and resolves when
+   * every socket is gone. Never rejects; a second call gets the first one's promise.
+   */
+  close(options: { readonly deadlineMs?: number } = {}): Promise<CloseReport> {
+    this.#closed ??= this.#engine.close(options.deadlineMs ?? this.#closeDeadlineMs);
+    return this.#closed;
+  }
+
+  /** `close()` as `pg.Pool` names it. */
+  end(): Promise<void>;
+  end(callback: () => void): void;
+  end(callback?: () => void): Promise<void> | void {
+    const closed = this.close();
+    if (callback === undefined) return closed.then(ignore);
+    void closed.then(() => process.nextTick(callback));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  [inspect.custom](): string {
+    const { state, size, idle, inUse, waiting, max } = this.#engine.statistics();
+    const { host, port, database } = this.configuration.target;
+    return `DatabasePool ${inspect({ name: this.name, state, target: `${host}:${port}/${database}`, size, idle, inUse, waiting, max })}`;
+  }
+}
+
+// Libraries tell a pool from a client by `instanceof pg.Pool` (Drizzle begins a transaction on whichever connection is
+// free otherwise). Everything that is public there is overridden above; nothing of pg-pool's own ever runs.
+Object.setPrototypeOf(DatabasePool.prototype, PgPool.prototype);
+
+function engineOptions(options: ResolvedDatabaseOptions): ConstructorParameters<typeof Pool>[0] {
+  const { prePing } = options;
+  return {
+    name: options.name,
+    size: options.size,
+    maxOverflow: options.maxOverflow,
+    minIdle: options.minIdle,
+    acquireTimeoutMs: options.acquireTimeoutMs,
+    connectTimeoutMs: options.connectTimeoutMs,
+    idleTimeoutMs: options.idleTimeoutMs,
+    maxLifetimeMs: options.maxLifetimeMs,
+    lifetimeJitter: options.lifetimeJitter,
+    maxUses: options.maxUses,
+    pingAfterIdleMs: prePing === false ? Infinity : prePing.idleMs,
+    pingTimeoutMs: prePing === false ? PRE_PING_DEFAULTS.timeoutMs : prePing.timeoutMs,
+    keepAliveMs: options.keepAliveMs,
+    maxWaiting: options.maxWaiting,
+    maxConnecting: options.maxConnecting,
+    leakDetectionMs: options.leakDetectionMs,
+  };
+}
+
+function failing(callback: QueryOutcome): (error: Error) => void {
+  return (error) => callback(error, undefined as never);
+}
+
+function refuseFunction(callback: QueryOutcome): void {
+  const error = new Error('Passing a function as the first parameter to pool.query is not supported');
+  setImmediate(() => callback(error, undefined as never));
+}
+
+function answer(error: Error, callback: QueryOutcome | undefined): Promise<never> | void {
+  if (callback === undefined) return Promise.reject(error);
+  process.nextTick(() => callback(error, undefined as never));
+}
+
+function ignore(): void {
+  // Nothing is left to be done.
+}

@@ -1,0 +1,379 @@
+import type { KyselyConfig } from 'kysely';
+import type { Client, ClientConfig } from 'pg';
+import {
+  anything,
+  arrayOf,
+  boolean,
+  durationMs,
+  either,
+  func,
+  integer,
+  isPlainObject,
+  number,
+  object,
+  oneOf,
+  optionProblems,
+  recordOf,
+  refuseProblems,
+  rule,
+  string,
+  type Rule,
+  type Rules,
+} from '../core/validation.js';
+import {
+  applicationPackageName,
+  resolveConnection,
+  shortenApplicationName,
+  urlProblem,
+  type ConnectionTarget,
+} from './connection-options.js';
+
+/** Fills the options that aren't given: for a small service, a medium one, and one under high load. */
+export type DatabasePreset = 'small' | 'medium' | 'high';
+
+/** `'lazy'`: connect on first use. `'warm'`: fill `minIdle` in the background. `'required'`: the start fails without a connection. */
+export type DatabaseStartup = 'lazy' | 'warm' | 'required';
+
+/** A check of a connection before it is leased. */
+export interface PrePingOptions {
+  /** A connection idle for longer is checked before a lease, in milliseconds. 500 by default. */
+  readonly idleMs?: number;
+  /** How long the check may take, in milliseconds. 5000 by default. */
+  readonly timeoutMs?: number;
+}
+
+/** Values of server settings, as `SET` takes them. */
+export type SessionSettings = Readonly<Record<string, string | number | boolean>>;
+
+/**
+ * Makes a returned connection fit for its next borrower. Runs after an open transaction was rolled back; when it
+ * throws, or takes longer than a ping may, the connection is closed with the reason `reset`.
+ */
+export type ResetHook = (client: Client) => void | Promise<void>;
+
+/** How a database pool is reached, sized and timed. Times are milliseconds; every option has a default. */
+export interface DatabaseOptions {
+  /** `postgres://user:password@host:port/database?…`. Left out, with `connection` too: `DATABASE_URL`, then the `PG*` variables. */
+  readonly url?: string;
+  /** Connection fields of `pg`: `host`, `ssl`, `password` (may be an async function), …. The URL wins field by field. */
+  readonly connection?: ClientConfig;
+  /** `'small'` by default. */
+  readonly preset?: DatabasePreset;
+  /** Connections kept when idle: 10 / 20 / 50. SQLAlchemy's `pool_size`. */
+  readonly size?: number;
+  /** Extra connections under load, closed when given back and nobody waits: 5 / 10 / 20. SQLAlchemy's `max_overflow`. */
+  readonly maxOverflow?: number;
+  /** Opened at start and refilled in the background, at most `size`: 0. asyncpg's `min_size`, HikariCP's `minimumIdle`. */
+  readonly minIdle?: number;
+  /** One deadline over queue, dial and check: 30000 / 15000 / 5000. SQLAlchemy's `pool_timeout`. */
+  readonly acquireTimeoutMs?: number;
+  /** One dial: DNS, TCP, TLS, authentication, session settings, `onConnect`: 10000. asyncpg's `timeout`. */
+  readonly connectTimeoutMs?: number;
+  /** An idle connection beyond `minIdle` is closed after this: 300000; 0: never. asyncpg's `max_inactive_connection_lifetime`. */
+  readonly idleTimeoutMs?: number;
+  /** A connection is recycled after this age: 3600000 / 1800000 / 900000; 0: never. SQLAlchemy's `pool_recycle`. */
+  readonly maxLifetimeMs?: number;
+  /** The share of its lifetime by which a connection's own is shortened at random, 0 to 1: 0.25. */
+  readonly lifetimeJitter?: number;
+  /** A connection is recycled after this many leases: 0, never. asyncpg's `max_queries`. */
+  readonly maxUses?: number;
+  /** Connections idle for longer are checked before a lease: `{ idleMs: 500, timeoutMs: 5000 }`, high: `false`. HikariCP's `aliveBypassWindow`. */
+  readonly prePing?: boolean | PrePingOptions;
+  /** Idle connections are pinged in the background this often: 120000; 0: never. */
+  readonly keepAliveMs?: number;
+  /** A longer queue is refused at once with `ERR_POOL_QUEUE_FULL`: 10000. */
+  readonly maxWaiting?: number;
+  /** Dials under way at once: 4. */
+  readonly maxConnecting?: number;
+  /**
+   * Client side: a query that takes longer rejects with `ERR_POOL_QUERY_TIMEOUT` and its connection is destroyed:
+   * 60000; 0: none. asyncpg's `command_timeout`. Cursors, streams and `COPY` are not limited by it.
+   */
+  readonly queryTimeoutMs?: number;
+  /** Server side `statement_timeout`: 60000; 0: the server's own. */
+  readonly statementTimeoutMs?: number;
+  /** Server side `lock_timeout`: 0, the server's own. */
+  readonly lockTimeoutMs?: number;
+  /** Server side `idle_in_transaction_session_timeout`: 0, the server's own. */
+  readonly idleInTransactionTimeoutMs?: number;
+  /**
+   * Settings made after connecting, in one round trip and never in the start-up packet, so that PgBouncer accepts
+   * them: `{ timezone: 'UTC' }`. What is given replaces that, and wins over the time-outs above.
+   */
+  readonly session?: SessionSettings;
+  /**
+   * Runs once for each new connection, after its settings are made and within `connectTimeoutMs`. A failure is a
+   * failed dial, seen by those who wait as the cause of their time-out. asyncpg's `init`.
+   */
+  readonly onConnect?: (client: Client) => void | Promise<void>;
+  /** Runs at each lease, within `connectTimeoutMs`; a failure destroys the connection, and the borrower sees it. asyncpg's `setup`. */
+  readonly onAcquire?: (client: Client) => void | Promise<void>;
+  /**
+   * On return: `'rollback'` (default) ends an open transaction, and needs no round trip otherwise; `'discard'` also
+   * runs `DISCARD ALL` and makes the `session` settings again; `'none'` runs nothing, and a connection with an open
+   * transaction is closed; or a function.
+   */
+  readonly reset?: 'rollback' | 'discard' | 'none' | ResetHook;
+  /** A lease held longer is reported with the stack that acquired it: 0, off and free of cost. */
+  readonly leakDetectionMs?: number;
+  /** Named statements, cached per connection: `{ max: 256 }`; `false`: off (PgBouncer below 1.21). */
+  readonly preparedStatements?: boolean | { readonly max?: number };
+  /** Single queries share busy connections: `false`, or how many. */
+  readonly pipelining?: false | { readonly depth?: number };
+  /** Handed to Kysely. */
+  readonly plugins?: KyselyConfig['plugins'];
+  /** Handed to Kysely. */
+  readonly log?: KyselyConfig['log'];
+  /** Shown in `pg_stat_activity`: the package name of the application, else `nestjs-pooling`. */
+  readonly applicationName?: string;
+  /** What happens at the start of the application: `'warm'`. */
+  readonly startup?: DatabaseStartup;
+}
+
+/** {@link DatabaseOptions} with every default filled in, frozen, and without a visible secret. */
+export interface ResolvedDatabaseOptions {
+  readonly name: string;
+  readonly preset: DatabasePreset;
+  readonly target: ConnectionTarget;
+  readonly size: number;
+  readonly maxOverflow: number;
+  readonly minIdle: number;
+  readonly acquireTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly maxLifetimeMs: number;
+  readonly lifetimeJitter: number;
+  readonly maxUses: number;
+  readonly prePing: false | Required<PrePingOptions>;
+  readonly keepAliveMs: number;
+  readonly maxWaiting: number;
+  readonly maxConnecting: number;
+  readonly queryTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  readonly lockTimeoutMs: number;
+  readonly idleInTransactionTimeoutMs: number;
+  readonly session: SessionSettings;
+  readonly onConnect: DatabaseOptions['onConnect'];
+  readonly onAcquire: DatabaseOptions['onAcquire'];
+  readonly reset: NonNullable<DatabaseOptions['reset']>;
+  readonly leakDetectionMs: number;
+  readonly preparedStatements: false | { readonly max: number };
+  readonly pipelining: false | { readonly depth: number };
+  readonly plugins: KyselyConfig['plugins'];
+  readonly log: KyselyConfig['log'];
+  readonly applicationName: string;
+  readonly startup: DatabaseStartup;
+  /** What `pg.Client` is made with. Not enumerable, and its password is hidden in a function. */
+  readonly clientConfig: ClientConfig;
+}
+
+/** What a preset fills in. */
+type PresetValues = Pick<
+  ResolvedDatabaseOptions,
+  'size' | 'maxOverflow' | 'acquireTimeoutMs' | 'maxLifetimeMs' | 'prePing'
+>;
+
+/** The check before a lease, where it is on. */
+export const PRE_PING_DEFAULTS: Required<PrePingOptions> = Object.freeze({ idleMs: 500, timeoutMs: 5_000 });
+
+/** The values of each preset. */
+export const DATABASE_PRESETS: Readonly<Record<DatabasePreset, PresetValues>> = Object.freeze({
+  small: {
+    size: 10,
+    maxOverflow: 5,
+    acquireTimeoutMs: 30_000,
+    maxLifetimeMs: 3_600_000,
+    prePing: PRE_PING_DEFAULTS,
+  },
+  medium: {
+    size: 20,
+    maxOverflow: 10,
+    acquireTimeoutMs: 15_000,
+    maxLifetimeMs: 1_800_000,
+    prePing: PRE_PING_DEFAULTS,
+  },
+  high: { size: 50, maxOverflow: 20, acquireTimeoutMs: 5_000, maxLifetimeMs: 900_000, prePing: false },
+});
+
+/** The defaults that no preset changes. */
+export const DATABASE_DEFAULTS = Object.freeze({
+  preset: 'small',
+  minIdle: 0,
+  connectTimeoutMs: 10_000,
+  idleTimeoutMs: 300_000,
+  lifetimeJitter: 0.25,
+  maxUses: 0,
+  keepAliveMs: 120_000,
+  maxWaiting: 10_000,
+  maxConnecting: 4,
+  queryTimeoutMs: 60_000,
+  statementTimeoutMs: 60_000,
+  lockTimeoutMs: 0,
+  idleInTransactionTimeoutMs: 0,
+  session: Object.freeze({ timezone: 'UTC' }),
+  reset: 'rollback',
+  leakDetectionMs: 0,
+  preparedStatements: Object.freeze({ max: 256 }),
+  pipelining: false,
+  pipeliningDepth: 16,
+  startup: 'warm',
+} as const);
+
+/** PostgreSQL's time-outs are 32-bit milliseconds. */
+const LONGEST_SERVER_TIMEOUT_MS = 2_147_483_647;
+
+const urlRule: Rule = {
+  allowed: 'a URL like postgres://user:password@host:5432/database',
+  problems: (path, value) => {
+    const problem = value === undefined ? undefined : urlProblem(value);
+    return problem === undefined ? [] : [`${path}: ${problem}`];
+  },
+};
+
+const connectionRule: Rule = {
+  allowed: 'an object with fields of pg.ClientConfig',
+  problems: (path, value) => {
+    if (value === undefined) return [];
+    if (!isPlainObject(value)) return [`${path}: ${typeof value} is not allowed; ${connectionRule.allowed}`];
+    const fields: Record<string, Rule> = {
+      host: string(),
+      port: integer({ min: 1, max: 65_535 }),
+      user: string(),
+      database: string(),
+      connectionString: urlRule,
+      keepAlive: boolean(),
+      application_name: string({ empty: true }),
+    };
+    const problems = Object.entries(fields).flatMap(([name, each]) => each.problems(`${path}.${name}`, value[name]));
+    const { password } = value;
+    if (password !== undefined && password !== null && typeof password !== 'string' && typeof password !== 'function') {
+      problems.push(`${path}.password: a ${typeof password} is not allowed; a string or a function that gives one`);
+    }
+    return problems;
+  },
+};
+
+const serverTimeout = (): Rule => integer({ min: 0, max: LONGEST_SERVER_TIMEOUT_MS });
+
+/** What each option may be. */
+export const DATABASE_RULES: Rules<DatabaseOptions> = {
+  url: urlRule,
+  connection: connectionRule,
+  preset: oneOf('small', 'medium', 'high'),
+  size: integer({ min: 1 }),
+  maxOverflow: integer(),
+  minIdle: integer(),
+  acquireTimeoutMs: durationMs({ min: 1 }),
+  connectTimeoutMs: durationMs({ min: 1 }),
+  idleTimeoutMs: durationMs({ zero: 'never' }),
+  maxLifetimeMs: durationMs({ zero: 'never' }),
+  lifetimeJitter: number({ min: 0, max: 1 }),
+  maxUses: integer(),
+  prePing: either(boolean(), object({ idleMs: durationMs(), timeoutMs: durationMs({ min: 1 }) })),
+  keepAliveMs: durationMs({ zero: 'never' }),
+  maxWaiting: integer(),
+  maxConnecting: integer({ min: 1 }),
+  queryTimeoutMs: durationMs({ zero: 'none' }),
+  statementTimeoutMs: serverTimeout(),
+  lockTimeoutMs: serverTimeout(),
+  idleInTransactionTimeoutMs: serverTimeout(),
+  session: recordOf(
+    rule('a string, a number, true or false', (value) => ['string', 'number', 'boolean'].includes(typeof value)),
+  ),
+  onConnect: func(),
+  onAcquire: func(),
+  reset: either(oneOf('rollback', 'discard', 'none'), func()),
+  leakDetectionMs: durationMs({ zero: 'off' }),
+  preparedStatements: either(boolean(), object({ max: integer({ min: 1 }) })),
+  pipelining: either(oneOf(false), object({ depth: integer({ min: 1 }) })),
+  plugins: arrayOf(anything()),
+  log: either(func(), arrayOf(oneOf('query', 'error'))),
+  applicationName: string(),
+  startup: oneOf('lazy', 'warm', 'required'),
+};
+
+/**
+ * Fills in every default and freezes the result. The environment is read here.
+ *
+ * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`: one error that lists all problems, without the password.
+ */
+export function resolveDatabaseOptions(name: string, options: DatabaseOptions = {}): ResolvedDatabaseOptions {
+  const problems = optionProblems(DATABASE_RULES as Readonly<Record<string, Rule>>, options);
+  const environmentUrl =
+    options.url === undefined && options.connection === undefined ? process.env['DATABASE_URL'] : undefined;
+  if (environmentUrl) {
+    const problem = urlProblem(environmentUrl);
+    if (problem !== undefined) problems.push(`DATABASE_URL (environment): ${problem}`);
+  }
+  const preset = DATABASE_PRESETS[options.preset ?? DATABASE_DEFAULTS.preset] ?? DATABASE_PRESETS.small;
+  const size = options.size ?? preset.size;
+  const minIdle = options.minIdle ?? DATABASE_DEFAULTS.minIdle;
+  if (Number.isInteger(minIdle) && Number.isInteger(size) && minIdle > size) {
+    problems.push(`minIdle: ${minIdle} is not allowed; an integer from 0 to size (${size})`);
+  }
+  refuseProblems(name, problems);
+  const source = resolveConnection(options.url, options.connection);
+  const applicationName = shortenApplicationName(
+    options.applicationName ?? source.applicationName ?? applicationPackageName(),
+  );
+  const defaults = DATABASE_DEFAULTS;
+  const resolved: Omit<ResolvedDatabaseOptions, 'clientConfig'> = {
+    name,
+    preset: options.preset ?? defaults.preset,
+    target: source.target,
+    size,
+    maxOverflow: options.maxOverflow ?? preset.maxOverflow,
+    minIdle,
+    acquireTimeoutMs: options.acquireTimeoutMs ?? preset.acquireTimeoutMs,
+    connectTimeoutMs: options.connectTimeoutMs ?? (source.connectTimeoutMs || defaults.connectTimeoutMs),
+    idleTimeoutMs: options.idleTimeoutMs ?? defaults.idleTimeoutMs,
+    maxLifetimeMs: options.maxLifetimeMs ?? preset.maxLifetimeMs,
+    lifetimeJitter: options.lifetimeJitter ?? defaults.lifetimeJitter,
+    maxUses: options.maxUses ?? defaults.maxUses,
+    prePing: prePingOf(options.prePing, preset.prePing),
+    keepAliveMs: options.keepAliveMs ?? defaults.keepAliveMs,
+    maxWaiting: options.maxWaiting ?? defaults.maxWaiting,
+    maxConnecting: options.maxConnecting ?? defaults.maxConnecting,
+    queryTimeoutMs: options.queryTimeoutMs ?? source.queryTimeoutMs ?? defaults.queryTimeoutMs,
+    statementTimeoutMs:
+      options.statementTimeoutMs ?? source.serverTimeouts.statement_timeout ?? defaults.statementTimeoutMs,
+    lockTimeoutMs: options.lockTimeoutMs ?? source.serverTimeouts.lock_timeout ?? defaults.lockTimeoutMs,
+    idleInTransactionTimeoutMs:
+      options.idleInTransactionTimeoutMs ??
+      source.serverTimeouts.idle_in_transaction_session_timeout ??
+      defaults.idleInTransactionTimeoutMs,
+    session: Object.freeze({ ...(options.session ?? defaults.session) }),
+    onConnect: options.onConnect,
+    onAcquire: options.onAcquire,
+    reset: options.reset ?? defaults.reset,
+    leakDetectionMs: options.leakDetectionMs ?? defaults.leakDetectionMs,
+    preparedStatements: preparedStatementsOf(options.preparedStatements),
+    pipelining: options.pipelining ? { depth: options.pipelining.depth ?? defaults.pipeliningDepth } : false,
+    plugins: options.plugins,
+    log: options.log,
+    applicationName,
+    startup: options.startup ?? defaults.startup,
+  };
+  Object.defineProperty(resolved, 'clientConfig', {
+    enumerable: false,
+    value: Object.freeze({ ...source.clientConfig, application_name: applicationName }),
+  });
+  return Object.freeze(resolved as ResolvedDatabaseOptions);
+}
+
+function prePingOf(
+  given: DatabaseOptions['prePing'],
+  preset: ResolvedDatabaseOptions['prePing'],
+): ResolvedDatabaseOptions['prePing'] {
+  if (given === undefined) return preset;
+  if (given === false) return false;
+  return Object.freeze({ ...PRE_PING_DEFAULTS, ...(given === true ? undefined : given) });
+}
+
+function preparedStatementsOf(
+  given: DatabaseOptions['preparedStatements'],
+): ResolvedDatabaseOptions['preparedStatements'] {
+  if (given === false) return false;
+  const { max } = DATABASE_DEFAULTS.preparedStatements;
+  return Object.freeze({ max: typeof given === 'object' ? (given.max ?? max) : max });
+}

@@ -1,0 +1,23 @@
+import type { PoolOptions } from 'pg';
+import type { ResolvedDatabaseOptions } from './options.js';
+
+/**
+ * A pool's options under the names of `pg.Pool`, for whatever reads `pool.options`: session stores, migration tools,
+ * Kysely's own dialect, which dials a control connection with them. Secrets are there and not enumerable.
+ */
+export function pgOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {
+  const { password, ssl, ...fields } = options.clientConfig;
+  const pgOptions: PoolOptions = {
+    ...fields,
+    max: options.size + options.maxOverflow,
+    min: options.minIdle,
+    idleTimeoutMillis: options.idleTimeoutMs,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    maxUses: options.maxUses === 0 ? Infinity : options.maxUses,
+    maxLifetimeSeconds: options.maxLifetimeMs / 1_000,
+    allowExitOnIdle: false,
+  };
+  Object.defineProperty(pgOptions, 'password', { enumerable: false, value: password });
+  Object.defineProperty(pgOptions, 'ssl', { enumerable: typeof ssl === 'boolean', value: ssl });
+  return Object.freeze(pgOptions);
+}

@@ -1,0 +1,125 @@
+import type { Clock } from '../core/clock.js';
+import { describeCause, PoolConnectError } from '../core/errors.js';
+import type { Lease } from '../core/lease.js';
+import type { Pool } from '../core/pool.js';
+import type { ClientConfig } from 'pg';
+import type { PostgresConnection } from './connection.js';
+import { probeServer } from './server-request.js';
+
+/** A busy connection that answered this recently proves that the server lives, in milliseconds. */
+const RECENT_MS = 2_000;
+
+/** What a ping found: `up`, or `degraded` when the server answers but every connection is taken. */
+export interface PingResult {
+  readonly status: 'up' | 'degraded';
+  readonly durationMs: number;
+}
+
+/** What a ping needs of its pool. */
+export interface PingHost {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly clientConfig: ClientConfig;
+  readonly engine: Pool<PostgresConnection>;
+  /** Takes note of a lease made for the ping. */
+  leased(lease: Lease<PostgresConnection>): PostgresConnection;
+  giveBack(lease: Lease<PostgresConnection>): void;
+}
+
+/**
+ * Finds out for a health probe whether the database answers, without ever queueing behind the application: an idle
+ * connection is asked; when all are busy, their own answers speak for the server; when there is none, one is dialled
+ * whatever the back-off says.
+ */
+export class DatabasePing {
+  readonly #host: PingHost;
+  readonly #dialWatchers = new Set<(error: unknown) => void>();
+  #running: Promise<PingResult> | undefined;
+
+  constructor(host: PingHost) {
+    this.#host = host;
+  }
+
+  /** Pings, or joins the ping that is under way. */
+  ping(timeoutMs: number): Promise<PingResult> {
+    this.#running ??= this.#ping(timeoutMs).finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  /** A dial has ended: with a connection (`undefined`) or an error. */
+  dialled(error: unknown): void {
+    for (const watcher of this.#dialWatchers) watcher(error);
+  }
+
+  async #ping(timeoutMs: number): Promise<PingResult> {
+    const { clock, engine } = this.#host;
+    const startedAt = clock.now();
+    const left = (): number => Math.max(1, timeoutMs - (clock.now() - startedAt));
+    const found = (status: PingResult['status']): PingResult => ({ status, durationMs: clock.now() - startedAt });
+    while (engine.idle > 0 && engine.waiting === 0 && clock.now() - startedAt < timeoutMs) {
+      if (await this.#askIdle(left())) return found('up');
+    }
+    const verifiedAt = engine.lastVerifiedAt;
+    const saturated = engine.open >= engine.max;
+    if (verifiedAt !== undefined && clock.now() - verifiedAt <= RECENT_MS) return found(saturated ? 'degraded' : 'up');
+    if (saturated) {
+      await probeServer(this.#host.clientConfig, left(), clock).catch((error: unknown) => this.#fail(error));
+      return found('degraded');
+    }
+    await this.#dial(left());
+    return found('up');
+  }
+
+  /** `false` when the connection turned out to be dead: that says nothing about the server. */
+  async #askIdle(timeoutMs: number): Promise<boolean> {
+    const { engine } = this.#host;
+    const idle = engine.tryAcquire();
+    // One that has to be checked first is checked by the engine, or replaced within the same time.
+    const lease = idle ?? (await engine.acquire({ timeoutMs }).catch((error: unknown) => this.#fail(error)));
+    const connection = this.#host.leased(lease);
+    try {
+      if (idle === undefined) return true;
+      return await new Promise<boolean>((resolve, reject) => {
+        connection.execute('', undefined, timeoutMs, (error) => {
+          if (error === undefined) resolve(true);
+          else if (connection.doom === 'query-timeout') reject(error);
+          else resolve(false);
+        });
+      });
+    } finally {
+      this.#host.giveBack(lease);
+    }
+  }
+
+  #dial(timeoutMs: number): Promise<void> {
+    const { clock, engine } = this.#host;
+    return new Promise((resolve, reject) => {
+      const over = (): void => {
+        clock.clearTimeout(timer);
+        this.#dialWatchers.delete(watcher);
+      };
+      const watcher = (error: unknown): void => {
+        over();
+        if (error === undefined) resolve();
+        else reject(this.#failure(error));
+      };
+      const timer = clock.setTimeout(() => {
+        over();
+        reject(this.#failure(engine.connectError ?? new Error(`no connection within ${Math.round(timeoutMs)} ms`)));
+      }, timeoutMs);
+      this.#dialWatchers.add(watcher);
+      engine.probe();
+    });
+  }
+
+  #fail(error: unknown): never {
+    throw this.#failure(error);
+  }
+
+  #failure(error: unknown): PoolConnectError {
+    const { name } = this.#host;
+    return new PoolConnectError(name, `${name}: the database doesn’t answer: ${describeCause(error)}`, {
+      cause: error,
+    });
+  }
+}

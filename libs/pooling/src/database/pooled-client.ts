@@ -1,0 +1,205 @@
+import { Client, type ClientBase, type PoolClient, type Submittable } from 'pg';
+import { PoolLeaseReleasedError } from '../core/errors.js';
+import type { Lease } from '../core/lease.js';
+import type { CloseReason } from '../core/statistics.js';
+import type { PostgresConnection } from './connection.js';
+import {
+  callbackOf,
+  isSubmittable,
+  promiseOf,
+  textOf,
+  valuesOf,
+  type QueryOutcome,
+  type QueryText,
+} from './query-forms.js';
+
+/** What pg calls on a query object besides what its type tells. */
+interface AnsweringSubmittable extends Submittable {
+  callback?: QueryOutcome;
+  handleError?(error: Error, connection: unknown): void;
+}
+
+/** What a borrower's client needs of its pool. */
+export interface PooledClientHost {
+  readonly name: string;
+  readonly queryTimeoutMs: number;
+  /** Gives the lease back. */
+  release(lease: Lease<PostgresConnection>, error: Error | boolean | undefined): void;
+}
+
+/**
+ * What a borrower gets from `connect()`: a `pg.Client` by all appearances, for the time of one lease. When that is
+ * over it refuses to work, and takes its listeners with it, so that nobody can reach into the next borrower's session.
+ */
+class PooledClientFacade {
+  readonly #host: PooledClientHost;
+  readonly #lease: Lease<PostgresConnection>;
+  readonly #connection: PostgresConnection;
+
+  constructor(host: PooledClientHost, lease: Lease<PostgresConnection>) {
+    this.#host = host;
+    this.#lease = lease;
+    this.#connection = lease.connection;
+  }
+
+  /**
+   * Gives the connection back. With an error, or `true`, it is destroyed. Works without its object, as pg-pool's does.
+   *
+   * @throws `ERR_POOL_LEASE_RELEASED` when it was given back before.
+   */
+  readonly release = (error?: Error | boolean): void => {
+    if (this.#lease.released) throw this.#leaseOver('released');
+    this.#host.release(this.#lease, error);
+  };
+
+  #leaseOver(action: 'used' | 'released', text?: string): PoolLeaseReleasedError {
+    const { name } = this.#host;
+    return new PoolLeaseReleasedError(
+      name,
+      `${name}: the connection was ${action} after it had been given back to the pool`,
+      text === undefined ? {} : { details: { statement: text.slice(0, 200) } },
+    );
+  }
+
+  /** `pg.Client`'s own, in all its forms, with `queryTimeoutMs` applied. */
+  query(config: QueryText | Submittable, values?: readonly unknown[] | QueryOutcome, callback?: QueryOutcome): unknown {
+    if (config === null || config === undefined) {
+      throw new TypeError('Client was passed a null or undefined query');
+    }
+    if (isSubmittable(config)) return this.#submit(config, values, callback);
+    const given = callbackOf(config, values, callback);
+    if (given === undefined) return promiseOf((outcome) => this.#execute(config, values, outcome));
+    this.#execute(config, values, given);
+    return undefined;
+  }
+
+  #execute(config: QueryText, values: readonly unknown[] | QueryOutcome | undefined, callback: QueryOutcome): void {
+    if (this.#lease.released) {
+      const error = this.#leaseOver('used', textOf(config));
+      process.nextTick(() => callback(error, undefined as never));
+      return;
+    }
+    const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.#host.queryTimeoutMs;
+    this.#connection.execute(config, valuesOf(values), timeoutMs, callback);
+  }
+
+  #submit(
+    submittable: AnsweringSubmittable,
+    values: readonly unknown[] | QueryOutcome | undefined,
+    callback: QueryOutcome | undefined,
+  ): Submittable {
+    const given = typeof values === 'function' ? values : callback;
+    if (submittable.callback === undefined && given !== undefined) submittable.callback = given;
+    if (this.#lease.released) {
+      const error = this.#leaseOver('used', textOf(submittable));
+      if (submittable.handleError === undefined) throw error;
+      process.nextTick(() => submittable.handleError?.(error, this.#connection.client.connection));
+      return submittable;
+    }
+    return this.#connection.submit(submittable);
+  }
+
+  /** A borrowed connection is connected. */
+  connect(callback?: (error: Error) => void): Promise<never> | void {
+    const error = new Error('Client has already been connected. You cannot reuse a client.');
+    if (callback === undefined) return Promise.reject(error);
+    process.nextTick(() => callback(error));
+  }
+
+  /** Closes the connection; `release()` is still due. */
+  end(callback?: (error?: Error) => void): Promise<void> | void {
+    if (this.#lease.released) {
+      const error = this.#leaseOver('used');
+      if (callback === undefined) return Promise.reject(error);
+      process.nextTick(() => callback(error));
+      return;
+    }
+    this.#connection.doom ??= 'broken' satisfies CloseReason;
+    const ended = this.#connection.close(true);
+    if (callback === undefined) return ended;
+    void ended.then(() => callback());
+  }
+
+  /** The transaction status as the server last told it. */
+  getTransactionStatus(): ReturnType<ClientBase['getTransactionStatus']> {
+    return this.#borrowed().getTransactionStatus();
+  }
+
+  setTypeParser(...parameters: Parameters<Client['setTypeParser']>): void {
+    this.#borrowed().setTypeParser(...parameters);
+  }
+
+  getTypeParser(oid: number, format?: 'text' | 'binary'): unknown {
+    return this.#borrowed().getTypeParser(oid, format as 'text');
+  }
+
+  ref(): void {
+    (this.#borrowed() as unknown as { ref(): void }).ref();
+  }
+
+  unref(): void {
+    (this.#borrowed() as unknown as { unref(): void }).unref();
+  }
+
+  /** Asks the server to cancel what runs on this connection now. */
+  async cancelRunning(): Promise<void> {
+    if (!this.#lease.released) await this.#connection.cancel();
+  }
+
+  /** @internal */
+  property(name: string): unknown {
+    return (this.#borrowed() as unknown as Record<string, unknown>)[name];
+  }
+
+  #borrowed(): Client {
+    if (this.#lease.released) throw this.#leaseOver('used');
+    return this.#connection.client;
+  }
+}
+
+/** Fields of `pg.Client` that cursors, streams, `COPY`, ORMs and logs read. */
+const MIRRORED_PROPERTIES = [
+  'connection',
+  'connectionParameters',
+  'processID',
+  'secretKey',
+  'user',
+  'database',
+  'host',
+  'port',
+  'ssl',
+  'binary',
+  'pipeline',
+  'replication',
+  'readyForQuery',
+  'hasExecuted',
+  '_types',
+  '_queryable',
+  '_ending',
+  '_ended',
+  '_connected',
+  '_connecting',
+  '_txStatus',
+] as const;
+
+for (const name of MIRRORED_PROPERTIES) {
+  Object.defineProperty(PooledClientFacade.prototype, name, {
+    configurable: true,
+    get(this: PooledClientFacade) {
+      return this.property(name);
+    },
+  });
+}
+
+// Libraries ask `instanceof pg.Client`. Extending it would make a socket for every lease, so that only the
+// prototype is shared: event methods and what isn't overridden above come from there.
+Object.setPrototypeOf(PooledClientFacade.prototype, Client.prototype);
+
+/** A borrowed connection: a `pg.PoolClient`. */
+export type PooledClient = PoolClient;
+
+/** Makes the client of one lease. */
+export const PooledClient = PooledClientFacade as unknown as new (
+  host: PooledClientHost,
+  lease: Lease<PostgresConnection>,
+) => PooledClient;

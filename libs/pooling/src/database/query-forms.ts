@@ -1,0 +1,54 @@
+import type { QueryConfig, QueryResult, Submittable } from 'pg';
+
+/** What a query's caller hears. Typed as pg's own callback: the second is there when the first isn't. */
+export type QueryOutcome = (error: Error | undefined, result: QueryResult) => void;
+
+/** A text, or an object with a text or a prepared statement's name. */
+export type QueryText = string | (QueryConfig<unknown[]> & { query_timeout?: number; callback?: QueryOutcome });
+
+/** The arguments of `query` in all the forms that pg takes: `(text)`, `(text, values)`, `(config, callback)`, …. */
+export type QueryArguments = readonly [
+  config: QueryText | Submittable,
+  values?: readonly unknown[] | QueryOutcome,
+  callback?: QueryOutcome,
+];
+
+/** A query of a class of its own: a cursor, a stream, a `COPY`, pg's `Query`. */
+export function isSubmittable(config: unknown): config is Submittable {
+  return typeof (config as { submit?: unknown } | null)?.submit === 'function';
+}
+
+/** The text of a query, for those who ask what runs. */
+export function textOf(config: QueryText | Submittable): string {
+  if (typeof config === 'string') return config;
+  const { text, name } = config as { text?: unknown; name?: unknown };
+  return typeof text === 'string' ? text : typeof name === 'string' ? name : '';
+}
+
+/** The callback among the arguments, wherever it stands. */
+export function callbackOf(
+  config: QueryText,
+  values: readonly unknown[] | QueryOutcome | undefined,
+  callback: QueryOutcome | undefined,
+): QueryOutcome | undefined {
+  const found = typeof values === 'function' ? values : (callback ?? (config as { callback?: QueryOutcome }).callback);
+  if (found !== undefined && found !== null && typeof found !== 'function') {
+    throw new TypeError('callback is not a function');
+  }
+  return found ?? undefined;
+}
+
+/** The values among the arguments. */
+export function valuesOf(values: readonly unknown[] | QueryOutcome | undefined): unknown[] | undefined {
+  return typeof values === 'function' ? undefined : (values as unknown[] | undefined);
+}
+
+/** A promise for a callback's answer, whose errors lead back to the caller instead of to a socket. */
+export function promiseOf(start: (callback: QueryOutcome) => void): Promise<QueryResult> {
+  return new Promise<QueryResult>((resolve, reject) => {
+    start((error, result) => (error === undefined ? resolve(result) : reject(error)));
+  }).catch((error: unknown) => {
+    if (error instanceof Error) Error.captureStackTrace(error, promiseOf);
+    throw error;
+  });
+}

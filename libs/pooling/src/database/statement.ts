@@ -1,0 +1,51 @@
+import type { Query } from 'pg';
+import { Deadline } from '../core/deadlines.js';
+import type { QueryOutcome } from './query-forms.js';
+
+/** What a statement tells the connection it runs on. */
+export interface StatementOwner {
+  /** It was answered: with a result, or with an error of the server or of the connection. */
+  answered(statement: Statement, failed: boolean): void;
+  /** It wasn't answered in time; gives the error that the caller sees. */
+  overdue(statement: Statement): Error;
+}
+
+/** One statement on its way through a connection: its answer is passed on once, or its deadline comes first. */
+export class Statement extends Deadline {
+  readonly text: string;
+  readonly timeoutMs: number;
+  /** What pg runs for it. */
+  query: Query | undefined;
+  #settled = false;
+  readonly #owner: StatementOwner;
+  readonly #callback: QueryOutcome;
+
+  constructor(owner: StatementOwner, text: string, timeoutMs: number, callback: QueryOutcome) {
+    super();
+    this.#owner = owner;
+    this.text = text;
+    this.timeoutMs = timeoutMs;
+    this.#callback = callback;
+  }
+
+  /** Whether the caller has its answer. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  /** What pg calls; more than once when a value can't be serialised. */
+  readonly finished: QueryOutcome = (error, result) => {
+    if (this.#settled) return;
+    this.#settled = true;
+    const failed = error !== null && error !== undefined;
+    this.#owner.answered(this, failed);
+    if (failed) this.#callback(error, undefined as never);
+    else this.#callback(undefined, result);
+  };
+
+  expire(): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#callback(this.#owner.overdue(this), undefined as never);
+  }
+}
