@@ -1,0 +1,91 @@
+import { Injectable } from '@nestjs/common';
+import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
+import type { PoolStatistics } from '../core/statistics.js';
+import { HealthSource, type HealthHttpStatistics } from './health-source.js';
+import { PingCache } from './ping-cache.js';
+
+/** Numbers that go with a status. */
+type Details = Readonly<Record<string, number>>;
+
+/**
+ * Terminus indicators for pools and HTTP clients, for an application's own health controller.
+ *
+ * @example
+ * ```ts
+ * @Get('health')
+ * @HealthCheck()
+ * check() {
+ *   return this.health.check([
+ *     () => this.pools.database('orders'),
+ *     () => this.pools.http('carrier', 'carrier'),
+ *   ]);
+ * }
+ * ```
+ */
+@Injectable()
+export class PoolHealthIndicator {
+  constructor(
+    private readonly indicators: HealthIndicatorService,
+    private readonly source: HealthSource,
+    private readonly pings: PingCache,
+  ) {}
+
+  /**
+   * `up` when the database answered a ping within one second (shared by concurrent checks, and served for a second),
+   * `degraded` when its pool is saturated but alive, `down` when it doesn't answer or the application is shutting
+   * down. The details are numbers only. Never queues behind the application's own queries.
+   *
+   * @throws PoolNotConfiguredError `ERR_POOL_NOT_CONFIGURED` when there is no database of this name.
+   */
+  async database<const Key extends string>(key: Key, name = 'default'): Promise<HealthIndicatorResult<Key>> {
+    const database = this.source.database(name);
+    if (database === undefined) return this.indicators.check(key).up();
+    if (this.source.draining) return this.#down(key, databaseDetails(database.statistics()));
+    const outcome = await this.pings.ping(database);
+    const details = databaseDetails(database.statistics());
+    if (outcome === 'up') return this.indicators.check(key).up(details);
+    return outcome === 'degraded' ? this.#degraded(key, details) : this.#down(key, details);
+  }
+
+  /**
+   * `up`, or `degraded` while requests wait because every connection that the limits allow is in use; `down` when the
+   * application is shutting down. Sends nothing.
+   *
+   * @throws PoolNotConfiguredError `ERR_POOL_NOT_CONFIGURED` when there is no HTTP client of this name.
+   */
+  async http<const Key extends string>(key: Key, name = 'default'): Promise<HealthIndicatorResult<Key>> {
+    const client = this.source.httpClient(name);
+    if (client === undefined) return this.indicators.check(key).up();
+    const statistics = client.statistics();
+    const details = httpDetails(statistics);
+    if (this.source.draining) return this.#down(key, details);
+    return isSaturated(statistics) ? this.#degraded(key, details) : this.indicators.check(key).up(details);
+  }
+
+  #down<Key extends string>(key: Key, details: Details): HealthIndicatorResult<Key> {
+    return this.indicators.check(key).down({ ...details });
+  }
+
+  /** Terminus 11 doesn't know `degraded`: there, it is `up` with a detail that says so. */
+  #degraded<Key extends string>(key: Key, details: Details): HealthIndicatorResult<Key> {
+    const session = this.indicators.check(key);
+    if (typeof session.degraded === 'function') return session.degraded({ ...details });
+    return (session as typeof session).up({ ...details, state: 'degraded' });
+  }
+}
+
+function databaseDetails(statistics: PoolStatistics): Details {
+  const { size, idle, inUse, connecting, waiting, max } = statistics;
+  return { size, idle, inUse, connecting, waiting, max };
+}
+
+function httpDetails(statistics: HealthHttpStatistics): Details {
+  const { sockets, idle, inUse, waiting, limit } = statistics;
+  return { sockets, idle, inUse, waiting, limit };
+}
+
+function isSaturated(statistics: HealthHttpStatistics): boolean {
+  return [statistics, ...statistics.origins].some(
+    ({ inUse, waiting, limit }) => waiting > 0 && limit > 0 && inUse >= limit,
+  );
+}

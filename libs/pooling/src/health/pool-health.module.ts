@@ -1,0 +1,30 @@
+import { Module, type DynamicModule, type Type } from '@nestjs/common';
+import { TerminusModule } from '@nestjs/terminus';
+import { PingCache } from './ping-cache.js';
+import { PoolHealthIndicator } from './pool-health.indicator.js';
+import { PoolHealthService } from './pool-health.service.js';
+
+/** Terminus logs an error for every probe that finds something down; what goes down is logged here once instead. */
+const quietTerminus = TerminusModule.forRoot({ logger: false });
+
+/** The indicators; it needs a provider of `HealthSource` in a global module. */
+@Module({
+  imports: [quietTerminus],
+  providers: [PingCache, PoolHealthIndicator],
+  exports: [PoolHealthIndicator],
+})
+export class PoolHealthIndicatorModule {}
+
+/** The health controller. */
+@Module({})
+export class PoolHealthModule {
+  /** The module that serves a controller made by `createHealthController`. */
+  static register(controller: Type<unknown>): DynamicModule {
+    return {
+      module: PoolHealthModule,
+      imports: [quietTerminus, PoolHealthIndicatorModule],
+      controllers: [controller],
+      providers: [PoolHealthService],
+    };
+  }
+}

@@ -1,0 +1,104 @@
+export { PoolingModule } from './module/pooling.module.js';
+export type {
+  AsyncOptions,
+  DatabaseOptionsFactory,
+  HealthRouteOptions,
+  HttpClientOptionsFactory,
+  MetricsRouteOptions,
+  NamedDatabaseAsyncOptions,
+  NamedDatabaseOptions,
+  NamedHttpClientAsyncOptions,
+  NamedHttpClientOptions,
+  PoolingModuleAsyncOptions,
+  PoolingModuleOptions,
+  PoolingOptionsFactory,
+  ShutdownOptions,
+  StaticOptions,
+} from './module/module-options.js';
+export { InjectDb, InjectDbPool, InjectHttpClient } from './module/decorators.js';
+export { getDbPoolToken, getDbToken, getHttpClientToken } from './module/tokens.js';
+export {
+  PoolRegistry,
+  type DatabaseSnapshot,
+  type HttpClientSnapshot,
+  type PoolingSnapshot,
+} from './module/pool-registry.js';
+export type { PlainSettings, PlainValue } from './module/plain-settings.js';
+
+export { PoolHealthIndicator } from './health/pool-health.indicator.js';
+
+export {
+  DatabasePool,
+  type ConnectCallback,
+  type DatabasePoolDependencies,
+  type DatabasePoolObserver,
+  type DatabasePoolStatistics,
+} from './database/database-pool.js';
+export type {
+  DatabaseOptions,
+  DatabasePreset,
+  DatabaseStartup,
+  PrePingOptions,
+  ResetHook,
+  ResolvedDatabaseOptions,
+  SessionSettings,
+} from './database/options.js';
+export type { PingResult } from './database/ping.js';
+export { retryTransaction, type RetryTransactionOptions } from './database/retry.js';
+
+export { HttpClient, type HttpClientDependencies } from './http/http-client.js';
+export type { HttpCloseReport, HttpHolder } from './http/close.js';
+export type {
+  HttpClientOptions,
+  HttpHeaders,
+  HttpRedirectOptions,
+  HttpRetryOptions,
+  HttpTimeouts,
+  ResolvedHttpClientOptions,
+} from './http/options.js';
+export type { HttpBody, HttpQueryValue, HttpRequestInit } from './http/request.js';
+export {
+  HttpResponse,
+  type HttpResponseHeaders,
+  type HttpResponsePromise,
+  type HttpStreamResponse,
+} from './http/response.js';
+export type {
+  HttpClientStatistics,
+  HttpCloseReason,
+  HttpOriginMetrics,
+  HttpOriginStatistics,
+  HttpRequestDurations,
+} from './http/statistics.js';
+
+export {
+  HttpQueueFullError,
+  HttpResponseTooLargeError,
+  HttpStatusError,
+  HttpTimeoutError,
+  PoolAcquireTimeoutError,
+  PoolClosedError,
+  PoolCommitUnknownError,
+  PoolConnectError,
+  PoolingError,
+  PoolLeaseReleasedError,
+  PoolNotConfiguredError,
+  PoolOptionsError,
+  PoolQueryTimeoutError,
+  PoolQueueFullError,
+  PoolSuspendedError,
+  type ErrorDetails,
+  type HttpTimeoutPhase,
+} from './core/errors.js';
+export type { HistogramSnapshot, Percentiles } from './core/histogram.js';
+export type { Holder } from './core/holders.js';
+export type { CloseReport, LeakReport } from './core/pool-options.js';
+export type { CloseReason, PoolHistograms, PoolStatistics } from './core/statistics.js';
+
+export {
+  recommendPoolSize,
+  sizeForLoad,
+  type LoadSize,
+  type LoadTarget,
+  type PoolSizeEstimate,
+} from './advice/sizing.js';

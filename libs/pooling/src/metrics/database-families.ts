@@ -1,0 +1,48 @@
+import { FamilyMaker, type MetricFamily } from './metric-family.js';
+import type { DatabaseMetrics } from './metrics-source.js';
+
+const pools = new FamilyMaker<DatabaseMetrics>(({ databases }) =>
+  databases.map((database) => [{ pool: database.statistics.name }, database]),
+);
+
+/** Everything that is published of database pools. */
+export const DATABASE_FAMILIES: readonly MetricFamily[] = [
+  pools.gauge('db_pool_size', 'Connections open now, idle or in use', ({ statistics }) => statistics.size),
+  pools.gauge('db_pool_available', 'Idle connections', ({ statistics }) => statistics.idle),
+  pools.gauge('db_pool_waiting', 'Acquires in the queue', ({ statistics }) => statistics.waiting),
+  pools.gauge('db_pool_in_use', 'Connections in use', ({ statistics }) => statistics.inUse),
+  pools.gauge('db_pool_connecting', 'Connections being opened', ({ statistics }) => statistics.connecting),
+  pools.gauge(
+    'db_pool_max',
+    'The most connections there may be: size and maxOverflow',
+    ({ statistics }) => statistics.max,
+  ),
+  pools.gauge('db_pool_overflow', 'Connections beyond size', ({ statistics }) => statistics.overflow),
+  pools.gauge(
+    'db_pool_recommended_size',
+    'The size that the live load asks for',
+    ({ recommendedSize }) => recommendedSize,
+  ),
+  pools.histogram('db_pool_acquire_seconds', 'From acquire to lease', ({ histograms }) => histograms.wait),
+  pools.histogram('db_pool_usage_seconds', 'From lease to release', ({ histograms }) => histograms.use),
+  pools.histogram('db_pool_connect_seconds', 'Opening a connection', ({ histograms }) => histograms.connect),
+  pools.counter(
+    'db_pool_acquire_timeouts_total',
+    'Acquires that got no connection in time',
+    ({ statistics }) => statistics.acquireTimeouts,
+  ),
+  pools.counter(
+    'db_pool_queue_rejected_total',
+    'Acquires refused because the queue was full',
+    ({ statistics }) => statistics.queueRejected,
+  ),
+  pools.counter('db_pool_opened_total', 'Connections opened', ({ statistics }) => statistics.opened),
+  pools.counters(
+    'db_pool_closed_total',
+    'Connections closed, by reason',
+    'reason',
+    ({ statistics }) => statistics.closed,
+  ),
+  pools.counter('db_pool_connect_errors_total', 'Dials that failed', ({ statistics }) => statistics.connectErrors),
+  pools.counter('db_pool_leaks_total', 'Leases reported as leaked', ({ statistics }) => statistics.leaks),
+];

@@ -1,0 +1,17 @@
+import { collectDefaultMetrics, Registry, type Metric } from 'prom-client';
+
+let metrics: readonly Metric[] | undefined;
+
+/**
+ * prom-client's metrics of the Node process. They are collected once per process, in a registry of their own: in the
+ * default one they would be in the way of an application's `PrometheusModule.register()`, which collects them too.
+ */
+export function nodeMetrics(): readonly Metric[] {
+  if (metrics === undefined) {
+    const registry = new Registry();
+    collectDefaultMetrics({ register: registry });
+    // The declared type is of plain data; what is returned are the metrics themselves, which `registerMetric` takes.
+    metrics = registry.getMetricsAsArray() as unknown as readonly Metric[];
+  }
+  return metrics;
+}

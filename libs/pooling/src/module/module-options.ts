@@ -1,0 +1,111 @@
+import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Provider, Type } from '@nestjs/common';
+import type { DatabaseOptions } from '../database/options.js';
+import type { HttpClientOptions } from '../http/options.js';
+
+/** How the application's pools end. Times are milliseconds. */
+export interface ShutdownOptions {
+  /**
+   * How long the application goes on serving after readiness has failed, so that load balancers notice. Waited only
+   * while an HTTP server listens, whether the shutdown came by a signal or by `app.close()`. Default: 0.
+   */
+  readonly drainDelayMs?: number;
+  /**
+   * How long leases and requests may take to finish after the HTTP server has closed; what is left then is destroyed
+   * and reported with its holders. One deadline for all pools and clients together. Default: 10000.
+   */
+  readonly timeoutMs?: number;
+}
+
+/** What `PoolingModule.forRoot` and the factories of `forRootAsync` take. */
+export interface PoolingModuleOptions {
+  /**
+   * The default database. Left out: `DATABASE_URL`, else the `PG*` variables, else what `pg` takes for granted
+   * (localhost). `false`: none; using it fails with `ERR_POOL_NOT_CONFIGURED`.
+   */
+  readonly database?: DatabaseOptions | false;
+  /** The default HTTP client. `false`: none; using it fails with `ERR_POOL_NOT_CONFIGURED`. */
+  readonly http?: HttpClientOptions | false;
+  /** How the application's pools end. */
+  readonly shutdown?: ShutdownOptions;
+}
+
+/** The health routes. */
+export interface HealthRouteOptions {
+  /** Where they are: `GET /<path>`, `/<path>/live`, `/<path>/ready`. Default: `health`. */
+  readonly path?: string;
+}
+
+/** The metrics route. */
+export interface MetricsRouteOptions {
+  /** Where it is. Default: `/metrics`. */
+  readonly path?: string;
+  /** Whether prom-client's metrics of the Node process are there too, collected once per process. Default: `false`. */
+  readonly defaultMetrics?: boolean;
+}
+
+/** Options that stand outside the factories, because routes must be known before any factory runs. */
+export interface StaticOptions {
+  /** Whether the default tokens can be injected everywhere, or only where the module is imported. Default: `true`. */
+  readonly isGlobal?: boolean;
+  /** The health routes; `false`: none. */
+  readonly health?: HealthRouteOptions | false;
+  /** The metrics route; `false`: none, and no metrics. */
+  readonly metrics?: MetricsRouteOptions | false;
+}
+
+/** A class that makes the options of `PoolingModule.forRootAsync`. */
+export interface PoolingOptionsFactory {
+  createPoolingOptions(): Promise<PoolingModuleOptions> | PoolingModuleOptions;
+}
+
+/** A class that makes the options of `PoolingModule.forDatabaseAsync`. */
+export interface DatabaseOptionsFactory {
+  createDatabaseOptions(name: string): Promise<DatabaseOptions> | DatabaseOptions;
+}
+
+/** A class that makes the options of `PoolingModule.forHttpClientAsync`. */
+export interface HttpClientOptionsFactory {
+  createHttpClientOptions(name: string): Promise<HttpClientOptions> | HttpClientOptions;
+}
+
+/** Where options come from that are made while the application starts: exactly one of the three `use…`. */
+export interface AsyncOptions<Options, Factory> extends Pick<ModuleMetadata, 'imports'> {
+  /** What the factory function is called with. */
+  readonly inject?: (InjectionToken | OptionalFactoryDependency)[];
+  /** A function that makes the options. */
+  readonly useFactory?: (...dependencies: never[]) => Promise<Options> | Options;
+  /** A class that makes the options, instantiated for this purpose. */
+  readonly useClass?: Type<Factory>;
+  /** The token of a provider that makes the options. */
+  readonly useExisting?: InjectionToken<Factory>;
+  /** Further providers that the factory needs. */
+  readonly extraProviders?: Provider[];
+}
+
+/** What `PoolingModule.forRootAsync` takes. */
+export interface PoolingModuleAsyncOptions
+  extends AsyncOptions<PoolingModuleOptions, PoolingOptionsFactory>, StaticOptions {}
+
+/** What `PoolingModule.forDatabase` takes. */
+export type NamedDatabaseOptions = DatabaseOptions & {
+  /** What the database is called in this application. */
+  readonly name: string;
+};
+
+/** What `PoolingModule.forDatabaseAsync` takes. */
+export interface NamedDatabaseAsyncOptions extends AsyncOptions<DatabaseOptions, DatabaseOptionsFactory> {
+  /** What the database is called in this application. */
+  readonly name: string;
+}
+
+/** What `PoolingModule.forHttpClient` takes. */
+export type NamedHttpClientOptions = HttpClientOptions & {
+  /** What the client is called in this application. */
+  readonly name: string;
+};
+
+/** What `PoolingModule.forHttpClientAsync` takes. */
+export interface NamedHttpClientAsyncOptions extends AsyncOptions<HttpClientOptions, HttpClientOptionsFactory> {
+  /** What the client is called in this application. */
+  readonly name: string;
+}

@@ -1,0 +1,96 @@
+import { PoolOptionsError } from '../core/errors.js';
+import {
+  boolean,
+  durationMs,
+  either,
+  isPlainObject,
+  object,
+  oneOf,
+  optionProblems,
+  refusal,
+  refuseProblems,
+  showValue,
+  string,
+  type Rule,
+  type Rules,
+} from '../core/validation.js';
+import { resolveDatabaseOptions } from '../database/options.js';
+import { resolveHttpClientOptions } from '../http/options.js';
+import type { PoolingModuleOptions, ShutdownOptions, StaticOptions } from './module-options.js';
+import { DEFAULT_NAME } from './tokens.js';
+
+const shutdownRules: Rules<ShutdownOptions> = {
+  drainDelayMs: durationMs({ zero: 'no delay' }),
+  timeoutMs: durationMs({ zero: 'nothing may finish' }),
+};
+
+const path = string({ empty: true });
+const staticRules: Rules<StaticOptions> = {
+  isGlobal: boolean(),
+  health: either(oneOf(false), object({ path })),
+  metrics: either(oneOf(false), object({ path, defaultMetrics: boolean() })),
+};
+
+/** The problems of a room's options, each path with the room's own in front. */
+function problemsOf(room: string, resolve: () => unknown): string[] {
+  try {
+    resolve();
+    return [];
+  } catch (error) {
+    if (!(error instanceof PoolOptionsError)) throw error;
+    // What comes from the environment has no path in the options.
+    return (error.details['problems'] as string[]).map((problem) =>
+      problem.startsWith('DATABASE_URL') ? problem : `${room}.${problem}`,
+    );
+  }
+}
+
+/** A part of the options that another room checks. */
+function part(room: string, resolve: (options: object) => unknown): Rule {
+  const allowed = 'false or an object';
+  return {
+    allowed,
+    problems: (at, value) => {
+      if (value === undefined || value === false) return [];
+      if (!isPlainObject(value)) return [refusal(at, showValue(value), allowed)];
+      return problemsOf(room, () => resolve(value));
+    },
+  };
+}
+
+const rootRules: Rules<PoolingModuleOptions> = {
+  database: part('database', (options) => resolveDatabaseOptions(DEFAULT_NAME, options)),
+  http: part('http', (options) => resolveHttpClientOptions(DEFAULT_NAME, options)),
+  shutdown: object(shutdownRules),
+};
+
+/**
+ * Refuses the options of `forRoot` when any of them is wrong.
+ *
+ * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`, once, with every problem of the pools, the shutdown and the routes.
+ */
+export function refuseRootOptions(options: unknown): void {
+  const problems = optionProblems({ ...rootRules, ...staticRules }, options);
+  // What the environment says is checked like what the options say.
+  if (isPlainObject(options) && options['database'] === undefined) {
+    problems.push(...problemsOf('database', () => resolveDatabaseOptions(DEFAULT_NAME, {})));
+  }
+  refuseProblems(DEFAULT_NAME, problems);
+}
+
+/**
+ * Refuses what the factory of `forRootAsync` made when any of it is wrong, the static options beside it included.
+ *
+ * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`
+ */
+export function refuseMadeRootOptions(made: unknown, statics: StaticOptions): void {
+  if (isPlainObject(made)) {
+    const misplaced = Object.keys(made).filter((name) => Object.hasOwn(staticRules, name));
+    refuseProblems(
+      DEFAULT_NAME,
+      misplaced.map((name) => `${name}: is not the factory's to make; give it to forRootAsync beside useFactory`),
+    );
+    return refuseRootOptions({ ...made, ...statics });
+  }
+  refuseRootOptions(made);
+}

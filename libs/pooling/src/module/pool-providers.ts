@@ -1,0 +1,80 @@
+import type { FactoryProvider, Provider } from '@nestjs/common';
+import type { Kysely } from 'kysely';
+import { refusal, refuseProblems, showValue } from '../core/validation.js';
+import { DatabasePool } from '../database/database-pool.js';
+import { createKysely } from '../database/kysely.js';
+import type { DatabaseOptions } from '../database/options.js';
+import { HttpClient } from '../http/http-client.js';
+import type { HttpClientOptions } from '../http/options.js';
+import { notConfigured } from './not-configured.js';
+import { logHttpLeak, PoolLog } from './pool-log.js';
+import { PoolStore } from './pool-store.js';
+import { getDbPoolToken, getDbToken, getHttpClientToken } from './tokens.js';
+
+/** Says where the options of a database or client are: a token, and how they are read from what it resolves to. */
+export interface OptionsAt<Source, Options> {
+  readonly token: symbol;
+  readonly read: (source: Source) => Options;
+}
+
+const SET_DATABASE = 'set `database` in the options of PoolingModule.forRoot, or leave it out to use DATABASE_URL';
+const SET_HTTP = 'set `http` in the options of PoolingModule.forRoot, or leave it out';
+
+/** The providers of a database: its pool and its `Kysely`. Making them opens no connection. */
+export function databaseProviders<Source>(
+  name: string,
+  options: OptionsAt<Source, DatabaseOptions | false | undefined>,
+): Provider[] {
+  const pool: FactoryProvider<DatabasePool> = {
+    provide: getDbPoolToken(name),
+    inject: [PoolStore, options.token],
+    useFactory: (store: PoolStore, source: Source) => {
+      const given = options.read(source);
+      if (given === false) {
+        store.addAbsent('database', name);
+        return notConfigured<DatabasePool>(name, 'the database pool', SET_DATABASE);
+      }
+      const made = new DatabasePool(name, given, { observer: new PoolLog(name) });
+      store.addDatabase(name, made);
+      return made;
+    },
+  };
+  const kysely: FactoryProvider<Kysely<unknown>> = {
+    provide: getDbToken(name),
+    inject: [PoolStore, options.token, pool.provide],
+    useFactory: (store: PoolStore, source: Source, of: DatabasePool) => {
+      const given = options.read(source);
+      if (given === false) return notConfigured<Kysely<unknown>>(name, 'the database', SET_DATABASE);
+      store.use(name, of);
+      return createKysely<unknown>(of, { plugins: given?.plugins, log: given?.log });
+    },
+  };
+  return [pool, kysely];
+}
+
+/** The provider of an HTTP client. */
+export function httpClientProvider<Source>(
+  name: string,
+  options: OptionsAt<Source, HttpClientOptions | false | undefined>,
+): FactoryProvider<HttpClient> {
+  return {
+    provide: getHttpClientToken(name),
+    inject: [PoolStore, options.token],
+    useFactory: (store: PoolStore, source: Source) => {
+      const given = options.read(source);
+      if (given === false) {
+        store.addAbsent('HTTP client', name);
+        return notConfigured<HttpClient>(name, 'the HTTP client', SET_HTTP);
+      }
+      const client = new HttpClient(name, given, { onLeak: logHttpLeak });
+      store.addHttpClient(name, client);
+      return client;
+    },
+  };
+}
+
+/** Refuses a name that isn't one. */
+export function refuseName(of: string, name: unknown): asserts name is string {
+  if (typeof name === 'string' && name.trim() !== '') return;
+  refuseProblems(of, [refusal('name', showValue(name), 'a string that is not empty')]);
+}

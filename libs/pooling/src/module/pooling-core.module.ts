@@ -1,0 +1,28 @@
+import { Global, Module } from '@nestjs/common';
+import { HealthSource } from '../health/health-source.js';
+import { PoolHealthIndicatorModule } from '../health/pool-health.module.js';
+import { MetricsSource } from '../metrics/metrics-source.js';
+import { PoolRegistry } from './pool-registry.js';
+import { PoolStore } from './pool-store.js';
+import { PoolShutdown } from './shutdown.js';
+import { StoreHealthSource, StoreMetricsSource } from './sources.js';
+import { PoolStartup } from './startup.js';
+
+/**
+ * Owns every pool of an application. A static module, not a dynamic one: Nest tells dynamic modules apart by
+ * reference, so each import of one would own pools of its own. Global, so Nest closes it last.
+ */
+@Global()
+@Module({
+  imports: [PoolHealthIndicatorModule],
+  providers: [
+    PoolStore,
+    PoolRegistry,
+    PoolStartup,
+    PoolShutdown,
+    { provide: HealthSource, useClass: StoreHealthSource },
+    { provide: MetricsSource, useClass: StoreMetricsSource },
+  ],
+  exports: [PoolStore, PoolRegistry, PoolShutdown, HealthSource, MetricsSource, PoolHealthIndicatorModule],
+})
+export class PoolingCoreModule {}

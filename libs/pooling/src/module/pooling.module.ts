@@ -1,0 +1,220 @@
+import { Module, type DynamicModule, type Provider, type Type } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
+import type { DatabaseOptions } from '../database/options.js';
+import { createHealthController } from '../health/health.controller.js';
+import { PoolHealthModule } from '../health/pool-health.module.js';
+import type { HttpClientOptions } from '../http/options.js';
+import { createMetricsController } from '../metrics/metrics.controller.js';
+import { PoolMetricsModule } from '../metrics/pool-metrics.module.js';
+import { asyncOptionsProviders } from './async-options.js';
+import type {
+  HealthRouteOptions,
+  MetricsRouteOptions,
+  NamedDatabaseAsyncOptions,
+  NamedDatabaseOptions,
+  NamedHttpClientAsyncOptions,
+  NamedHttpClientOptions,
+  PoolingModuleAsyncOptions,
+  PoolingModuleOptions,
+  StaticOptions,
+} from './module-options.js';
+import { refuseMadeRootOptions, refuseRootOptions } from './option-problems.js';
+import { databaseProviders, httpClientProvider, refuseName } from './pool-providers.js';
+import { PoolStore, type PoolKind } from './pool-store.js';
+import { PoolingCoreModule } from './pooling-core.module.js';
+import { yieldToApplication } from './route-conflicts.js';
+import { PoolShutdown } from './shutdown.js';
+import { DEFAULT_NAME, getDbPoolToken, getDbToken, getHttpClientToken } from './tokens.js';
+
+/** The options of one import of the module; each import has its own. */
+const OPTIONS = Symbol('PoolingModule options');
+const ROUTES = Symbol('PoolingModule routes');
+
+const DEFAULT_HEALTH_PATH = 'health';
+const DEFAULT_METRICS_PATH = '/metrics';
+
+/**
+ * Database pools and HTTP clients for a Nest application. Import `forRoot` once; add further ones with `forDatabase`
+ * and `forHttpClient`, anywhere.
+ *
+ * @example
+ * ```ts
+ * @Module({
+ *   imports: [
+ *     PoolingModule.forRoot({ database: { url: process.env.DATABASE_URL, preset: 'medium' } }),
+ *     PoolingModule.forHttpClient({ name: 'carrier', baseUrl: 'https://carrier.example' }),
+ *   ],
+ * })
+ * export class AppModule {}
+ * ```
+ */
+@Module({})
+export class PoolingModule {
+  /**
+   * The default database and HTTP client, shutdown, health and metrics.
+   *
+   * While the application starts: `ERR_POOL_OPTIONS_INVALID` when an option is wrong or `forRoot` was imported
+   * before, `ERR_POOL_CONNECT_FAILED` when a `required` database can't be reached.
+   */
+  static forRoot(options: PoolingModuleOptions & StaticOptions = {}): DynamicModule {
+    const root: Provider = {
+      provide: OPTIONS,
+      inject: [PoolStore, PoolShutdown],
+      useFactory: (store: PoolStore, shutdown: PoolShutdown) => {
+        refuseRootOptions(options);
+        return claimRoot(options, store, shutdown);
+      },
+    };
+    return rootModule(options, [root]);
+  }
+
+  /** {@link PoolingModule.forRoot} with options that a factory makes while the application starts. */
+  static forRootAsync(options: PoolingModuleAsyncOptions): DynamicModule {
+    const { isGlobal, health, metrics } = options;
+    const statics = withoutUndefined({ isGlobal, health, metrics });
+    const providers = asyncOptionsProviders(options, (factory) => factory.createPoolingOptions(), {
+      token: OPTIONS,
+      name: DEFAULT_NAME,
+      inject: [PoolStore, PoolShutdown],
+      make: (made: PoolingModuleOptions, store: PoolStore, shutdown: PoolShutdown) => {
+        refuseMadeRootOptions(made, statics);
+        return claimRoot(made, store, shutdown);
+      },
+    });
+    return rootModule(statics, providers, options.imports);
+  }
+
+  /** Another database, injected by its name. */
+  static forDatabase({ name, ...options }: NamedDatabaseOptions): DynamicModule {
+    refuseName('forDatabase', name);
+    return databaseModule(name, [declaredOptions('database', name, options)]);
+  }
+
+  /** {@link PoolingModule.forDatabase} with options that a factory makes while the application starts. */
+  static forDatabaseAsync(options: NamedDatabaseAsyncOptions): DynamicModule {
+    const { name } = options;
+    refuseName('forDatabaseAsync', name);
+    const providers = asyncOptionsProviders(options, (factory) => factory.createDatabaseOptions(name), {
+      token: OPTIONS,
+      name,
+      inject: [PoolStore],
+      make: (made: DatabaseOptions, store: PoolStore) => declared(store, 'database', name, made),
+    });
+    return databaseModule(name, providers, options.imports);
+  }
+
+  /** Another HTTP client, injected by its name. */
+  static forHttpClient({ name, ...options }: NamedHttpClientOptions): DynamicModule {
+    refuseName('forHttpClient', name);
+    return httpClientModule(name, [declaredOptions('HTTP client', name, options)]);
+  }
+
+  /** {@link PoolingModule.forHttpClient} with options that a factory makes while the application starts. */
+  static forHttpClientAsync(options: NamedHttpClientAsyncOptions): DynamicModule {
+    const { name } = options;
+    refuseName('forHttpClientAsync', name);
+    const providers = asyncOptionsProviders(options, (factory) => factory.createHttpClientOptions(name), {
+      token: OPTIONS,
+      name,
+      inject: [PoolStore],
+      make: (made: HttpClientOptions, store: PoolStore) => declared(store, 'HTTP client', name, made),
+    });
+    return httpClientModule(name, providers, options.imports);
+  }
+}
+
+/** What `forRoot` and `forRootAsync` have in common: the default pools and the routes. */
+function rootModule(
+  statics: StaticOptions,
+  providers: Provider[],
+  imports: DynamicModule['imports'] = [],
+): DynamicModule {
+  const routes: DynamicModule[] = [];
+  const controllers: [Type<unknown>, string][] = [];
+  if (statics.health !== false) {
+    const controller = createHealthController(pathOf(statics.health, DEFAULT_HEALTH_PATH));
+    routes.push(PoolHealthModule.register(controller));
+    controllers.push([controller, "the library's health routes are off; `health: { path }` moves them"]);
+  }
+  if (statics.metrics !== false) {
+    const controller = createMetricsController(statics.metrics?.defaultMetrics === true);
+    routes.push(PoolMetricsModule.register(pathOf(statics.metrics, DEFAULT_METRICS_PATH), controller));
+    controllers.push([controller, "the library's metrics are there when it prints prom-client's default registry"]);
+  }
+  const yielding: Provider = {
+    provide: ROUTES,
+    inject: [ModulesContainer],
+    useFactory: (modules: ModulesContainer) => {
+      for (const [controller, remedy] of controllers) yieldToApplication(modules, controller, remedy);
+      return controllers.map(([controller]) => controller);
+    },
+  };
+  return {
+    module: PoolingModule,
+    global: statics.isGlobal !== false,
+    imports: [...imports, PoolingCoreModule, ...routes],
+    providers: [
+      ...providers,
+      yielding,
+      ...databaseProviders(DEFAULT_NAME, { token: OPTIONS, read: ({ database }: PoolingModuleOptions) => database }),
+      httpClientProvider(DEFAULT_NAME, { token: OPTIONS, read: ({ http }: PoolingModuleOptions) => http }),
+    ],
+    exports: [getDbToken(), getDbPoolToken(), getHttpClientToken()],
+  };
+}
+
+function databaseModule(name: string, providers: Provider[], imports: DynamicModule['imports'] = []): DynamicModule {
+  return {
+    module: PoolingModule,
+    global: true,
+    imports: [...imports, PoolingCoreModule],
+    providers: [
+      ...providers,
+      ...databaseProviders(name, { token: OPTIONS, read: (options: DatabaseOptions) => options }),
+    ],
+    exports: [getDbToken(name), getDbPoolToken(name)],
+  };
+}
+
+function httpClientModule(name: string, providers: Provider[], imports: DynamicModule['imports'] = []): DynamicModule {
+  return {
+    module: PoolingModule,
+    global: true,
+    imports: [...imports, PoolingCoreModule],
+    providers: [
+      ...providers,
+      httpClientProvider(name, { token: OPTIONS, read: (options: HttpClientOptions) => options }),
+    ],
+    exports: [getHttpClientToken(name)],
+  };
+}
+
+function claimRoot(options: PoolingModuleOptions, store: PoolStore, shutdown: PoolShutdown): PoolingModuleOptions {
+  store.claimRoot();
+  store.declare('database', DEFAULT_NAME);
+  store.declare('HTTP client', DEFAULT_NAME);
+  shutdown.configure(options.shutdown);
+  return options;
+}
+
+function declaredOptions<Options>(kind: PoolKind, name: string, options: Options): Provider {
+  return {
+    provide: OPTIONS,
+    inject: [PoolStore],
+    useFactory: (store: PoolStore) => declared(store, kind, name, options),
+  };
+}
+
+function declared<Options>(store: PoolStore, kind: PoolKind, name: string, options: Options): Options {
+  store.declare(kind, name);
+  return options;
+}
+
+/** The path of a route; one that isn't a string is refused when the application starts, with the other options. */
+function pathOf(route: HealthRouteOptions | MetricsRouteOptions | undefined, otherwise: string): string {
+  return typeof route?.path === 'string' ? route.path : otherwise;
+}
+
+function withoutUndefined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}

@@ -1,0 +1,60 @@
+import { Logger, RequestMethod, VERSION_NEUTRAL, type Type } from '@nestjs/common';
+import { MetadataScanner, type ModulesContainer } from '@nestjs/core';
+
+/** Nest's own names for what its routing decorators leave on classes and methods. */
+const METADATA = {
+  path: 'path',
+  method: 'method',
+  version: '__version__',
+  host: 'host',
+  modulePath: '__module_path__',
+};
+
+/**
+ * Takes a controller of ours out of an application that has a route of its own at one of its paths: Express would
+ * serve whichever came first, and Fastify wouldn't start. To be called while providers are made: routes come later.
+ */
+export function yieldToApplication(modules: ModulesContainer, own: Type<unknown>, remedy: string): void {
+  const ours = new Set(getRoutes(own));
+  for (const { metatype, controllers } of modules.values()) {
+    // Such a module's controllers are elsewhere than they say.
+    if (Reflect.getMetadataKeys(metatype).some((key) => String(key).startsWith(METADATA.modulePath))) continue;
+    for (const controller of controllers.values()) {
+      const other = controller.metatype;
+      if (other === own || typeof other !== 'function') continue;
+      const taken = getRoutes(other as Type<unknown>).find((route) => ours.has(route));
+      if (taken !== undefined) return remove(modules, own, `GET /${taken} is served by ${other.name}; ${remedy}`);
+    }
+  }
+}
+
+function remove(modules: ModulesContainer, controller: Type<unknown>, message: string): void {
+  for (const { controllers } of modules.values()) controllers.delete(controller);
+  new Logger('PoolingModule').log(message);
+}
+
+/** The paths that a controller answers `GET` at, without slashes at their ends. */
+function getRoutes(controller: Type<unknown>): string[] {
+  const version: unknown = Reflect.getMetadata(METADATA.version, controller);
+  const isElsewhere = version !== undefined && version !== VERSION_NEUTRAL;
+  if (isElsewhere || Reflect.getMetadata(METADATA.host, controller) !== undefined) return [];
+  const prototype = controller.prototype as Record<string, object>;
+  return new MetadataScanner().getAllMethodNames(prototype).flatMap((method) => {
+    const handler = prototype[method] as object;
+    const verb: unknown = Reflect.getMetadata(METADATA.method, handler);
+    if (verb !== RequestMethod.GET && verb !== RequestMethod.ALL) return [];
+    return paths(controller).flatMap((base) => paths(handler).map((path) => join(base, path)));
+  });
+}
+
+function paths(of: object): string[] {
+  const path: unknown = Reflect.getMetadata(METADATA.path, of);
+  return (Array.isArray(path) ? path : [path]).map((each) => (typeof each === 'string' ? each : ''));
+}
+
+function join(...parts: readonly string[]): string {
+  return parts
+    .flatMap((part) => part.split('/'))
+    .filter(Boolean)
+    .join('/');
+}

@@ -1,0 +1,52 @@
+import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { describeCause, PoolConnectError } from '../core/errors.js';
+import type { DatabasePool } from '../database/database-pool.js';
+import { PoolStore, type DatabaseEntry } from './pool-store.js';
+import { PoolShutdown } from './shutdown.js';
+
+/** Starts the pools when every provider is there: nothing connects before. */
+@Injectable()
+export class PoolStartup implements OnApplicationBootstrap {
+  constructor(
+    private readonly store: PoolStore,
+    private readonly shutdown: PoolShutdown,
+  ) {}
+
+  /**
+   * Fills what wants to be warm, in the background, and waits for what is required.
+   *
+   * @throws PoolConnectError `ERR_POOL_CONNECT_FAILED` when a required database can't be reached; every pool is
+   * closed by then, because Nest runs no shutdown hooks after a failed start.
+   */
+  async onApplicationBootstrap(): Promise<void> {
+    const used = this.store.databases.filter(({ inUse }) => inUse);
+    try {
+      await Promise.all(used.map(startPool));
+    } catch (error) {
+      await this.shutdown.closeAll();
+      throw error;
+    }
+  }
+}
+
+async function startPool({ pool }: DatabaseEntry): Promise<void> {
+  const { startup, connectTimeoutMs } = pool.configuration;
+  if (startup === 'lazy') return;
+  if (startup === 'required') await requireConnection(pool, connectTimeoutMs);
+  pool.start();
+}
+
+async function requireConnection(pool: DatabasePool, timeoutMs: number): Promise<void> {
+  try {
+    const client = await pool.connect({ timeoutMs });
+    client.release();
+  } catch (error) {
+    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+    throw new PoolConnectError(
+      pool.name,
+      `${pool.name}: no connection could be opened within ${timeoutMs} ms, and the application can't start without ` +
+        `one (startup: 'required'): ${describeCause(cause)}`,
+      { cause },
+    );
+  }
+}
