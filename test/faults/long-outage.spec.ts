@@ -1,0 +1,60 @@
+import { createServer, type AddressInfo } from 'node:net';
+import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
+import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
+
+/** Nobody listens there: whoever dials is refused at once. */
+async function deadPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Turns the clock while real sockets answer in real time. */
+async function turn(clock: ManualClock, byMs: number, stepMs = 40): Promise<void> {
+  for (let turned = 0; turned < byMs; turned += stepMs) {
+    await clock.advance(stepMs);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+test('the server down for a minute, 500 callers: each settles at its deadline with the real cause, in at most 40 dials', async () => {
+  const clock = new ManualClock();
+  const url = `postgres://nobody@127.0.0.1:${await deadPort()}/nowhere`;
+  const pool = new DatabasePool('outage', { url, size: 10, acquireTimeoutMs: 15_000 }, { clock });
+  const settledAt: number[] = [];
+  const errors: unknown[] = [];
+  const call = (): void => {
+    const calledAt = clock.now();
+    pool.query('select 1').catch((error: unknown) => {
+      errors.push(error);
+      settledAt.push(clock.now() - calledAt);
+      // As a caller does whose own caller tries again.
+      if (calledAt < 45_000) call();
+    });
+  };
+  for (let caller = 0; caller < 500; caller++) call();
+  await turn(clock, 61_000);
+  expect(errors).toHaveLength(500 * 4);
+  for (const error of errors) {
+    expect(error).toMatchObject({ code: 'ERR_POOL_ACQUIRE_TIMEOUT', cause: { code: 'ECONNREFUSED' } });
+  }
+  expect(Math.min(...settledAt)).toBeGreaterThanOrEqual(15_000);
+  expect(Math.max(...settledAt)).toBeLessThanOrEqual(15_000 + 40 + 25);
+  expect(pool.statistics().connectErrors).toBeLessThanOrEqual(40);
+  expect(pool.statistics()).toMatchObject({ waiting: 0, size: 0 });
+  await pool.close();
+  expect(clock.pendingTimers).toBe(0);
+}, 60_000);
+
+test('the server down for a minute and nobody asking: at most a dozen dials', async () => {
+  const clock = new ManualClock();
+  const url = `postgres://nobody@127.0.0.1:${await deadPort()}/nowhere`;
+  const pool = new DatabasePool('outage', { url, size: 10, minIdle: 5 }, { clock });
+  pool.start();
+  await turn(clock, 60_000);
+  expect(pool.statistics().connectErrors).toBeGreaterThan(1);
+  expect(pool.statistics().connectErrors).toBeLessThanOrEqual(12);
+  await pool.close();
+}, 60_000);
