@@ -1,0 +1,7 @@
+import { Module } from '@nestjs/common';
+import { CarrierController } from './carrier.controller.js';
+import { Conditions } from './conditions.js';
+
+/** A parcel carrier: another company's service, as far as the shop is concerned. */
+@Module({ controllers: [CarrierController], providers: [Conditions] })
+export class CarrierModule {}

@@ -1,0 +1,33 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import { PoolingModule, type PoolingModuleOptions } from 'nestjs-pooling';
+import { CatalogueModule } from './catalogue/catalogue.module.js';
+import { DatabaseSetup } from './database/database-setup.js';
+import { PoolingErrorsFilter } from './http/pooling-errors.filter.js';
+import { OrdersModule } from './orders/orders.module.js';
+import { SETTINGS, SettingsModule, type RunningSettings } from './settings.module.js';
+
+/** The shop. */
+@Module({})
+export class AppModule {
+  static forRoot(settings: RunningSettings): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        SettingsModule.forRoot(settings),
+        PoolingModule.forRootAsync({
+          health: { path: 'health' },
+          metrics: { path: '/metrics', defaultMetrics: true },
+          inject: [SETTINGS],
+          useFactory: ({ databaseUrl }: RunningSettings): PoolingModuleOptions => ({
+            database: { url: databaseUrl, applicationName: 'shop', minIdle: 2, leakDetectionMs: 10_000 },
+            http: false,
+          }),
+        }),
+        CatalogueModule,
+        OrdersModule,
+      ],
+      providers: [DatabaseSetup, { provide: APP_FILTER, useClass: PoolingErrorsFilter }],
+    };
+  }
+}

@@ -1,0 +1,9 @@
+import { PostgresServer } from 'nestjs-pooling/testing';
+
+/**
+ * Starts the application's own PostgreSQL. Nobody stops it: it has to outlive the pools, and is shut down by its watchdog
+ * when this process has ended, however that happens.
+ */
+export async function startDatabaseServer(dataDirectory: string): Promise<PostgresServer> {
+  return PostgresServer.start({ dataDirectory, authentication: 'scram-sha-256' });
+}

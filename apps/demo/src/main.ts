@@ -1,0 +1,38 @@
+import { NestFactory } from '@nestjs/core';
+import { startCarrier } from '../../carrier/src/carrier.js';
+import { AppModule } from './app.module.js';
+import { startDatabaseServer } from './database/database-server.js';
+import { DatabaseSetup } from './database/database-setup.js';
+import { readSettings } from './settings.js';
+import { welcome } from './welcome.js';
+
+async function start(): Promise<void> {
+  const settings = readSettings(process.env);
+  const [server, carrier] = await Promise.all([
+    settings.databaseUrl === undefined ? startDatabaseServer(settings.dataDirectory) : undefined,
+    settings.carrierUrl === undefined ? startCarrier(settings.carrierPort) : undefined,
+  ]);
+  const databaseUrl = settings.databaseUrl ?? (server?.url as string);
+  const carrierUrl = settings.carrierUrl ?? ((await carrier?.getUrl()) as string);
+
+  const app = await NestFactory.create(AppModule.forRoot({ ...settings, databaseUrl, carrierUrl }), {
+    logger: ['error', 'warn', 'log'],
+    abortOnError: false,
+  });
+  app.enableShutdownHooks([], { useProcessExit: true });
+  await app.get(DatabaseSetup).prepare();
+  await app.listen(settings.port, settings.host);
+
+  const database =
+    server === undefined ? 'the one that DATABASE_URL names' : `its own, with its data in ${server.dataDirectory}`;
+  process.stdout.write(welcome({ shop: await app.getUrl(), carrier: carrierUrl, database }));
+}
+
+try {
+  await start();
+} catch (error) {
+  process.stderr.write(
+    `The shop could not start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
+  process.exit(1);
+}

@@ -1,0 +1,23 @@
+import { readSettings } from './settings.js';
+
+describe('readSettings', () => {
+  it('knows a default for everything', () => {
+    expect(readSettings({})).toEqual({
+      port: 3000,
+      host: '127.0.0.1',
+      carrierPort: 3001,
+      carrierUrl: undefined,
+      databaseUrl: undefined,
+      dataDirectory: '.data/postgres',
+    });
+  });
+
+  it('takes an empty variable for one that is not set', () => {
+    expect(readSettings({ PORT: '', DATABASE_URL: '' })).toMatchObject({ port: 3000, databaseUrl: undefined });
+  });
+
+  it('names every variable that is wrong', () => {
+    const wrong = { PORT: '70000', CARRIER_PORT: 'x', CARRIER_URL: 'ftp://carrier' };
+    expect(() => readSettings(wrong)).toThrow(/PORT[\s\S]*CARRIER_PORT[\s\S]*CARRIER_URL|CARRIER_URL[\s\S]*PORT/);
+  });
+});
