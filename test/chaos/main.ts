@@ -1,0 +1,22 @@
+/** `npm run chaos -- --seed N --minutes M`: see database-chaos.ts. */
+import { parseArgs } from 'node:util';
+import { runDatabaseChaos } from './database-chaos.js';
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
+    minutes: { type: 'string', default: '1' },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+const seed = Number(values.seed);
+const minutes = Number(values.minutes);
+console.log(`chaos: seed ${seed}, ${minutes} min`);
+const startedAt = performance.now();
+const log = (line: string): void => console.log(`${((performance.now() - startedAt) / 1_000).toFixed(1)} s: ${line}`);
+const report = await runDatabaseChaos({
+  seed,
+  durationMs: minutes * 60_000,
+  ...(values.verbose ? { log } : undefined),
+});
+console.log(JSON.stringify(report, null, 2));
