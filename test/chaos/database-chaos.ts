@@ -61,13 +61,19 @@ const collectGarbage = runInNewContext('gc') as () => void;
  * waiter, backend or committed row may be lost.
  */
 export async function runDatabaseChaos(options: DatabaseChaosOptions): Promise<DatabaseChaosReport> {
-  await using server = await PostgresServer.start({ authentication: 'trust', maxConnections: 60 });
-  await using proxy = await TcpProxy.listen({ port: server.port });
-  const url = new URL(server.url);
-  url.port = String(proxy.port);
-  const run = new DatabaseChaos(server, proxy, url.href, options);
-  // Awaited here: the server and the proxy go when this function returns.
-  return await run.run();
+  const server = await PostgresServer.start({ authentication: 'trust', maxConnections: 60 });
+  try {
+    const proxy = await TcpProxy.listen({ port: server.port });
+    try {
+      const url = new URL(server.url);
+      url.port = String(proxy.port);
+      return await new DatabaseChaos(server, proxy, url.href, options).run();
+    } finally {
+      await proxy.close();
+    }
+  } finally {
+    await server.close();
+  }
 }
 
 class DatabaseChaos {
@@ -361,8 +367,9 @@ class DatabaseChaos {
   }
 
   async #onServer(statement: string): Promise<void> {
-    await using pool = new DatabasePool('set-up', { url: this.server.url });
+    const pool = new DatabasePool('set-up', { url: this.server.url });
     await pool.query(statement);
+    await pool.close();
   }
 }
 
