@@ -96,7 +96,7 @@ describe('deadlines', () => {
       client.get(server.url).catch(() => {});
       await vi.waitFor(() => expect(server.requests).toBe(1));
       const request = client.get(server.url, { timeouts });
-      const settled = vi.fn();
+      const settled = vi.fn<(error: unknown) => void>();
       request.catch(settled);
       await clock.advance(299);
       expect(settled).not.toHaveBeenCalled();
@@ -131,7 +131,7 @@ describe('deadlines', () => {
       const client = new HttpClient('body', { timeouts: { readMs: 300 } }, { clock });
       const { body } = await client.stream(server.url);
       const read: string[] = [];
-      const failed = vi.fn();
+      const failed = vi.fn<(error: unknown) => void>();
       body.setEncoding('utf8').on('data', (chunk: string) => read.push(chunk));
       body.on('error', failed);
       for (const chunk of ['b', 'c', 'd']) {
@@ -204,7 +204,7 @@ describe('deadlines', () => {
       const request = client.post(`http://127.0.0.1:${(tcp.address() as AddressInfo).port}/`, {
         body: Buffer.alloc(32 * 1024 * 1024),
       });
-      const settled = vi.fn();
+      const settled = vi.fn<(error: unknown) => void>();
       request.catch(settled);
       await vi.waitFor(() => expect(client.statistics().idle + client.statistics().inUse).toBe(1));
       await vi.waitFor(() => expect(client.statistics().connecting).toBe(0));

@@ -96,6 +96,8 @@ export function decodeStream(
   const arrived = new ByteCounter();
   const bound = new Bound(pool, arrived, maxResponseBytes);
   const decoded = pipeline([body, arrived, ...codings.map((coding) => streams[coding]()), bound], () => {});
+  // As with the body itself: whoever reads it hears of the error, nobody else must.
+  decoded.on('error', () => {});
   return decoded as unknown as Readable;
 }
 

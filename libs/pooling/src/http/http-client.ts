@@ -178,8 +178,7 @@ export class HttpClient {
     const origin = this.#connector.origin(request.origin);
     const decompress = init.decompress ?? this.#options.decompress;
     const exchange = new StreamedExchange(this.#host, origin, request, this.#policyOf(init), decompress, this.#leaks);
-    exchange.start();
-    return exchange.response;
+    return exchange.open();
   }
 
   /**

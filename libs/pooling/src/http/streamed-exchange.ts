@@ -39,6 +39,8 @@ class ResponseBody extends Readable {
   constructor(exchange: StreamedExchange) {
     super();
     this.#exchange = exchange;
+    // An error before somebody reads is kept for him; it must not bring the process down meanwhile.
+    this.on('error', () => {});
   }
 
   override _read(): void {
@@ -53,14 +55,14 @@ class ResponseBody extends Readable {
 
 /** An exchange whose caller gets the answer at its headers and reads the body himself. */
 export class StreamedExchange extends Exchange {
-  readonly response: Promise<HttpStreamResponse>;
   readonly #decompress: boolean;
   readonly #leaks: LeakWatching;
   readonly #trace: { stack?: string } = {};
   /** Consumers' listeners run in the request's own asynchronous context, not in that of the socket. */
   readonly #scope = new AsyncResource('HttpResponseBody');
-  #resolve!: (response: HttpStreamResponse) => void;
-  #reject!: (error: unknown) => void;
+  /** Forgotten once called: they hold the promise, which holds the body. */
+  #resolve: ((response: HttpStreamResponse) => void) | undefined;
+  #reject: ((error: unknown) => void) | undefined;
   /** The body while its consumer wants more … */
   #body: ResponseBody | undefined;
   /** … and while he doesn't: if he has dropped it, it may be collected. */
@@ -86,9 +88,14 @@ export class StreamedExchange extends Exchange {
       Error.captureStackTrace(this.#trace, StreamedExchange);
       Error.stackTraceLimit = limit;
     }
-    this.response = new Promise((resolve, reject) => {
+  }
+
+  /** Begins, and resolves at the answer's headers. Call it instead of `start()`. */
+  open(): Promise<HttpStreamResponse> {
+    return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
+      this.start();
     });
   }
 
@@ -107,7 +114,10 @@ export class StreamedExchange extends Exchange {
     this.#weakBody = new WeakRef(body);
     dropped.register(body, this, this);
     const codings = this.#decompress && this.request.method !== 'HEAD' ? contentCodings(headers) : undefined;
-    this.#resolve({
+    const resolve = this.#resolve;
+    this.#resolve = undefined;
+    this.#reject = undefined;
+    resolve?.({
       statusCode: this.statusCode,
       headers,
       url: `${origin}${path}`,
@@ -130,7 +140,7 @@ export class StreamedExchange extends Exchange {
   }
 
   protected override failed(error: unknown): void {
-    if (!this.delivered) return this.#reject(error);
+    if (!this.delivered) return this.#reject?.(error);
     this.#finish((body) => body.destroy(error instanceof Error ? error : new Error('aborted', { cause: error })));
   }
 
