@@ -1,0 +1,144 @@
+import { isDeepStrictEqual } from 'node:util';
+import { Child } from '../race/child.js';
+import { race, type Contestant } from '../race/race.js';
+import { seededRandom } from '../race/random.js';
+import type { Slice, Summary } from '../race/slice.js';
+import { reportDatabase } from '../report/database-report.js';
+import type { BenchSettings, Scenario } from '../settings.js';
+import { CANDIDATES, REFERENCE } from './candidates/index.js';
+import type { CandidateOptions } from './candidate.js';
+import { findPgbench, Pgbench } from './pgbench.js';
+import { BenchServer } from './server.js';
+import type { SliceOrder } from './worker.js';
+
+/** The C client's name in tables. */
+export const PGBENCH = 'pgbench -M prepared';
+
+/** What one scenario came to, candidate by candidate. */
+export interface ScenarioResult {
+  readonly scenario: Scenario;
+  readonly summaries: ReadonlyMap<string, Summary>;
+}
+
+/** A candidate in its process. */
+class Participant {
+  readonly name: string;
+  readonly #child: Child;
+  readonly #server: BenchServer;
+  readonly #applicationName: string;
+
+  constructor(name: string, server: BenchServer) {
+    this.name = name;
+    this.#server = server;
+    this.#applicationName = `bench ${name}`.slice(0, 63);
+    this.#child = new Child(new URL('./worker.js', import.meta.url), [name]);
+  }
+
+  open(poolSize: number): Promise<void> {
+    const options: CandidateOptions = { url: this.#server.url, poolSize, applicationName: this.#applicationName };
+    return this.#child.ask('open', this.name, options);
+  }
+
+  sample(): Promise<unknown> {
+    return this.#child.ask('sample');
+  }
+
+  async slice({ workload, concurrency }: Scenario, durationMs: number, seed: number): Promise<Slice> {
+    const backends = await this.#server.backendsOf(this.#applicationName);
+    const server = this.#server.family();
+    const order: SliceOrder = { workload, concurrency, durationMs, seed, backends, server };
+    return this.#child.ask('slice', order);
+  }
+
+  async close(): Promise<void> {
+    await this.#child.ask('close').catch(() => undefined);
+    await this.#child.end();
+  }
+
+  end(): Promise<void> {
+    return this.#child.end();
+  }
+}
+
+/** Rows come with their columns in whatever order; what is compared is their content. */
+function normalised(value: unknown): unknown {
+  if (value instanceof Date) return value.toISOString();
+  if (Array.isArray(value)) return value.map(normalised);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .toSorted(([one], [other]) => (one < other ? -1 : 1))
+      .map(([key, own]) => [key, normalised(own)]),
+  );
+}
+
+/** Lets every candidate do the same few operations and refuses to go on unless all get, and write, the same. */
+async function compareResults(participants: readonly Participant[], server: BenchServer): Promise<void> {
+  let expected: { readonly name: string; readonly results: unknown } | undefined;
+  for (const participant of participants) {
+    await server.reset();
+    const results = normalised({ read: await participant.sample(), written: await server.written() });
+    expected ??= { name: participant.name, results };
+    if (isDeepStrictEqual(results, expected.results)) continue;
+    throw new Error(
+      `${participant.name} gives other results than ${expected.name}:\n` +
+        `${JSON.stringify(results)}\ninstead of\n${JSON.stringify(expected.results)}`,
+    );
+  }
+  await server.reset();
+}
+
+function chosen(names: readonly string[], only: readonly string[]): string[] {
+  if (only.length === 0) return [...names];
+  return names.filter((name) => name === REFERENCE || only.some((part) => name.includes(part)));
+}
+
+async function measureScenario(
+  scenario: Scenario,
+  participants: readonly Participant[],
+  pgbench: Pgbench | undefined,
+  settings: BenchSettings,
+  server: BenchServer,
+): Promise<ScenarioResult> {
+  await server.reset();
+  let seed = settings.seed * 1_000;
+  const contestants: Contestant[] = participants.map((participant) => ({
+    name: participant.name,
+    slice: (durationMs) => participant.slice(scenario, durationMs, seed++),
+  }));
+  if (pgbench !== undefined) {
+    const clients = Math.min(scenario.concurrency, scenario.poolSize);
+    contestants.push({
+      name: PGBENCH,
+      slice: (durationMs) => pgbench.slice(scenario.workload, clients, durationMs),
+    });
+  }
+  const { sliceMs, warmUpMs, rounds } = settings;
+  const random = seededRandom(settings.seed);
+  return { scenario, summaries: await race(contestants, { sliceMs, warmUpMs, rounds, random }) };
+}
+
+/** Measures every candidate in every scenario and reports. */
+export async function benchDatabase(settings: BenchSettings): Promise<void> {
+  await using server = await BenchServer.start();
+  const program = chosen([PGBENCH], settings.only).includes(PGBENCH) ? findPgbench() : undefined;
+  if (program === undefined) process.stderr.write('pgbench is left out: not chosen, or not found\n');
+  await using pgbench = program === undefined ? undefined : await Pgbench.create(program, server);
+  const names = chosen(Object.keys(CANDIDATES), settings.only);
+  const results: ScenarioResult[] = [];
+  for (const poolSize of new Set(settings.scenarios.map((scenario) => scenario.poolSize))) {
+    const participants = names.map((name) => new Participant(name, server));
+    try {
+      await Promise.all(participants.map((participant) => participant.open(poolSize)));
+      await compareResults(participants, server);
+      for (const scenario of settings.scenarios.filter((other) => other.poolSize === poolSize)) {
+        process.stderr.write(`${scenario.workload}, ${scenario.concurrency} callers, pool of ${poolSize} …\n`);
+        results.push(await measureScenario(scenario, participants, pgbench, settings, server));
+      }
+      await Promise.all(participants.map((participant) => participant.close()));
+    } finally {
+      await Promise.all(participants.map((participant) => participant.end()));
+    }
+  }
+  await reportDatabase(results, settings, await server.version());
+}

@@ -1,0 +1,52 @@
+import createKnex from 'knex';
+import type { Candidate, CandidateOptions, CustomerRow, OrderRow, OrderTotalRow } from '../candidate.js';
+
+/** Knex over pg, with tarn as its pool. */
+export function knex({ url, poolSize, applicationName }: CandidateOptions): Candidate {
+  const db = createKnex({
+    client: 'pg',
+    connection: { connectionString: url, application_name: applicationName },
+    pool: { min: 0, max: poolSize },
+  });
+  return {
+    selectByKey: async (id) =>
+      await db<CustomerRow>('customers').select('id', 'name', 'city', 'active', 'created_at').where('id', id).first(),
+    fourTableJoin: async (customerId) =>
+      (await db('customers as c')
+        .innerJoin('orders as o', 'o.customer_id', 'c.id')
+        .innerJoin('order_items as i', 'i.order_id', 'o.id')
+        .innerJoin('products as p', 'p.id', 'i.product_id')
+        .select('o.id as order_id', 'o.status', 'c.name as customer')
+        .select(db.raw('count(i.id)::int as lines'), db.raw('sum(i.quantity * i.price)::int as total'))
+        .max('p.title as dearest')
+        .where('c.id', customerId)
+        .groupBy('o.id', 'o.status', 'c.name')
+        .orderBy('o.id')
+        .limit(20)) as OrderTotalRow[],
+    hundredRows: async (afterId) =>
+      (await db('orders')
+        .select('id', 'customer_id', 'status', 'note', 'placed_at')
+        .where('id', '>', afterId)
+        .orderBy('id')
+        .limit(100)) as OrderRow[],
+    insert: async (event) => {
+      const rows = (await db('events').insert(event).returning('id')) as { id: number }[];
+      return rows[0]?.id as number;
+    },
+    slow: async () => await db.raw('select pg_sleep(0.1)'),
+    transaction: async (from, to, amount) =>
+      await db.transaction(async (transaction) => {
+        await transaction('accounts').where('id', from).decrement('balance', amount);
+        await transaction('accounts').where('id', to).increment('balance', amount);
+        await transaction('events')
+          .insert({ customer_id: 1, kind: 'transfer', payload: `from ${from} to ${to}` })
+          .returning('id');
+        const receiver = await transaction<{ id: number; balance: number }>('accounts')
+          .select('balance')
+          .where('id', to)
+          .first();
+        return receiver?.balance as number;
+      }),
+    close: () => db.destroy(),
+  };
+}

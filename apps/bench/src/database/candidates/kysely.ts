@@ -1,0 +1,85 @@
+import { Kysely, PostgresDialect, sql, type Generated } from 'kysely';
+import type { Candidate, CandidateOptions } from '../candidate.js';
+import { createPgPool } from './node-postgres.js';
+
+/** The tables, for Kysely. */
+export interface Tables {
+  customers: { id: number; name: string; city: string; active: boolean; created_at: Date };
+  products: { id: number; title: string; price: number };
+  orders: { id: number; customer_id: number; status: string; note: string | null; placed_at: Date };
+  order_items: { id: number; order_id: number; product_id: number; quantity: number; price: number };
+  accounts: { id: number; balance: number };
+  events: { id: Generated<number>; customer_id: number; kind: string; payload: string };
+}
+
+/** What any `Kysely` does, however its queries reach the server. */
+export function kyselyCandidate(db: Kysely<Tables>, close: () => Promise<void>): Candidate {
+  return {
+    selectByKey: (id) =>
+      db
+        .selectFrom('customers')
+        .select(['id', 'name', 'city', 'active', 'created_at'])
+        .where('id', '=', id)
+        .executeTakeFirst(),
+    fourTableJoin: (customerId) =>
+      db
+        .selectFrom('customers as c')
+        .innerJoin('orders as o', 'o.customer_id', 'c.id')
+        .innerJoin('order_items as i', 'i.order_id', 'o.id')
+        .innerJoin('products as p', 'p.id', 'i.product_id')
+        .select(({ fn }) => [
+          'o.id as order_id',
+          'o.status',
+          'c.name as customer',
+          sql<number>`count(i.id)::int`.as('lines'),
+          sql<number>`sum(i.quantity * i.price)::int`.as('total'),
+          fn.max('p.title').as('dearest'),
+        ])
+        .where('c.id', '=', customerId)
+        .groupBy(['o.id', 'o.status', 'c.name'])
+        .orderBy('o.id')
+        .limit(20)
+        .execute(),
+    hundredRows: (afterId) =>
+      db
+        .selectFrom('orders')
+        .select(['id', 'customer_id', 'status', 'note', 'placed_at'])
+        .where('id', '>', afterId)
+        .orderBy('id')
+        .limit(100)
+        .execute(),
+    insert: async (event) => (await db.insertInto('events').values(event).returning('id').executeTakeFirstOrThrow()).id,
+    slow: () => sql`select pg_sleep(0.1)`.execute(db),
+    transaction: (from, to, amount) =>
+      db.transaction().execute(async (transaction) => {
+        await transaction
+          .updateTable('accounts')
+          .set((row) => ({ balance: row('balance', '-', amount) }))
+          .where('id', '=', from)
+          .execute();
+        await transaction
+          .updateTable('accounts')
+          .set((row) => ({ balance: row('balance', '+', amount) }))
+          .where('id', '=', to)
+          .execute();
+        await transaction
+          .insertInto('events')
+          .values({ customer_id: 1, kind: 'transfer', payload: `from ${from} to ${to}` })
+          .returning('id')
+          .execute();
+        const receiver = await transaction
+          .selectFrom('accounts')
+          .select('balance')
+          .where('id', '=', to)
+          .executeTakeFirstOrThrow();
+        return receiver.balance;
+      }),
+    close,
+  };
+}
+
+/** Kysely with its own dialect over `pg.Pool`: what people use today. */
+export function kyselyOverPgPool(options: CandidateOptions): Candidate {
+  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: createPgPool(options) }) });
+  return kyselyCandidate(db, () => db.destroy());
+}

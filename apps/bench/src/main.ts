@@ -1,0 +1,22 @@
+import { HELP, readSettings, type BenchSettings } from './settings.js';
+
+/** What each subject's program is; the one for HTTP stands by itself. */
+const PROGRAMS: Readonly<Record<BenchSettings['subject'], (settings: BenchSettings) => Promise<void>>> = {
+  database: async (settings) => (await import('./database/bench-database.js')).benchDatabase(settings),
+  pool: async (settings) => (await import('./pool/bench-pool.js')).benchPool(settings),
+  http: async () => {
+    const program = new URL('./http.js', import.meta.url).href;
+    await ((await import(program)) as { benchHttp(): Promise<void> }).benchHttp();
+  },
+  scale: async (settings) => (await import('./scale/bench-scale.js')).benchScale(settings),
+};
+
+try {
+  const settings = readSettings(process.argv.slice(2));
+  if (settings === undefined) process.stdout.write(HELP);
+  else await PROGRAMS[settings.subject](settings);
+} catch (error) {
+  const wrongUse = error instanceof RangeError || error instanceof TypeError;
+  process.stderr.write(`${wrongUse ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,127 @@
+import { parseArgs } from 'node:util';
+import { WORKLOADS, type Workload } from './database/workload.js';
+
+/** What is measured. */
+export const SUBJECTS = ['database', 'pool', 'http', 'scale'] as const;
+export type Subject = (typeof SUBJECTS)[number];
+
+/** One thing to measure in the database. */
+export interface Scenario {
+  readonly workload: Workload;
+  readonly concurrency: number;
+  readonly poolSize: number;
+}
+
+/** What the command line asks for. */
+export interface BenchSettings {
+  readonly subject: Subject;
+  readonly smoke: boolean;
+  readonly scenarios: readonly Scenario[];
+  /** Only candidates whose name contains one of these; empty: all. */
+  readonly only: readonly string[];
+  readonly sliceMs: number;
+  readonly warmUpMs: number;
+  readonly rounds: number;
+  readonly seed: number;
+  /** Where results are written; `undefined`: nowhere. */
+  readonly folder: string | undefined;
+}
+
+export const HELP = `npm run bench -- [database|pool|http|scale] [options]
+
+  database (the default)  this library and others against one PostgreSQL
+  pool                    the engine alone against pg-pool, tarn and generic-pool
+  http                    the HTTP client
+  scale                   how cost grows with pools, waiters and metrics
+
+  --full                  every workload, 1, 64 and 512 callers, pools of 2, 10 and 20
+  --smoke                 a short run that judges nothing and writes nothing
+  --workload <names>      ${WORKLOADS.join(', ')}
+  --concurrency <numbers> callers at once
+  --pool <numbers>        connections
+  --only <names>          candidates whose name contains one of these
+  --slice <ms>            one candidate's turn (500)
+  --rounds <number>       turns of each candidate (7)
+  --seed <number>         another order of turns and keys
+  --output <folder>       where results are written (docs/benchmarks); none: nowhere
+`;
+
+const DEFAULT_POOL = 10;
+/** Every workload with many callers, and two with one and with very many: a few minutes. */
+const DEFAULT_SCENARIOS: readonly Scenario[] = [
+  ...WORKLOADS.map((workload) => ({ workload, concurrency: 64, poolSize: DEFAULT_POOL })),
+  { workload: 'select-by-key', concurrency: 1, poolSize: DEFAULT_POOL },
+  { workload: 'four-table-join', concurrency: 1, poolSize: DEFAULT_POOL },
+  { workload: 'select-by-key', concurrency: 512, poolSize: DEFAULT_POOL },
+];
+
+function every(workloads: readonly Workload[], concurrencies: readonly number[], pools: readonly number[]): Scenario[] {
+  return pools.flatMap((poolSize) =>
+    workloads.flatMap((workload) => concurrencies.map((concurrency) => ({ workload, concurrency, poolSize }))),
+  );
+}
+
+function listOf(value: string | undefined): string[] | undefined {
+  return value?.split(',').map((part) => part.trim());
+}
+
+function numbersOf(name: string, value: string | undefined): number[] | undefined {
+  const numbers = listOf(value)?.map(Number);
+  if (numbers?.some((number) => !Number.isInteger(number) || number < 1)) {
+    throw new RangeError(`--${name} takes whole numbers above 0, separated by commas; got ${value}`);
+  }
+  return numbers;
+}
+
+function workloadsOf(value: string | undefined): Workload[] | undefined {
+  const names = listOf(value);
+  const unknown = names?.find((name) => !(WORKLOADS as readonly string[]).includes(name));
+  if (unknown !== undefined) throw new RangeError(`there is no workload ${unknown}: ${WORKLOADS.join(', ')}`);
+  return names as Workload[] | undefined;
+}
+
+/** Reads the command line; `undefined` when help is asked for. Throws RangeError or TypeError on a wrong one. */
+export function readSettings(parameters: readonly string[]): BenchSettings | undefined {
+  const { values, positionals } = parseArgs({
+    args: [...parameters],
+    allowPositionals: true,
+    options: {
+      full: { type: 'boolean', default: false },
+      smoke: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+      workload: { type: 'string' },
+      concurrency: { type: 'string' },
+      pool: { type: 'string' },
+      only: { type: 'string' },
+      slice: { type: 'string' },
+      rounds: { type: 'string' },
+      seed: { type: 'string' },
+      output: { type: 'string', default: 'docs/benchmarks' },
+    },
+  });
+  if (values.help) return undefined;
+  const subject = (positionals[0] ?? 'database') as Subject;
+  if (!SUBJECTS.includes(subject)) throw new RangeError(`there is nothing called ${subject}: ${SUBJECTS.join(', ')}`);
+  const { smoke } = values;
+  const number = (name: 'slice' | 'rounds' | 'seed', otherwise: number): number =>
+    numbersOf(name, values[name])?.[0] ?? otherwise;
+  const workloads = workloadsOf(values.workload);
+  const concurrencies = numbersOf('concurrency', values.concurrency);
+  const pools = numbersOf('pool', values.pool);
+  const chosen = workloads !== undefined || concurrencies !== undefined || pools !== undefined;
+  let scenarios = DEFAULT_SCENARIOS;
+  if (values.full) scenarios = every(workloads ?? WORKLOADS, concurrencies ?? [1, 64, 512], pools ?? [2, 10, 20]);
+  else if (chosen) scenarios = every(workloads ?? WORKLOADS, concurrencies ?? [64], pools ?? [DEFAULT_POOL]);
+  else if (smoke) scenarios = every(WORKLOADS, [8], [4]);
+  return {
+    subject,
+    smoke,
+    scenarios,
+    only: listOf(values.only) ?? [],
+    sliceMs: number('slice', smoke ? 30 : 500),
+    warmUpMs: smoke ? 0 : 300,
+    rounds: number('rounds', smoke ? 1 : 7),
+    seed: number('seed', 1),
+    folder: smoke || values.output === 'none' ? undefined : values.output,
+  };
+}
