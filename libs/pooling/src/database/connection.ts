@@ -3,8 +3,8 @@ import type { Clock } from '../core/clock.js';
 import type { Deadlines } from '../core/deadlines.js';
 import { PoolQueryTimeoutError } from '../core/errors.js';
 import type { HolderActivity } from '../core/holders.js';
-import type { Lease } from '../core/lease.js';
 import type { CloseReason } from '../core/statistics.js';
+import type { DatabaseLease } from './database-leases.js';
 import {
   activeQueryOf,
   backendKeyOf,
@@ -30,8 +30,8 @@ export interface ConnectionHost {
   /** The pool's one wheel of deadlines. */
   readonly deadlines: Deadlines;
   readonly clientConfig: ClientConfig;
-  /** A statement was answered with a result: proof of life. */
-  answered(connection: PostgresConnection): void;
+  /** A statement under this lease was answered with a result: proof of life. */
+  answered(lease: DatabaseLease): void;
   /** A cancel request failed: the server goes on with what nobody waits for. */
   cancelFailed(): void;
 }
@@ -63,9 +63,7 @@ export class PostgresConnection implements StatementOwner {
   readonly ended: Promise<void>;
   /** Why it must be closed when it is given back, though its socket may still live. */
   doom: CloseReason | undefined;
-  /** The lease that it is under now. */
-  lease: Lease<PostgresConnection> | undefined;
-  /** The client through which it is borrowed now, where somebody has one: it hears the events. */
+  /** The client through which it is borrowed now, once that has listeners: it hears the events. */
   borrower: PoolClient | undefined;
   readonly #host: ConnectionHost;
   readonly #lost: (error?: Error) => void;
@@ -153,8 +151,14 @@ export class PostgresConnection implements StatementOwner {
    * Runs one statement and calls back once: every query of the pool, of a borrower and of Kysely comes through here.
    * After `timeoutMs` (0: never) the callback gets `ERR_POOL_QUERY_TIMEOUT` and the connection is given up.
    */
-  execute(config: QueryText, values: unknown[] | undefined, timeoutMs: number, callback: QueryOutcome): void {
-    const statement = new Statement(this, textOf(config), timeoutMs, callback);
+  execute(
+    lease: DatabaseLease | undefined,
+    config: QueryText,
+    values: unknown[] | undefined,
+    timeoutMs: number,
+    callback: QueryOutcome,
+  ): void {
+    const statement = new Statement(this, lease, textOf(config), timeoutMs, callback);
     if (!this.alive) {
       process.nextTick(() => callback(this.#notSent(), undefined as never));
       return;
@@ -177,7 +181,7 @@ export class PostgresConnection implements StatementOwner {
   /** Runs one statement of the pool's own; its time limit is the pool's. */
   async run(text: string, values?: unknown[]): Promise<QueryResult> {
     return new Promise((resolve, reject) => {
-      this.execute(values === undefined ? text : { text, values }, undefined, 0, (error, result) =>
+      this.execute(undefined, values === undefined ? text : { text, values }, undefined, 0, (error, result) =>
         error === undefined ? resolve(result) : reject(error),
       );
     });
@@ -200,7 +204,7 @@ export class PostgresConnection implements StatementOwner {
     this.#unanswered--;
     this.#answeredQuery = statement.query;
     this.#host.deadlines.clear(statement);
-    if (!failed) this.#host.answered(this);
+    if (!failed && statement.lease !== undefined) this.#host.answered(statement.lease);
   }
 
   /** @internal */

@@ -63,6 +63,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
       // A listener of 'connect' may have sent something: it comes before the first borrower.
       await this.#quiet(connection);
       signal.throwIfAborted();
+      void connection.ended.then(() => this.#host.removed(connection));
       return connection;
     } catch (error) {
       connection.destroy();
@@ -140,6 +141,5 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
 
   async close(connection: PostgresConnection, politely: boolean): Promise<void> {
     await connection.close(politely);
-    this.#host.removed(connection);
   }
 }

@@ -15,23 +15,18 @@ import {
 } from 'pg';
 import { systemClock, type Clock } from '../core/clock.js';
 import type { Holder } from '../core/holders.js';
-import type { Lease } from '../core/lease.js';
 import { Pool } from '../core/pool.js';
 import type { AcquireOptions, CloseReport, LeakReport, PoolObserver } from '../core/pool-options.js';
-import type { CloseReason, PoolHistograms, PoolStatistics } from '../core/statistics.js';
+import type { PoolHistograms, PoolStatistics } from '../core/statistics.js';
 import { integer, refuseProblems } from '../core/validation.js';
 import type { PostgresConnection } from './connection.js';
+import { announce, DatabaseLeases } from './database-leases.js';
 import { DatabaseConnector } from './connector.js';
-import {
-  PRE_PING_DEFAULTS,
-  resolveDatabaseOptions,
-  type DatabaseOptions,
-  type ResolvedDatabaseOptions,
-} from './options.js';
+import { resolveDatabaseOptions, type DatabaseOptions, type ResolvedDatabaseOptions } from './options.js';
+import { engineOptionsOf } from './engine-options.js';
 import { pgOptionsOf } from './pg-options.js';
 import { DatabasePing, type PingResult } from './ping.js';
-import { PooledClient } from './pooled-client.js';
-import { callbackOf, isSubmittable, promiseOf, valuesOf, type QueryOutcome, type QueryText } from './query-forms.js';
+import { SingleQueries } from './single-queries.js';
 
 /** How long leases may finish when `end()` is called, in milliseconds. */
 const CLOSE_DEADLINE_MS = 10_000;
@@ -90,12 +85,14 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   readonly options: PoolOptions;
   /** The class that connections are made of. */
   readonly Client = Client;
+  /** @internal */
+  readonly leases: DatabaseLeases;
   readonly #engine: Pool<PostgresConnection>;
+  readonly #queries: SingleQueries;
   readonly #ping: DatabasePing;
   readonly #closeDeadlineMs: number;
   #size: number;
   #maxOverflow: number;
-  #started = false;
   #closed: Promise<CloseReport> | undefined;
   #transactionsLeftOpen = 0;
   #cancelFailures = 0;
@@ -130,29 +127,27 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       get deadlines() {
         return deadlines();
       },
-      answered: (connection) => {
-        if (connection.lease !== undefined) this.#engine.verified(connection.lease);
-      },
+      answered: (lease) => this.#engine.verified(lease),
       cancelFailed: () => this.#cancelFailures++,
-      opened: (connection) => this.#announce('connect', connection.client),
+      opened: (connection) => announce(this, 'connect', connection.client),
       leftTransaction: () => this.#transactionsLeftOpen++,
-      removed: (connection) => this.#announce('remove', connection.client),
+      removed: (connection) => announce(this, 'remove', connection.client),
     });
-    this.#engine = new Pool(engineOptions(configuration), connector, {
+    this.#engine = new Pool(engineOptionsOf(configuration), connector, {
       clock,
       observer: this.#observe(dependencies.observer ?? {}),
       describe: (connection) => connection.activity(),
       ...(dependencies.random === undefined ? undefined : { random: dependencies.random }),
       ...(dependencies.label === undefined ? undefined : { label: dependencies.label }),
     });
-    this.#ping = new DatabasePing({
+    this.leases = new DatabaseLeases({
       name,
-      clock,
-      clientConfig,
+      queryTimeoutMs: configuration.queryTimeoutMs,
       engine: this.#engine,
-      leased: (lease) => this.#leased(lease),
-      giveBack: (lease) => this.giveBack(lease),
+      emitter: this,
     });
+    this.#queries = new SingleQueries(this.leases, configuration.queryTimeoutMs);
+    this.#ping = new DatabasePing({ name, clock, clientConfig, engine: this.#engine, leases: this.leases });
   }
 
   #observe(observer: DatabasePoolObserver): PoolObserver<PostgresConnection> {
@@ -167,7 +162,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
         // As in pg-pool the error of a borrowed connection is its borrower's.
         if (!idle || this.listenerCount('error') === 0) return;
         const failure = error ?? new Error('Connection terminated unexpectedly');
-        this.#announce('error', Object.assign(failure, { client: connection.client }), connection.client);
+        announce(this, 'error', Object.assign(failure, { client: connection.client }), connection.client);
       },
       timedOut: (error) => observer.timedOut?.(error),
       leaked: (report: LeakReport) => observer.leaked?.(report),
@@ -177,8 +172,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
 
   /** Fills `minIdle` in the background and keeps it filled; the first acquire does the same. */
   start(): void {
-    this.#started = true;
-    this.#engine.start();
+    this.leases.start();
   }
 
   /**
@@ -190,10 +184,12 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   connect(options?: AcquireOptions): Promise<PoolClient>;
   connect(callback: ConnectCallback): void;
   connect(given?: AcquireOptions | ConnectCallback): Promise<PoolClient> | void {
-    if (typeof given !== 'function') return this.acquire(given).then((lease) => this.#clientOf(lease));
-    this.acquire().then(
+    if (typeof given !== 'function') {
+      return this.leases.acquire(given).then((lease) => this.leases.clientOf(lease));
+    }
+    this.leases.acquire().then(
       (lease) => {
-        const client = this.#clientOf(lease);
+        const client = this.leases.clientOf(lease);
         process.nextTick(() => given(undefined, client, (error) => client.release(error)));
       },
       (error: Error) => process.nextTick(() => given(error, undefined, ignore)),
@@ -205,11 +201,11 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     fn: (client: PoolClient) => Result | Promise<Result>,
     options?: AcquireOptions,
   ): Promise<Result> {
-    const lease = await this.acquire(options);
+    const lease = await this.leases.acquire(options);
     try {
-      return await fn(this.#clientOf(lease));
+      return await fn(this.leases.clientOf(lease));
     } finally {
-      this.giveBack(lease);
+      this.leases.giveBack(lease);
     }
   }
 
@@ -244,134 +240,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     callback: (error: Error, result: QueryResult<Row>) => void,
   ): void;
   query(config: unknown, values?: unknown, callback?: unknown): unknown {
-    const given = config as QueryText;
-    const callbackOrValues = values as readonly unknown[] | QueryOutcome | undefined;
-    if (typeof config === 'function') return refuseFunction(config as QueryOutcome);
-    if (isSubmittable(config)) return this.#submit(config, callbackOrValues, callback as QueryOutcome | undefined);
-    if (config === null || config === undefined) {
-      return answer(
-        new TypeError('Client was passed a null or undefined query'),
-        typeof values === 'function' ? (values as QueryOutcome) : (callback as QueryOutcome | undefined),
-      );
-    }
-    const outcome = callbackOf(given, callbackOrValues, callback as QueryOutcome | undefined);
-    if (outcome === undefined) return promiseOf((settle) => this.execute(given, valuesOf(callbackOrValues), settle));
-    this.execute(given, valuesOf(callbackOrValues), outcome);
-    return undefined;
-  }
-
-  /** @internal One statement on whichever connection is free first: every single query passes through here. */
-  execute(config: QueryText, values: unknown[] | undefined, callback: QueryOutcome): void {
-    const lease = this.#tryAcquire();
-    if (lease !== undefined) return this.#executeOn(lease, config, values, callback);
-    this.acquire().then((acquired) => this.#executeOn(acquired, config, values, callback), failing(callback));
-  }
-
-  #executeOn(
-    lease: Lease<PostgresConnection>,
-    config: QueryText,
-    values: unknown[] | undefined,
-    callback: QueryOutcome,
-  ): void {
-    const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.configuration.queryTimeoutMs;
-    try {
-      lease.connection.execute(config, values, timeoutMs, (error, result) => {
-        this.giveBack(lease, error);
-        callback(error, result);
-      });
-    } catch (error) {
-      this.giveBack(lease, error as Error);
-      callback(error as Error, undefined as never);
-    }
-  }
-
-  /** As in pg-pool: a promise of the query's result; the connection is free when the query has ended. */
-  #submit(
-    submittable: Submittable & { callback?: QueryOutcome },
-    values: readonly unknown[] | QueryOutcome | undefined,
-    callback: QueryOutcome | undefined,
-  ): unknown {
-    const outcome = typeof values === 'function' ? values : callback;
-    if (outcome === undefined) return promiseOf((settle) => this.#submitOn(submittable, settle));
-    this.#submitOn(submittable, outcome);
-    return undefined;
-  }
-
-  #submitOn(submittable: Submittable & { callback?: QueryOutcome }, callback: QueryOutcome): void {
-    this.acquire().then((lease) => {
-      const client = this.#clientOf(lease);
-      let answered = false;
-      const settle: QueryOutcome = (error, result) => {
-        if (answered) return;
-        answered = true;
-        callback(error ?? undefined, result);
-      };
-      const free = (): void => {
-        this.giveBack(lease);
-        settle(undefined, undefined as never);
-      };
-      submittable.callback ??= settle;
-      client.once('drain', free);
-      client.once('end', free);
-      client.query(submittable);
-    }, failing(callback));
-  }
-
-  /** @internal */
-  async acquire(options?: AcquireOptions): Promise<Lease<PostgresConnection>> {
-    if (!this.#started) this.start();
-    const lease = await this.#engine.acquire(options);
-    this.#leased(lease);
-    return lease;
-  }
-
-  #tryAcquire(): Lease<PostgresConnection> | undefined {
-    const lease = this.#engine.tryAcquire();
-    if (lease !== undefined) this.#leased(lease);
-    return lease;
-  }
-
-  #leased(lease: Lease<PostgresConnection>): PostgresConnection {
-    const { connection } = lease;
-    connection.lease = lease;
-    if (this.listenerCount('acquire') > 0) this.#announce('acquire', this.#clientOf(lease));
-    return connection;
-  }
-
-  #clientOf(lease: Lease<PostgresConnection>): PoolClient {
-    const { connection } = lease;
-    connection.borrower ??= new PooledClient(
-      {
-        name: this.name,
-        queryTimeoutMs: this.configuration.queryTimeoutMs,
-        release: (own, error) => this.giveBack(own, error, error ? 'broken' : undefined),
-      },
-      lease,
-    );
-    return connection.borrower;
-  }
-
-  /** @internal Ends a lease, unless it was ended by force already. */
-  giveBack(lease: Lease<PostgresConnection>, error?: Error | boolean, reason?: CloseReason): void {
-    if (lease.released) return;
-    const { connection } = lease;
-    if (this.listenerCount('release') > 0) this.#announce('release', error, this.#clientOf(lease));
-    const { borrower } = connection;
-    connection.borrower = undefined;
-    connection.lease = undefined;
-    lease.release(connection.doom ?? reason);
-    borrower?.removeAllListeners();
-  }
-
-  /** Emits an event; what a listener throws is the process's business, and never the engine's. */
-  #announce(event: string, ...parameters: unknown[]): void {
-    try {
-      this.emit(event, ...parameters);
-    } catch (error) {
-      process.nextTick(() => {
-        throw error;
-      });
-    }
+    return this.#queries.query(config as never, values as never, callback as never);
   }
 
   /**
@@ -506,42 +375,6 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
 // Libraries tell a pool from a client by `instanceof pg.Pool` (Drizzle begins a transaction on whichever connection is
 // free otherwise). Everything that is public there is overridden above; nothing of pg-pool's own ever runs.
 Object.setPrototypeOf(DatabasePool.prototype, PgPool.prototype);
-
-function engineOptions(options: ResolvedDatabaseOptions): ConstructorParameters<typeof Pool>[0] {
-  const { prePing } = options;
-  return {
-    name: options.name,
-    size: options.size,
-    maxOverflow: options.maxOverflow,
-    minIdle: options.minIdle,
-    acquireTimeoutMs: options.acquireTimeoutMs,
-    connectTimeoutMs: options.connectTimeoutMs,
-    idleTimeoutMs: options.idleTimeoutMs,
-    maxLifetimeMs: options.maxLifetimeMs,
-    lifetimeJitter: options.lifetimeJitter,
-    maxUses: options.maxUses,
-    pingAfterIdleMs: prePing === false ? Infinity : prePing.idleMs,
-    pingTimeoutMs: prePing === false ? PRE_PING_DEFAULTS.timeoutMs : prePing.timeoutMs,
-    keepAliveMs: options.keepAliveMs,
-    maxWaiting: options.maxWaiting,
-    maxConnecting: options.maxConnecting,
-    leakDetectionMs: options.leakDetectionMs,
-  };
-}
-
-function failing(callback: QueryOutcome): (error: Error) => void {
-  return (error) => callback(error, undefined as never);
-}
-
-function refuseFunction(callback: QueryOutcome): void {
-  const error = new Error('Passing a function as the first parameter to pool.query is not supported');
-  setImmediate(() => callback(error, undefined as never));
-}
-
-function answer(error: Error, callback: QueryOutcome | undefined): Promise<never> | void {
-  if (callback === undefined) return Promise.reject(error);
-  process.nextTick(() => callback(error, undefined as never));
-}
 
 function ignore(): void {
   // Nothing is left to be done.

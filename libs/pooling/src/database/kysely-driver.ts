@@ -11,10 +11,10 @@ import {
 } from 'kysely';
 import { DatabaseError, type QueryResult as PgQueryResult, type Submittable } from 'pg';
 import { PoolCommitUnknownError, PoolLeaseReleasedError } from '../core/errors.js';
-import type { Lease } from '../core/lease.js';
 import type { AcquireOptions } from '../core/pool-options.js';
 import type { CloseReason } from '../core/statistics.js';
 import { endsConnection, type PostgresConnection } from './connection.js';
+import type { DatabaseLease } from './database-leases.js';
 import type { DatabasePool } from './database-pool.js';
 import { promiseOf } from './query-forms.js';
 
@@ -32,11 +32,11 @@ type AbortableOptions = Pick<AcquireOptions, 'signal'>;
  */
 export class KyselyConnection implements DatabaseConnection {
   readonly #pool: DatabasePool;
-  readonly #lease: Lease<PostgresConnection>;
+  readonly #lease: DatabaseLease;
   readonly #cursor: PostgresCursorConstructor | undefined;
   #running = 0;
 
-  constructor(pool: DatabasePool, lease: Lease<PostgresConnection>, cursor: PostgresCursorConstructor | undefined) {
+  constructor(pool: DatabasePool, lease: DatabaseLease, cursor: PostgresCursorConstructor | undefined) {
     this.#pool = pool;
     this.#lease = lease;
     this.#cursor = cursor;
@@ -66,7 +66,7 @@ export class KyselyConnection implements DatabaseConnection {
     this.#running++;
     try {
       return await promiseOf((outcome) =>
-        connection.execute(text, values, this.#pool.configuration.queryTimeoutMs, outcome),
+        connection.execute(this.#lease, text, values, this.#pool.configuration.queryTimeoutMs, outcome),
       );
     } finally {
       this.#running--;
@@ -108,7 +108,7 @@ export class KyselyConnection implements DatabaseConnection {
 
   /** Gives the lease back; a second time does nothing. */
   release(reason?: CloseReason): void {
-    this.#pool.giveBack(this.#lease, undefined, reason);
+    this.#pool.leases.giveBack(this.#lease, undefined, reason);
   }
 
   #connection(): PostgresConnection {
@@ -136,7 +136,7 @@ export class KyselyDriver implements Driver {
   }
 
   async acquireConnection(options?: AbortableOptions): Promise<KyselyConnection> {
-    return new KyselyConnection(this.#pool, await this.#pool.acquire(options), this.#cursor);
+    return new KyselyConnection(this.#pool, await this.#pool.leases.acquire(options), this.#cursor);
   }
 
   async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {

@@ -1,25 +1,6 @@
 import type { KyselyConfig } from 'kysely';
 import type { Client, ClientConfig } from 'pg';
-import {
-  anything,
-  arrayOf,
-  boolean,
-  durationMs,
-  either,
-  func,
-  integer,
-  isPlainObject,
-  number,
-  object,
-  oneOf,
-  optionProblems,
-  recordOf,
-  refuseProblems,
-  rule,
-  string,
-  type Rule,
-  type Rules,
-} from '../core/validation.js';
+import { optionProblems, refuseProblems, type Rule } from '../core/validation.js';
 import {
   applicationPackageName,
   resolveConnection,
@@ -27,6 +8,7 @@ import {
   urlProblem,
   type ConnectionTarget,
 } from './connection-options.js';
+import { DATABASE_RULES } from './option-rules.js';
 
 /** Fills the options that aren't given: for a small service, a medium one, and one under high load. */
 export type DatabasePreset = 'small' | 'medium' | 'high';
@@ -218,79 +200,6 @@ export const DATABASE_DEFAULTS = Object.freeze({
   pipeliningDepth: 16,
   startup: 'warm',
 } as const);
-
-/** PostgreSQL's time-outs are 32-bit milliseconds. */
-const LONGEST_SERVER_TIMEOUT_MS = 2_147_483_647;
-
-const urlRule: Rule = {
-  allowed: 'a URL like postgres://user:password@host:5432/database',
-  problems: (path, value) => {
-    const problem = value === undefined ? undefined : urlProblem(value);
-    return problem === undefined ? [] : [`${path}: ${problem}`];
-  },
-};
-
-const connectionRule: Rule = {
-  allowed: 'an object with fields of pg.ClientConfig',
-  problems: (path, value) => {
-    if (value === undefined) return [];
-    if (!isPlainObject(value)) return [`${path}: ${typeof value} is not allowed; ${connectionRule.allowed}`];
-    const fields: Record<string, Rule> = {
-      host: string(),
-      port: integer({ min: 1, max: 65_535 }),
-      user: string(),
-      database: string(),
-      connectionString: urlRule,
-      keepAlive: boolean(),
-      application_name: string({ empty: true }),
-    };
-    const problems = Object.entries(fields).flatMap(([name, each]) => each.problems(`${path}.${name}`, value[name]));
-    const { password } = value;
-    if (password !== undefined && password !== null && typeof password !== 'string' && typeof password !== 'function') {
-      problems.push(`${path}.password: a ${typeof password} is not allowed; a string or a function that gives one`);
-    }
-    return problems;
-  },
-};
-
-const serverTimeout = (): Rule => integer({ min: 0, max: LONGEST_SERVER_TIMEOUT_MS });
-
-/** What each option may be. */
-export const DATABASE_RULES: Rules<DatabaseOptions> = {
-  url: urlRule,
-  connection: connectionRule,
-  preset: oneOf('small', 'medium', 'high'),
-  size: integer({ min: 1 }),
-  maxOverflow: integer(),
-  minIdle: integer(),
-  acquireTimeoutMs: durationMs({ min: 1 }),
-  connectTimeoutMs: durationMs({ min: 1 }),
-  idleTimeoutMs: durationMs({ zero: 'never' }),
-  maxLifetimeMs: durationMs({ zero: 'never' }),
-  lifetimeJitter: number({ min: 0, max: 1 }),
-  maxUses: integer(),
-  prePing: either(boolean(), object({ idleMs: durationMs(), timeoutMs: durationMs({ min: 1 }) })),
-  keepAliveMs: durationMs({ zero: 'never' }),
-  maxWaiting: integer(),
-  maxConnecting: integer({ min: 1 }),
-  queryTimeoutMs: durationMs({ zero: 'none' }),
-  statementTimeoutMs: serverTimeout(),
-  lockTimeoutMs: serverTimeout(),
-  idleInTransactionTimeoutMs: serverTimeout(),
-  session: recordOf(
-    rule('a string, a number, true or false', (value) => ['string', 'number', 'boolean'].includes(typeof value)),
-  ),
-  onConnect: func(),
-  onAcquire: func(),
-  reset: either(oneOf('rollback', 'discard', 'none'), func()),
-  leakDetectionMs: durationMs({ zero: 'off' }),
-  preparedStatements: either(boolean(), object({ max: integer({ min: 1 }) })),
-  pipelining: either(oneOf(false), object({ depth: integer({ min: 1 }) })),
-  plugins: arrayOf(anything()),
-  log: either(func(), arrayOf(oneOf('query', 'error'))),
-  applicationName: string(),
-  startup: oneOf('lazy', 'warm', 'required'),
-};
 
 /**
  * Fills in every default and freezes the result. The environment is read here.

@@ -1,9 +1,9 @@
 import type { Clock } from '../core/clock.js';
 import { describeCause, PoolConnectError } from '../core/errors.js';
-import type { Lease } from '../core/lease.js';
 import type { Pool } from '../core/pool.js';
 import type { ClientConfig } from 'pg';
 import type { PostgresConnection } from './connection.js';
+import type { DatabaseLeases } from './database-leases.js';
 import { probeServer } from './server-request.js';
 
 /** A busy connection that answered this recently proves that the server lives, in milliseconds. */
@@ -21,9 +21,7 @@ export interface PingHost {
   readonly clock: Clock;
   readonly clientConfig: ClientConfig;
   readonly engine: Pool<PostgresConnection>;
-  /** Takes note of a lease made for the ping. */
-  leased(lease: Lease<PostgresConnection>): PostgresConnection;
-  giveBack(lease: Lease<PostgresConnection>): void;
+  readonly leases: DatabaseLeases;
 }
 
 /**
@@ -72,22 +70,22 @@ export class DatabasePing {
 
   /** `false` when the connection turned out to be dead: that says nothing about the server. */
   async #askIdle(timeoutMs: number): Promise<boolean> {
-    const { engine } = this.#host;
-    const idle = engine.tryAcquire();
+    const { leases } = this.#host;
+    const idle = leases.tryAcquire();
     // One that has to be checked first is checked by the engine, or replaced within the same time.
-    const lease = idle ?? (await engine.acquire({ timeoutMs }).catch((error: unknown) => this.#fail(error)));
-    const connection = this.#host.leased(lease);
+    const lease = idle ?? (await leases.acquire({ timeoutMs }).catch((error: unknown) => this.#fail(error)));
+    const { connection } = lease;
     try {
       if (idle === undefined) return true;
       return await new Promise<boolean>((resolve, reject) => {
-        connection.execute('', undefined, timeoutMs, (error) => {
+        connection.execute(lease, '', undefined, timeoutMs, (error) => {
           if (error === undefined) resolve(true);
           else if (connection.doom === 'query-timeout') reject(error);
           else resolve(false);
         });
       });
     } finally {
-      this.#host.giveBack(lease);
+      leases.giveBack(lease);
     }
   }
 

@@ -1,8 +1,8 @@
 import { Client, type ClientBase, type PoolClient, type Submittable } from 'pg';
 import { PoolLeaseReleasedError } from '../core/errors.js';
-import type { Lease } from '../core/lease.js';
 import type { CloseReason } from '../core/statistics.js';
 import type { PostgresConnection } from './connection.js';
+import type { DatabaseLease } from './database-leases.js';
 import {
   callbackOf,
   isSubmittable,
@@ -24,7 +24,7 @@ export interface PooledClientHost {
   readonly name: string;
   readonly queryTimeoutMs: number;
   /** Gives the lease back. */
-  release(lease: Lease<PostgresConnection>, error: Error | boolean | undefined): void;
+  release(lease: DatabaseLease, error: Error | boolean | undefined): void;
 }
 
 /**
@@ -33,10 +33,10 @@ export interface PooledClientHost {
  */
 class PooledClientFacade {
   readonly #host: PooledClientHost;
-  readonly #lease: Lease<PostgresConnection>;
+  readonly #lease: DatabaseLease;
   readonly #connection: PostgresConnection;
 
-  constructor(host: PooledClientHost, lease: Lease<PostgresConnection>) {
+  constructor(host: PooledClientHost, lease: DatabaseLease) {
     this.#host = host;
     this.#lease = lease;
     this.#connection = lease.connection;
@@ -80,7 +80,7 @@ class PooledClientFacade {
       return;
     }
     const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.#host.queryTimeoutMs;
-    this.#connection.execute(config, valuesOf(values), timeoutMs, callback);
+    this.#connection.execute(this.#lease, config, valuesOf(values), timeoutMs, callback);
   }
 
   #submit(
@@ -146,6 +146,11 @@ class PooledClientFacade {
     if (!this.#lease.released) await this.#connection.cancel();
   }
 
+  /** @internal From its first listener on it hears the connection's events, and is kept alive for them. */
+  listens(): void {
+    if (!this.#lease.released) this.#connection.borrower = this as unknown as PoolClient;
+  }
+
   /** @internal */
   property(name: string): unknown {
     return (this.#borrowed() as unknown as Record<string, unknown>)[name];
@@ -191,6 +196,17 @@ for (const name of MIRRORED_PROPERTIES) {
   });
 }
 
+for (const name of ['on', 'addListener', 'once', 'prependListener', 'prependOnceListener'] as const) {
+  const inherited = Client.prototype[name] as (event: string, listener: () => void) => unknown;
+  Object.defineProperty(PooledClientFacade.prototype, name, {
+    configurable: true,
+    value(this: PooledClientFacade, event: string, listener: () => void) {
+      this.listens();
+      return inherited.call(this, event, listener);
+    },
+  });
+}
+
 // Libraries ask `instanceof pg.Client`. Extending it would make a socket for every lease, so that only the
 // prototype is shared: event methods and what isn't overridden above come from there.
 Object.setPrototypeOf(PooledClientFacade.prototype, Client.prototype);
@@ -201,5 +217,5 @@ export type PooledClient = PoolClient;
 /** Makes the client of one lease. */
 export const PooledClient = PooledClientFacade as unknown as new (
   host: PooledClientHost,
-  lease: Lease<PostgresConnection>,
+  lease: DatabaseLease,
 ) => PooledClient;

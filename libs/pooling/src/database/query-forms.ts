@@ -48,7 +48,7 @@ export function promiseOf(start: (callback: QueryOutcome) => void): Promise<Quer
   return new Promise<QueryResult>((resolve, reject) => {
     start((error, result) => (error === undefined ? resolve(result) : reject(error)));
   }).catch((error: unknown) => {
-    if (error instanceof Error) Error.captureStackTrace(error, promiseOf);
+    if (error instanceof Error) Error.captureStackTrace(error);
     throw error;
   });
 }

@@ -1,5 +1,6 @@
 import type { Query } from 'pg';
 import { Deadline } from '../core/deadlines.js';
+import type { DatabaseLease } from './database-leases.js';
 import type { QueryOutcome } from './query-forms.js';
 
 /** What a statement tells the connection it runs on. */
@@ -12,6 +13,8 @@ export interface StatementOwner {
 
 /** One statement on its way through a connection: its answer is passed on once, or its deadline comes first. */
 export class Statement extends Deadline {
+  /** Under which lease it runs; none for the pool's own. A running statement keeps its lease from being collected. */
+  readonly lease: DatabaseLease | undefined;
   readonly text: string;
   readonly timeoutMs: number;
   /** What pg runs for it. */
@@ -20,9 +23,16 @@ export class Statement extends Deadline {
   readonly #owner: StatementOwner;
   readonly #callback: QueryOutcome;
 
-  constructor(owner: StatementOwner, text: string, timeoutMs: number, callback: QueryOutcome) {
+  constructor(
+    owner: StatementOwner,
+    lease: DatabaseLease | undefined,
+    text: string,
+    timeoutMs: number,
+    callback: QueryOutcome,
+  ) {
     super();
     this.#owner = owner;
+    this.lease = lease;
     this.text = text;
     this.timeoutMs = timeoutMs;
     this.#callback = callback;

@@ -1,0 +1,98 @@
+import type { EventEmitter } from 'node:events';
+import type { PoolClient } from 'pg';
+import type { Lease } from '../core/lease.js';
+import type { Pool } from '../core/pool.js';
+import type { AcquireOptions } from '../core/pool-options.js';
+import type { CloseReason } from '../core/statistics.js';
+import type { PostgresConnection } from './connection.js';
+import { PooledClient, type PooledClientHost } from './pooled-client.js';
+
+/** A lease of a PostgreSQL connection. */
+export type DatabaseLease = Lease<PostgresConnection>;
+
+/** What leases need of their pool. */
+export interface LeasesHost {
+  readonly name: string;
+  readonly queryTimeoutMs: number;
+  readonly engine: Pool<PostgresConnection>;
+  /** Whose listeners hear of leases, as `pg-pool`'s do. */
+  readonly emitter: EventEmitter;
+}
+
+/** Emits an event from within the engine: what a listener throws is the process's business, and never the engine's. */
+export function announce(emitter: EventEmitter, event: string, ...parameters: unknown[]): void {
+  if (emitter.listenerCount(event) === 0) return;
+  try {
+    emitter.emit(event, ...parameters);
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}
+
+/** Every lease of a database pool begins and ends here, whoever it is for. */
+export class DatabaseLeases {
+  readonly #host: LeasesHost;
+  readonly #clientHost: PooledClientHost;
+  /** Nothing here may keep a lease alive that its borrower has dropped: leak detection waits for that. */
+  readonly #clients = new WeakMap<DatabaseLease, PoolClient>();
+  #started = false;
+
+  constructor(host: LeasesHost) {
+    this.#host = host;
+    this.#clientHost = {
+      name: host.name,
+      queryTimeoutMs: host.queryTimeoutMs,
+      release: (lease, error) => this.giveBack(lease, error, error ? 'broken' : undefined),
+    };
+  }
+
+  /** Starts the background work of the pool. */
+  start(): void {
+    this.#started = true;
+    this.#host.engine.start();
+  }
+
+  /** A connection that can be had without waiting. */
+  tryAcquire(): DatabaseLease | undefined {
+    const lease = this.#host.engine.tryAcquire();
+    if (lease !== undefined) this.#announceAcquire(lease);
+    return lease;
+  }
+
+  /** A connection, by its deadline. */
+  async acquire(options?: AcquireOptions): Promise<DatabaseLease> {
+    if (!this.#started) this.start();
+    const lease = await this.#host.engine.acquire(options);
+    this.#announceAcquire(lease);
+    return lease;
+  }
+
+  /** The one client of a lease. */
+  clientOf(lease: DatabaseLease): PoolClient {
+    let client = this.#clients.get(lease);
+    if (client === undefined) {
+      client = new PooledClient(this.#clientHost, lease);
+      this.#clients.set(lease, client);
+    }
+    return client;
+  }
+
+  /** Ends a lease, unless it was ended by force already. Never throws. */
+  giveBack(lease: DatabaseLease, error?: Error | boolean, reason?: CloseReason): void {
+    if (lease.released) return;
+    const { connection } = lease;
+    const { emitter } = this.#host;
+    if (emitter.listenerCount('release') > 0) announce(emitter, 'release', error, this.clientOf(lease));
+    const { borrower } = connection;
+    connection.borrower = undefined;
+    lease.release(connection.doom ?? reason);
+    borrower?.removeAllListeners();
+  }
+
+  #announceAcquire(lease: DatabaseLease): void {
+    const { emitter } = this.#host;
+    if (emitter.listenerCount('acquire') > 0) announce(emitter, 'acquire', this.clientOf(lease));
+  }
+}

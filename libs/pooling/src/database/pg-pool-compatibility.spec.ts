@@ -1,0 +1,377 @@
+import type { EventEmitter } from 'node:events';
+import pg, { type Pool, type PoolClient, type Submittable } from 'pg';
+import Cursor from 'pg-cursor';
+import QueryStream from 'pg-query-stream';
+import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
+import { DatabasePool } from './database-pool.js';
+
+/** What the callers of either pool see. */
+interface Compatibility {
+  readonly pool: Pool;
+  /** Events since the start, in order. */
+  readonly events: string[];
+}
+
+const POOL_EVENTS = ['connect', 'acquire', 'release', 'remove', 'error'];
+
+function recordEvents(pool: EventEmitter): string[] {
+  const events: string[] = [];
+  for (const event of POOL_EVENTS) pool.on(event, () => events.push(event));
+  return events;
+}
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  await database.query('create table item (id int primary key, name text)');
+  await database.query("insert into item select n, 'item ' || n from generate_series(1, 250) n");
+});
+afterAll(() => database.drop());
+
+/** Cases whose outcome must be the same for both pools. What they return is compared. */
+const CASES: Record<string, (compatibility: Compatibility) => Promise<unknown>> = {
+  'query(text)': async ({ pool }) => (await pool.query('select 1 as one')).rows,
+  'query(text, values)': async ({ pool }) => (await pool.query('select $1::int as one', [1])).rows,
+  'query(config)': async ({ pool }) => (await pool.query({ text: 'select $1::int as one', values: [1] })).rows,
+  'query(config, values)': async ({ pool }) => (await pool.query({ text: 'select $1::int as one' }, [1])).rows,
+  'query with rowMode array': async ({ pool }) => (await pool.query({ text: 'select 1, 2', rowMode: 'array' })).rows,
+  'query with a name': async ({ pool }) => {
+    const query = { name: 'both', text: 'select $1::int as one' };
+    return [(await pool.query(query, [1])).rows, (await pool.query(query, [2])).rows];
+  },
+  'query with types': async ({ pool }) => {
+    const types = { getTypeParser: () => (text: string) => `parsed ${text}` } as unknown as pg.CustomTypesConfig;
+    return (await pool.query({ text: 'select 1 as one', types })).rows;
+  },
+  'query leaves its config as it was': async ({ pool }) => {
+    const config = Object.freeze({ text: 'select $1::int as one', values: Object.freeze([1]) as unknown as number[] });
+    return [(await pool.query(config)).rows, config];
+  },
+  'query(text, callback)': ({ pool }) =>
+    new Promise((resolve) => {
+      const returned = pool.query('select 1 as one', (error, result) =>
+        resolve([error ?? null, result.rows, returned]),
+      );
+    }),
+  'query(text, values, callback)': ({ pool }) =>
+    new Promise((resolve) => {
+      pool.query('select $1::int as one', [1], (error, result) => resolve([error ?? null, result.rows]));
+    }),
+  'query(config, callback)': ({ pool }) =>
+    new Promise((resolve) => {
+      pool.query({ text: 'select 1 as one' }, (error, result) => resolve([error ?? null, result.rows]));
+    }),
+  'query with an SQL error and a callback': ({ pool }) =>
+    new Promise((resolve) => {
+      pool.query('select 1/0', (error: Error & { code?: string }, result) => resolve([error.code, result]));
+    }),
+  'query with several statements': async ({ pool }) =>
+    ((await pool.query('select 1 as a; select 2 as b')) as unknown as pg.QueryResult[]).map(
+      ({ rows }) => rows as unknown,
+    ),
+  'query with an SQL error': ({ pool }) => codeOf(pool.query('select 1/0')),
+  'query of nothing': ({ pool }) => messageOf(pool.query(null as never)),
+  'query of undefined values': async ({ pool }) => (await pool.query('select 1 as one', undefined)).rows,
+  'query of a function': ({ pool }) =>
+    new Promise((resolve) => {
+      (pool.query as (callback: (error: Error) => void) => void)((error) => resolve(error.message));
+    }),
+  'query with values that are not an array': ({ pool }) => messageOf(pool.query('select 1', 'text' as never)),
+  'query with a value that can’t be serialised': ({ pool }) => {
+    const circular: Record<string, unknown> = {};
+    circular['self'] = circular;
+    return messageOf(pool.query('select $1::text', [circular])).then((message) => message.split('\n')[0]);
+  },
+  'query works after every kind of error': async ({ pool }) => {
+    await codeOf(pool.query('select 1/0'));
+    await messageOf(pool.query(null as never));
+    await messageOf(pool.query('select 1', 'text' as never));
+    await messageOf(
+      pool.query('select $1::json', [
+        {
+          toPostgres: () => {
+            throw new Error('no');
+          },
+        },
+      ]),
+    );
+    return (await pool.query('select 1 as one')).rows;
+  },
+  'query(new Query)': async ({ pool }) => {
+    const result = await (pool.query(new pg.Query('select 1 as one')) as unknown as Promise<pg.QueryResult>);
+    return result.rows as unknown;
+  },
+  'query(new QueryStream) frees the connection at its end': async ({ pool }) => {
+    const stream = new QueryStream('select id from item order by id');
+    const done = pool.query(stream as unknown as Submittable) as unknown as Promise<unknown>;
+    let rows = 0;
+    for await (const row of stream) if (row !== undefined) rows++;
+    await done;
+    return [rows, pool.idleCount, pool.totalCount];
+  },
+  'connect() and release()': async ({ pool, events }) => {
+    const client = await pool.connect();
+    const { rows } = await client.query<{ one: number }>('select 1 as one');
+    client.release();
+    return [rows, events, pool.totalCount, pool.idleCount, pool.waitingCount];
+  },
+  'connect(callback)': ({ pool, events }) =>
+    new Promise((resolve) => {
+      pool.connect((error, client, done) => {
+        client?.query('select 1 as one', (failure, result) => {
+          done();
+          resolve([error, failure ?? null, result.rows, events]);
+        });
+      });
+    }),
+  'connect(callback) with done(error)': ({ pool, events }) =>
+    new Promise((resolve) => {
+      pool.on('remove', () => setImmediate(() => resolve([events, pool.totalCount])));
+      pool.connect((_error, _client, done) => done(new Error('broken')));
+    }),
+  'release(true) destroys': async ({ pool, events }) => {
+    const removed = new Promise((resolve) => pool.once('remove', resolve));
+    (await pool.connect()).release(true);
+    await removed;
+    return [events, pool.totalCount];
+  },
+  'release without its object': async ({ pool }) => {
+    const { release }: { release: (this: void) => void } = await pool.connect();
+    release();
+    return pool.idleCount;
+  },
+  'release twice throws': async ({ pool }) => {
+    const client = await pool.connect();
+    client.release();
+    try {
+      client.release();
+      return 'nothing was thrown';
+    } catch (error) {
+      return error instanceof Error;
+    }
+  },
+  'the release event has the error': async ({ pool }) => {
+    const released: unknown[] = [];
+    pool.on('release', (error: unknown) => released.push(error));
+    (await pool.connect()).release();
+    const broken = new Error('broken');
+    (await pool.connect()).release(broken);
+    return [released[0], released[1] === broken];
+  },
+  'the acquire event has the client that connect gives': async ({ pool }) => {
+    const acquired: unknown[] = [];
+    pool.on('acquire', (client) => acquired.push(client));
+    const client = await pool.connect();
+    client.release();
+    return [acquired[0] === client, acquired.length];
+  },
+  'events of a query': async ({ pool, events }) => {
+    await pool.query('select 1');
+    await pool.query('select 1');
+    return events;
+  },
+  'a listener of connect may set the session': async ({ pool }) => {
+    pool.on('connect', (client) => void client.query("set search_path = 'pg_catalog'"));
+    return (await pool.query('show search_path')).rows;
+  },
+  'a client is a pg.Client': async ({ pool }) => {
+    const client = await pool.connect();
+    const picture = [
+      client instanceof pg.Client,
+      client.escapeIdentifier('a"b'),
+      client.escapeLiteral("a'b"),
+      typeof (client as unknown as { processID: number }).processID,
+      client.database === database.name,
+      client.getTransactionStatus(),
+      typeof client.connection.stream.write,
+      client.getTypeParser(23, 'text')('7'),
+    ];
+    client.release();
+    return picture;
+  },
+  'a pool is a pg.Pool': ({ pool }) =>
+    Promise.resolve([pool instanceof pg.Pool, pool.constructor.name.includes('Pool')]),
+  'a client’s queries run in order': async ({ pool }) => {
+    const client = await pool.connect();
+    const results = await Promise.all([1, 2, 3].map((number) => client.query('select $1::int as n', [number])));
+    client.release();
+    return results.flatMap(({ rows }) => rows as unknown[]);
+  },
+  'a client’s query with an SQL error leaves it usable': async ({ pool }) => {
+    const client = await pool.connect();
+    const code = await codeOf(client.query('select 1/0'));
+    const { rows } = await client.query<{ one: number }>('select 1 as one');
+    client.release();
+    return [code, rows];
+  },
+  'a client of another type parser': async ({ pool }) => {
+    const client = await pool.connect();
+    client.setTypeParser(23, 'text', (text: string) => `int ${text}`);
+    const { rows } = await client.query<{ one: string }>('select 1 as one');
+    client.release(true);
+    return rows;
+  },
+  'a client’s transaction': async ({ pool }) => {
+    const client = await pool.connect();
+    const statuses = [client.getTransactionStatus()];
+    await client.query('begin');
+    statuses.push(client.getTransactionStatus());
+    await codeOf(client.query('select 1/0'));
+    statuses.push(client.getTransactionStatus());
+    await client.query('rollback');
+    statuses.push(client.getTransactionStatus());
+    client.release();
+    return statuses;
+  },
+  'a client hears notices': async ({ pool }) => {
+    const client = await pool.connect();
+    const notices: unknown[] = [];
+    client.on('notice', ({ message }) => notices.push(message));
+    await client.query("do $$ begin raise notice 'hello'; end $$");
+    client.release();
+    return notices;
+  },
+  'a client hears notifications': async ({ pool }) => {
+    const client = await pool.connect();
+    await client.query('listen news');
+    const heard = new Promise((resolve) => client.on('notification', ({ payload }) => resolve(payload)));
+    await pool.query("notify news, 'extra'");
+    const payload = await heard;
+    client.release(true);
+    return payload;
+  },
+  'a client hears drain': async ({ pool }) => {
+    const client = await pool.connect();
+    const drained = new Promise((resolve) => client.once('drain', () => resolve('drained')));
+    await client.query('select 1');
+    client.release();
+    return drained;
+  },
+  'a cursor on a client': async ({ pool }) => {
+    const client = await pool.connect();
+    const cursor = client.query(new Cursor<{ id: number }>('select id from item order by id'));
+    const chunks = [(await cursor.read(100)).length, (await cursor.read(100)).length, (await cursor.read(100)).length];
+    await cursor.close();
+    client.release();
+    return [chunks, (await pool.query('select 1 as one')).rows];
+  },
+  'a stream on a client': async ({ pool }) => {
+    const client = await pool.connect();
+    const stream = client.query(new QueryStream('select id from item order by id'));
+    let rows = 0;
+    for await (const row of stream) if (row !== undefined) rows++;
+    client.release();
+    return [rows, (await pool.query('select 1 as one')).rows];
+  },
+  'a Query object on a client': async ({ pool }) => {
+    const client = await pool.connect();
+    const rows: unknown[] = [];
+    const query = client.query(new pg.Query('select id from item where id < 4 order by id'));
+    query.on('row', (row) => rows.push(row));
+    await new Promise<void>((resolve) => query.on('end', () => resolve()));
+    client.release();
+    return rows;
+  },
+  'connect on a connected client is refused': async ({ pool }) => {
+    const client = await pool.connect();
+    const message = await messageOf(client.connect());
+    client.release();
+    return message;
+  },
+  'an idle connection that the server ends is replaced, and reported': async ({ pool, events }) => {
+    const client = await pool.connect();
+    const { processID } = client as unknown as { processID: number };
+    client.release();
+    const reported = new Promise<[Error & { code?: string; client?: unknown }, unknown]>((resolve) =>
+      pool.once('error', (error, failed) => resolve([error, failed])),
+    );
+    const removed = new Promise((resolve) => pool.once('remove', resolve));
+    await database.query('select pg_terminate_backend($1)', [processID]);
+    const [error, failed] = await reported;
+    await removed;
+    return [error.code, error.client === failed, failed instanceof pg.Client, events, pool.totalCount];
+  },
+  'end() with a callback': ({ pool }) =>
+    new Promise((resolve) => {
+      void pool.query('select 1').then(() => {
+        const returned = pool.end(() =>
+          setImmediate(() => resolve([returned, pool.ended, pool.ending, pool.totalCount])),
+        );
+      });
+    }),
+  'end() waits for who holds a connection': async ({ pool, events }) => {
+    const client = await pool.connect();
+    const order: string[] = [];
+    const ended = pool.end().then(() => order.push('ended'));
+    await client.query('select pg_sleep(0.05)');
+    order.push('released');
+    client.release();
+    await ended;
+    return [order, events, pool.ending, pool.ended, pool.totalCount, pool.idleCount];
+  },
+  'connect after end() is refused': async ({ pool }) => {
+    await pool.end();
+    return pool.connect().then(
+      () => 'connected',
+      (error: unknown) => error instanceof Error,
+    );
+  },
+  'counters while connections are held and waited for': async ({ pool }) => {
+    const clients: PoolClient[] = [];
+    for (let at = 0; at < pool.options.max; at++) clients.push(await pool.connect());
+    const waiting = [pool.connect(), pool.connect()];
+    const counters = [pool.totalCount, pool.idleCount, pool.waitingCount, pool.expiredCount];
+    for (const client of clients) client.release();
+    for (const client of await Promise.all(waiting)) client.release();
+    return [counters, pool.totalCount, pool.idleCount, pool.waitingCount];
+  },
+  'options by the names of pg': ({ pool }) =>
+    Promise.resolve([
+      pool.options.max,
+      pool.options.maxUses,
+      pool.options.allowExitOnIdle,
+      (pool as unknown as DatabasePool).Client === pg.Client,
+    ]),
+};
+
+async function codeOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => 'no error',
+    (error: { code?: unknown }) => error.code,
+  );
+}
+
+async function messageOf(promise: Promise<unknown> | void): Promise<string> {
+  return Promise.resolve(promise).then(
+    () => 'no error',
+    (error: Error) => error.message,
+  );
+}
+
+async function outcome(make: () => Pool, run: (compatibility: Compatibility) => Promise<unknown>): Promise<unknown> {
+  const pool = make();
+  const events = recordEvents(pool);
+  try {
+    return await run({ pool, events });
+  } finally {
+    if (!pool.ending) await pool.end();
+  }
+}
+
+describe('DatabasePool in the place of pg.Pool', () => {
+  it.each(Object.entries(CASES))('does the same: %s', async (_name, run) => {
+    const theirs = await outcome(() => new pg.Pool({ connectionString: database.url, max: 3 }), run);
+    const ours = await outcome(
+      () => new DatabasePool('compatible', { url: database.url, size: 3, maxOverflow: 0 }),
+      run,
+    );
+    expect(ours).toEqual(theirs);
+  });
+
+  it('is assignable to pg.Pool', async () => {
+    await using pool = new DatabasePool('assignable', { url: database.url });
+    const asPgPool: Pool = pool;
+    expect(asPgPool.totalCount).toBe(0);
+  });
+});
