@@ -46,14 +46,24 @@ describe('pings for probes', () => {
     expect(database.pings).toBe(1);
   });
 
-  it('serve for a second from their start, and not longer', async () => {
+  it('serve until they are 800 ms old, and for 200 ms more while the next one is under way', async () => {
     await pings.ping(database);
-    await clock.advance(999);
+    await clock.advance(799);
     await pings.ping(database);
     expect(database.pings).toBe(1);
     await clock.advance(1);
-    await pings.ping(database);
+    database.answer = () => Promise.reject(refused);
+    expect(await pings.ping(database)).toBe('up');
     expect(database.pings).toBe(2);
+    expect(await pings.ping(database)).toBe('down');
+    expect(database.pings).toBe(2);
+  });
+
+  it('are made anew after a second', async () => {
+    await pings.ping(database);
+    await clock.advance(1_000);
+    database.answer = () => Promise.reject(refused);
+    expect(await pings.ping(database)).toBe('down');
   });
 
   it('tell a saturated pool from a dead one', async () => {

@@ -1,6 +1,6 @@
 import { Inject, Injectable, Logger, Optional } from '@nestjs/common';
 import { systemClock, type Clock } from '../core/clock.js';
-import { describeCause } from '../core/errors.js';
+import { describeCause, PoolingError } from '../core/errors.js';
 import type { HealthDatabase } from './health-source.js';
 
 /** What a ping found. */
@@ -10,6 +10,11 @@ export type PingOutcome = 'up' | 'degraded' | 'down';
 export const PING_TIMEOUT_MS = 1_000;
 /** For how long after its start a ping's outcome is given to others, in milliseconds. */
 export const PING_CACHE_MS = 1_000;
+/**
+ * From this age on a probe that is still given the last outcome starts the next ping, in milliseconds: a server that
+ * stops answering without closing its connections is then seen within two seconds, a whole time-out included.
+ */
+export const PING_AHEAD_MS = 800;
 
 /** The clock, for tests that turn time by hand; the machine's when it isn't provided. */
 export const PING_CLOCK = Symbol('PING_CLOCK');
@@ -39,10 +44,11 @@ export class PingCache {
   ping(database: HealthDatabase): Promise<PingOutcome> {
     const now = this.#clock.now();
     const last = this.#pings.get(database);
-    if (last !== undefined && now - last.startedAt < PING_CACHE_MS) return last.outcome;
-    const outcome = this.#ping(database);
-    this.#pings.set(database, { startedAt: now, outcome });
-    return outcome;
+    const age = last === undefined ? Infinity : now - last.startedAt;
+    if (last !== undefined && age < PING_AHEAD_MS) return last.outcome;
+    const next = { startedAt: now, outcome: this.#ping(database) };
+    this.#pings.set(database, next);
+    return last !== undefined && age < PING_CACHE_MS ? last.outcome : next.outcome;
   }
 
   async #ping(database: HealthDatabase): Promise<PingOutcome> {
@@ -67,6 +73,7 @@ export class PingCache {
   #failed(database: HealthDatabase, error: unknown): void {
     if (this.#downSince.has(database)) return;
     this.#downSince.set(database, this.#clock.now());
-    this.#logger.warn(`${database.name}: the database doesn't answer: ${describeCause(error)}`);
+    const cause = error instanceof PoolingError ? (error.cause ?? error) : error;
+    this.#logger.warn(`${database.name}: the database doesn't answer: ${describeCause(cause)}`);
   }
 }
