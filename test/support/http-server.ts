@@ -28,9 +28,12 @@ export class CountingServer implements AsyncDisposable {
     });
   }
 
-  static async listen(handler: RequestListener, port = 0): Promise<CountingServer> {
+  static async listen(handler: RequestListener, port = 0, host = '127.0.0.1'): Promise<CountingServer> {
     const server = new CountingServer(handler);
-    await new Promise<void>((resolve) => server.#server.listen(port, '127.0.0.1', resolve));
+    await new Promise<void>((resolve, reject) => {
+      server.#server.once('error', reject);
+      server.#server.listen(port, host, resolve);
+    });
     return server;
   }
 
@@ -43,7 +46,7 @@ export class CountingServer implements AsyncDisposable {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `http://${(this.#server.address() as AddressInfo).address}:${this.port}`;
   }
 
   async close(): Promise<void> {

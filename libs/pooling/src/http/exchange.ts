@@ -192,7 +192,9 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     try {
       if (request.makeBody !== undefined) options = { ...request, body: wireBody(request.makeBody()) };
     } catch (error) {
-      this.fail(error);
+      // Nothing was sent; the connection serves the next.
+      this.#settle(error, 'error');
+      queueMicrotask(() => this.#giveBack(true, 'not-kept'));
       return;
     }
     if (this.#context === undefined) connection.dispatch(options, this);

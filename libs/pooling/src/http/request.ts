@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import { encodeMultipart } from './multipart.js';
 import type { HttpHeaders, HttpRedirectOptions, HttpRetryOptions, HttpTimeouts } from './options.js';
 
 /** What may be sent as a body. */
@@ -67,6 +68,7 @@ export interface Target {
 }
 
 /** A path that the URL standard leaves as it is: no need to parse it. */
+const DOT_SEGMENT = /\/(?:\.|%2e)/i;
 const PLAIN_PATH = /^\/[\w\-.~!$&()*+,;=:@%/?]*$/;
 
 /** The origin of an absolute URL as it is written, to be looked up; `undefined` when it needs to be parsed. */
@@ -81,7 +83,7 @@ export function plainTarget(url: string): Target | undefined {
 
 /** Whether a path needs no parsing. */
 export function isPlainPath(path: string): boolean {
-  return PLAIN_PATH.test(path) && !path.includes('/.');
+  return PLAIN_PATH.test(path) && !DOT_SEGMENT.test(path);
 }
 
 /**
@@ -162,17 +164,32 @@ export function prepareBody(init: HttpRequestInit): PreparedBody {
     const contentType = 'application/x-www-form-urlencoded;charset=UTF-8';
     return { body: body.toString(), makeBody: undefined, replayable: true, contentType };
   }
-  return { body: wireBody(body), makeBody: undefined, replayable: isReplayable(body), contentType: undefined };
+  if (isForm(body)) {
+    const encoded = encodeMultipart(body);
+    return { ...NO_BODY, body: encoded.body as unknown as PreparedBody['body'], contentType: encoded.contentType };
+  }
+  return {
+    body: wireBody(body),
+    makeBody: undefined,
+    replayable: isReplayable(body),
+    contentType: body instanceof Blob && body.type !== '' ? body.type : undefined,
+  };
 }
 
 /** A body as undici takes it: any other iterable becomes a stream, whose progress can be seen. */
 export function wireBody(body: HttpBody): Dispatcher.DispatchOptions['body'] {
   if (body instanceof URLSearchParams) return body.toString();
   if (typeof body === 'string' || body instanceof Uint8Array || body instanceof Readable) return body;
-  if (body instanceof FormData || body instanceof Blob) return body as unknown as Dispatcher.DispatchOptions['body'];
+  if (body instanceof Blob) return body as unknown as Dispatcher.DispatchOptions['body'];
+  if (isForm(body)) throw new TypeError('a form has to be given itself, not a function that makes one');
   return Readable.from(body as Iterable<Uint8Array>, { objectMode: false });
 }
 
 function isReplayable(body: HttpBody): boolean {
-  return typeof body === 'string' || body instanceof Uint8Array || body instanceof FormData || body instanceof Blob;
+  return typeof body === 'string' || body instanceof Uint8Array || body instanceof Blob;
+}
+
+/** Node's `FormData`, or undici's, which is another class. */
+function isForm(body: HttpBody): body is FormData {
+  return (body as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] === 'FormData';
 }
