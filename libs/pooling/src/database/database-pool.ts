@@ -14,6 +14,7 @@ import {
   type Submittable,
 } from 'pg';
 import { systemClock, type Clock } from '../core/clock.js';
+import { poolChannel, type PoolCreated } from '../core/diagnostics.js';
 import type { Holder } from '../core/holders.js';
 import { Pool } from '../core/pool.js';
 import type { AcquireOptions, CloseReport, LeakReport, PoolObserver } from '../core/pool-options.js';
@@ -147,6 +148,10 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       emitter: this,
     });
     this.#queries = new SingleQueries(this.leases, configuration.queryTimeoutMs);
+    if (poolChannel.hasSubscribers) {
+      const { host, port, database } = configuration.target;
+      poolChannel.publish({ name, server: `${host}:${port}/${database}` } satisfies PoolCreated);
+    }
     this.#ping = new DatabasePing({ name, clock, clientConfig, engine: this.#engine, leases: this.leases });
   }
 

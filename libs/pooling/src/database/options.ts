@@ -217,7 +217,7 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
   const preset = DATABASE_PRESETS[options.preset ?? DATABASE_DEFAULTS.preset] ?? DATABASE_PRESETS.small;
   const size = options.size ?? preset.size;
   const minIdle = options.minIdle ?? DATABASE_DEFAULTS.minIdle;
-  if (Number.isInteger(minIdle) && Number.isInteger(size) && minIdle > size) {
+  if (Number.isInteger(minIdle) && Number.isInteger(size) && size > 0 && minIdle > size) {
     problems.push(`minIdle: ${minIdle} is not allowed; an integer from 0 to size (${size})`);
   }
   refuseProblems(name, problems);

@@ -137,7 +137,8 @@ const CASES: Record<string, (compatibility: Compatibility) => Promise<unknown>> 
     return [events, pool.totalCount];
   },
   'release without its object': async ({ pool }) => {
-    const { release }: { release: (this: void) => void } = await pool.connect();
+    const borrowed: { release(this: void): void } = await pool.connect();
+    const { release } = borrowed;
     release();
     return pool.idleCount;
   },
