@@ -95,6 +95,11 @@ export type { Holder } from './core/holders.js';
 export type { CloseReport, LeakReport } from './core/pool-options.js';
 export type { CloseReason, PoolHistograms, PoolStatistics } from './core/statistics.js';
 
+export { PoolAdvisor } from './advice/pool-advisor.js';
+export type { Advice, AdviceCode, AdviceSeverity, EvidenceValue } from './advice/advice.js';
+export type { PoolLoad } from './advice/load.js';
+export type { AdviceOptions } from './module/pool-advice.js';
+export type { ConsoleAction, ConsoleOptions } from './console/console-options.js';
 export {
   recommendPoolSize,
   sizeForLoad,

@@ -1,6 +1,8 @@
 import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Provider, Type } from '@nestjs/common';
+import type { ConsoleOptions } from '../console/console-options.js';
 import type { DatabaseOptions } from '../database/options.js';
 import type { HttpClientOptions } from '../http/options.js';
+import type { AdviceOptions } from './pool-advice.js';
 
 /** How the application's pools end. Times are milliseconds. */
 export interface ShutdownOptions {
@@ -27,6 +29,8 @@ export interface PoolingModuleOptions {
   readonly http?: HttpClientOptions | false;
   /** How the application's pools end. */
   readonly shutdown?: ShutdownOptions;
+  /** What the advisor can't see by itself. */
+  readonly advice?: AdviceOptions;
 }
 
 /** The health routes. */
@@ -51,6 +55,8 @@ export interface StaticOptions {
   readonly health?: HealthRouteOptions | false;
   /** The metrics route; `false`: none, and no metrics. */
   readonly metrics?: MetricsRouteOptions | false;
+  /** The live page. Default: `false`. */
+  readonly console?: ConsoleOptions | false;
 }
 
 /** A class that makes the options of `PoolingModule.forRootAsync`. */

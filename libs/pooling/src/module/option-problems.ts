@@ -1,19 +1,24 @@
 import { PoolOptionsError } from '../core/errors.js';
 import {
+  anything,
+  arrayOf,
   boolean,
   durationMs,
   either,
+  integer,
   isPlainObject,
   object,
   oneOf,
   optionProblems,
   refusal,
   refuseProblems,
+  rule,
   showValue,
   string,
   type Rule,
   type Rules,
 } from '../core/validation.js';
+import { CONSOLE_ACTIONS } from '../console/console-options.js';
 import { resolveDatabaseOptions } from '../database/options.js';
 import { resolveHttpClientOptions } from '../http/options.js';
 import type { PoolingModuleOptions, ShutdownOptions, StaticOptions } from './module-options.js';
@@ -29,6 +34,15 @@ const staticRules: Rules<StaticOptions> = {
   isGlobal: boolean(),
   health: either(oneOf(false), object({ path })),
   metrics: either(oneOf(false), object({ path, defaultMetrics: boolean() })),
+  console: either(
+    oneOf(false),
+    object({
+      path: string(),
+      guards: arrayOf(rule('a guard', (guard) => typeof guard === 'function' || isPlainObject(guard))),
+      imports: arrayOf(anything()),
+      allowedActions: arrayOf(oneOf(...CONSOLE_ACTIONS)),
+    }),
+  ),
 };
 
 /** The problems of a room's options, each path with the room's own in front. */
@@ -62,6 +76,7 @@ const rootRules: Rules<PoolingModuleOptions> = {
   database: part('database', (options) => resolveDatabaseOptions(DEFAULT_NAME, options)),
   http: part('http', (options) => resolveHttpClientOptions(DEFAULT_NAME, options)),
   shutdown: object(shutdownRules),
+  advice: object({ replicas: integer({ min: 1 }) }),
 };
 
 /**

@@ -1,10 +1,12 @@
 import { Injectable } from '@nestjs/common';
+import type { Advice } from '../advice/advice.js';
 import type { Holder } from '../core/holders.js';
 import type { DatabasePool } from '../database/database-pool.js';
 import type { HttpClient } from '../http/http-client.js';
 import type { HttpClientStatistics } from '../http/statistics.js';
 import type { PoolStatistics } from '../core/statistics.js';
 import { plainSettings, type PlainSettings } from './plain-settings.js';
+import { PoolAdvice } from './pool-advice.js';
 import { PoolStore } from './pool-store.js';
 import { DEFAULT_NAME } from './tokens.js';
 
@@ -16,7 +18,8 @@ export interface DatabaseSnapshot {
   readonly statistics: PoolStatistics;
   /** Who holds connections, longest first. */
   readonly holders: readonly Holder[];
-  readonly advice: readonly PlainSettings[];
+  /** What was found about it when the advisor last looked. */
+  readonly advice: readonly Advice[];
 }
 
 /** An HTTP client as plain JSON. */
@@ -25,7 +28,7 @@ export interface HttpClientSnapshot {
   /** The options with their defaults; no header value, no key, no function. */
   readonly configuration: PlainSettings;
   readonly statistics: HttpClientStatistics;
-  readonly advice: readonly PlainSettings[];
+  readonly advice: readonly Advice[];
 }
 
 /** Every pool and client of an application as plain JSON. */
@@ -37,7 +40,10 @@ export interface PoolingSnapshot {
 /** Every pool and HTTP client of the application, to look at and to look up by name. */
 @Injectable()
 export class PoolRegistry {
-  constructor(private readonly store: PoolStore) {}
+  constructor(
+    private readonly store: PoolStore,
+    private readonly advice: PoolAdvice,
+  ) {}
 
   /**
    * The pool of a database.
@@ -75,14 +81,18 @@ export class PoolRegistry {
         configuration: plainSettings(pool.configuration),
         statistics: pool.statistics(),
         holders: pool.holders(),
-        advice: [],
+        advice: this.#adviceFor(pool.name),
       })),
       httpClients: this.store.httpClients.map((client) => ({
         name: client.name,
         configuration: plainSettings(client.options),
         statistics: client.statistics(),
-        advice: [],
+        advice: this.#adviceFor(client.name),
       })),
     };
+  }
+
+  #adviceFor(name: string): Advice[] {
+    return this.advice.advisor.latest.filter(({ pool }) => pool === name);
   }
 }

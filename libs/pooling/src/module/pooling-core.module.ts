@@ -1,7 +1,11 @@
 import { Global, Module } from '@nestjs/common';
+import { PoolAdvisor } from '../advice/pool-advisor.js';
+import { ConsoleSource } from '../console/console-source.js';
 import { HealthSource } from '../health/health-source.js';
 import { PoolHealthIndicatorModule } from '../health/pool-health.module.js';
 import { MetricsSource } from '../metrics/metrics-source.js';
+import { StoreConsoleSource } from './console-source.js';
+import { PoolAdvice } from './pool-advice.js';
 import { PoolRegistry } from './pool-registry.js';
 import { PoolStore } from './pool-store.js';
 import { PoolShutdown } from './shutdown.js';
@@ -18,11 +22,24 @@ import { PoolStartup } from './startup.js';
   providers: [
     PoolStore,
     PoolRegistry,
+    PoolAdvice,
+    { provide: PoolAdvisor, useFactory: ({ advisor }: PoolAdvice) => advisor, inject: [PoolAdvice] },
     PoolStartup,
     PoolShutdown,
     { provide: HealthSource, useClass: StoreHealthSource },
     { provide: MetricsSource, useClass: StoreMetricsSource },
+    { provide: ConsoleSource, useClass: StoreConsoleSource },
   ],
-  exports: [PoolStore, PoolRegistry, PoolShutdown, HealthSource, MetricsSource, PoolHealthIndicatorModule],
+  exports: [
+    PoolStore,
+    PoolRegistry,
+    PoolShutdown,
+    PoolAdvice,
+    PoolAdvisor,
+    HealthSource,
+    MetricsSource,
+    ConsoleSource,
+    PoolHealthIndicatorModule,
+  ],
 })
 export class PoolingCoreModule {}

@@ -1,5 +1,8 @@
 import { Module, type DynamicModule, type Provider, type Type } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
+import { createConsoleController } from '../console/console.controller.js';
+import { PoolConsoleModule } from '../console/pool-console.module.js';
+import { isPlainObject } from '../core/validation.js';
 import type { DatabaseOptions } from '../database/options.js';
 import { createHealthController } from '../health/health.controller.js';
 import { PoolHealthModule } from '../health/pool-health.module.js';
@@ -19,6 +22,7 @@ import type {
   StaticOptions,
 } from './module-options.js';
 import { refuseMadeRootOptions, refuseRootOptions } from './option-problems.js';
+import { PoolAdvice } from './pool-advice.js';
 import { databaseProviders, httpClientProvider, refuseName } from './pool-providers.js';
 import { PoolStore, type PoolKind } from './pool-store.js';
 import { PoolingCoreModule } from './pooling-core.module.js';
@@ -59,10 +63,10 @@ export class PoolingModule {
   static forRoot(options: PoolingModuleOptions & StaticOptions = {}): DynamicModule {
     const root: Provider = {
       provide: OPTIONS,
-      inject: [PoolStore, PoolShutdown],
-      useFactory: (store: PoolStore, shutdown: PoolShutdown) => {
+      inject: [PoolStore, PoolShutdown, PoolAdvice],
+      useFactory: (store: PoolStore, shutdown: PoolShutdown, advice: PoolAdvice) => {
         refuseRootOptions(options);
-        return claimRoot(options, store, shutdown);
+        return claimRoot(options, store, shutdown, advice);
       },
     };
     return rootModule(options, [root]);
@@ -70,15 +74,15 @@ export class PoolingModule {
 
   /** {@link PoolingModule.forRoot} with options that a factory makes while the application starts. */
   static forRootAsync(options: PoolingModuleAsyncOptions): DynamicModule {
-    const { isGlobal, health, metrics } = options;
-    const statics = withoutUndefined({ isGlobal, health, metrics });
+    const { isGlobal, health, metrics, console } = options;
+    const statics = withoutUndefined({ isGlobal, health, metrics, console });
     const providers = asyncOptionsProviders(options, (factory) => factory.createPoolingOptions(), {
       token: OPTIONS,
       name: DEFAULT_NAME,
-      inject: [PoolStore, PoolShutdown],
-      make: (made: PoolingModuleOptions, store: PoolStore, shutdown: PoolShutdown) => {
+      inject: [PoolStore, PoolShutdown, PoolAdvice],
+      make: (made: PoolingModuleOptions, store: PoolStore, shutdown: PoolShutdown, advice: PoolAdvice) => {
         refuseMadeRootOptions(made, statics);
-        return claimRoot(made, store, shutdown);
+        return claimRoot(made, store, shutdown, advice);
       },
     });
     return rootModule(statics, providers, options.imports);
@@ -141,6 +145,11 @@ function rootModule(
     routes.push(PoolMetricsModule.register(pathOf(statics.metrics, DEFAULT_METRICS_PATH), controller));
     controllers.push([controller, "the library's metrics are there when it prints prom-client's default registry"]);
   }
+  if (isPlainObject(statics.console)) {
+    const controller = createConsoleController(statics.console);
+    routes.push(PoolConsoleModule.register(statics.console, controller));
+    controllers.push([controller, "the library's console is off; `console: { path }` moves it"]);
+  }
   const yielding: Provider = {
     provide: ROUTES,
     inject: [ModulesContainer],
@@ -189,11 +198,17 @@ function httpClientModule(name: string, providers: Provider[], imports: DynamicM
   };
 }
 
-function claimRoot(options: PoolingModuleOptions, store: PoolStore, shutdown: PoolShutdown): PoolingModuleOptions {
+function claimRoot(
+  options: PoolingModuleOptions,
+  store: PoolStore,
+  shutdown: PoolShutdown,
+  advice: PoolAdvice,
+): PoolingModuleOptions {
   store.claimRoot();
   store.declare('database', DEFAULT_NAME);
   store.declare('HTTP client', DEFAULT_NAME);
   shutdown.configure(options.shutdown);
+  advice.configure(options.advice);
   return options;
 }
 

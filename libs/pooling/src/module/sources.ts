@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { HealthSource, type HealthDatabase, type HealthHttpClient } from '../health/health-source.js';
 import { MetricsSource, type MetricsSnapshot } from '../metrics/metrics-source.js';
+import { PoolAdvice } from './pool-advice.js';
 import { PoolStore } from './pool-store.js';
 
 /** Shows the health room the pools that the application uses. */
@@ -36,14 +37,21 @@ export class StoreHealthSource extends HealthSource {
 /** Gives the metrics room the numbers of the pools that the application uses. */
 @Injectable()
 export class StoreMetricsSource extends MetricsSource {
-  constructor(private readonly store: PoolStore) {
+  constructor(
+    private readonly store: PoolStore,
+    private readonly advice: PoolAdvice,
+  ) {
     super();
   }
 
   override snapshot(): MetricsSnapshot {
     const databases = this.store.databases
       .filter(({ inUse }) => inUse)
-      .map(({ pool }) => ({ statistics: pool.statistics(), histograms: pool.histograms() }))
+      .map(({ pool }) => ({
+        statistics: pool.statistics(),
+        histograms: pool.histograms(),
+        ...recommendation(this.advice.advisor.recommendedSize(pool.name)),
+      }))
       .filter(({ statistics }) => statistics.state !== 'closed');
     const httpClients = this.store.httpClients
       .map((client) => ({
@@ -53,4 +61,8 @@ export class StoreMetricsSource extends MetricsSource {
       .filter(({ statistics }) => statistics.state !== 'closed');
     return { databases, httpClients };
   }
+}
+
+function recommendation(recommendedSize: number | undefined): { recommendedSize?: number } {
+  return recommendedSize === undefined ? {} : { recommendedSize };
 }

@@ -1,6 +1,7 @@
 import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { describeCause, PoolConnectError } from '../core/errors.js';
 import type { DatabasePool } from '../database/database-pool.js';
+import { PoolAdvice } from './pool-advice.js';
 import { PoolStore, type DatabaseEntry } from './pool-store.js';
 import { PoolShutdown } from './shutdown.js';
 
@@ -10,18 +11,21 @@ export class PoolStartup implements OnApplicationBootstrap {
   constructor(
     private readonly store: PoolStore,
     private readonly shutdown: PoolShutdown,
+    private readonly advice: PoolAdvice,
   ) {}
 
   /**
    * Fills what wants to be warm, in the background, and waits for what is required.
    *
-   * @throws PoolConnectError `ERR_POOL_CONNECT_FAILED` when a required database can't be reached; every pool is
-   * closed by then, because Nest runs no shutdown hooks after a failed start.
+   * @throws PoolConnectError `ERR_POOL_CONNECT_FAILED` when a required database can't be reached,
+   * `ERR_POOL_OPTIONS_INVALID` when required pools may want more than their server can ever give; every pool is closed
+   * by then, because Nest runs no shutdown hooks after a failed start.
    */
   async onApplicationBootstrap(): Promise<void> {
     const used = this.store.databases.filter(({ inUse }) => inUse);
     try {
       await Promise.all(used.map(startPool));
+      if (used.some(({ pool }) => pool.configuration.startup === 'required')) await this.advice.refuseImpossible();
     } catch (error) {
       await this.shutdown.closeAll();
       throw error;

@@ -1,0 +1,35 @@
+import type { Holder } from '../core/holders.js';
+import type { PoolStatistics } from '../core/statistics.js';
+import type { ResolvedDatabaseOptions } from '../database/options.js';
+import type { HttpClientStatistics } from '../http/statistics.js';
+
+/** The part of a leased connection that advice needs. */
+export interface AdvisedConnection {
+  /** The server's process id, as it was told when the connection was opened. */
+  readonly processID?: number | null;
+  query(text: string): Promise<{ readonly rows: readonly unknown[] }>;
+  release(): void;
+}
+
+/** The options that are looked at. */
+export type AdvisedConfiguration = Pick<ResolvedDatabaseOptions, 'target' | 'prePing' | 'maxLifetimeMs' | 'startup'>;
+
+/** The part of a `DatabasePool` that advice needs. */
+export interface AdvisedDatabase {
+  readonly name: string;
+  readonly configuration: AdvisedConfiguration;
+  statistics(): PoolStatistics;
+  holders(): readonly Holder[];
+  connect(options: { readonly timeoutMs: number }): Promise<AdvisedConnection>;
+}
+
+/** The part of an `HttpClient` that advice needs. */
+export interface AdvisedHttpClient {
+  readonly name: string;
+  statistics(): HttpClientStatistics;
+}
+
+/** What a connection is to, for grouping pools: the server. */
+export function serverOf({ configuration: { target } }: AdvisedDatabase): string {
+  return `${target.host}:${target.port}`;
+}

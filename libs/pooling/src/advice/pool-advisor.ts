@@ -1,0 +1,115 @@
+import { systemClock, type Clock } from '../core/clock.js';
+import { bySeverity, type Advice } from './advice.js';
+import type { AdvisedDatabase, AdvisedHttpClient } from './advised.js';
+import { sameDatabaseTwice, staleConnectionRisk } from './configuration-findings.js';
+import { bodiesLeaked, idleInTransaction, leakSuspected } from './holder-findings.js';
+import { LoadWatch, type PoolLoad } from './load.js';
+import { poolTooLarge, poolTooSmall } from './load-findings.js';
+import { PoolCensus } from './pool-census.js';
+import { poolsExceedServers } from './server-findings.js';
+
+/** What a {@link PoolAdvisor} looks at. */
+export interface PoolAdvisorDependencies {
+  /** The database pools that are in use, at any time. */
+  readonly databases: () => Iterable<AdvisedDatabase>;
+  /** The HTTP clients, at any time. */
+  readonly httpClients?: () => Iterable<AdvisedHttpClient>;
+  /** Whether a signal ends the application in order; left out: not known. */
+  readonly hasShutdownHooks?: () => boolean;
+  /** How many processes like this one share the servers; `undefined`: only what is connected now counts. */
+  readonly replicas?: () => number | undefined;
+  readonly clock?: Clock;
+}
+
+/** Looks for the mistakes with pools that others have made before, in the configuration, on the server and under load. */
+export class PoolAdvisor {
+  readonly #dependencies: PoolAdvisorDependencies;
+  readonly #watch: LoadWatch;
+  readonly #census: PoolCensus;
+  readonly #leaksSeen = new Map<string, number>();
+  #latest: readonly Advice[] = [];
+
+  constructor(dependencies: PoolAdvisorDependencies) {
+    const clock = dependencies.clock ?? systemClock;
+    this.#dependencies = dependencies;
+    this.#watch = new LoadWatch(dependencies.databases, clock);
+    this.#census = new PoolCensus(clock);
+  }
+
+  /** Starts watching the load, and the making of pools. Nothing is asked of a server before {@link advise}. */
+  start(): void {
+    this.#watch.start();
+    this.#census.start();
+  }
+
+  /** Stops watching. */
+  stop(): void {
+    this.#watch.stop();
+    this.#census.stop();
+  }
+
+  /** The load of a database pool in the last minute; `undefined` before it was looked at twice. */
+  load(pool: string): PoolLoad | undefined {
+    return this.#watch.load(pool);
+  }
+
+  /** The size that a database pool's load calls for: `db_pool_recommended_size`. */
+  recommendedSize(pool: string): number | undefined {
+    return this.#watch.recommendedSize(pool);
+  }
+
+  /** What {@link advise} found when it was last called. */
+  get latest(): readonly Advice[] {
+    return this.#latest;
+  }
+
+  /** Looks at everything now, the worst first. Asks each server one question, on a connection that is open already. */
+  async advise(): Promise<Advice[]> {
+    const local = this.#local();
+    const servers = await poolsExceedServers([...this.#dependencies.databases()], this.#dependencies.replicas?.());
+    const advice = [...local, ...servers].sort(bySeverity);
+    this.#latest = Object.freeze(advice);
+    return [...advice];
+  }
+
+  #local(): Advice[] {
+    const databases = [...this.#dependencies.databases()];
+    const found: (Advice | undefined)[] = [...sameDatabaseTwice(databases), ...this.#census.findings()];
+    for (const database of databases) {
+      const holders = database.holders();
+      found.push(
+        staleConnectionRisk(database),
+        idleInTransaction(database, holders),
+        leakSuspected(database, holders),
+        ...this.#ofLoad(database),
+      );
+    }
+    for (const client of this.#dependencies.httpClients?.() ?? []) {
+      found.push(bodiesLeaked(client, this.#leaksSeen.get(client.name) ?? 0));
+      this.#leaksSeen.set(client.name, client.statistics().leaks);
+    }
+    found.push(this.#noShutdownHooks(databases));
+    return found.filter((advice) => advice !== undefined);
+  }
+
+  #ofLoad(database: AdvisedDatabase): (Advice | undefined)[] {
+    const load = this.#watch.load(database.name);
+    if (load === undefined) return [];
+    const settled = this.#watch.settled(database.name);
+    return [poolTooSmall(database, load), settled ? poolTooLarge(database, load) : undefined];
+  }
+
+  /** `NO_SHUTDOWN_HOOKS`: a SIGTERM would end the process in the middle of its requests. */
+  #noShutdownHooks(databases: readonly AdvisedDatabase[]): Advice | undefined {
+    if (this.#dependencies.hasShutdownHooks?.() !== false) return undefined;
+    return {
+      code: 'NO_SHUTDOWN_HOOKS',
+      severity: 'warning',
+      pool: databases[0]?.name ?? 'default',
+      message:
+        'A signal ends this process at once, with its requests and transactions: call app.enableShutdownHooks() before ' +
+        'app.listen().',
+      evidence: { shutdownHooks: false },
+    };
+  }
+}

@@ -1,0 +1,22 @@
+import type { CanActivate, ModuleMetadata, Type } from '@nestjs/common';
+
+/** What the console can do to a pool. */
+export const CONSOLE_ACTIONS = ['expireAll', 'suspend', 'resume', 'resize', 'terminate'] as const;
+
+/** `expireAll`, `suspend`, `resume` and `resize` as on `DatabasePool`; `terminate` takes a connection from its holder. */
+export type ConsoleAction = (typeof CONSOLE_ACTIONS)[number];
+
+/** The live page. */
+export interface ConsoleOptions {
+  /** Where it is, under the application's global prefix. Default: `pools`. */
+  readonly path?: string;
+  /**
+   * Who may see it: guards as `@UseGuards` takes them, classes or instances. It shows SQL and stacks: without guards
+   * it belongs where strangers don't come.
+   */
+  readonly guards?: readonly (Type<CanActivate> | CanActivate)[];
+  /** Modules that the guards need something from. */
+  readonly imports?: ModuleMetadata['imports'];
+  /** What may be done on it; everything else is refused. Default: nothing. */
+  readonly allowedActions?: readonly ConsoleAction[];
+}

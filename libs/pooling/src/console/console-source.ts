@@ -1,0 +1,42 @@
+import type { Advice } from '../advice/advice.js';
+import type { PoolLoad } from '../advice/load.js';
+import type { Holder } from '../core/holders.js';
+import type { PoolHistograms, PoolStatistics } from '../core/statistics.js';
+import type { HttpClientStatistics } from '../http/statistics.js';
+
+/** What the console shows of a database pool and can do to it. */
+export interface ConsoleDatabase {
+  readonly name: string;
+  statistics(): PoolStatistics;
+  histograms(): PoolHistograms;
+  holders(): readonly Holder[];
+  expireAll(): void;
+  suspend(): void;
+  resume(): void;
+  resize(bounds: { readonly size?: number; readonly maxOverflow?: number }): void;
+  /** Takes a connection from its holder; tells whether somebody held it. */
+  terminate(connection: number): boolean;
+}
+
+/** What the console shows of an HTTP client. */
+export interface ConsoleHttpClient {
+  readonly name: string;
+  statistics(): HttpClientStatistics;
+}
+
+/** The options of a pool or client in plain JSON, without secrets. */
+export type PlainConfiguration = Readonly<Record<string, unknown>>;
+
+/** Where the console gets everything from; the module room provides it. */
+export abstract class ConsoleSource {
+  /** The pools that the application uses. */
+  abstract databases(): readonly ConsoleDatabase[];
+  abstract httpClients(): readonly ConsoleHttpClient[];
+  abstract configuration(kind: 'database' | 'http', name: string): PlainConfiguration;
+  /** What was found when the advisor last looked. */
+  abstract advice(): readonly Advice[];
+  /** Lets the advisor look again. */
+  abstract refreshAdvice(): Promise<void>;
+  /** The load of a pool in the last minute. */
+  abstract load(pool: string): PoolLoad | undefined;
+}

@@ -1,0 +1,51 @@
+import { byId, make } from './dom.js';
+import { timeOfDay } from './text.js';
+
+/** @typedef {import('../pool-events.js').PoolEvent} PoolEvent */
+
+/** Events that are shown. */
+const SHOWN = 200;
+
+/** @type {Readonly<Record<PoolEvent['kind'], string>>} */
+const NAMES = {
+  opened: 'opened',
+  closed: 'closed',
+  failed: 'failed',
+  timeout: 'time-out',
+  leak: 'leak',
+  state: 'state',
+};
+
+/** @param {PoolEvent} event */
+function row(event) {
+  return make(
+    'li',
+    { 'data-kind': event.kind },
+    make('time', { datetime: new Date(event.at).toISOString() }, timeOfDay(event.at)),
+    make('span', { class: 'tag', 'data-kind': event.kind }, NAMES[event.kind]),
+    make('b', {}, event.pool),
+    make('span', {}, event.text),
+  );
+}
+
+/**
+ * Adds events to the list, the newest on top.
+ *
+ * @param {readonly PoolEvent[]} events oldest first
+ */
+export function addEvents(events) {
+  const list = byId('events');
+  if (events.length > 0) list.querySelector('.empty')?.remove();
+  for (const event of events) list.prepend(row(event));
+  while (list.childElementCount > SHOWN) list.lastElementChild?.remove();
+}
+
+/**
+ * Shows these events only.
+ *
+ * @param {readonly PoolEvent[]} events oldest first
+ */
+export function replaceEvents(events) {
+  byId('events').replaceChildren(make('li', { class: 'empty' }, 'Nothing so far.'));
+  addEvents(events);
+}

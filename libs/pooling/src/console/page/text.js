@@ -1,0 +1,52 @@
+/**
+ * A duration for people: `340 ms`, `12.3 s`, `4 min 10 s`.
+ *
+ * @param {number} ms
+ */
+export function duration(ms) {
+  if (ms < 10) return `${Math.round(ms * 100) / 100} ms`;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+/**
+ * A duration in three characters or so, for a cell.
+ *
+ * @param {number} ms
+ */
+export function shortDuration(ms) {
+  if (ms < 1000) return '<1s';
+  if (ms < 100_000) return `${Math.floor(ms / 1000)}s`;
+  if (ms < 6_000_000) return `${Math.floor(ms / 60_000)}m`;
+  return `${Math.floor(ms / 3_600_000)}h`;
+}
+
+/**
+ * A count for people: `12,345`.
+ *
+ * @param {number} value
+ */
+export function number(value) {
+  return (Math.round(value * 10) / 10).toLocaleString('en');
+}
+
+/**
+ * The time of day of a moment.
+ *
+ * @param {number} at milliseconds since 1970
+ */
+export function timeOfDay(at) {
+  return new Date(at).toLocaleTimeString('en', { hour12: false });
+}
+
+/**
+ * The part of a stack frame that people look for first: the file's own name with its line.
+ *
+ * @param {string} frame `OrdersService.create (/app/src/orders/orders.service.ts:42:7)`
+ */
+export function shortFrame(frame) {
+  return frame.replace(/(?:file:\/\/)?(?:[^\s()]*[\\/])([^\\/\s()]+:\d+):\d+/, '$1');
+}

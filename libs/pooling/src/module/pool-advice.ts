@@ -1,0 +1,111 @@
+import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import type { Advice, AdviceSeverity } from '../advice/advice.js';
+import { PoolAdvisor } from '../advice/pool-advisor.js';
+import { systemClock, type Timer } from '../core/clock.js';
+import { PoolOptionsError } from '../core/errors.js';
+import type { DatabasePool } from '../database/database-pool.js';
+import { PoolStore } from './pool-store.js';
+
+/** What the advisor is told about the application. */
+export interface AdviceOptions {
+  /** How many processes like this one share the database's server: their pools count together. Left out: not known. */
+  readonly replicas?: number;
+}
+
+/** Time between two looks of the log, in milliseconds; the first is after one second, when the application listens. */
+const LOOK_INTERVAL_MS = 15_000;
+const FIRST_LOOK_MS = 1_000;
+
+const WRITE: Readonly<Record<AdviceSeverity, 'error' | 'warn' | 'log'>> = {
+  error: 'error',
+  warning: 'warn',
+  info: 'log',
+};
+
+/** Lets the advisor look at the application's pools, and logs each finding once. */
+@Injectable()
+export class PoolAdvice implements OnApplicationBootstrap, OnModuleDestroy {
+  readonly advisor: PoolAdvisor;
+  readonly #logger = new Logger('PoolAdvisor');
+  readonly #logged = new Set<string>();
+  #timer: Timer | undefined;
+  #replicas: number | undefined;
+
+  constructor(
+    private readonly store: PoolStore,
+    private readonly adapterHost: HttpAdapterHost,
+  ) {
+    this.advisor = new PoolAdvisor({
+      databases: () => this.#used(),
+      httpClients: () => store.httpClients,
+      hasShutdownHooks: () => this.#hasShutdownHooks(),
+      replicas: () => this.#replicas,
+    });
+  }
+
+  /** Sets what was configured. */
+  configure(options: AdviceOptions | undefined): void {
+    this.#replicas = options?.replicas;
+  }
+
+  onApplicationBootstrap(): void {
+    if (this.store.draining) return;
+    this.advisor.start();
+    this.#plan(FIRST_LOOK_MS);
+  }
+
+  onModuleDestroy(): void {
+    this.advisor.stop();
+    if (this.#timer !== undefined) systemClock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /**
+   * Refuses to start when required pools can never get what they may want, whoever else leaves the server.
+   *
+   * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`
+   */
+  async refuseImpossible(): Promise<void> {
+    for (const { code, severity, pool, message, evidence } of await this.advisor.advise()) {
+      if (code !== 'POOL_EXCEEDS_SERVER' || severity !== 'error') continue;
+      if (Number(evidence['wanted']) <= Number(evidence['capacity'])) continue;
+      throw new PoolOptionsError(pool, `${message} (startup: 'required')`, { details: { ...evidence } });
+    }
+  }
+
+  #used(): DatabasePool[] {
+    return this.store.databases.filter(({ inUse }) => inUse).map(({ pool }) => pool);
+  }
+
+  #plan(inMs: number): void {
+    this.#timer = systemClock.setBackgroundTimeout(() => {
+      void this.#look().finally(() => {
+        if (this.#timer !== undefined) this.#plan(LOOK_INTERVAL_MS);
+      });
+    }, inMs);
+  }
+
+  async #look(): Promise<void> {
+    const found = await this.advisor.advise();
+    const present = new Set(found.map(keyOf));
+    // What went away and comes back is news again, except what only configuration can change.
+    for (const key of this.#logged) if (!present.has(key)) this.#logged.delete(key);
+    for (const advice of found) {
+      if (this.#logged.has(keyOf(advice))) continue;
+      this.#logged.add(keyOf(advice));
+      this.#logger[WRITE[advice.severity]](`${advice.code} ${advice.message}`);
+    }
+  }
+
+  /** Only what listens is ended by signals; others, tests among them, end by themselves. */
+  #hasShutdownHooks(): boolean {
+    const server = this.adapterHost.httpAdapter?.getHttpServer() as { readonly listening?: boolean } | undefined;
+    if (server?.listening !== true) return true;
+    return process.listenerCount('SIGTERM') > 0 || process.listenerCount('SIGINT') > 0;
+  }
+}
+
+function keyOf({ code, pool }: Advice): string {
+  return `${code} ${pool}`;
+}
