@@ -6,6 +6,7 @@ import { HttpServerDrain } from './http-server-drain.js';
 
 let server: Server;
 let agent: Agent;
+let port: number;
 /** Set by a test that wants to answer by hand. */
 let answer: (response: ServerResponse) => void;
 
@@ -15,6 +16,7 @@ beforeEach(async () => {
   server.keepAliveTimeout = 60_000;
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
+  ({ port } = server.address() as AddressInfo);
   agent = new Agent({ keepAlive: true, maxSockets: 1 });
 });
 
@@ -24,10 +26,9 @@ afterEach(() => {
   server.close();
 });
 
-function send(): Promise<IncomingMessage> {
-  const { port } = server.address() as AddressInfo;
+function send(through = agent): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    get({ port, host: '127.0.0.1', agent }, (response) => {
+    get({ port, host: '127.0.0.1', agent: through }, (response) => {
       response.resume();
       response.on('end', () => resolve(response));
     }).on('error', reject);
@@ -35,36 +36,20 @@ function send(): Promise<IncomingMessage> {
 }
 
 describe('draining an HTTP server', () => {
-  it('ends a kept socket with the next answer on it', async () => {
-    const before = await send();
+  it('stops listening, and lets a client leave its kept socket with one more answer', async () => {
     const drain = new HttpServerDrain(server, systemClock);
-    drain.begin();
-    const during = await send();
-    expect(before.headers.connection).toBe('keep-alive');
-    expect(during.headers.connection).toBe('close');
-    drain.stop();
     expect((await send()).headers.connection).toBe('keep-alive');
+    const settled = drain.settle();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(drain.listening).toBe(false);
+    expect((await send()).headers.connection).toBe('close');
+    await settled;
+    await expect(send()).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    drain.stop();
   });
 
-  it('is settled 50 ms after the last request on a kept socket, whatever comes on new ones', async () => {
-    await send();
+  it('says so in the answers that are under way, too', async () => {
     const drain = new HttpServerDrain(server, systemClock);
-    drain.begin();
-    const begunAt = performance.now();
-    await send();
-    let stop = false;
-    const others = (async () => {
-      while (!stop) await send();
-    })();
-    await drain.settled();
-    const tookMs = performance.now() - begunAt;
-    stop = true;
-    await others;
-    expect(tookMs).toBeGreaterThanOrEqual(49);
-    expect(tookMs).toBeLessThan(900);
-  });
-
-  it('lets a server close as soon as its last busy socket has been answered', async () => {
     let reply = (): void => {};
     const asked = new Promise<void>((resolve) => {
       answer = (response) => {
@@ -74,26 +59,67 @@ describe('draining an HTTP server', () => {
     });
     const late = send();
     await asked;
+    await drain.settle();
+    reply();
+    expect((await late).headers.connection).toBe('close');
+    drain.stop();
+  });
+
+  it('is settled 50 ms after the last request, and at once when nobody is connected', async () => {
     const drain = new HttpServerDrain(server, systemClock);
-    drain.begin();
+    const connections = [new Agent({ keepAlive: true }), new Agent({ keepAlive: true })];
+    for (const each of connections) await send(each);
+    const begunAt = performance.now();
+    const settled = drain.settle();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await send(connections[0]);
+    await settled;
+    expect(performance.now() - begunAt).toBeGreaterThanOrEqual(79);
+    expect(performance.now() - begunAt).toBeLessThan(900);
+    for (const each of connections) each.destroy();
+    drain.stop();
+  });
+
+  it('closes what falls idle later, so that the server does not wait for its keep-alive time', async () => {
+    const drain = new HttpServerDrain(server, systemClock);
+    let reply = (): void => {};
+    const asked = new Promise<void>((resolve) => {
+      answer = (response) => {
+        // An answer that has begun can't say any more that it is the last.
+        response.write('be');
+        reply = () => response.end('gun');
+        resolve();
+      };
+    });
+    const late = send();
+    await asked;
+    await drain.settle();
     drain.reapIdle();
     const closed = once(server, 'close');
     server.close();
     const repliedAt = performance.now();
     reply();
-    expect((await late).statusCode).toBe(200);
+    expect((await late).headers.connection).toBe('keep-alive');
     await closed;
     drain.stop();
-    // The socket was kept alive for a minute: it was busy when the server closed its idle ones.
     expect(performance.now() - repliedAt).toBeLessThan(5_000);
   });
 
-  it('leaves no listener behind', () => {
+  it('lets the server be closed after it', async () => {
+    const drain = new HttpServerDrain(server, systemClock);
+    await drain.settle();
+    await drain.settle();
+    const closed = once(server, 'close');
+    server.close();
+    expect(await closed).toEqual([]);
+    drain.stop();
+  });
+
+  it('leaves no listener behind', async () => {
     const events = ['request', 'connection', 'secureConnection'];
     const before = events.map((event) => server.listenerCount(event));
     const drain = new HttpServerDrain(server, systemClock);
-    drain.begin();
-    drain.begin();
+    await drain.settle();
     drain.stop();
     expect(events.map((event) => server.listenerCount(event))).toEqual(before);
   });

@@ -140,11 +140,11 @@ export class PoolStore {
   closeAll(deadlineMs: number): Promise<readonly ClosedPool[]> {
     this.#draining = true;
     this.#closing ??= Promise.all([
-      ...Array.from(this.#databases, async ([name, { pool }]): Promise<ClosedPool> => {
-        return { kind: 'database', name, report: await pool.close({ deadlineMs }) };
+      ...this.databases.map(async ({ pool }): Promise<ClosedPool> => {
+        return { kind: 'database', name: pool.name, report: await pool.close({ deadlineMs }) };
       }),
-      ...Array.from(this.#httpClients, async ([name, client]): Promise<ClosedPool> => {
-        return { kind: 'HTTP client', name, report: await client.close({ deadlineMs }) };
+      ...this.httpClients.map(async (client): Promise<ClosedPool> => {
+        return { kind: 'HTTP client', name: client.name, report: await client.close({ deadlineMs }) };
       }),
     ]);
     return this.#closing;

@@ -2,6 +2,7 @@ import {
   Injectable,
   Logger,
   type BeforeApplicationShutdown,
+  type OnApplicationBootstrap,
   type OnApplicationShutdown,
   type OnModuleDestroy,
 } from '@nestjs/common';
@@ -9,7 +10,7 @@ import { HttpAdapterHost } from '@nestjs/core';
 import { systemClock } from '../core/clock.js';
 import { describeCause } from '../core/errors.js';
 import { summariseHolders } from '../core/holders.js';
-import { HttpServerDrain, type DrainableServer } from './http-server-drain.js';
+import { HttpServerDrain } from './http-server-drain.js';
 import type { ShutdownOptions } from './module-options.js';
 import { PoolStore, type ClosedPool } from './pool-store.js';
 
@@ -21,7 +22,9 @@ const DEFAULTS: Required<ShutdownOptions> = { drainDelayMs: 0, timeoutMs: 10_000
  * last request.
  */
 @Injectable()
-export class PoolShutdown implements OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown {
+export class PoolShutdown
+  implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
+{
   readonly #logger = new Logger('PoolingModule');
   #options = DEFAULTS;
   #drain: HttpServerDrain | undefined;
@@ -45,22 +48,27 @@ export class PoolShutdown implements OnModuleDestroy, BeforeApplicationShutdown,
     };
   }
 
+  /** Watches the HTTP server's connections, to know which are open when the end comes. */
+  onApplicationBootstrap(): void {
+    const server: unknown = this.adapterHost.httpAdapter?.getHttpServer?.();
+    if (HttpServerDrain.canDrain(server)) this.#drain ??= new HttpServerDrain(server, systemClock);
+  }
+
   /** Readiness fails from here on; everything still serves. */
   onModuleDestroy(): void {
     this.store.beginDrain();
-    this.#serverDrain()?.begin();
   }
 
   /** Gives load balancers time to notice and clients time to leave, before Nest closes the HTTP server. */
   async beforeApplicationShutdown(): Promise<void> {
-    const drain = this.#serverDrain();
-    if (drain === undefined) return;
+    const drain = this.#drain;
+    if (drain?.listening !== true) return;
     const { drainDelayMs } = this.#options;
     if (drainDelayMs > 0) {
       this.#logger.log(`Draining: serving for another ${drainDelayMs} ms while readiness says no`);
       await new Promise<void>((resolve) => systemClock.setTimeout(resolve, drainDelayMs));
     }
-    await drain.settled();
+    await drain.settle();
     drain.reapIdle();
   }
 
@@ -82,23 +90,17 @@ export class PoolShutdown implements OnModuleDestroy, BeforeApplicationShutdown,
     }
   }
 
-  #serverDrain(): HttpServerDrain | undefined {
-    if (this.#drain !== undefined) return this.#drain;
-    const server = this.adapterHost.httpAdapter?.getHttpServer?.() as DrainableServer | undefined;
-    if (server?.listening !== true) return undefined;
-    this.#drain = new HttpServerDrain(server, systemClock);
-    return this.#drain;
-  }
-
   #report(closed: readonly ClosedPool[]): void {
     const longestMs = Math.round(Math.max(...closed.map(({ report }) => report.durationMs)));
     const names = closed.map(({ kind, name }) => `${kind} ${name}`).join(', ');
     this.#logger.log(`Closed ${names} in ${longestMs} ms`);
     for (const each of closed) {
       if (each.report.graceful) continue;
+      const count = each.report.destroyed.length;
+      const what =
+        count === 1 ? `1 connection of this ${each.kind} was` : `${count} connections of this ${each.kind} were`;
       this.#logger.warn(
-        `${each.name}: ${each.report.destroyed.length} connections of this ${each.kind} were still in use after ` +
-          `${this.#options.timeoutMs} ms and were destroyed: ${describeDestroyed(each)}`,
+        `${each.name}: ${what} still in use after ${this.#options.timeoutMs} ms and destroyed: ${describeDestroyed(each)}`,
       );
     }
   }

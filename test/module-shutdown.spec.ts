@@ -1,0 +1,259 @@
+import { Agent, get as httpGet } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Controller, Get, Logger, type INestApplication, type ModuleMetadata } from '@nestjs/common';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import { sql, type Kysely } from 'kysely';
+import { InjectDb, PoolingModule, PoolRegistry, type PoolingModuleOptions } from 'nestjs-pooling';
+import { runTypeScript } from './support/child.js';
+import { createTestDatabase, type TestDatabase } from './support/database.js';
+
+type Adapter = 'express' | 'fastify';
+
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+let database: TestDatabase;
+const applications: INestApplication[] = [];
+const agents: Agent[] = [];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  for (const application of applications.splice(0)) await application.close();
+  for (const agent of agents.splice(0)) agent.destroy();
+});
+
+afterAll(() => database.drop());
+
+@Controller()
+class WorkController {
+  constructor(@InjectDb() private readonly db: Kysely<unknown>) {}
+
+  @Get('work')
+  async work(): Promise<string> {
+    await sql`select pg_sleep(0.3)::text`.execute(this.db);
+    await sql`select 1`.execute(this.db);
+    return 'done';
+  }
+}
+
+function pooling(options: PoolingModuleOptions = {}): ReturnType<typeof PoolingModule.forRoot> {
+  return PoolingModule.forRoot({ database: { url: database.url }, http: false, ...options });
+}
+
+async function start(metadata: ModuleMetadata, adapter: Adapter = 'express', listen = true): Promise<INestApplication> {
+  const testing = await Test.createTestingModule(metadata).compile();
+  const application =
+    adapter === 'express'
+      ? testing.createNestApplication({ logger: false })
+      : testing.createNestApplication(new FastifyAdapter(), { logger: false });
+  applications.push(application);
+  if (listen) await application.listen(0, '127.0.0.1');
+  else await application.init();
+  return application;
+}
+
+/** Sends requests to an address over sockets that are kept. */
+function client(url: string): (path: string) => Promise<Answer> {
+  const agent = new Agent({ keepAlive: true });
+  agents.push(agent);
+  return (path) =>
+    new Promise((resolve, reject) => {
+      const sent = httpGet(`${url}${path}`, { agent }, (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (text: string) => (body += text));
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
+        response.on('error', reject);
+      });
+      sent.on('error', reject);
+    });
+}
+
+function urlOf(application: INestApplication): string {
+  return `http://127.0.0.1:${(application.getHttpServer().address() as AddressInfo).port}`;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+async function backends(): Promise<number> {
+  const [row] = await database.query<{ count: number }>(
+    `select count(*)::int from pg_stat_activity where datname = $1 and application_name <> 'test support'`,
+    [database.name],
+  );
+  return row?.count ?? 0;
+}
+
+describe.each<Adapter>(['express', 'fastify'])('shutting down on %s', (adapter) => {
+  it('answers what is under way, says no when asked for readiness, and closes the pool after that', async () => {
+    const application = await start(
+      { imports: [pooling({ shutdown: { drainDelayMs: 200 } })], controllers: [WorkController] },
+      adapter,
+    );
+    const send = client(urlOf(application));
+    expect((await send('/health/ready')).status).toBe(200);
+    const under = send('/work');
+    await pause(50);
+    const closing = application.close();
+    await pause(50);
+    const [ready, live, late] = await Promise.all([send('/health/ready'), send('/health/live'), send('/work')]);
+    expect(ready.status).toBe(503);
+    expect(JSON.parse(ready.body)).toMatchObject({
+      error: { database: { status: 'down' }, shutdown: { status: 'down' } },
+    });
+    expect(live.status).toBe(200);
+    expect(await under).toEqual({ status: 200, body: 'done' });
+    expect(late).toEqual({ status: 200, body: 'done' });
+    await closing;
+    expect(await backends()).toBe(0);
+  });
+
+  it('does not wait for the keep-alive time of its clients', async () => {
+    const application = await start({ imports: [pooling()], controllers: [WorkController] }, adapter);
+    application.getHttpServer().keepAliveTimeout = 60_000;
+    const send = client(urlOf(application));
+    const under = send('/work');
+    await pause(50);
+    const startedAt = performance.now();
+    await application.close();
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect((await under).status).toBe(200);
+  });
+
+  it('answers every request that it took, under load and a signal', async () => {
+    const child = runTypeScript(new URL('./support/programs/pooling-application.ts', import.meta.url), {
+      env: { ADAPTER: adapter, DATABASE_URL: database.url },
+    });
+    const [, url] = await child.prints(/listening at (\S+)/);
+    const send = client(url as string);
+    let answered = 0;
+    const failures: unknown[] = [];
+    const borrowers = Array.from({ length: 40 }, async () => {
+      for (;;) {
+        try {
+          const { status, body } = await send('/work');
+          if (status === 200 && body.includes('42')) answered++;
+          else failures.push({ status, body });
+        } catch (error) {
+          // It doesn't listen any more: that request was never taken.
+          if ((error as { code?: string }).code === 'ECONNREFUSED') return;
+          failures.push(error);
+        }
+      }
+    });
+    await vi.waitFor(() => expect(answered).toBeGreaterThan(200), 15_000);
+    child.process.kill('SIGTERM');
+    child.process.kill('SIGTERM');
+    await pause(20);
+    child.process.kill('SIGINT');
+    await Promise.all(borrowers);
+    expect(failures).toEqual([]);
+    expect(await child.ended).toEqual({ code: 0, signal: null });
+    expect(child.output().match(/Closed database default in \d+ ms/g)).toHaveLength(1);
+    expect(await backends()).toBe(0);
+  });
+});
+
+describe('closing', () => {
+  it('refuses who waits, lets leases finish, and closes all pools at the same time', async () => {
+    const application = await start(
+      {
+        imports: [
+          pooling({ database: { url: database.url, size: 1, maxOverflow: 0 } }),
+          PoolingModule.forDatabase({ name: 'reports', url: database.url }),
+        ],
+      },
+      'express',
+      false,
+    );
+    const registry = application.get(PoolRegistry);
+    const [one, other] = [await registry.database().connect(), await registry.database('reports').connect()];
+    const waiting = registry
+      .database()
+      .query('select 1')
+      .catch((error: unknown) => error);
+    const startedAt = performance.now();
+    const closing = application.close();
+    expect(await waiting).toMatchObject({ code: 'ERR_POOL_CLOSED' });
+    expect((await one.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    setTimeout(() => one.release(), 150);
+    setTimeout(() => other.release(), 150);
+    await closing;
+    const tookMs = performance.now() - startedAt;
+    expect(tookMs).toBeGreaterThanOrEqual(149);
+    expect(tookMs).toBeLessThan(2_000);
+    expect(await backends()).toBe(0);
+  });
+
+  it('destroys what is left at the deadline, and says who held it', async () => {
+    const warn = vi.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
+    const log = vi.spyOn(Logger.prototype, 'log').mockImplementation(() => {});
+    const application = await start(
+      {
+        imports: [
+          pooling({ database: { url: database.url }, shutdown: { timeoutMs: 200 } }),
+          PoolingModule.forDatabase({ name: 'reports', url: database.url }),
+        ],
+      },
+      'express',
+      false,
+    );
+    const registry = application.get(PoolRegistry);
+    const client = await registry.database().connect();
+    await client.query('begin');
+    await registry.database('reports').connect();
+    const startedAt = performance.now();
+    await application.close();
+    const tookMs = performance.now() - startedAt;
+    // One deadline for both: not one after the other.
+    expect(tookMs).toBeGreaterThanOrEqual(199);
+    expect(tookMs).toBeLessThan(2_000);
+    const warnings = warn.mock.calls.map(([message]) => String(message));
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /^default: 1 connection of this database was still in use after 200 ms.*idle in transaction.*begin/,
+      ),
+      expect.stringMatching(/^reports: 1 connection of this database was still in use after 200 ms/),
+    ]);
+    expect(log.mock.calls.flat()).toContainEqual(
+      expect.stringMatching(/^Closed database default, database reports in \d+ ms$/),
+    );
+    await vi.waitFor(async () => expect(await backends()).toBe(0));
+  });
+
+  it('happens once, however often the application is closed', async () => {
+    const log = vi.spyOn(Logger.prototype, 'log').mockImplementation(() => {});
+    const application = await start({ imports: [pooling()] });
+    await application.get(PoolRegistry).database().query('select 1');
+    await Promise.all([application.close(), application.close()]);
+    await application.close();
+    expect(log.mock.calls.flat().filter((message) => String(message).startsWith('Closed '))).toHaveLength(1);
+  });
+
+  it('waits for load balancers only when a server listens', async () => {
+    const shutdown = { drainDelayMs: 300 };
+    const silent = await start({ imports: [pooling({ shutdown })] }, 'express', false);
+    const startedAt = performance.now();
+    await silent.close();
+    expect(performance.now() - startedAt).toBeLessThan(250);
+    const listening = await start({ imports: [pooling({ shutdown })] });
+    const listeningAt = performance.now();
+    await listening.close();
+    expect(performance.now() - listeningAt).toBeGreaterThanOrEqual(299);
+  });
+
+  it('works without an HTTP server', async () => {
+    const testing = await Test.createTestingModule({ imports: [pooling()] }).compile();
+    await testing.init();
+    await testing.get(PoolRegistry).database().query('select 1');
+    await testing.close();
+    expect(await backends()).toBe(0);
+  });
+});
