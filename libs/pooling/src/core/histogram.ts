@@ -4,6 +4,8 @@ export const BUCKET_BOUNDS_MS: readonly number[] = Object.freeze([
   10_000, 15_000, 30_000, 60_000, 120_000,
 ]);
 
+const SHORTEST_MS = BUCKET_BOUNDS_MS[0] as number;
+
 /** Percentiles of a histogram, in milliseconds. `NaN`-free: an empty histogram gives zeros. */
 export interface Percentiles {
   readonly count: number;
@@ -34,7 +36,8 @@ export class Histogram {
   /** Counts one duration, in milliseconds. */
   record(ms: number): void {
     let low = 0;
-    let high = BUCKET_BOUNDS_MS.length;
+    // Most waits are none at all: they take the first bucket without a search.
+    let high = ms <= SHORTEST_MS ? 0 : BUCKET_BOUNDS_MS.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if ((BUCKET_BOUNDS_MS[middle] as number) < ms) low = middle + 1;

@@ -234,7 +234,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     } catch {
       reset = 'reset';
     }
-    if (reset === undefined) return this.#park(entry, proven);
+    if (reset === undefined) return this.#park(entry, now, proven);
     if (typeof reset === 'string') return this.#close(entry, reset, false);
     this.#reset(entry, reset);
   }
@@ -324,7 +324,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     if (fit && !waiter.settled) return this.#hand(entry, waiter, this.#clock.now());
     entry.preparedFor = undefined;
     if (!waiter.settled) this.#requeue(waiter);
-    this.#park(entry, true);
+    this.#park(entry, this.#clock.now(), true);
   }
 
   /** The connection meant for a waiter has died under way: the waiter is the next to be served again. */
@@ -359,8 +359,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   }
 
   /** Puts a connection among the idle ones, or closes it when it isn't fit or is one too many; `proven`: alive just now. */
-  #park(entry: PoolEntry<T>, proven: boolean): void {
-    const now = this.#clock.now();
+  #park(entry: PoolEntry<T>, now: number, proven: boolean): void {
     const worn = this.#worn(entry, now) ?? (this.#connector.usable(entry.connection as T) ? undefined : 'broken');
     if (worn !== undefined) return this.#close(entry, worn, worn !== 'broken');
     if (this.#waiters.length === 0 && this.open > this.#size) return this.#close(entry, 'overflow', true);
@@ -372,7 +371,8 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     entry.idleSince = now;
     this.#idle.push(entry);
     this.#connector.parked?.(entry.connection as T, true);
-    this.#serve();
+    // With nobody waiting, one more idle connection changes nothing for anybody.
+    if (this.#waiters.length > 0) this.#serve();
   }
 
   #unpark(entry: PoolEntry<T>): void {
@@ -394,7 +394,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
       () => {
         if (!this.#stepOver(entry, 'checking')) return;
         entry.verifiedAt = this.#clock.now();
-        this.#park(entry, true);
+        this.#park(entry, this.#clock.now(), true);
         if (background) entry.idleSince = idleSince;
       },
       () => {
@@ -413,7 +413,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
         if (!this.#stepOver(entry, 'resetting')) return;
         if (reason !== undefined) return this.#close(entry, reason, false);
         entry.verifiedAt = this.#clock.now();
-        this.#park(entry, true);
+        this.#park(entry, this.#clock.now(), true);
       },
       () => {
         if (this.#stepOver(entry, 'resetting')) failed();
@@ -491,7 +491,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     if (maxLifetimeMs > 0) entry.expiresAt = now + maxLifetimeMs * (1 - this.#random() * lifetimeJitter);
     this.#dialer.succeeded();
     this.#observer.opened?.(connection, now - startedAt);
-    this.#park(entry, true);
+    this.#park(entry, this.#clock.now(), true);
     this.#dialer.wake();
   }
 
