@@ -1,0 +1,329 @@
+import { sql } from 'kysely';
+import { retryTransaction } from '../../libs/pooling/src/database/retry.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { KyselyLaboratory, NONE_LOST, rejection } from './laboratory.js';
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  await database.query(
+    'create table entry (id int, name text not null, constraint entry_id unique (id) deferrable initially deferred)',
+  );
+});
+beforeEach(() => database.query('truncate entry'));
+afterAll(() => database.drop());
+
+async function entries(): Promise<number> {
+  const [row] = await database.query<{ count: number }>('select count(*)::int as count from entry');
+  return row?.count ?? 0;
+}
+
+const row = (id: number): { id: number; name: string } => ({ id, name: `entry ${id}` });
+
+/** Whether the message at which the connection is cut still arrives. */
+const DELIVERED = [{ deliver: false }, { deliver: true }];
+
+describe('a transaction', () => {
+  test('whose callback throws is rolled back and keeps its connection', async () => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db, pool } = laboratory;
+    const failure = new Error('the callback threw');
+    const error = await rejection(
+      db.transaction().execute(async (transaction) => {
+        await transaction.insertInto('entry').values(row(1)).execute();
+        throw failure;
+      }),
+    );
+    expect(error).toBe(failure);
+    expect(await entries()).toBe(0);
+    expect(pool.statistics()).toMatchObject({ opened: 1, transactionsLeftOpen: 0 });
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+  });
+
+  test.each(DELIVERED)('cut at its begin (delivered: $deliver): nothing of it happened', async ({ deliver }) => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db, proxy } = laboratory;
+    const cut = proxy.cutWhen({ bytes: 'start transaction\0', deliver });
+    let called = false;
+    const error = await rejection(db.transaction().execute(async () => void (called = true)));
+    await cut;
+    expect(called).toBe(false);
+    expect(error.code).not.toBe('ERR_POOL_COMMIT_UNKNOWN');
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+  });
+
+  test.each(DELIVERED)(
+    'cut at one of its statements (delivered: $deliver): nothing of it is kept',
+    async ({ deliver }) => {
+      await using laboratory = await KyselyLaboratory.open(database);
+      const { db, proxy } = laboratory;
+      const cut = proxy.cutWhen({ bytes: 'insert into', deliver });
+      const error = await rejection(
+        db.transaction().execute((transaction) => transaction.insertInto('entry').values(row(1)).execute()),
+      );
+      await cut;
+      expect(error.code).not.toBe('ERR_POOL_COMMIT_UNKNOWN');
+      expect(await laboratory.slots()).toEqual(NONE_LOST);
+      expect(await entries()).toBe(0);
+    },
+  );
+
+  test.each(DELIVERED)(
+    'cut at its commit (delivered: $deliver): nobody can know, and it says so',
+    async ({ deliver }) => {
+      await using laboratory = await KyselyLaboratory.open(database);
+      const { db, proxy } = laboratory;
+      const cut = proxy.cutWhen({ bytes: 'commit\0', deliver });
+      const error = await rejection(
+        db.transaction().execute((transaction) => transaction.insertInto('entry').values(row(1)).execute()),
+      );
+      await cut;
+      expect(error).toMatchObject({ code: 'ERR_POOL_COMMIT_UNKNOWN', pool: 'kysely' });
+      expect(error.cause).toBeInstanceOf(Error);
+      expect(await laboratory.slots()).toEqual(NONE_LOST);
+      await vi.waitFor(async () => expect(await entries()).toBe(deliver ? 1 : 0));
+    },
+  );
+
+  test.each(DELIVERED)(
+    'cut at its rollback (delivered: $deliver): the callback’s error is the one that is seen',
+    async ({ deliver }) => {
+      await using laboratory = await KyselyLaboratory.open(database);
+      const { db, proxy } = laboratory;
+      const cut = proxy.cutWhen({ bytes: 'rollback\0', deliver });
+      const failure = new Error('the callback threw');
+      const error = await rejection(
+        db.transaction().execute(async (transaction) => {
+          await transaction.insertInto('entry').values(row(1)).execute();
+          throw failure;
+        }),
+      );
+      await cut;
+      expect(error).toBe(failure);
+      expect(await laboratory.slots()).toEqual(NONE_LOST);
+      expect(await entries()).toBe(0);
+    },
+  );
+
+  test('that the server refuses to commit tells the server’s error and keeps its connection', async () => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db, pool } = laboratory;
+    const error = await rejection(
+      db.transaction().execute((transaction) =>
+        transaction
+          .insertInto('entry')
+          .values([row(1), row(1)])
+          .execute(),
+      ),
+    );
+    expect(error.code).toBe('23505');
+    expect(pool.statistics().opened).toBe(1);
+    expect(await entries()).toBe(0);
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+  });
+
+  test('that swallows the error of a statement doesn’t pass for committed', async () => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db } = laboratory;
+    const error = await rejection(
+      db.transaction().execute(async (transaction) => {
+        await transaction.insertInto('entry').values(row(1)).execute();
+        await rejection(sql`select 1/0`.execute(transaction));
+      }),
+    );
+    expect(error.code).toBe('25P02');
+    expect(await entries()).toBe(0);
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+  });
+
+  test('whose connection is ended by the server between two statements fails, and the process lives', async () => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db, pool } = laboratory;
+    const error = await rejection(
+      db.transaction().execute(async (transaction) => {
+        await transaction.insertInto('entry').values(row(1)).execute();
+        const [holder] = pool.holders();
+        await database.query('select pg_terminate_backend($1)', [holder?.serverId]);
+        await vi.waitFor(() => expect(pool.statistics().inUse).toBe(1));
+        await transaction.insertInto('entry').values(row(2)).execute();
+      }),
+    );
+    expect(error).toBeInstanceOf(Error);
+    expect(error.code).not.toBe('ERR_POOL_COMMIT_UNKNOWN');
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+    expect(await entries()).toBe(0);
+  });
+
+  test('whose connection died before commit was sent is not in doubt', async () => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db, pool, proxy } = laboratory;
+    const error = await rejection(
+      db.transaction().execute(async (transaction) => {
+        await transaction.insertInto('entry').values(row(1)).execute();
+        const lost = new Promise((resolve) => pool.once('remove', resolve));
+        proxy.cut('rst');
+        await Promise.race([lost, new Promise((resolve) => setTimeout(resolve, 200))]);
+      }),
+    );
+    expect(error.code).not.toBe('ERR_POOL_COMMIT_UNKNOWN');
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+    expect(await entries()).toBe(0);
+  });
+});
+
+describe('a controlled transaction', () => {
+  test.each(DELIVERED)('cut at its begin (delivered: $deliver): no slot is lost', async ({ deliver }) => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db, proxy } = laboratory;
+    for (let round = 0; round < 3; round++) {
+      const cut = proxy.cutWhen({ bytes: 'start transaction\0', deliver });
+      await rejection(db.startTransaction().execute());
+      await cut;
+    }
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+  });
+
+  test.each(DELIVERED)(
+    'cut at its commit, and never rolled back (delivered: $deliver): no slot is lost',
+    async ({ deliver }) => {
+      await using laboratory = await KyselyLaboratory.open(database);
+      const { db, proxy } = laboratory;
+      for (let round = 0; round < 3; round++) {
+        const transaction = await db.startTransaction().execute();
+        await transaction.insertInto('entry').values(row(round)).execute();
+        const cut = proxy.cutWhen({ bytes: 'commit\0', deliver });
+        expect(await rejection(transaction.commit().execute())).toMatchObject({ code: 'ERR_POOL_COMMIT_UNKNOWN' });
+        await cut;
+      }
+      expect(await laboratory.slots()).toEqual(NONE_LOST);
+      await vi.waitFor(async () => expect(await entries()).toBe(deliver ? 3 : 0));
+    },
+  );
+
+  test('whose commit failed may be rolled back as Kysely’s documentation shows, and refuses to be used', async () => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db, proxy } = laboratory;
+    const transaction = await db.startTransaction().execute();
+    const cut = proxy.cutWhen({ bytes: 'commit\0' });
+    await rejection(transaction.commit().execute());
+    await cut;
+    const used = await rejection(transaction.insertInto('entry').values(row(1)).execute());
+    expect(used).toMatchObject({ code: 'ERR_POOL_LEASE_RELEASED' });
+    await transaction.rollback().execute();
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+  });
+
+  test('that the server refuses to commit, and that nobody rolls back: no slot is lost', async () => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db } = laboratory;
+    for (let round = 0; round < 3; round++) {
+      const transaction = await db.startTransaction().execute();
+      await transaction
+        .insertInto('entry')
+        .values([row(1), row(1)])
+        .execute();
+      expect(await rejection(transaction.commit().execute())).toMatchObject({ code: '23505' });
+    }
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+  });
+
+  test.each(DELIVERED)('cut at its rollback (delivered: $deliver): no slot is lost', async ({ deliver }) => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db, proxy } = laboratory;
+    for (let round = 0; round < 3; round++) {
+      const transaction = await db.startTransaction().execute();
+      await transaction.insertInto('entry').values(row(round)).execute();
+      const cut = proxy.cutWhen({ bytes: 'rollback\0', deliver });
+      await transaction.rollback().execute();
+      await cut;
+    }
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+    expect(await entries()).toBe(0);
+  });
+
+  test.each(['savepoint', 'rollback to', 'release'])(
+    'cut at %s: ends in a rollback, and no slot is lost',
+    async (bytes) => {
+      await using laboratory = await KyselyLaboratory.open(database);
+      const { db, proxy } = laboratory;
+      const transaction = await db.startTransaction().execute();
+      const cut = proxy.cutWhen({ bytes });
+      const error = await rejection(
+        (async () => {
+          const saved = await transaction.savepoint('here').execute();
+          await saved.insertInto('entry').values(row(1)).execute();
+          await saved.rollbackToSavepoint('here').execute();
+          await saved.releaseSavepoint('here').execute();
+        })(),
+      );
+      await cut;
+      expect(error).toBeInstanceOf(Error);
+      await transaction.rollback().execute();
+      expect(await laboratory.slots()).toEqual(NONE_LOST);
+      expect(await entries()).toBe(0);
+    },
+  );
+});
+
+describe('retryTransaction', () => {
+  const quickly = { baseDelayMs: 1, maxDelayMs: 5 };
+
+  test.each(DELIVERED)('never runs again what was cut at its commit (delivered: $deliver)', async ({ deliver }) => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db, proxy } = laboratory;
+    const cut = proxy.cutWhen({ bytes: 'commit\0', deliver });
+    let runs = 0;
+    const error = await rejection(
+      retryTransaction(
+        db,
+        async (transaction) => {
+          runs++;
+          await transaction.insertInto('entry').values(row(1)).execute();
+        },
+        quickly,
+      ),
+    );
+    await cut;
+    expect(error).toMatchObject({ code: 'ERR_POOL_COMMIT_UNKNOWN' });
+    expect(runs).toBe(1);
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+    await vi.waitFor(async () => expect(await entries()).toBe(deliver ? 1 : 0));
+  });
+
+  test.each([
+    { step: 'begin', bytes: 'start transaction\0', deliver: false },
+    { step: 'begin', bytes: 'start transaction\0', deliver: true },
+    { step: 'statement', bytes: 'insert into', deliver: false },
+    { step: 'statement', bytes: 'insert into', deliver: true },
+  ])('heals a cut at a $step (delivered: $deliver): committed once', async ({ bytes, deliver }) => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db, proxy } = laboratory;
+    const cut = proxy.cutWhen({ bytes, deliver });
+    await retryTransaction(db, (transaction) => transaction.insertInto('entry').values(row(1)).execute(), quickly);
+    await cut;
+    expect(await entries()).toBe(1);
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+  });
+
+  test('runs no more than its attempts, and loses no slot in any of them', async () => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db, proxy } = laboratory;
+    let runs = 0;
+    const error = await rejection(
+      retryTransaction(
+        db,
+        async (transaction) => {
+          runs++;
+          proxy.cut('rst');
+          await transaction.insertInto('entry').values(row(1)).execute();
+        },
+        { ...quickly, attempts: 4 },
+      ),
+    );
+    expect(error).toBeInstanceOf(Error);
+    expect(runs).toBe(4);
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+    expect(await entries()).toBe(0);
+  });
+});
