@@ -26,7 +26,7 @@ async function call(url: string, init: { method?: string; json?: unknown } = {})
   return { status: response.status, body, tookMs: performance.now() - startedAt };
 }
 
-describe('the demo', () => {
+describe('the demo', { timeout: 120_000 }, () => {
   let database: TestDatabase;
   let demo: Demo;
 
@@ -255,7 +255,7 @@ describe('the demo', () => {
   });
 });
 
-describe('the demo, ending', () => {
+describe('the demo, ending', { timeout: 120_000 }, () => {
   /** Requests of every kind on kept connections, until nobody listens any more. */
   class Load {
     readonly answers = new Map<string, number | Error>();
@@ -303,7 +303,7 @@ describe('the demo, ending', () => {
     const demo = await startDemo({ DATABASE_URL: database.url });
     const load = new Load();
     const finished = load.run(demo.shop);
-    await expect.poll(() => load.answers.size, { timeout: 20_000 }).toBeGreaterThan(300);
+    await expect.poll(() => load.answers.size, { timeout: 60_000 }).toBeGreaterThan(300);
     expect(await demo.stop()).toEqual({ code: 0, signal: null });
     await finished;
 

@@ -1,15 +1,18 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { access, chmod, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { access, cp, readFile, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
+import { keptFolder } from './kept-folder.js';
 import { canReach, ownFolder, reachableTemporaryFolder, type ServerUser } from './server-user.js';
 
 const run = promisify(execFile);
 
 /** Where PostgreSQL's programs are. */
 export interface PostgresBinaries {
+  /** What `postgres --version` says. */
+  readonly version: string;
   readonly initdb: string;
   readonly postgres: string;
 }
@@ -30,22 +33,27 @@ const PACKAGE_PLATFORMS: Readonly<Record<string, string>> = { darwin: 'darwin', 
  */
 export async function findPostgresBinaries(user: ServerUser | undefined): Promise<PostgresBinaries> {
   const packageFolder = findPackage();
-  if (
-    (await canReach(user, packageFolder)) &&
-    (await linkLibraries(packageFolder)) &&
-    (await runs(packageFolder, user))
-  ) {
-    return programs(packageFolder);
+  if ((await canReach(user, packageFolder)) && (await linkLibraries(packageFolder))) {
+    const version = await versionOf(packageFolder, user).catch(() => undefined);
+    if (version !== undefined) return programs(packageFolder, version);
   }
   const copy = await copyPackage(packageFolder, user);
-  const failure = await whyNot(copy, user);
-  if (failure !== undefined) throw new Error(`PostgreSQL's programs don't run here: ${failure}`);
-  return programs(copy);
+  try {
+    return programs(copy, await versionOf(copy, user));
+  } catch (error) {
+    const { stderr, message } = error as { stderr?: string; message: string };
+    throw new Error(`PostgreSQL's programs don't run here: ${(stderr || message).trim()}`, { cause: error });
+  }
 }
 
-function programs(packageFolder: string): PostgresBinaries {
+function programs(packageFolder: string, version: string): PostgresBinaries {
   const folder = join(packageFolder, 'native', 'bin');
-  return { initdb: join(folder, 'initdb'), postgres: join(folder, 'postgres') };
+  return { version, initdb: join(folder, 'initdb'), postgres: join(folder, 'postgres') };
+}
+
+async function versionOf(packageFolder: string, user: ServerUser | undefined): Promise<string> {
+  const { stdout } = await run(join(packageFolder, 'native', 'bin', 'postgres'), ['--version'], { cwd: '/', ...user });
+  return stdout.trim();
 }
 
 function findPackage(): string {
@@ -86,70 +94,16 @@ async function linkLibraries(packageFolder: string): Promise<boolean> {
   return true;
 }
 
-async function runs(packageFolder: string, user: ServerUser | undefined): Promise<boolean> {
-  return (await whyNot(packageFolder, user)) === undefined;
-}
-
-async function whyNot(packageFolder: string, user: ServerUser | undefined): Promise<string | undefined> {
-  try {
-    await run(programs(packageFolder).postgres, ['--version'], { cwd: '/', ...user });
-    return undefined;
-  } catch (error) {
-    const { stderr, message } = error as { stderr?: string; message: string };
-    return (stderr || message).trim();
-  }
-}
-
+/** The copy is named by what is in it, so that another version gets another. */
 async function copyPackage(packageFolder: string, user: ServerUser | undefined): Promise<string> {
   const description = await readFile(join(packageFolder, 'package.json'), 'utf8');
   const { version } = JSON.parse(description) as { version: string };
   const identity = createHash('sha256').update(description).digest('hex').slice(0, 12);
   const parent = await ownFolder(await reachableTemporaryFolder(user));
-  const copy = join(parent, `postgres-${version}-${identity}`);
-  if (await isComplete(copy)) return copy;
-
-  const unfinished = await mkdtemp(`${copy}.unfinished-`);
-  try {
-    await cp(join(packageFolder, 'native'), join(unfinished, 'native'), { recursive: true, verbatimSymlinks: true });
-    await openToAll(unfinished);
-    await linkLibraries(unfinished);
-    await writeFile(join(unfinished, 'complete'), String(await countFiles(unfinished)), { mode: 0o644 });
-    await putInPlace(unfinished, copy);
-  } finally {
-    await rm(unfinished, { recursive: true, force: true });
-  }
-  return copy;
-}
-
-/** A complete copy that another process put there first may be in use: it stays, and a broken one is moved aside. */
-async function putInPlace(unfinished: string, copy: string): Promise<void> {
-  for (;;) {
-    try {
-      return await rename(unfinished, copy);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
-    }
-    if (await isComplete(copy)) return;
-    const broken = await mkdtemp(`${copy}.broken-`);
-    await rename(copy, join(broken, 'copy')).catch(() => undefined);
-    await rm(broken, { recursive: true, force: true });
-  }
-}
-
-/** Cleaners of temporary folders remove old files one by one: a copy counts only while all its files are there. */
-async function isComplete(copy: string): Promise<boolean> {
-  const expected = await readFile(join(copy, 'complete'), 'utf8').catch(() => undefined);
-  return expected !== undefined && Number(expected) === (await countFiles(copy));
-}
-
-async function countFiles(folder: string): Promise<number> {
-  return (await readdir(join(folder, 'native'), { recursive: true })).length;
-}
-
-/** Whatever the umask of the installation was: everybody may read the copy and enter its folders. */
-async function openToAll(folder: string): Promise<void> {
-  await chmod(folder, 0o755);
-  await mkdir(join(folder, 'native'), { recursive: true });
-  await run('chmod', ['-R', 'a+rX', join(folder, 'native')]);
+  return keptFolder(join(parent, `postgres-${version}-${identity}`), async (content) => {
+    await cp(join(packageFolder, 'native'), join(content, 'native'), { recursive: true, verbatimSymlinks: true });
+    // Whatever the umask of the installation was.
+    await run('chmod', ['-R', 'a+rX', content]);
+    await linkLibraries(content);
+  });
 }

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { chown, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { keptFolder } from './kept-folder.js';
 import type { PostgresBinaries } from './postgres-binaries.js';
 import { canReach, findServerUser, ownFolder, reachableTemporaryFolder, type ServerUser } from './server-user.js';
 
@@ -46,29 +47,28 @@ export async function placeData(wish: string | undefined): Promise<DataPlace> {
 export async function initialiseData(
   binaries: PostgresBinaries,
   place: DataPlace,
-  options: { readonly authentication: PostgresAuthentication; readonly password: string | undefined },
+  options: {
+    readonly authentication: PostgresAuthentication;
+    readonly password: string | undefined;
+    readonly throwAway: boolean;
+  },
 ): Promise<void> {
   await removeUnfinished(place.directory);
   if (await isCluster(place)) return;
   const unfinished = `${place.directory}.unfinished-${process.pid}`;
   const data = join(unfinished, 'data');
-  const passwordFile = join(unfinished, 'password');
-  const password = options.password ?? randomBytes(18).toString('base64url');
   await rm(unfinished, { recursive: true, force: true });
   await mkdir(unfinished, { mode: 0o700 });
+  if (place.user !== undefined) await chown(unfinished, place.user.uid, place.user.gid);
   try {
-    await writeFile(passwordFile, password, { mode: 0o600 });
-    if (place.user !== undefined) {
-      await chown(unfinished, place.user.uid, place.user.gid);
-      await chown(passwordFile, place.user.uid, place.user.gid);
+    if (options.authentication !== 'trust') {
+      await initdbWithPassword(binaries, data, place.user, options.password);
+    } else if (options.throwAway) {
+      // Copying one is far quicker than making one.
+      await run('cp', ['-R', await template(binaries, place.user), data], { cwd: '/', ...place.user });
+    } else {
+      await initdb(binaries, data, place.user, ['--auth=trust']);
     }
-    const initdb = ['--no-sync', '--no-instructions', '--username=postgres', '--encoding=UTF8', '--locale=C'];
-    await run(
-      binaries.initdb,
-      [...initdb, `--auth=${options.authentication}`, `--pwfile=${passwordFile}`, `--pgdata=${data}`],
-      { cwd: '/', ...place.user },
-    );
-    if (options.authentication !== 'trust') await rename(passwordFile, join(data, PASSWORD_FILE));
     await rename(data, place.directory);
   } catch (error) {
     // Another process may have made it meanwhile.
@@ -76,6 +76,41 @@ export async function initialiseData(
   } finally {
     await rm(unfinished, { recursive: true, force: true });
   }
+}
+
+async function initdb(
+  binaries: PostgresBinaries,
+  data: string,
+  user: ServerUser | undefined,
+  options: readonly string[],
+): Promise<void> {
+  const usual = ['--no-sync', '--no-instructions', '--username=postgres', '--encoding=UTF8', '--locale=C'];
+  await run(binaries.initdb, [...usual, ...options, `--pgdata=${data}`], { cwd: '/', ...user });
+}
+
+/** The password is kept with the data, which nobody else can read. */
+async function initdbWithPassword(
+  binaries: PostgresBinaries,
+  data: string,
+  user: ServerUser | undefined,
+  password = randomBytes(18).toString('base64url'),
+): Promise<void> {
+  const file = join(dirname(data), 'password');
+  await writeFile(file, password, { mode: 0o600 });
+  if (user !== undefined) await chown(file, user.uid, user.gid);
+  await initdb(binaries, data, user, ['--auth=scram-sha-256', `--pwfile=${file}`]);
+  await rename(file, join(data, PASSWORD_FILE));
+}
+
+/** A cluster that nobody has used yet, without a secret in it. */
+async function template(binaries: PostgresBinaries, user: ServerUser | undefined): Promise<string> {
+  const parent = await ownFolder(await reachableTemporaryFolder(user));
+  const identity = createHash('sha256').update(`${binaries.version} ${user?.uid}`).digest('hex').slice(0, 12);
+  return keptFolder(join(parent, `template-${identity}`), async (content) => {
+    await mkdir(content, { mode: 0o700 });
+    if (user !== undefined) await chown(content, user.uid, user.gid);
+    await initdb(binaries, content, user, ['--auth=trust']);
+  });
 }
 
 /** The password that the cluster was made with, if it asks for one. */

@@ -46,7 +46,7 @@ async function postmasterPid(dataDirectory: string): Promise<number> {
   return Number((await readFile(join(dataDirectory, 'postmaster.pid'), 'utf8')).split('\n')[0]);
 }
 
-describe('PostgresServer, running', () => {
+describe('PostgresServer, running', { timeout: 90_000 }, () => {
   let server: PostgresServer;
 
   beforeAll(async () => {
@@ -161,7 +161,7 @@ describe('PostgresServer, running', () => {
   });
 });
 
-describe('PostgresServer, starting and ending', () => {
+describe('PostgresServer, starting and ending', { timeout: 90_000 }, () => {
   let folder: string;
   const children: Child[] = [];
 
