@@ -131,6 +131,7 @@ describe.each<Adapter>(['express', 'fastify'])('shutting down on %s', (adapter) 
     const child = runTypeScript(new URL('./support/programs/pooling-application.ts', import.meta.url), {
       env: { ADAPTER: adapter, DATABASE_URL: database.url },
     });
+    onTestFinished(() => void child.process.kill('SIGKILL'));
     const [, url] = await child.prints(/listening at (\S+)/);
     const send = client(url as string);
     let answered = 0;
@@ -148,7 +149,7 @@ describe.each<Adapter>(['express', 'fastify'])('shutting down on %s', (adapter) 
         }
       }
     });
-    await vi.waitFor(() => expect(answered).toBeGreaterThan(200), 15_000);
+    await vi.waitFor(() => expect(answered).toBeGreaterThan(200), 30_000);
     child.process.kill('SIGTERM');
     child.process.kill('SIGTERM');
     await pause(20);
@@ -158,7 +159,7 @@ describe.each<Adapter>(['express', 'fastify'])('shutting down on %s', (adapter) 
     expect(await child.ended).toEqual({ code: 0, signal: null });
     expect(child.output().match(/Closed database default in \d+ ms/g)).toHaveLength(1);
     expect(await backends()).toBe(0);
-  });
+  }, 60_000);
 });
 
 describe('closing', () => {

@@ -2,6 +2,7 @@ import { Agent, createServer, get, type IncomingMessage, type Server, type Serve
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { systemClock } from '../core/clock.js';
+import { ManualClock } from '../testing/manual-clock.js';
 import { HttpServerDrain } from './http-server-drain.js';
 
 let server: Server;
@@ -40,8 +41,7 @@ describe('draining an HTTP server', () => {
     const drain = new HttpServerDrain(server, systemClock);
     expect((await send()).headers.connection).toBe('keep-alive');
     const settled = drain.settle();
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(drain.listening).toBe(false);
+    await vi.waitFor(() => expect(drain.listening).toBe(false));
     expect((await send()).headers.connection).toBe('close');
     await settled;
     await expect(send()).rejects.toMatchObject({ code: 'ECONNREFUSED' });
@@ -65,18 +65,49 @@ describe('draining an HTTP server', () => {
     drain.stop();
   });
 
-  it('is settled 50 ms after the last request, and at once when nobody is connected', async () => {
-    const drain = new HttpServerDrain(server, systemClock);
-    const connections = [new Agent({ keepAlive: true }), new Agent({ keepAlive: true })];
-    for (const each of connections) await send(each);
-    const begunAt = performance.now();
-    const settled = drain.settle();
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    await send(connections[0]);
+  it('is settled 50 ms after the last request', async () => {
+    const clock = new ManualClock();
+    const drain = new HttpServerDrain(server, clock);
+    const clients = [new Agent({ keepAlive: true }), new Agent({ keepAlive: true })];
+    for (const each of clients) await send(each);
+    let isSettled = false;
+    const settled = drain.settle().then(() => (isSettled = true));
+    await vi.waitFor(() => expect(drain.listening).toBe(false));
+    await clock.advance(40);
+    await send(clients[0]);
+    await clock.advance(40);
+    expect(isSettled).toBe(false);
+    await clock.advance(20);
     await settled;
-    expect(performance.now() - begunAt).toBeGreaterThanOrEqual(79);
-    expect(performance.now() - begunAt).toBeLessThan(900);
-    for (const each of connections) each.destroy();
+    for (const each of clients) each.destroy();
+    drain.stop();
+  });
+
+  it('is settled after a second, whoever goes on', async () => {
+    const clock = new ManualClock();
+    const drain = new HttpServerDrain(server, clock);
+    const clients = Array.from({ length: 30 }, () => new Agent({ keepAlive: true }));
+    for (const each of clients) await send(each);
+    let isSettled = false;
+    const settled = drain.settle().then(() => (isSettled = true));
+    await vi.waitFor(() => expect(drain.listening).toBe(false));
+    for (const each of clients.slice(1, 25)) {
+      await send(each);
+      await clock.advance(40);
+    }
+    expect(isSettled).toBe(false);
+    await send(clients[25]);
+    await clock.advance(50);
+    await settled;
+    for (const each of clients) each.destroy();
+    drain.stop();
+  });
+
+  it('is settled at once when nobody is connected', async () => {
+    const clock = new ManualClock();
+    const drain = new HttpServerDrain(server, clock);
+    await drain.settle();
+    expect(clock.pendingTimers).toBe(0);
     drain.stop();
   });
 

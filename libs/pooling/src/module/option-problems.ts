@@ -79,6 +79,9 @@ const rootRules: Rules<PoolingModuleOptions> = {
   advice: object({ replicas: integer({ min: 1 }) }),
 };
 
+/** The names of all options of `forRoot`. */
+export const ROOT_OPTION_NAMES: readonly string[] = [...Object.keys(rootRules), ...Object.keys(staticRules)];
+
 /**
  * Refuses the options of `forRoot` when any of them is wrong.
  *

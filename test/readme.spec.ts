@@ -1,0 +1,118 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as errors from '../libs/pooling/src/core/errors.js';
+import { resolveDatabaseOptions, type ResolvedDatabaseOptions } from '../libs/pooling/src/database/options.js';
+import { httpOptionProblems, resolveHttpClientOptions } from '../libs/pooling/src/http/options.js';
+import { METRIC_FAMILIES } from '../libs/pooling/src/metrics/published-metric.js';
+import { ROOT_OPTION_NAMES } from '../libs/pooling/src/module/option-problems.js';
+import { DATABASE_RULES } from '../libs/pooling/src/database/option-rules.js';
+
+const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8');
+
+/** The rows of the table between two markers: their cells. */
+function table(marker: string): string[][] {
+  const [, text] = readme.split(`<!-- ${marker} -->`);
+  const [, ...rows] = (text ?? '')
+    .split(`<!-- /${marker} -->`)[0]!
+    .split('\n')
+    .filter((line) => line.startsWith('|') && !/^\|[\s|-]+$/.test(line));
+  return rows.map((row) =>
+    row
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+}
+
+/** What stands between backticks. */
+function code(cell: string | undefined): string {
+  return /^`([^`]*)`/.exec(cell ?? '')?.[1] ?? '';
+}
+
+/** A value as the table writes it. */
+function written(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(written).join(', ')}]`;
+  if (typeof value === 'string') return `'${value}'`;
+  if (typeof value !== 'object' || value === null) return String(value);
+  return `{ ${Object.entries(value)
+    .map(([name, each]) => `${name}: ${written(each)}`)
+    .join(', ')} }`;
+}
+
+/** A default as the table writes it. */
+function defaultText(value: unknown): string {
+  const isEmpty =
+    value === undefined || (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
+  return isEmpty ? '–' : `\`${written(value)}\``;
+}
+
+const known = (problems: readonly string[]): string[] =>
+  (/known: (.*)$/m.exec(problems.join('\n'))?.[1] ?? '').split(', ');
+
+describe('the README', () => {
+  describe('lists the database options', () => {
+    const rows = table('options:database');
+
+    it('all of them, and no others', () => {
+      expect(rows.map(([name]) => code(name)).toSorted()).toEqual(Object.keys(DATABASE_RULES).toSorted());
+    });
+
+    const described = new Set(['url', 'connection', 'applicationName', 'preset']);
+    const presets = (['small', 'medium', 'high'] as const).map((preset) =>
+      resolveDatabaseOptions('readme', { url: 'postgres://127.0.0.1/readme', preset }),
+    );
+
+    it.each(rows.filter(([name]) => !described.has(code(name))).map(([name, value]) => ({ name: code(name), value })))(
+      '$name with its default',
+      ({ name, value }) => {
+        const texts = presets.map((resolved) => defaultText(resolved[name as keyof ResolvedDatabaseOptions]));
+        expect(value?.replace('the same', texts[0] as string)).toBe(
+          [...new Set(texts)].length === 1 ? texts[0] : texts.join(' / '),
+        );
+      },
+    );
+  });
+
+  describe('lists the HTTP options', () => {
+    const rows = table('options:http');
+
+    it('all of them, and no others', () => {
+      const names = known(httpOptionProblems({ nothingLikeIt: 1 }));
+      expect(rows.map(([name]) => code(name)).toSorted()).toEqual(names.toSorted());
+    });
+
+    const { redirects, ...resolved } = resolveHttpClientOptions('readme');
+    const defaults = { ...resolved, redirect: redirects === 0 ? false : redirects };
+
+    it.each(rows.map(([name, value]) => ({ name: code(name), value })))('$name with its default', ({ name, value }) => {
+      const actual = defaults[name as keyof typeof defaults];
+      expect(value).toBe(defaultText(actual));
+    });
+  });
+
+  it('lists the options of forRoot, all of them, and no others', () => {
+    const [, text] = readme.split('## The module');
+    const rows = Array.from(text!.split('\n## ')[0]!.matchAll(/^\| `(\w+)`/gm), ([, name]) => name as string);
+    expect(rows.toSorted()).toEqual([...ROOT_OPTION_NAMES].toSorted());
+  });
+
+  it('lists every error, with its code', () => {
+    const listed = table('errors').map(([errorCode, name]) => `${code(name)} ${code(errorCode)}`);
+    const answer = { statusCode: 500, headers: {}, body: '' };
+    const actual = Object.entries(errors)
+      .filter(([name, value]) => typeof value === 'function' && name.endsWith('Error') && name !== 'PoolingError')
+      .map(([name, value]) => {
+        const made = new (value as unknown as new (...values: unknown[]) => errors.PoolingError)(
+          'pool',
+          'message',
+          answer,
+        );
+        return `${name} ${made.code}`;
+      });
+    expect(listed.toSorted()).toEqual(actual.toSorted());
+  });
+
+  it('lists every series of the metrics', () => {
+    expect(table('metrics').map(([name]) => code(name))).toEqual(METRIC_FAMILIES.map(({ name }) => name));
+  });
+});
