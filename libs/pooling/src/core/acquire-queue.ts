@@ -54,7 +54,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
     const timeoutMs = options?.timeoutMs ?? this.#options.acquireTimeoutMs;
     return new Promise((resolve, reject) => {
       const waiter = new AcquireWaiter<T>(this, this.#clock.now(), timeoutMs, origin, options?.signal, resolve, reject);
-      this.#deadlines.set(waiter.deadline, timeoutMs);
+      this.#deadlines.set(waiter, timeoutMs);
       this.#waiters.push(waiter);
       joined();
     });
@@ -72,14 +72,14 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
 
   /** Gives a waiter its lease. */
   resolve(waiter: AcquireWaiter<T>, lease: Lease<T>): void {
-    this.#deadlines.clear(waiter.deadline);
+    this.#deadlines.clear(waiter);
     waiter.resolve(lease);
   }
 
   /** Refuses a waiter. */
   reject(waiter: AcquireWaiter<T>, error: unknown): void {
     this.#waiters.remove(waiter);
-    this.#deadlines.clear(waiter.deadline);
+    this.#deadlines.clear(waiter);
     waiter.reject(error);
   }
 

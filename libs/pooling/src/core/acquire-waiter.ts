@@ -1,7 +1,6 @@
-import { Deadline } from './deadlines.js';
 import type { AcquireOrigin } from './acquire-origin.js';
 import type { Lease } from './lease.js';
-import { Waiter } from './wait-queue.js';
+import { TimedWaiter } from './wait-queue.js';
 
 /** What a waiter needs of its pool. */
 export interface WaiterOwner<T> {
@@ -9,19 +8,8 @@ export interface WaiterOwner<T> {
   aborted(waiter: AcquireWaiter<T>): void;
 }
 
-class AcquireDeadline extends Deadline {
-  constructor(readonly waiter: { expire(): void }) {
-    super();
-  }
-
-  expire(): void {
-    this.waiter.expire();
-  }
-}
-
 /** An acquire that could not be served at once: its promise, its one deadline and its abort signal. */
-export class AcquireWaiter<T> extends Waiter {
-  readonly deadline: Deadline = new AcquireDeadline(this);
+export class AcquireWaiter<T> extends TimedWaiter {
   settled = false;
   readonly #owner: WaiterOwner<T>;
   readonly #resolve: (lease: Lease<T>) => void;
@@ -55,6 +43,7 @@ export class AcquireWaiter<T> extends Waiter {
     this.#owner.aborted(this);
   }
 
+  /** Its deadline has come. */
   expire(): void {
     this.#owner.expired(this);
   }

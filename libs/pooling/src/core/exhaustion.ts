@@ -1,10 +1,18 @@
 import type { AcquireWaiter } from './acquire-waiter.js';
-import { describeCause, PoolAcquireTimeoutError, PoolSuspendedError, type PoolingError } from './errors.js';
+import {
+  describeCause,
+  PoolAcquireTimeoutError,
+  PoolSuspendedError,
+  type PoolingError,
+  type PoolingErrorOptions,
+} from './errors.js';
 import { summariseHolders, type Holder } from './holders.js';
 import type { PoolStatistics } from './statistics.js';
 
 /** Fields of holders that go into an error's plain data. */
 const DETAILED_HOLDERS = 5;
+/** Time limits whose errors are worked out once. */
+const MOST_ACCOUNTS = 8;
 
 /** One line of advice on why nobody got a connection. */
 function advise(statistics: PoolStatistics, holders: readonly Holder[], waitedMs: number): string {
@@ -21,56 +29,85 @@ function advise(statistics: PoolStatistics, holders: readonly Holder[], waitedMs
   return 'Connections come and go, but too few for this load: a larger pool, or shorter queries.';
 }
 
+/** What the errors of acquires that time out together have in common. */
+interface Account {
+  readonly message: string;
+  readonly options: PoolingErrorOptions;
+}
+
 /**
- * The error of an acquire that got nothing by its deadline: everything needed to act stands in it. The `cause` is
- * the real error of the last dial, while dials fail.
+ * The pool as those see it who got nothing: the state that their errors tell, worked out once for all that time out
+ * together with the same limit, because 100,000 of them may.
  */
-export function exhaustionError(
-  statistics: PoolStatistics,
-  suspended: boolean,
-  waiter: Pick<AcquireWaiter<unknown>, 'timeoutMs' | 'origin'>,
-  connectError: unknown,
-  holders: readonly Holder[],
-): PoolingError {
-  const { name, inUse, max, waiting } = statistics;
-  const state = `${inUse} of ${max} in use, ${waiting} waiting`;
-  const lastFailure = connectError === undefined ? 'none' : describeCause(connectError);
-  const options = {
-    ...(connectError === undefined ? undefined : { cause: connectError }),
-    details: {
-      timeoutMs: waiter.timeoutMs,
-      size: statistics.size,
-      inUse,
-      idle: statistics.idle,
-      connecting: statistics.connecting,
-      waiting,
-      max,
-      lastConnectError: lastFailure,
-      holders: holders.slice(0, DETAILED_HOLDERS).map(({ stack: _stack, ...holder }) => holder),
-    },
-  };
-  // The stack of the timer that noticed says nothing; the acquire's own is kept when leak detection is on.
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 0;
-  try {
-    const error = suspended
-      ? new PoolSuspendedError(
-          name,
-          `${name}: no connection within ${waiter.timeoutMs} ms: the pool is suspended (${state})`,
-          options,
-        )
-      : new PoolAcquireTimeoutError(
-          name,
-          `${name}: no connection within ${waiter.timeoutMs} ms (${state}). ` +
-            `Longest held: ${holders.length === 0 ? 'none' : summariseHolders(holders)}. ` +
-            `Last connect failure: ${lastFailure}. ${advise(statistics, holders, waiter.timeoutMs)}`,
-          options,
-        );
-    if (waiter.origin.trace?.stack !== undefined) {
-      error.stack = `${error.name}: ${error.message}\n${waiter.origin.trace.stack.split('\n').slice(1).join('\n')}`;
+export class Exhaustion {
+  readonly #statistics: PoolStatistics;
+  readonly #suspended: boolean;
+  readonly #connectError: unknown;
+  readonly #holders: readonly Holder[];
+  readonly #accounts = new Map<number, Account>();
+
+  constructor(statistics: PoolStatistics, suspended: boolean, connectError: unknown, holders: readonly Holder[]) {
+    this.#statistics = statistics;
+    this.#suspended = suspended;
+    this.#connectError = connectError;
+    this.#holders = holders;
+  }
+
+  /**
+   * The error of an acquire that got nothing by its deadline: everything needed to act stands in it. The `cause` is
+   * the real error of the last dial, while dials fail.
+   */
+  error(waiter: Pick<AcquireWaiter<unknown>, 'timeoutMs' | 'origin'>): PoolingError {
+    const { name } = this.#statistics;
+    const { message, options } = this.#account(waiter.timeoutMs);
+    // The stack of the timer that noticed says nothing; the acquire's own is kept when leak detection is on.
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
+    try {
+      const error = this.#suspended
+        ? new PoolSuspendedError(name, message, options)
+        : new PoolAcquireTimeoutError(name, message, options);
+      if (waiter.origin.trace?.stack !== undefined) {
+        error.stack = `${error.name}: ${error.message}\n${waiter.origin.trace.stack.split('\n').slice(1).join('\n')}`;
+      }
+      return error;
+    } finally {
+      Error.stackTraceLimit = limit;
     }
-    return error;
-  } finally {
-    Error.stackTraceLimit = limit;
+  }
+
+  #account(timeoutMs: number): Account {
+    let account = this.#accounts.get(timeoutMs);
+    if (account === undefined) {
+      account = { message: this.#message(timeoutMs), options: this.#errorOptions(timeoutMs) };
+      // Those who choose limits of their own may all choose another one.
+      if (this.#accounts.size < MOST_ACCOUNTS) this.#accounts.set(timeoutMs, account);
+    }
+    return account;
+  }
+
+  get #lastFailure(): string {
+    return this.#connectError === undefined ? 'none' : describeCause(this.#connectError);
+  }
+
+  #message(timeoutMs: number): string {
+    const { name, inUse, max, waiting } = this.#statistics;
+    const state = `${inUse} of ${max} in use, ${waiting} waiting`;
+    if (this.#suspended) return `${name}: no connection within ${timeoutMs} ms: the pool is suspended (${state})`;
+    const holders = this.#holders;
+    return (
+      `${name}: no connection within ${timeoutMs} ms (${state}). ` +
+      `Longest held: ${holders.length === 0 ? 'none' : summariseHolders(holders)}. ` +
+      `Last connect failure: ${this.#lastFailure}. ${advise(this.#statistics, holders, timeoutMs)}`
+    );
+  }
+
+  #errorOptions(timeoutMs: number): PoolingErrorOptions {
+    const { size, inUse, idle, connecting, waiting, max } = this.#statistics;
+    const holders = this.#holders.slice(0, DETAILED_HOLDERS).map(({ stack: _stack, ...holder }) => holder);
+    return {
+      ...(this.#connectError === undefined ? undefined : { cause: this.#connectError }),
+      details: { timeoutMs, size, inUse, idle, connecting, waiting, max, lastConnectError: this.#lastFailure, holders },
+    };
   }
 }

@@ -7,7 +7,7 @@ import { Deadlines } from './deadlines.js';
 import { Dial } from './dial.js';
 import { Dialer, type DialerHost } from './dialer.js';
 import { PoolClosedError, PoolLeaseReleasedError } from './errors.js';
-import { exhaustionError } from './exhaustion.js';
+import { Exhaustion } from './exhaustion.js';
 import { describeHolder, type Holder } from './holders.js';
 import { Lease, type LeaseOwner } from './lease.js';
 import { leakReport, LeakWatch, type LeakListener } from './leak-watch.js';
@@ -79,7 +79,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   /** Connections proven alive before this are suspects: another one was lost since. */
   #suspectAt = -Infinity;
   #connectError: { readonly error: unknown; readonly failure: ConnectFailure } | undefined;
-  #picture: { readonly at: number; readonly statistics: PoolStatistics; readonly holders: Holder[] } | undefined;
+  #picture: { readonly at: number; readonly exhaustion: Exhaustion } | undefined;
   #closePromise: Promise<CloseReport> | undefined;
   #onEmpty: (() => void) | undefined;
 
@@ -204,10 +204,13 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   describeTimeout(waiter: AcquireWaiter<T>): Error {
     const now = this.#clock.now();
     if (this.#picture === undefined || now - this.#picture.at >= PICTURE_MS) {
-      this.#picture = { at: now, statistics: this.statistics(), holders: this.holders() };
+      const suspended = this.#state === 'suspended';
+      this.#picture = {
+        at: now,
+        exhaustion: new Exhaustion(this.statistics(), suspended, this.connectError, this.holders()),
+      };
     }
-    const { statistics, holders } = this.#picture;
-    const error = exhaustionError(statistics, this.#state === 'suspended', waiter, this.connectError, holders);
+    const error = this.#picture.exhaustion.error(waiter);
     this.#observer.timedOut?.(error);
     return error;
   }
@@ -607,12 +610,14 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   /** Gives out no more connections until `resume()`; acquires wait, and fail with `ERR_POOL_SUSPENDED` at their deadline. */
   suspend(): void {
     if (this.#state === 'running') this.#state = 'suspended';
+    this.#picture = undefined;
   }
 
   /** Ends `suspend()`. */
   resume(): void {
     if (this.#state !== 'suspended') return;
     this.#state = 'running';
+    this.#picture = undefined;
     this.#serve();
   }
 

@@ -1,3 +1,4 @@
+import { Deadline } from './deadlines.js';
 import { LinkedList, LinkedNode } from './linked-list.js';
 
 /** A place in a {@link WaitQueue}. Whoever waits extends it, so that queueing allocates nothing more. */
@@ -8,8 +9,20 @@ export abstract class Waiter extends LinkedNode {
   }
 }
 
+/** A place in a queue and the deadline of whoever stands there in one object: half as many for the collector to carry. */
+export abstract class TimedWaiter extends Deadline implements LinkedNode {
+  /** @internal */ previousNode: LinkedNode | undefined = undefined;
+  /** @internal */ nextNode: LinkedNode | undefined = undefined;
+  /** @internal */ list: object | undefined = undefined;
+
+  /** Whether this waiter stands in a queue now. */
+  get listed(): boolean {
+    return this.list !== undefined;
+  }
+}
+
 /**
  * First-in-first-out queue of waiters: push, shift and removal from the middle (time-out, abort) take
  * constant time at any length. `Array.shift` turns into an O(n) move past some 30,000 entries.
  */
-export class WaitQueue<W extends Waiter> extends LinkedList<W> {}
+export class WaitQueue<W extends LinkedNode> extends LinkedList<W> {}
