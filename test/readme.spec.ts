@@ -67,7 +67,7 @@ describe('the README', () => {
       ({ name, value }) => {
         const texts = presets.map((resolved) => defaultText(resolved[name as keyof ResolvedDatabaseOptions]));
         expect(value?.replace('the same', texts[0] as string)).toBe(
-          [...new Set(texts)].length === 1 ? texts[0] : texts.join(' / '),
+          new Set(texts).size === 1 ? texts[0] : texts.join(' / '),
         );
       },
     );
