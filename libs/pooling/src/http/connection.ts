@@ -35,8 +35,10 @@ export class Connection extends LinkedNode {
   readonly capacity: number;
   /** Exchanges on it now. */
   leases = 0;
-  /** Those exchanges. */
-  readonly exchanges = new Set<Exchange>();
+  /** The exchange that came last; with HTTP/2 there may be more. */
+  #exchange: Exchange | undefined;
+  /** All of them, where there may be more than one. */
+  readonly #shared: Set<Exchange> | undefined;
   /** Exchanges that it has carried or carries. */
   served = 0;
   /** Whether it counts as in use. */
@@ -60,6 +62,7 @@ export class Connection extends LinkedNode {
     super();
     this.keepAliveMs = keepAliveMs;
     this.capacity = socket.alpnProtocol === 'h2' ? H2_STREAMS : 1;
+    this.#shared = this.capacity > 1 ? new Set() : undefined;
     let handedOver = false;
     this.#client = new Client(origin.key, {
       allowH2: this.capacity > 1,
@@ -79,6 +82,27 @@ export class Connection extends LinkedNode {
         });
       },
     });
+  }
+
+  /** Another exchange is on it. */
+  lease(exchange: Exchange): void {
+    this.leases++;
+    this.served++;
+    this.#exchange = exchange;
+    this.#shared?.add(exchange);
+  }
+
+  /** One of the exchanges on it has ended. */
+  unlease(exchange: Exchange): void {
+    this.leases--;
+    this.#exchange = undefined;
+    this.#shared?.delete(exchange);
+  }
+
+  /** The exchanges on it now. */
+  get exchanges(): Exchange[] {
+    if (this.#shared !== undefined) return [...this.#shared];
+    return this.#exchange === undefined ? [] : [this.#exchange];
   }
 
   /** Sends a request; `handler` hears how it went, perhaps before this returns. */

@@ -175,11 +175,9 @@ export class Connector {
    * Takes a connection back, once for each lease. A healthy one serves the next; anything else is closed. Waiters
    * are served before this returns, or right after the current callback where undici isn't ready for it.
    */
-  release(connection: Connection, exchange: Exchange, healthy: boolean, reason: HttpCloseReason): void {
+  release(connection: Connection, exchange: Exchange, healthy: boolean, reason: HttpCloseReason, now: number): void {
     const { origin } = connection;
-    connection.leases--;
-    connection.exchanges.delete(exchange);
-    const now = this.#clock.now();
+    connection.unlease(exchange);
     if (healthy && connection.leases === 0) connection.idleSince = now;
     if (!healthy || this.#state !== 'open' || !connection.usable(now)) {
       if (connection.leases === 0 || !healthy) this.#giveUp(connection, this.#why(connection, healthy, reason, now));
@@ -291,9 +289,7 @@ export class Connector {
       connection.origin.inUse++;
       if (connection.capacity > 1) connection.origin.shared.push(connection);
     }
-    connection.leases++;
-    connection.served++;
-    connection.exchanges.add(exchange);
+    connection.lease(exchange);
     exchange.begin(connection, now);
   }
 

@@ -247,8 +247,9 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.lastReadAt = this.host.clock.now();
     this.received += chunk.length;
+    // The last piece ends the exchange in the same tick: its time is of no use.
+    if (this.received !== this.#expectedBytes) this.lastReadAt = this.host.clock.now();
     if (this.phase === 'discarding') {
       if (this.received > DISCARD_BYTES) controller.abort(new Error('the answer is replaced'));
       return;
@@ -261,10 +262,11 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
 
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     const { phase } = this;
-    this.#giveBack(true, 'not-kept');
+    const now = this.host.clock.now();
+    this.#giveBack(true, 'not-kept', now);
     if (phase === 'discarding') return this.#again(this.#nextDelayMs);
     if (phase !== 'reading') return;
-    this.#complete(trailers);
+    this.#complete(trailers, now);
   }
 
   onResponseError(controller: Dispatcher.DispatchController | null | undefined, error: Error): void {
@@ -282,7 +284,9 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     if (phase === 'discarding') return this.#again(this.#nextDelayMs);
     if (aborted) return this.#settle(error, 'aborted');
     // undici reports a peer that closed while the consumer was slow, though every byte had come.
-    if (phase === 'reading' && this.received === this.#expectedBytes && isTransient(error)) return this.#complete({});
+    if (phase === 'reading' && this.received === this.#expectedBytes && isTransient(error)) {
+      return this.#complete({}, this.host.clock.now());
+    }
     if (stale && this.#replays < MAX_REPLAYS && this.#mayReplay(sent) && (!sent || isTransient(error))) {
       this.#replays++;
       this.origin.counters.replays++;
@@ -518,29 +522,28 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
 
   // The end
 
-  #giveBack(healthy: boolean, reason: 'not-kept' | 'aborted' | 'peer'): void {
+  #giveBack(healthy: boolean, reason: 'not-kept' | 'aborted' | 'peer', now = this.host.clock.now()): void {
     const connection = this.#connection;
     this.#above = false;
     this.#connection = undefined;
     this.controller = undefined;
     if (connection === undefined) return;
-    this.host.connector.release(connection, this, healthy, reason);
+    this.host.connector.release(connection, this, healthy, reason, now);
   }
 
-  #complete(trailers: IncomingHttpHeaders): void {
-    this.#settle(undefined, this.statusCode);
+  #complete(trailers: IncomingHttpHeaders, now: number): void {
+    this.#settle(undefined, this.statusCode, now);
     this.ended(trailers);
   }
 
-  #settle(error: unknown, outcome: HttpOutcome): void {
+  #settle(error: unknown, outcome: HttpOutcome, now = this.host.clock.now()): void {
     const { host, policy, request } = this;
     this.phase = 'done';
     host.deadlines.clear(this.#deadline);
     if (policy.signal !== undefined) host.aborts.forget(policy.signal, this);
     if (this.#pause !== undefined) host.clock.clearTimeout(this.#pause);
     host.pausing.delete(this);
-    if (policy.composed === undefined)
-      this.origin.counters.finished(request.method, outcome, host.clock.now() - this.startedAt);
+    if (policy.composed === undefined) this.origin.counters.finished(request.method, outcome, now - this.startedAt);
     if (typeof outcome === 'number') return;
     if (request.body instanceof Readable) request.body.destroy();
     this.failed(error);

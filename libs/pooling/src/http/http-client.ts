@@ -387,7 +387,7 @@ export class HttpClient {
 /** A clock whose timers don't keep the process alive: what the deadlines watch does, as long as it lasts. */
 function inBackground(clock: Clock): Clock {
   return {
-    now: () => clock.now(),
+    now: clock.now.bind(clock),
     wallNow: () => clock.wallNow(),
     setTimeout: (callback, delayMs) => clock.setBackgroundTimeout(callback, delayMs),
     setBackgroundTimeout: (callback, delayMs) => clock.setBackgroundTimeout(callback, delayMs),
