@@ -87,3 +87,17 @@ export async function refusedPort(): Promise<number> {
   await server.close();
   return port;
 }
+
+/** Answers with what it was asked. */
+export function echo(): Promise<CountingServer> {
+  return CountingServer.listen((request, response) => {
+    void bodyOf(request).then((body) =>
+      answerJson(response, {
+        method: request.method,
+        url: request.url,
+        headers: request.headers,
+        body: body.toString(),
+      }),
+    );
+  });
+}

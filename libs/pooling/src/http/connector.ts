@@ -1,15 +1,18 @@
 import { AsyncResource } from 'node:async_hooks';
 import { buildConnector } from 'undici';
-import type { Clock, Timer } from '../core/clock.js';
+import type { Clock } from '../core/clock.js';
 import type { Deadlines } from '../core/deadlines.js';
-import { HttpQueueFullError, PoolClosedError } from '../core/errors.js';
+import type { PoolClosedError } from '../core/errors.js';
 import { LinkedList } from '../core/linked-list.js';
 import { Connection, H2_STREAMS, type HttpSocket } from './connection.js';
 import { Dial } from './dial.js';
 import type { Exchange } from './exchange.js';
+import { IdleConnections } from './idle-connections.js';
 import { LookupCache, type ResolveAll } from './lookup.js';
+import { OpenSockets } from './open-sockets.js';
 import type { ResolvedHttpClientOptions } from './options.js';
 import { Origin } from './origin.js';
+import { closedError, describeLoad, queueFullError } from './refusals.js';
 import type { CountersByOrigin, HttpCloseReason } from './statistics.js';
 
 /** Records of origins without a socket are kept up to this number. */
@@ -53,19 +56,14 @@ export class Connector {
   readonly #origins = new Map<string, Origin>();
   /** Origins with waiters that are within their own limit: whose turn it is stands first. */
   readonly #ring = new LinkedList<Origin>();
-  /** Idle connections of all origins, longest first. */
-  readonly #idle = new LinkedList<Connection>();
+  readonly #idle: IdleConnections;
   readonly #connections = new Set<Connection>();
   readonly #dials = new Set<Dial>();
-  readonly #gone = new Set<() => void>();
-  /** Sockets that are alive for the system, those being closed included. */
-  #open = 0;
+  readonly #open = new OpenSockets();
   #sockets = 0;
   #inUse = 0;
   #waiting = 0;
   #state: ConnectorState = 'open';
-  #reaper: Timer | undefined;
-  #reapsAt = Infinity;
   #pumpScheduled = false;
 
   constructor({ name, options, clock, deadlines, counters, random, resolve }: ConnectorDependencies) {
@@ -77,6 +75,7 @@ export class Connector {
     this.#random = random;
     this.#limit = options.limit || Infinity;
     this.#limitPerHost = options.limitPerHost || Infinity;
+    this.#idle = new IdleConnections(clock, (connection, reason) => this.#giveUp(connection, reason));
     this.#lookup = new LookupCache(options.dnsCacheTtlMs, clock, resolve);
     this.#connect = buildConnector({
       ...options.tls,
@@ -97,7 +96,7 @@ export class Connector {
 
   /** Whether a socket is alive for the system, those being closed included. */
   get hasSockets(): boolean {
-    return this.#open > 0;
+    return this.#open.any;
   }
 
   /** Requests without a place within the limits. */
@@ -145,7 +144,7 @@ export class Connector {
     const dials = this.#ring.length === 0 && this.#mayDial(exchange.origin);
     if (!dials && this.#waiting >= this.#options.maxWaiting) {
       exchange.origin.counters.queueRejected++;
-      return exchange.refuse(this.#queueFullError(exchange));
+      return exchange.refuse(queueFullError(this.#name, this.#options, this, exchange));
     }
     if (dials) {
       exchange.enqueued('connecting', now);
@@ -184,7 +183,7 @@ export class Connector {
       if (connection.leases === 0) this.#free(connection);
     } else if (!this.#serveNext(connection, now) && connection.leases === 0) {
       this.#free(connection);
-      this.#keep(connection);
+      this.#idle.keep(connection);
     }
     if (healthy) this.#pump();
     else this.#schedulePump();
@@ -230,38 +229,24 @@ export class Connector {
 
   /** Calls back, once, as soon as no socket is left. */
   whenGone(callback: () => void): void {
-    if (this.#open === 0) callback();
-    else this.#gone.add(callback);
+    this.#open.whenNone(callback);
   }
 
   /** The last word: no timer is left. */
   closed(): void {
     this.#state = 'closed';
-    if (this.#reaper !== undefined) this.#clock.clearTimeout(this.#reaper);
-    this.#reaper = undefined;
+    this.#idle.stop();
     this.#origins.clear();
   }
 
   /** The refusal of a client that is closed. */
   closedError(): PoolClosedError {
-    return new PoolClosedError(this.#name, `${this.#name}: the HTTP client is closed`);
+    return closedError(this.#name);
   }
 
   /** How full the client is, for messages. */
   describeLoad(origin: Origin): string {
-    const { limit, limitPerHost } = this.#options;
-    const host = `${origin.inUse}${limitPerHost === 0 ? '' : ` of ${limitPerHost}`} in use to ${origin.key}`;
-    return `${host}, ${this.#inUse}${limit === 0 ? '' : ` of ${limit}`} in all, ${this.#waiting} waiting`;
-  }
-
-  #queueFullError({ request, origin }: Exchange): HttpQueueFullError {
-    const { maxWaiting } = this.#options;
-    const load = this.describeLoad(origin);
-    return new HttpQueueFullError(
-      this.#name,
-      `${this.#name}: ${request.method} ${request.origin} refused: ${maxWaiting} requests wait already (${load})`,
-      { details: { method: request.method, origin: request.origin, maxWaiting } },
-    );
+    return describeLoad(this.#options, this, origin);
   }
 
   // Leases
@@ -279,15 +264,12 @@ export class Connector {
   }
 
   #lease(connection: Connection, exchange: Exchange, now: number): void {
-    if (connection.listed) {
-      this.#idle.remove(connection);
-      connection.origin.idle.pop();
-    }
+    this.#idle.remove(connection);
     if (!connection.inUse) {
       connection.inUse = true;
       this.#inUse++;
       connection.origin.inUse++;
-      if (connection.capacity > 1) connection.origin.shared.push(connection);
+      if (connection.capacity > 1) connection.origin.shared.add(connection);
     }
     connection.lease(exchange);
     exchange.begin(connection, now);
@@ -314,7 +296,7 @@ export class Connector {
     connection.inUse = false;
     this.#inUse--;
     connection.origin.inUse--;
-    if (connection.capacity > 1) remove(connection.origin.shared, connection);
+    if (connection.capacity > 1) connection.origin.shared.delete(connection);
     this.#regardTurn(connection.origin);
   }
 
@@ -338,12 +320,9 @@ export class Connector {
   #mayDial(origin: Origin): boolean {
     if (this.#inUse >= this.#limit || origin.inUse >= this.#limitPerHost || this.#awaitsProtocol(origin)) return false;
     if (this.#sockets < this.#options.maxSockets) return true;
-    for (const connection of this.#idle) {
-      if (connection.origin === origin) continue;
-      this.#giveUp(connection, 'evicted');
-      return true;
-    }
-    return false;
+    const idle = this.#idle.longestOfOther(origin);
+    if (idle !== undefined) this.#giveUp(idle, 'evicted');
+    return idle !== undefined;
   }
 
   #schedulePump(): void {
@@ -394,13 +373,13 @@ export class Connector {
     origin.inUse++;
     this.#sockets++;
     this.#inUse++;
-    this.#open++;
+    this.#open.opened();
     const patienceMs = connectMs === 0 ? 0 : Math.max(connectMs, this.#options.timeouts.connectMs);
     const dial: Dial = new Dial(origin, {
       connected: (socket) => this.#connected(dial, socket),
       failed: (error) => this.#dialFailed(dial, error),
       late: () => this.#dialFailed(dial, undefined),
-      gone: () => this.#socketGone(),
+      gone: () => this.#open.closed(),
     });
     this.#dials.add(dial);
     if (patienceMs > 0) this.#deadlines.set(dial, patienceMs);
@@ -425,7 +404,7 @@ export class Connector {
     origin.version = connection.capacity > 1 ? 'h2' : 'h1';
     this.#connections.add(connection);
     connection.inUse = true;
-    if (connection.capacity > 1) origin.shared.push(connection);
+    if (connection.capacity > 1) origin.shared.add(connection);
     socket.once('close', () => this.#giveUp(connection, 'peer'));
     connection.idleSince = now;
     let served = false;
@@ -437,7 +416,7 @@ export class Connector {
     }
     if (!served) {
       this.#free(connection);
-      this.#keep(connection);
+      this.#idle.keep(connection);
     }
     this.#regardTurn(origin);
     this.#pump();
@@ -463,15 +442,6 @@ export class Connector {
     this.#forgetIfUnused(origin);
   }
 
-  /** Every socket that was dialled ends here, once. */
-  #socketGone(): void {
-    this.#open--;
-    if (this.#open > 0) return;
-    const callbacks = [...this.#gone];
-    this.#gone.clear();
-    for (const callback of callbacks) callback();
-  }
-
   #why(connection: Connection, healthy: boolean, reason: HttpCloseReason, now: number): HttpCloseReason {
     if (!healthy) return reason;
     if (this.#state !== 'open') return 'shutdown';
@@ -484,10 +454,7 @@ export class Connector {
     if (connection.gone) return;
     connection.gone = true;
     const { origin } = connection;
-    if (connection.listed) {
-      this.#idle.remove(connection);
-      remove(origin.idle, connection);
-    }
+    this.#idle.remove(connection);
     this.#connections.delete(connection);
     origin.counters.closed[reason]++;
     origin.sockets--;
@@ -497,43 +464,10 @@ export class Connector {
     this.#forgetIfUnused(origin);
   }
 
-  /** Puts a connection on top of the idle ones. */
-  #keep(connection: Connection): void {
-    connection.origin.idle.push(connection);
-    this.#idle.push(connection);
-    const reapsAt = Math.min(connection.idleSince + connection.keepAliveMs, connection.expiresAt);
-    if (reapsAt < this.#reapsAt) this.#reapAt(reapsAt);
-  }
-
-  #reapAt(at: number): void {
-    if (this.#reaper !== undefined) this.#clock.clearTimeout(this.#reaper);
-    this.#reapsAt = at;
-    this.#reaper = this.#clock.setBackgroundTimeout(() => this.#reap(), Math.max(1, Math.ceil(at - this.#clock.now())));
-  }
-
-  /** Closes what has idled long enough. Runs when the first may be due, not for each connection. */
-  #reap(): void {
-    this.#reaper = undefined;
-    this.#reapsAt = Infinity;
-    const now = this.#clock.now();
-    let next = Infinity;
-    for (const connection of this.#idle) {
-      const due = Math.min(connection.idleSince + connection.keepAliveMs, connection.expiresAt);
-      if (due <= now) this.#giveUp(connection, now >= connection.expiresAt ? 'age' : 'idle');
-      else if (due < next) next = due;
-    }
-    if (next < Infinity) this.#reapAt(next);
-  }
-
   #forgetIfUnused(origin: Origin): void {
     if (origin.unused && this.#origins.size > MAX_UNUSED_ORIGINS && !origin.forgotten) {
       origin.forgotten = true;
       this.#origins.delete(origin.key);
     }
   }
-}
-
-function remove<T>(from: T[], item: T): void {
-  const at = from.lastIndexOf(item);
-  if (at >= 0) from.splice(at, 1);
 }

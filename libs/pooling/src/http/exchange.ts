@@ -5,19 +5,19 @@ import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { Clock, Timer } from '../core/clock.js';
 import { Deadline, type Deadlines } from '../core/deadlines.js';
-import { HttpResponseTooLargeError, type HttpTimeoutPhase } from '../core/errors.js';
 import type { Histogram } from '../core/histogram.js';
 import { Waiter } from '../core/wait-queue.js';
 import type { Abortable, Aborts } from './aborts.js';
+import { Attempts } from './attempts.js';
 import type { Connection } from './connection.js';
 import type { Connector } from './connector.js';
 import type { ResolvedHttpRetry, ResolvedHttpTimeouts } from './options.js';
 import type { Origin } from './origin.js';
-import { redirected } from './redirect.js';
 import { wireBody, type WireRequest } from './request.js';
-import { backoffMs, isIdempotent, isTransient, retryAfterMs } from './retry.js';
+import { tooLargeError } from './refusals.js';
+import { isTransient, retryAfterMs } from './retry.js';
 import type { HttpOutcome } from './statistics.js';
-import { timeoutError } from './timeouts.js';
+import { nextDue, overdueOf, timeoutError, type Timed } from './timeouts.js';
 
 /** What an exchange works with: its client's machinery. */
 export interface ExchangeHost {
@@ -54,13 +54,8 @@ export const ABOVE = Symbol('the exchange above the interceptors');
  */
 export type ExchangePhase = 'new' | 'waiting' | 'connecting' | 'sent' | 'reading' | 'discarding' | 'pausing' | 'done';
 
-/** What a deadline of an exchange is about: a phase that is too long, or a body that nobody reads. */
-type Overdue = HttpTimeoutPhase | 'unread';
-
 /** The body of an answer that is replaced is read to keep the socket, up to this many bytes; a longer one isn't worth it. */
 const DISCARD_BYTES = 65_536;
-/** A request is sent again at most this often because its kept socket had died. */
-const MAX_REPLAYS = 3;
 
 class ExchangeDeadline extends Deadline {
   constructor(readonly exchange: Exchange) {
@@ -77,22 +72,22 @@ class ExchangeDeadline extends Deadline {
  * one object. What becomes of the answer is up to the subclass. Each attempt enters the limits anew; all of them
  * share one total deadline.
  */
-export abstract class Exchange extends Waiter implements Dispatcher.DispatchHandler, Abortable {
+export abstract class Exchange extends Waiter implements Dispatcher.DispatchHandler, Abortable, Timed {
   phase: ExchangePhase = 'new';
   statusCode = 0;
   /** Bytes of the body so far. */
   received = 0;
   protected controller: Dispatcher.DispatchController | undefined;
   /** The clock's time of the last byte or of the request; what `readMs` counts from. */
-  protected lastReadAt = 0;
+  lastReadAt = 0;
   /** Since when the consumer has taken nothing more, on the clock's scale; `Infinity` while it does. */
-  protected unreadSince = Infinity;
+  unreadSince = Infinity;
   readonly startedAt: number;
   readonly #deadline = new ExchangeDeadline(this);
-  readonly #totalAt: number;
+  readonly totalAt: number;
   #dueAt = Infinity;
-  #attemptAt = 0;
-  #sentAt = 0;
+  attemptAt = 0;
+  sentAt = 0;
   #connection: Connection | undefined;
   /** The exchange below the interceptors that acts for this one. */
   #below: Exchange | undefined;
@@ -100,9 +95,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   #expectedBytes = -1;
   /** Whether an attempt above the interceptors is under way. */
   #above = false;
-  #retries = 0;
-  #replays = 0;
-  #redirects = 0;
+  readonly #attempts = new Attempts();
   #nextDelayMs = 0;
   #pause: Timer | undefined;
 
@@ -115,7 +108,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     super();
     this.startedAt = host.clock.now();
     const { totalMs } = policy.timeouts;
-    this.#totalAt = totalMs === 0 ? Infinity : this.startedAt + totalMs;
+    this.totalAt = totalMs === 0 ? Infinity : this.startedAt + totalMs;
   }
 
   /** The answer that the caller gets begins. */
@@ -179,12 +172,12 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
 
   /** The exchange has a connection. */
   begin(connection: Connection, now: number): void {
-    const waitedMs = now - this.#attemptAt;
+    const waitedMs = now - this.attemptAt;
     this.origin.counters.acquire.record(waitedMs);
     this.host.acquire.record(waitedMs);
     this.phase = 'sent';
     this.#connection = connection;
-    this.#sentAt = now;
+    this.sentAt = now;
     this.lastReadAt = now;
     this.#arm(now);
     const { request } = this;
@@ -241,7 +234,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     this.#expectedBytes = length === undefined ? -1 : Number(length);
     const { maxResponseBytes } = this.policy;
     if (maxResponseBytes > 0 && this.#expectedBytes > maxResponseBytes && this.request.method !== 'HEAD') {
-      return this.fail(this.#tooLarge());
+      return this.fail(tooLargeError(this.host.name, this.request, this.statusCode, maxResponseBytes));
     }
     this.answered(headers, statusText);
   }
@@ -256,7 +249,8 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     }
     if (this.phase !== 'reading') return;
     const { maxResponseBytes } = this.policy;
-    if (maxResponseBytes > 0 && this.received > maxResponseBytes) return this.fail(this.#tooLarge());
+    if (maxResponseBytes > 0 && this.received > maxResponseBytes)
+      return this.fail(tooLargeError(this.host.name, this.request, this.statusCode, maxResponseBytes));
     this.receivedBody(chunk);
   }
 
@@ -287,8 +281,8 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     if (phase === 'reading' && this.received === this.#expectedBytes && isTransient(error)) {
       return this.#complete({}, this.host.clock.now());
     }
-    if (stale && this.#replays < MAX_REPLAYS && this.#mayReplay(sent) && (!sent || isTransient(error))) {
-      this.#replays++;
+    const open = !this.delivered && this.host.connector.state === 'open';
+    if (stale && open && (!sent || isTransient(error)) && this.#attempts.replay(this.request, sent)) {
       this.origin.counters.replays++;
       this.host.connector.suspect(connection);
       return this.#again(0);
@@ -319,7 +313,10 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   /** The exchange's deadline has come; which of them, only the clock tells. */
   deadlineReached(): void {
     const now = this.host.clock.now();
-    const overdue = this.#overdue(now);
+    if (this.phase === 'sent' && this.#uploading()) this.lastReadAt = this.sentAt = now;
+    // A handler behind the dispatcher pauses without saying so.
+    if (this.unreadSince === Infinity && this.controller?.paused === true) this.lastReadAt = now;
+    const overdue = overdueOf(this, now);
     if (overdue === undefined) return this.#arm(now);
     if (overdue === 'unread') {
       this.unread(now - this.unreadSince);
@@ -334,71 +331,13 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   protected unread(_forMs: number): void {}
 
   /** How long the consumer may take nothing before that is reported, in milliseconds; 0: it isn't. */
-  protected get unreadAfterMs(): number {
+  get unreadAfterMs(): number {
     return 0;
-  }
-
-  #overdue(now: number): Overdue | undefined {
-    const { acquireMs, connectMs, headersMs, readMs } = this.policy.timeouts;
-    switch (this.phase) {
-      case 'waiting':
-        if (acquireMs > 0 && now >= this.#attemptAt + acquireMs) return 'acquire';
-        if (connectMs > 0 && now >= this.#attemptAt + connectMs) return 'connect';
-        break;
-      case 'connecting':
-        if (connectMs > 0 && now >= this.#attemptAt + connectMs) return 'connect';
-        break;
-      case 'sent':
-        if (this.#uploading()) this.lastReadAt = this.#sentAt = now;
-        if (headersMs > 0 && now >= this.#sentAt + headersMs) return 'read';
-        if (readMs > 0 && now >= this.lastReadAt + readMs) return 'read';
-        break;
-      case 'reading':
-      case 'discarding':
-        // A handler behind the dispatcher pauses without saying so.
-        if (this.unreadSince === Infinity && this.controller?.paused === true) this.lastReadAt = now;
-        if (this.unreadSince === Infinity) {
-          if (readMs > 0 && now >= this.lastReadAt + readMs) return 'read';
-        } else if (this.unreadAfterMs > 0 && now >= this.unreadSince + this.unreadAfterMs) {
-          return 'unread';
-        }
-        break;
-      default:
-    }
-    return now >= this.#totalAt ? 'total' : undefined;
-  }
-
-  #nextDue(): number {
-    const { acquireMs, connectMs, headersMs, readMs } = this.policy.timeouts;
-    let due = this.#totalAt;
-    const until = (from: number, ms: number): void => {
-      if (ms > 0 && from + ms < due) due = from + ms;
-    };
-    switch (this.phase) {
-      case 'waiting':
-        until(this.#attemptAt, acquireMs);
-        until(this.#attemptAt, connectMs);
-        break;
-      case 'connecting':
-        until(this.#attemptAt, connectMs);
-        break;
-      case 'sent':
-        until(this.#sentAt, headersMs);
-        until(this.lastReadAt, readMs);
-        break;
-      case 'reading':
-      case 'discarding':
-        if (this.unreadSince === Infinity) until(this.lastReadAt, readMs);
-        else until(this.unreadSince, this.unreadAfterMs);
-        break;
-      default:
-    }
-    return due;
   }
 
   /** Sees to it that the wheel calls when the next thing is due. A call that comes too early costs less than moving it. */
   #arm(now: number): void {
-    const due = this.#nextDue();
+    const due = nextDue(this);
     if (due === Infinity) return;
     const { deadlines } = this.host;
     if (this.#deadline.slot !== undefined) {
@@ -424,7 +363,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   // Attempts
 
   #submit(now: number): void {
-    this.#attemptAt = now;
+    this.attemptAt = now;
     if (this.policy.composed !== undefined) return this.#submitAbove(this.policy.composed);
     this.host.connector.submit(this, now);
   }
@@ -433,7 +372,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   #submitAbove(composed: Dispatcher): void {
     this.phase = 'sent';
     this.#above = true;
-    this.#arm(this.#attemptAt);
+    this.#arm(this.attemptAt);
     const { request } = this;
     try {
       const body = request.makeBody === undefined ? request.body : wireBody(request.makeBody());
@@ -454,41 +393,26 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   /** Whether this answer is replaced by another attempt; if so, when is decided. */
   #replaces(statusCode: number, headers: IncomingHttpHeaders): boolean {
     if (this.delivered || this.host.connector.state !== 'open') return false;
-    const { retry, redirects } = this.policy;
+    const { retry } = this.policy;
     if (retry !== false && retry.statusCodes.includes(statusCode)) {
-      const delayMs = this.#retryDelay(retry, retryAfterMs(headers['retry-after'], this.host.clock.wallNow()));
-      if (delayMs === undefined) return false;
-      this.#nextDelayMs = delayMs;
-      return true;
+      const atLeastMs = retryAfterMs(headers['retry-after'], this.host.clock.wallNow());
+      const delayMs = this.#attempts.retryDelay(this, retry, atLeastMs, this.host);
+      this.#nextDelayMs = delayMs ?? 0;
+      return delayMs !== undefined;
     }
-    if (this.#redirects >= redirects) return false;
-    const next = redirected(this.request, statusCode, headers);
+    const next = this.#attempts.redirect(this.request, statusCode, headers, this.policy.redirects);
     if (next === undefined) return false;
-    this.#redirects++;
     this.request = next;
     this.origin = this.host.connector.origin(next.origin);
     this.#nextDelayMs = 0;
     return true;
   }
 
-  /** When to try again, in milliseconds; `undefined`: not at all. Takes from the budget. */
-  #retryDelay(retry: ResolvedHttpRetry, atLeastMs: number): number | undefined {
-    const { request, host, origin } = this;
-    if (this.#retries >= retry.attempts || !request.replayable) return undefined;
-    if (!retry.methods.includes(request.method) && !request.hasIdempotencyKey) return undefined;
-    const delayMs = backoffMs(this.#retries + 1, atLeastMs, host.random());
-    if (host.clock.now() + delayMs >= this.#totalAt) return undefined;
-    if (!origin.counters.retryBudget.take(retry)) return undefined;
-    this.#retries++;
-    origin.counters.retries++;
-    return delayMs;
-  }
-
   #retryOrFail(error: Error): void {
     const { retry } = this.policy;
     const open = this.host.connector.state === 'open';
-    const delayMs =
-      retry !== false && open && !this.delivered && isTransient(error) ? this.#retryDelay(retry, 0) : undefined;
+    const again = retry !== false && open && !this.delivered && isTransient(error);
+    const delayMs = again ? this.#attempts.retryDelay(this, retry, 0, this.host) : undefined;
     if (delayMs === undefined) this.#settle(error, 'error');
     else this.#again(delayMs);
   }
@@ -511,13 +435,6 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     if (delayMs === 0) queueMicrotask(go);
     else this.#pause = host.clock.setTimeout(go, Math.ceil(delayMs));
     this.#arm(host.clock.now());
-  }
-
-  #mayReplay(sent: boolean): boolean {
-    const { request } = this;
-    if (this.delivered || this.host.connector.state !== 'open') return false;
-    if (!sent) return request.replayable || !(request.body instanceof Readable) || !request.body.destroyed;
-    return request.replayable && isIdempotent(request.method, request.hasIdempotencyKey);
   }
 
   // The end
@@ -547,17 +464,6 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     if (typeof outcome === 'number') return;
     if (request.body instanceof Readable) request.body.destroy();
     this.failed(error);
-  }
-
-  #tooLarge(): HttpResponseTooLargeError {
-    const { maxResponseBytes } = this.policy;
-    const { name } = this.host;
-    const { method, origin } = this.request;
-    return new HttpResponseTooLargeError(
-      name,
-      `${name}: the answer to ${method} ${origin} is larger than ${maxResponseBytes} bytes`,
-      { details: { maxResponseBytes, statusCode: this.statusCode } },
-    );
   }
 }
 

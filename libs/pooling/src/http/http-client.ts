@@ -5,7 +5,6 @@ import { Aborts } from './aborts.js';
 import { BufferedExchange } from './buffered-exchange.js';
 import { closeConnector, type HttpCloseReport } from './close.js';
 import { Connector } from './connector.js';
-import { ACCEPT_ENCODING } from './decompress.js';
 import { DispatchedExchange, HttpDispatcher } from './dispatcher.js';
 import { ABOVE, Exchange, type ExchangeHost, type ExchangePolicy } from './exchange.js';
 import type { ResolveAll } from './lookup.js';
@@ -19,18 +18,8 @@ import {
   type ResolvedHttpClientOptions,
 } from './options.js';
 import { originMetrics, originStatistics, clientStatistics } from './picture.js';
-import {
-  flattenHeaders,
-  isPlainPath,
-  mergeHeaders,
-  parseTarget,
-  plainTarget,
-  prepareBody,
-  withQuery,
-  type HttpRequestInit,
-  type Target,
-  type WireRequest,
-} from './request.js';
+import type { HttpRequestInit, Target, WireRequest } from './request.js';
+import { NO_INIT, RequestBuilder } from './request-builder.js';
 import type { HttpResponse, HttpResponsePromise, HttpStreamResponse } from './response.js';
 import { CountersByOrigin, type HttpClientStatistics, type HttpOriginMetrics } from './statistics.js';
 import { StreamedExchange, type HttpLeakReport, type LeakWatching } from './streamed-exchange.js';
@@ -49,9 +38,6 @@ export interface HttpClientDependencies {
 /** How long `close()` waits for exchanges under way unless told otherwise, in milliseconds. */
 const CLOSE_DEADLINE_MS = 10_000;
 
-/** A plain request: its headers and policy are those of the client. */
-const NO_INIT: HttpRequestInit = Object.freeze({});
-
 /**
  * An HTTP client over a pool of its own: limits in aiohttp's meaning, a fair bounded queue, exact deadlines for every
  * phase, retries within a budget, and statistics by origin. It opens nothing before its first request.
@@ -69,10 +55,7 @@ export class HttpClient {
   readonly #connector: Connector;
   readonly #host: ExchangeHost;
   readonly #leaks: LeakWatching;
-  readonly #base: Target | undefined;
-  readonly #headers = new Map<string, string | readonly string[]>();
-  /** The headers of a request that has none of its own, with and without the one that asks for compression. */
-  readonly #plainHeaders: string[];
+  readonly #builder: RequestBuilder;
   readonly #policy: ExchangePolicy;
   readonly #dispatcher: Dispatcher;
   #draining = false;
@@ -107,10 +90,7 @@ export class HttpClient {
       keepAliveMs: this.#options.keepAliveMs,
     };
     this.#leaks = { afterMs: this.#options.leakDetectionMs, report: dependencies.onLeak ?? warnOfLeak };
-    this.#base = this.#options.baseUrl === undefined ? undefined : parseTarget(this.#options.baseUrl);
-    if (this.#base?.authorization !== undefined) this.#headers.set('authorization', this.#base.authorization);
-    mergeHeaders(this.#headers, this.#options.headers);
-    this.#plainHeaders = this.#flatHeaders(NO_INIT, undefined, undefined, this.#options.decompress);
+    this.#builder = new RequestBuilder(this.#options, this.#connector);
     this.#dispatcher = this.#composed(undefined);
     this.#policy = {
       timeouts: this.#options.timeouts,
@@ -174,7 +154,7 @@ export class HttpClient {
     url: string | URL,
     init: HttpRequestInit & { readonly method?: string } = NO_INIT,
   ): Promise<HttpStreamResponse> {
-    const request = this.#wireRequest((init.method ?? 'GET').toUpperCase(), url, init);
+    const request = this.#builder.build((init.method ?? 'GET').toUpperCase(), url, init);
     const origin = this.#connector.origin(request.origin);
     const decompress = init.decompress ?? this.#options.decompress;
     const exchange = new StreamedExchange(this.#host, origin, request, this.#policyOf(init), decompress, this.#leaks);
@@ -187,9 +167,9 @@ export class HttpClient {
    */
   async fetch(url: RequestInfo, init: RequestInit = {}): Promise<Response> {
     const signal = init.signal ?? (typeof url === 'object' && 'signal' in url ? url.signal : undefined);
-    const absolute = typeof url === 'string' ? this.#absolute(url) : url;
+    const absolute = typeof url === 'string' ? this.#builder.absolute(url) : url;
     const headers = new Headers(init.headers as ConstructorParameters<typeof Headers>[0]);
-    for (const [name, value] of this.#headers) {
+    for (const [name, value] of this.#builder.headers) {
       if (!headers.has(name)) for (const each of [value].flat() as string[]) headers.append(name, each);
     }
     return undiciFetch(absolute, {
@@ -237,7 +217,7 @@ export class HttpClient {
     let request: WireRequest;
     let policy: ExchangePolicy;
     try {
-      request = this.#wireRequest(method, url, init);
+      request = this.#builder.build(method, url, init);
       policy = this.#policyOf(init);
     } catch (error) {
       return BufferedExchange.rejected(error);
@@ -252,60 +232,6 @@ export class HttpClient {
     );
     exchange.start();
     return exchange;
-  }
-
-  #wireRequest(method: string, url: string | URL, init: HttpRequestInit): WireRequest {
-    const { origin, path, authorization } = this.#target(url);
-    const plain = init === NO_INIT;
-    const { body, makeBody, replayable, contentType } = prepareBody(init);
-    const decompress = init.decompress ?? this.#options.decompress;
-    const headers =
-      plain && authorization === undefined
-        ? this.#plainHeaders
-        : this.#flatHeaders(init, contentType, authorization, decompress);
-    return {
-      origin,
-      path: init.query === undefined ? path : withQuery(path, init.query),
-      method: method as Dispatcher.HttpMethod,
-      headers,
-      body,
-      // undici closes the socket after HEAD, and after GET and DELETE with a body, unless told not to.
-      reset: this.#options.keepAliveMs === 0,
-      makeBody,
-      replayable,
-      hasIdempotencyKey: !plain && headers.includes('idempotency-key'),
-    };
-  }
-
-  #flatHeaders(
-    init: HttpRequestInit,
-    contentType: string | undefined,
-    authorization: string | undefined,
-    decompress: boolean,
-  ): string[] {
-    const headers = new Map(this.#headers);
-    if (authorization !== undefined) headers.set('authorization', authorization);
-    mergeHeaders(headers, init.headers);
-    if (contentType !== undefined && !headers.has('content-type')) headers.set('content-type', contentType);
-    if (decompress && !headers.has('accept-encoding')) headers.set('accept-encoding', ACCEPT_ENCODING);
-    return flattenHeaders(headers);
-  }
-
-  #target(url: string | URL): Target {
-    if (typeof url !== 'string') return parseTarget(url);
-    const plain = plainTarget(url);
-    if (plain !== undefined && this.#connector.known(plain.origin) !== undefined) return plain;
-    const base = this.#base;
-    if (base === undefined || /^[a-z][a-z\d+.-]*:/i.test(url)) return parseTarget(url);
-    const slashed = url.startsWith('/') || url.startsWith('?') || url === '' ? url : `/${url}`;
-    const path = `${base.path === '/' && slashed.startsWith('/') ? '' : base.path.replace(/\/$/, '')}${slashed}`;
-    if (isPlainPath(path)) return { origin: base.origin, path };
-    return parseTarget(`${base.origin}${path}`);
-  }
-
-  #absolute(url: string): string {
-    const { origin, path } = this.#target(url);
-    return `${origin}${path}`;
   }
 
   #policyOf(init: HttpRequestInit): ExchangePolicy {

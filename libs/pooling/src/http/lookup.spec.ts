@@ -203,7 +203,7 @@ describe('an HTTP client behind a DNS name', () => {
       const options = { dnsCacheTtlMs: 10_000, maxSocketAgeMs: 4_000 };
       const resolve = resolving(() => [address], { lookups: 0 });
       client = new HttpClient('fail-over', options, { clock, resolve, random: () => 0 });
-      expect(await ask()).toBe('old');
+      await ask();
       address = '127.0.0.2';
     });
     afterEach(async () => {

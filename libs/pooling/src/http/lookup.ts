@@ -116,7 +116,7 @@ export class LookupCache {
       this.#clock.clearTimeout(timer);
       answered(error, addresses);
     };
-    const timer = this.#clock.setTimeout(() => once(null, rotated(entry)), PATIENCE_MS);
+    const timer = this.#clock.setBackgroundTimeout(() => once(null, rotated(entry)), PATIENCE_MS);
     return once;
   }
 

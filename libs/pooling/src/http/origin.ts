@@ -23,7 +23,7 @@ export class Origin extends LinkedNode {
   /** The most recently used last: it is taken first, so that the rest may idle out. */
   readonly idle: Connection[] = [];
   /** HTTP/2 connections in use, which may take more exchanges. */
-  readonly shared: Connection[] = [];
+  readonly shared = new Set<Connection>();
   /** Exchanges without a place within the limits. */
   readonly waiting = new WaitQueue<Exchange>();
   /** Exchanges with a place, whose socket is being opened: as many as `dialling`, or fewer. */

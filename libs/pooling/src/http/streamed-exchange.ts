@@ -103,7 +103,7 @@ export class StreamedExchange extends Exchange {
     return this.#weakBody !== undefined;
   }
 
-  protected override get unreadAfterMs(): number {
+  override get unreadAfterMs(): number {
     return this.#reported ? 0 : this.#leaks.afterMs;
   }
 
