@@ -113,7 +113,7 @@ export class Connection extends LinkedNode {
   /** Learns from an answer's headers how long the socket may be kept. */
   heed(headers: Readonly<Record<string, string | string[] | undefined>>, ownKeepAliveMs: number): void {
     const connection = headers['connection'];
-    if (typeof connection === 'string' && connection.toLowerCase() === 'close') {
+    if (connection !== undefined && connection !== 'keep-alive' && /\bclose\b/i.test(String(connection))) {
       this.kept = false;
       return;
     }

@@ -61,6 +61,21 @@ describe('deadlines', () => {
     expect(client.statistics()).toMatchObject({ sockets: 0, connectErrors: 0 });
   });
 
+  it('gives no closed connection to the next when aborted in the tick before a request is written', async () => {
+    await using server = await CountingServer.listen((_request, response) => answerJson(response, {}));
+    await using client = new HttpClient('tick', { limitPerHost: 1, retry: false });
+    for (let at = 0; at < 10; at++) {
+      await client.get(server.url);
+      const controller = new AbortController();
+      const aborted = client.get(server.url, { signal: controller.signal });
+      const next = client.get(server.url);
+      controller.abort('enough');
+      await expect(aborted).rejects.toBe('enough');
+      expect((await next).statusCode).toBe(200);
+    }
+    expect(client.statistics()).toMatchObject({ replays: 0, inUse: 0, closed: { aborted: 10 } });
+  });
+
   it('shares one listener between all requests with one signal', async () => {
     const warnings: Error[] = [];
     const onWarning = (warning: Error): void => void warnings.push(warning);

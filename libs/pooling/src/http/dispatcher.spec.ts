@@ -1,8 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { fetch as undiciFetch, interceptors, request as undiciRequest } from 'undici';
+import { fetch as undiciFetch, interceptors, Request, request as undiciRequest, type Dispatcher } from 'undici';
 import { answerJson, CountingServer, echo } from '../../../../test/support/http-server.js';
 import { delay } from '../testing/delay.js';
+import { ManualClock } from '../testing/manual-clock.js';
 import { HttpClient } from './http-client.js';
 
 describe('fetch', () => {
@@ -28,6 +29,16 @@ describe('fetch', () => {
     const response = await client.fetch(server.url);
     expect(response.redirected).toBe(true);
     expect(await response.json()).toEqual({ url: '/next' });
+  });
+
+  it('takes a Request with its own headers', async () => {
+    await using server = await echo();
+    await using client = new HttpClient('request', { headers: { 'x-key': 'client', 'x-other': 'o' } });
+    const request = new Request(`${server.url}/r`, { headers: { 'x-key': 'request' } });
+    expect(await (await client.fetch(request)).json()).toMatchObject({
+      url: '/r',
+      headers: { 'x-key': 'request', 'x-other': 'o' },
+    });
   });
 
   it('leaves the queue when aborted there', async () => {
@@ -178,6 +189,35 @@ describe('interceptors', () => {
     expect(client.statistics().waiting).toBe(0);
     await client.close({ deadlineMs: 0 });
     await expect(first).rejects.toMatchObject({ code: 'ERR_POOL_CLOSED' });
+  });
+});
+
+describe('deadlines above interceptors', () => {
+  it('count readMs from the sending of the request, not from its queueing', async () => {
+    const clock = new ManualClock();
+    const held: (() => void)[] = [];
+    await using server = await CountingServer.listen((_request, response) => {
+      held.push(() => answerJson(response, 'answered'));
+    });
+    const options = {
+      limit: 1,
+      interceptors: [
+        (dispatch: Dispatcher.Dispatch) =>
+          (...given: Parameters<Dispatcher.Dispatch>) =>
+            dispatch(...given),
+      ],
+    };
+    const client = new HttpClient('above', options, { clock });
+    const first = client.get(server.url);
+    await vi.waitFor(() => expect(held).toHaveLength(1));
+    const second = client.get(server.url, { timeouts: { readMs: 300, connectMs: 0 } }).json();
+    await clock.advance(1_000);
+    held[0]?.();
+    await first;
+    await vi.waitFor(() => expect(held).toHaveLength(2));
+    held[1]?.();
+    expect(await second).toBe('answered');
+    await client.close();
   });
 });
 

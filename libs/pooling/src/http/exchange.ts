@@ -49,10 +49,11 @@ export const ABOVE = Symbol('the exchange above the interceptors');
 
 /**
  * Where an exchange stands. `new` → `waiting` for a place → `connecting` → `sent`, waiting for the headers → `reading`
- * the body → `done`. `discarding` reads the body of an answer that a retry or a redirect replaces; `pausing` waits for
+ * the body → `done`. With interceptors, `above` stands for all up to the headers: the exchange below them has the rest. `discarding` reads the body of an answer that a retry or a redirect replaces; `pausing` waits for
  * the next attempt, which begins at `new`. Any phase may end in `done`.
  */
-export type ExchangePhase = 'new' | 'waiting' | 'connecting' | 'sent' | 'reading' | 'discarding' | 'pausing' | 'done';
+export type ExchangePhase =
+  'new' | 'waiting' | 'connecting' | 'above' | 'sent' | 'reading' | 'discarding' | 'pausing' | 'done';
 
 /** The body of an answer that is replaced is read to keep the socket, up to this many bytes; a longer one isn't worth it. */
 const DISCARD_BYTES = 65_536;
@@ -208,7 +209,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   // What undici calls
 
   onRequestStart(controller: Dispatcher.DispatchController, _context: unknown): void {
-    if (this.phase !== 'sent') {
+    if (this.phase !== 'sent' && this.phase !== 'above') {
       controller.abort(new Error('the request was given up'));
       return;
     }
@@ -222,7 +223,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     statusText?: string,
   ): void {
     this.lastReadAt = this.host.clock.now();
-    if (statusCode < 200 || this.phase !== 'sent') return;
+    if (statusCode < 200 || (this.phase !== 'sent' && this.phase !== 'above')) return;
     this.statusCode = statusCode;
     this.#connection?.heed(headers, this.host.keepAliveMs);
     if (statusCode >= 300 && this.#replaces(statusCode, headers)) {
@@ -270,7 +271,8 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     const { phase } = this;
     const sent = this.controller !== undefined;
     const alive = connection !== undefined && !connection.gone && !connection.socket.destroyed;
-    const healthy = alive && (connection.capacity > 1 || !sent);
+    // One that was given up before it was sent was closed for that, although undici says so first.
+    const healthy = alive && (connection.capacity > 1 || (!sent && phase !== 'done'));
     const stale = connection !== undefined && !alive && (!sent || (connection.served > 1 && phase === 'sent'));
     const aborted = phase === 'done' || phase === 'discarding' || controller?.aborted === true;
     this.#giveBack(healthy, aborted ? 'aborted' : 'peer');
@@ -370,7 +372,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
 
   /** Sends the request through the interceptors; the exchange below them has the limits and the deadlines but the total one. */
   #submitAbove(composed: Dispatcher): void {
-    this.phase = 'sent';
+    this.phase = 'above';
     this.#above = true;
     this.#arm(this.attemptAt);
     const { request } = this;

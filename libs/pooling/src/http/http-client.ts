@@ -166,9 +166,10 @@ export class HttpClient {
    * decoding are the standard's own; retries are left to the caller.
    */
   async fetch(url: RequestInfo, init: RequestInit = {}): Promise<Response> {
-    const signal = init.signal ?? (typeof url === 'object' && 'signal' in url ? url.signal : undefined);
+    const request = typeof url === 'object' && 'headers' in url ? url : undefined;
+    const signal = init.signal ?? request?.signal;
     const absolute = typeof url === 'string' ? this.#builder.absolute(url) : url;
-    const headers = new Headers(init.headers as ConstructorParameters<typeof Headers>[0]);
+    const headers = new Headers((init.headers ?? request?.headers) as ConstructorParameters<typeof Headers>[0]);
     for (const [name, value] of this.#builder.headers) {
       if (!headers.has(name)) for (const each of [value].flat() as string[]) headers.append(name, each);
     }

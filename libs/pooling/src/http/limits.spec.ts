@@ -1,4 +1,4 @@
-import { answerJson, CountingServer } from '../../../../test/support/http-server.js';
+import { answerJson, CountingServer, refusedPort } from '../../../../test/support/http-server.js';
 import { delay } from '../testing/delay.js';
 import { HttpClient } from './http-client.js';
 
@@ -142,6 +142,22 @@ describe('limits', () => {
     expect(answers).toEqual([1, 1, 2, 1, 2]);
     expect(one.peakSockets).toBeLessThanOrEqual(2);
     expect(client.statistics().sockets).toBeLessThanOrEqual(2);
+  });
+
+  it('opens no more sockets than allowed after refusals, and leaves none behind', async () => {
+    const port = await refusedPort();
+    const client = new HttpClient('recovering', { limitPerHost: 4, retry: false });
+    const url = `http://127.0.0.1:${port}/`;
+    const refused = await Promise.allSettled(Array.from({ length: 40 }, () => client.get(url)));
+    expect(refused.filter(({ status }) => status === 'rejected')).toHaveLength(40);
+    expect(client.statistics()).toMatchObject({ sockets: 0, inUse: 0, waiting: 0, connectErrors: 40 });
+    await using server = await CountingServer.listen((_request, response) => {
+      setTimeout(() => answerJson(response, {}), 2);
+    }, port);
+    await Promise.all(Array.from({ length: 40 }, () => client.get(url)));
+    expect(server.peakSockets).toBe(4);
+    await client.close();
+    await vi.waitFor(() => expect(server.sockets.size).toBe(0));
   });
 
   it('has no limit where the limit is 0', async () => {

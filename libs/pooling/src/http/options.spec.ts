@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { PoolOptionsError } from '../core/errors.js';
 import { HttpClient } from './http-client.js';
 import { httpOptionProblems, resolveHttpClientOptions, type HttpClientOptions } from './options.js';
@@ -95,6 +96,14 @@ describe('the options of an HTTP client', () => {
     });
     expect(problems).toHaveLength(3);
     expect(problems.slice(0, 2).join()).not.toContain('hunter2');
+  });
+
+  it('stand in the guide, every one of them', () => {
+    const guide = readFileSync(new URL('../../../../docs/http-client.md', import.meta.url), 'utf8');
+    const documented = [...guide.matchAll(/^\| `(\w+)` +\|/gm)].map(([, name]) => name);
+    const resolved = resolveHttpClientOptions('guide');
+    const names = Object.keys(resolved).map((name) => (name === 'redirects' ? 'redirect' : name));
+    expect(documented).toEqual(expect.arrayContaining([...names, ...Object.keys(resolved.timeouts)]));
   });
 
   it('take a request’s own policy from the defaults where the client has none', () => {

@@ -6,6 +6,7 @@ const WAITING_FOR = {
   new: 'a connection',
   waiting: 'a connection',
   connecting: 'the socket to open',
+  above: 'the interceptors',
   sent: 'headers',
   reading: 'body',
   discarding: 'body',
