@@ -22,7 +22,6 @@ const NOTHING = Buffer.alloc(0);
  * caller awaits is made for what he asked for, so that `get(url).json()` costs one promise and not three.
  */
 export class BufferedExchange extends Exchange implements HttpResponsePromise {
-  readonly [Symbol.toStringTag] = 'Promise';
   #headers: IncomingHttpHeaders = {};
   #first: Buffer | undefined;
   #chunks: Buffer[] | undefined;
@@ -47,6 +46,10 @@ export class BufferedExchange extends Exchange implements HttpResponsePromise {
     const rejected = Promise.reject<HttpResponse>(error);
     const same = <T>(): Promise<T> => rejected as Promise<never>;
     return Object.assign(rejected, { json: same, text: same<string>, bytes: same<Buffer> });
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'Promise';
   }
 
   json<T = unknown>(): Promise<T> {

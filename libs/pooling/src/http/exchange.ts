@@ -96,7 +96,8 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   #expectedBytes = -1;
   /** Whether an attempt above the interceptors is under way. */
   #above = false;
-  readonly #attempts = new Attempts();
+  /** Made for the first thing that goes wrong. */
+  #attempts: Attempts | undefined;
   #nextDelayMs = 0;
   #pause: Timer | undefined;
 
@@ -284,7 +285,12 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
       return this.#complete({}, this.host.clock.now());
     }
     const open = !this.delivered && this.host.connector.state === 'open';
-    if (stale && open && (!sent || isTransient(error)) && this.#attempts.replay(this.request, sent)) {
+    if (
+      stale &&
+      open &&
+      (!sent || isTransient(error)) &&
+      (this.#attempts ??= new Attempts()).replay(this.request, sent)
+    ) {
       this.origin.counters.replays++;
       this.host.connector.suspect(connection);
       return this.#again(0);
@@ -398,11 +404,11 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     const { retry } = this.policy;
     if (retry !== false && retry.statusCodes.includes(statusCode)) {
       const atLeastMs = retryAfterMs(headers['retry-after'], this.host.clock.wallNow());
-      const delayMs = this.#attempts.retryDelay(this, retry, atLeastMs, this.host);
+      const delayMs = (this.#attempts ??= new Attempts()).retryDelay(this, retry, atLeastMs, this.host);
       this.#nextDelayMs = delayMs ?? 0;
       return delayMs !== undefined;
     }
-    const next = this.#attempts.redirect(this.request, statusCode, headers, this.policy.redirects);
+    const next = (this.#attempts ??= new Attempts()).redirect(this.request, statusCode, headers, this.policy.redirects);
     if (next === undefined) return false;
     this.request = next;
     this.origin = this.host.connector.origin(next.origin);
@@ -414,7 +420,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     const { retry } = this.policy;
     const open = this.host.connector.state === 'open';
     const again = retry !== false && open && !this.delivered && isTransient(error);
-    const delayMs = again ? this.#attempts.retryDelay(this, retry, 0, this.host) : undefined;
+    const delayMs = again ? (this.#attempts ??= new Attempts()).retryDelay(this, retry, 0, this.host) : undefined;
     if (delayMs === undefined) this.#settle(error, 'error');
     else this.#again(delayMs);
   }

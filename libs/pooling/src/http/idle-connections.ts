@@ -31,7 +31,9 @@ export class IdleConnections {
   remove(connection: Connection): void {
     if (!this.#list.remove(connection)) return;
     const { idle } = connection.origin;
-    idle.splice(idle.lastIndexOf(connection), 1);
+    // Nearly always the last one, which was leased.
+    if (idle.at(-1) === connection) idle.pop();
+    else idle.splice(idle.indexOf(connection), 1);
   }
 
   /** The connection of another origin that has idled longest. */
