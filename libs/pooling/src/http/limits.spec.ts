@@ -77,6 +77,37 @@ describe('limits', () => {
     expect(order).toHaveLength(51);
   });
 
+  it('serves three hosts one after the other while all of them have requests waiting', async () => {
+    const order: number[] = [];
+    const servers = await Promise.all(
+      [0, 1, 2].map((host) =>
+        CountingServer.listen((_request, response) => {
+          order.push(host);
+          answerJson(response, {});
+        }),
+      ),
+    );
+    await using client = new HttpClient('rotation', { limit: 1 });
+    await Promise.all(servers.flatMap(({ url }) => Array.from({ length: 10 }, () => client.get(url))));
+    // The first takes the free place at once; from the second on it goes around.
+    const windows = Array.from({ length: 24 }, (_, at) => new Set(order.slice(at + 1, at + 4)).size);
+    expect(windows).toEqual(Array.from({ length: 24 }, () => 3));
+    for (const server of servers) await server.close();
+  });
+
+  it('gives the dial of a request that went away to the next that waits', async () => {
+    await using client = new HttpClient('handed on', { limitPerHost: 1 }, { resolve: () => {} });
+    const controller = new AbortController();
+    const first = client.get('http://deaf.test/', { signal: controller.signal });
+    const second = client.get('http://deaf.test/').catch(() => {});
+    expect(client.statistics()).toMatchObject({ connecting: 1, waiting: 1, inUse: 1 });
+    controller.abort('enough');
+    await expect(first).rejects.toBe('enough');
+    expect(client.statistics()).toMatchObject({ connecting: 1, waiting: 0, inUse: 1 });
+    await client.close();
+    await second;
+  });
+
   it('does not let a host at its own limit hold up another host', async () => {
     const held: (() => void)[] = [];
     await using stuck = await CountingServer.listen((_request, response) => {

@@ -216,14 +216,42 @@ describe('keeping sockets', () => {
   });
 
   it('does not use an idle socket past its time although the timer could not run', async () => {
-    const clock = new ManualClock();
+    /** An event loop that was stalled: time has passed, and no timer has fired yet. */
+    class StalledClock extends ManualClock {
+      override setBackgroundTimeout(): object {
+        return {};
+      }
+    }
+    const clock = new StalledClock();
     await using server = await CountingServer.listen((_request, response) => answerJson(response, {}));
     server.server.keepAliveTimeout = 0;
     const client = new HttpClient('stalled', {}, { clock });
     await client.get(server.url);
-    await clock.leap(60_000);
+    await clock.advance(14_000);
+    await client.get(server.url);
+    expect(server.accepted).toBe(1);
+    await clock.advance(60_000);
     await client.get(server.url);
     expect(server.accepted).toBe(2);
+    expect(client.statistics().closed.idle).toBe(1);
+    await client.close();
+  });
+
+  it('closes a socket that came of age during an exchange when the exchange has ended', async () => {
+    const clock = new ManualClock();
+    let answer!: () => void;
+    await using server = await CountingServer.listen((_request, response) => {
+      answer = () => answerJson(response, 'late');
+    });
+    const options = { maxSocketAgeMs: 10_000, timeouts: { totalMs: 0, readMs: 0 } };
+    const client = new HttpClient('of age', options, { clock, random: () => 0.5 });
+    const request = client.get(server.url).json();
+    await vi.waitFor(() => expect(server.requests).toBe(1));
+    await clock.advance(10_001);
+    expect(client.statistics()).toMatchObject({ inUse: 1, closed: { age: 0 } });
+    answer();
+    expect(await request).toBe('late');
+    expect(client.statistics()).toMatchObject({ inUse: 0, sockets: 0, closed: { age: 1 } });
     await client.close();
   });
 
