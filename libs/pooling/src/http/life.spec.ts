@@ -1,3 +1,4 @@
+import { runTypeScript } from '../../../../test/support/child.js';
 import { answerJson, CountingServer, refusedPort } from '../../../../test/support/http-server.js';
 import { delay } from '../testing/delay.js';
 import { ManualClock } from '../testing/manual-clock.js';
@@ -95,6 +96,19 @@ describe('closing', () => {
     expect(client.statistics()).toMatchObject({ state: 'draining', idle: 0, sockets: 0 });
     expect((await client.get(server.url)).statusCode).toBe(200);
     expect(client.statistics().state).toBe('draining');
+  });
+});
+
+describe('a process', () => {
+  it.each(['close', 'forget'])('ends by itself after its requests (%s the client)', async (then) => {
+    await using server = await CountingServer.listen((_request, response) => answerJson(response, {}));
+    server.server.keepAliveTimeout = 0;
+    const program = new URL('../../../../test/support/programs/http-requests.ts', import.meta.url);
+    const child = runTypeScript(program, { args: [server.url, then] });
+    await child.prints(/done/);
+    const doneAt = performance.now();
+    expect(await child.ended).toEqual({ code: 0, signal: null });
+    expect(performance.now() - doneAt).toBeLessThan(4_000);
   });
 });
 
