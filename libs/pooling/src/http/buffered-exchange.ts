@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { Exchange, type ExchangeHost, type ExchangePolicy } from './exchange.js';
+import { Exchange } from './exchange.js';
+import type { ExchangeHost, ExchangePolicy } from './exchange-host.js';
 import { contentCodings, decodeBody } from './decompress.js';
 import type { Origin } from './origin.js';
 import type { WireRequest } from './request.js';

@@ -1,5 +1,5 @@
 import type { Timer } from '../core/clock.js';
-import type { ExchangeHost } from './exchange.js';
+import type { ExchangeHost } from './exchange-host.js';
 
 /** An exchange that was still under way when `close()` ran out of time. */
 export interface HttpHolder {

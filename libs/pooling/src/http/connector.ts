@@ -3,20 +3,19 @@ import { buildConnector } from 'undici';
 import type { Clock } from '../core/clock.js';
 import type { Deadlines } from '../core/deadlines.js';
 import type { PoolClosedError } from '../core/errors.js';
-import { LinkedList } from '../core/linked-list.js';
 import { Connection, H2_STREAMS, type HttpSocket } from './connection.js';
 import { Dial } from './dial.js';
 import type { Exchange } from './exchange.js';
+import { FairQueue } from './fair-queue.js';
 import { IdleConnections } from './idle-connections.js';
 import { LookupCache, type ResolveAll } from './lookup.js';
 import { OpenSockets } from './open-sockets.js';
 import type { ResolvedHttpClientOptions } from './options.js';
-import { Origin } from './origin.js';
+import type { Origin } from './origin.js';
+import { Origins } from './origins.js';
 import { closedError, describeLoad, queueFullError } from './refusals.js';
 import type { CountersByOrigin, HttpCloseReason } from './statistics.js';
 
-/** Records of origins without a socket are kept up to this number. */
-const MAX_UNUSED_ORIGINS = 100;
 /** A socket's age limit varies by this share either way, so that those opened together don't end together. */
 const AGE_JITTER = 0.1;
 
@@ -45,7 +44,6 @@ export class Connector {
   readonly #options: ResolvedHttpClientOptions;
   readonly #clock: Clock;
   readonly #deadlines: Deadlines;
-  readonly #counters: CountersByOrigin;
   readonly #random: () => number;
   readonly #lookup: LookupCache;
   readonly #connect: buildConnector.connector;
@@ -53,16 +51,15 @@ export class Connector {
   readonly #context = new AsyncResource('HttpConnector');
   readonly #limit: number;
   readonly #limitPerHost: number;
-  readonly #origins = new Map<string, Origin>();
-  /** Origins with waiters that are within their own limit: whose turn it is stands first. */
-  readonly #ring = new LinkedList<Origin>();
+  /** What is known of each origin. */
+  readonly origins: Origins;
+  readonly #queue = new FairQueue((origin) => origin.inUse >= this.#limitPerHost || this.#awaitsProtocol(origin));
   readonly #idle: IdleConnections;
   readonly #connections = new Set<Connection>();
   readonly #dials = new Set<Dial>();
   readonly #open = new OpenSockets();
   #sockets = 0;
   #inUse = 0;
-  #waiting = 0;
   #state: ConnectorState = 'open';
   #pumpScheduled = false;
 
@@ -71,7 +68,7 @@ export class Connector {
     this.#options = options;
     this.#clock = clock;
     this.#deadlines = deadlines;
-    this.#counters = counters;
+    this.origins = new Origins(counters);
     this.#random = random;
     this.#limit = options.limit || Infinity;
     this.#limitPerHost = options.limitPerHost || Infinity;
@@ -101,27 +98,7 @@ export class Connector {
 
   /** Requests without a place within the limits. */
   get waiting(): number {
-    return this.#waiting;
-  }
-
-  /** The record of an origin that is known, by the exact text of its origin. */
-  known(key: string): Origin | undefined {
-    return this.#origins.get(key);
-  }
-
-  /** The record of an origin, made when it is new. */
-  origin(key: string): Origin {
-    let origin = this.#origins.get(key);
-    if (origin === undefined) {
-      origin = new Origin(key, this.#counters.of(key));
-      this.#origins.set(key, origin);
-    }
-    return origin;
-  }
-
-  /** The records of all origins that are known now. */
-  origins(): Iterable<Origin> {
-    return this.#origins.values();
+    return this.#queue.length;
   }
 
   /** The connections that carry exchanges now. */
@@ -136,13 +113,13 @@ export class Connector {
   submit(exchange: Exchange, now: number): void {
     if (this.#state !== 'open') return exchange.refuse(this.closedError());
     // The record may have been forgotten while the exchange paused.
-    if (exchange.origin.forgotten) exchange.origin = this.origin(exchange.origin.key);
-    if (this.#ring.length === 0 || this.#options.http2) {
+    if (exchange.origin.forgotten) exchange.origin = this.origins.of(exchange.origin.key);
+    if (this.#queue.turn === undefined || this.#options.http2) {
       const connection = this.#available(exchange.origin, now);
       if (connection !== undefined) return this.#lease(connection, exchange, now);
     }
-    const dials = this.#ring.length === 0 && this.#mayDial(exchange.origin);
-    if (!dials && this.#waiting >= this.#options.maxWaiting) {
+    const dials = this.#queue.turn === undefined && this.#mayDial(exchange.origin);
+    if (!dials && this.#queue.length >= this.#options.maxWaiting) {
       exchange.origin.counters.queueRejected++;
       return exchange.refuse(queueFullError(this.#name, this.#options, this, exchange));
     }
@@ -152,22 +129,15 @@ export class Connector {
       this.#dial(exchange.origin, exchange.timeouts.connectMs);
     } else {
       exchange.enqueued('waiting', now);
-      exchange.origin.waiting.push(exchange);
-      this.#waiting++;
-      this.#regardTurn(exchange.origin);
+      this.#queue.push(exchange);
     }
   }
 
   /** Takes an exchange out of the queue. Its dial, if it has one, is kept for the next. */
   withdraw(exchange: Exchange): void {
     const { origin } = exchange;
-    if (origin.waiting.remove(exchange)) {
-      this.#waiting--;
-      this.#regardTurn(origin);
-    } else if (origin.connecting.remove(exchange)) {
-      this.#promote(origin);
-    }
-    this.#forgetIfUnused(origin);
+    if (!this.#queue.remove(exchange) && origin.connecting.remove(exchange)) this.#promote(origin);
+    this.origins.forgetIfUnused(origin);
   }
 
   /**
@@ -187,7 +157,7 @@ export class Connector {
     }
     if (healthy) this.#pump();
     else this.#schedulePump();
-    this.#forgetIfUnused(origin);
+    this.origins.forgetIfUnused(origin);
   }
 
   /** A kept connection was found dead: those that idle as long or longer probably are too. */
@@ -207,7 +177,7 @@ export class Connector {
     this.closeIdle();
     const error = this.closedError();
     let refused = 0;
-    for (const origin of this.#origins.values()) {
+    for (const origin of this.origins) {
       for (const queue of [origin.connecting, origin.waiting]) {
         for (let exchange = queue.first; exchange !== undefined; exchange = queue.first) {
           exchange.fail(error);
@@ -236,7 +206,7 @@ export class Connector {
   closed(): void {
     this.#state = 'closed';
     this.#idle.stop();
-    this.#origins.clear();
+    this.origins.clear();
   }
 
   /** The refusal of a client that is closed. */
@@ -278,17 +248,11 @@ export class Connector {
   /** Hands a connection straight to a waiter of its own origin that is entitled to it. */
   #serveNext(connection: Connection, now: number): boolean {
     const { origin } = connection;
-    const next = origin.connecting.shift() ?? (connection.capacity > 1 ? this.#takeWaiting(origin) : undefined);
+    const next = origin.connecting.shift() ?? (connection.capacity > 1 ? this.#queue.take(origin) : undefined);
     if (next === undefined) return false;
     this.#lease(connection, next, now);
     this.#promote(origin);
     return true;
-  }
-
-  #takeWaiting(origin: Origin): Exchange | undefined {
-    const exchange = origin.waiting.shift();
-    if (exchange !== undefined) this.#waiting--;
-    return exchange;
   }
 
   #free(connection: Connection): void {
@@ -297,18 +261,10 @@ export class Connector {
     this.#inUse--;
     connection.origin.inUse--;
     if (connection.capacity > 1) connection.origin.shared.delete(connection);
-    this.#regardTurn(connection.origin);
+    this.#queue.regard(connection.origin);
   }
 
   // The queue
-
-  /** An origin stands in the ring while it has waiters that only the total limit holds back. */
-  #regardTurn(origin: Origin): void {
-    const takesTurns = origin.waiting.length > 0 && origin.inUse < this.#limitPerHost && !this.#awaitsProtocol(origin);
-    if (takesTurns === origin.listed) return;
-    if (takesTurns) this.#ring.push(origin);
-    else this.#ring.remove(origin);
-  }
 
   /** Whether a dial under way may turn out to carry everybody who waits. */
   #awaitsProtocol(origin: Origin): boolean {
@@ -336,13 +292,11 @@ export class Connector {
 
   /** Gives free places to waiters: one for each origin in turn. */
   #pump(): void {
-    for (let origin = this.#ring.first; origin !== undefined; origin = this.#ring.first) {
+    for (let origin = this.#queue.turn; origin !== undefined; origin = this.#queue.turn) {
       const now = this.#clock.now();
       const connection = this.#available(origin, now);
       if (connection === undefined && !this.#mayDial(origin)) return;
-      this.#ring.remove(origin);
-      const exchange = this.#takeWaiting(origin);
-      if (exchange === undefined) continue;
+      const exchange = this.#queue.take(origin) as Exchange;
       if (connection !== undefined) {
         this.#lease(connection, exchange, now);
       } else {
@@ -350,19 +304,19 @@ export class Connector {
         origin.connecting.push(exchange);
         this.#dial(origin, exchange.timeouts.connectMs);
       }
-      this.#regardTurn(origin);
+      this.#queue.passTurn(origin);
     }
   }
 
   /** A dial has lost the exchange that it was made for: it serves the next. */
   #promote(origin: Origin): void {
     while (origin.connecting.length < origin.dialling) {
-      const exchange = this.#takeWaiting(origin);
+      const exchange = this.#queue.take(origin);
       if (exchange === undefined) break;
       exchange.promoted(this.#clock.now());
       origin.connecting.push(exchange);
     }
-    this.#regardTurn(origin);
+    this.#queue.regard(origin);
   }
 
   // Sockets
@@ -409,7 +363,7 @@ export class Connector {
     connection.idleSince = now;
     let served = false;
     while (connection.leases < connection.capacity) {
-      const next = origin.connecting.shift() ?? this.#takeWaiting(origin);
+      const next = origin.connecting.shift() ?? this.#queue.take(origin);
       if (next === undefined) break;
       served = true;
       this.#lease(connection, next, now);
@@ -418,7 +372,7 @@ export class Connector {
       this.#free(connection);
       this.#idle.keep(connection);
     }
-    this.#regardTurn(origin);
+    this.#queue.regard(origin);
     this.#pump();
   }
 
@@ -437,9 +391,9 @@ export class Connector {
     if (this.#state === 'open' && origin.connecting.length > origin.dialling) {
       this.#dial(origin, this.#options.timeouts.connectMs);
     }
-    this.#regardTurn(origin);
+    this.#queue.regard(origin);
     this.#schedulePump();
-    this.#forgetIfUnused(origin);
+    this.origins.forgetIfUnused(origin);
   }
 
   #why(connection: Connection, healthy: boolean, reason: HttpCloseReason, now: number): HttpCloseReason {
@@ -460,14 +414,7 @@ export class Connector {
     origin.sockets--;
     this.#sockets--;
     if (!connection.socket.destroyed) connection.destroy(null);
-    if (this.#ring.length > 0) this.#schedulePump();
-    this.#forgetIfUnused(origin);
-  }
-
-  #forgetIfUnused(origin: Origin): void {
-    if (origin.unused && this.#origins.size > MAX_UNUSED_ORIGINS && !origin.forgotten) {
-      origin.forgotten = true;
-      this.#origins.delete(origin.key);
-    }
+    if (this.#queue.turn !== undefined) this.#schedulePump();
+    this.origins.forgetIfUnused(origin);
   }
 }

@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Dispatcher } from 'undici';
-import { Exchange, type ExchangeHost, type ExchangePolicy } from './exchange.js';
+import { Exchange } from './exchange.js';
+import type { ExchangeHost, ExchangePolicy } from './exchange-host.js';
 import { LegacyHandler, type LegacyDispatchHandler } from './legacy-handler.js';
 import type { Origin } from './origin.js';
 import { parseTarget, plainTarget, withQuery, type Target, type WireRequest } from './request.js';

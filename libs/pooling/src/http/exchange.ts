@@ -3,57 +3,20 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import type { Clock, Timer } from '../core/clock.js';
-import { Deadline, type Deadlines } from '../core/deadlines.js';
-import type { Histogram } from '../core/histogram.js';
+import type { Timer } from '../core/clock.js';
+import { Deadline } from '../core/deadlines.js';
 import { Waiter } from '../core/wait-queue.js';
-import type { Abortable, Aborts } from './aborts.js';
+import type { Abortable } from './aborts.js';
 import { Attempts } from './attempts.js';
 import type { Connection } from './connection.js';
-import type { Connector } from './connector.js';
-import type { ResolvedHttpRetry, ResolvedHttpTimeouts } from './options.js';
+import { ABOVE, type ExchangeHost, type ExchangePhase, type ExchangePolicy } from './exchange-host.js';
+import type { ResolvedHttpTimeouts } from './options.js';
 import type { Origin } from './origin.js';
 import { wireBody, type WireRequest } from './request.js';
 import { tooLargeError } from './refusals.js';
 import { isTransient, retryAfterMs } from './retry.js';
 import type { HttpOutcome } from './statistics.js';
 import { nextDue, overdueOf, timeoutError, type Timed } from './timeouts.js';
-
-/** What an exchange works with: its client's machinery. */
-export interface ExchangeHost {
-  readonly name: string;
-  readonly clock: Clock;
-  readonly deadlines: Deadlines;
-  readonly connector: Connector;
-  readonly aborts: Aborts;
-  readonly acquire: Histogram;
-  /** Exchanges between two attempts: nothing else knows of them. */
-  readonly pausing: Set<Exchange>;
-  readonly random: () => number;
-  readonly keepAliveMs: number;
-}
-
-/** How an exchange is to be handled. */
-export interface ExchangePolicy {
-  readonly timeouts: ResolvedHttpTimeouts;
-  readonly retry: ResolvedHttpRetry | false;
-  readonly redirects: number;
-  readonly maxResponseBytes: number;
-  readonly signal: AbortSignal | undefined;
-  /** What the request goes through instead of the connector: interceptors, below which it comes back as another exchange. */
-  readonly composed: Dispatcher | undefined;
-}
-
-/** How an exchange above the interceptors finds the one that it caused below them: interceptors copy what they don't know. */
-export const ABOVE = Symbol('the exchange above the interceptors');
-
-/**
- * Where an exchange stands. `new` → `waiting` for a place → `connecting` → `sent`, waiting for the headers → `reading`
- * the body → `done`. With interceptors, `above` stands for all up to the headers: the exchange below them has the rest. `discarding` reads the body of an answer that a retry or a redirect replaces; `pausing` waits for
- * the next attempt, which begins at `new`. Any phase may end in `done`.
- */
-export type ExchangePhase =
-  'new' | 'waiting' | 'connecting' | 'above' | 'sent' | 'reading' | 'discarding' | 'pausing' | 'done';
 
 /** The body of an answer that is replaced is read to keep the socket, up to this many bytes; a longer one isn't worth it. */
 const DISCARD_BYTES = 65_536;
@@ -189,7 +152,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     } catch (error) {
       // Nothing was sent; the connection serves the next.
       this.#settle(error, 'error');
-      queueMicrotask(() => this.#giveBack(true, 'not-kept'));
+      this.#giveBackSoon();
       return;
     }
     if (this.#context === undefined) connection.dispatch(options, this);
@@ -276,7 +239,9 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     const healthy = alive && (connection.capacity > 1 || (!sent && phase !== 'done'));
     const stale = connection !== undefined && !alive && (!sent || (connection.served > 1 && phase === 'sent'));
     const aborted = phase === 'done' || phase === 'discarding' || controller?.aborted === true;
-    this.#giveBack(healthy, aborted ? 'aborted' : 'peer');
+    // A healthy one serves the next at once, which undici isn't ready for in its own error callback.
+    if (healthy) this.#giveBackSoon();
+    else this.#giveBack(false, aborted ? 'aborted' : 'peer');
     if (phase === 'done') return;
     if (phase === 'discarding') return this.#again(this.#nextDelayMs);
     if (aborted) return this.#settle(error, 'aborted');
@@ -411,7 +376,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     const next = (this.#attempts ??= new Attempts()).redirect(this.request, statusCode, headers, this.policy.redirects);
     if (next === undefined) return false;
     this.request = next;
-    this.origin = this.host.connector.origin(next.origin);
+    this.origin = this.host.connector.origins.of(next.origin);
     this.#nextDelayMs = 0;
     return true;
   }
@@ -454,6 +419,14 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     this.controller = undefined;
     if (connection === undefined) return;
     this.host.connector.release(connection, this, healthy, reason, now);
+  }
+
+  /** The same for a healthy connection, after the current callback. */
+  #giveBackSoon(): void {
+    const connection = this.#connection as Connection;
+    this.#connection = undefined;
+    this.controller = undefined;
+    queueMicrotask(() => this.host.connector.release(connection, this, true, 'not-kept', this.host.clock.now()));
   }
 
   #complete(trailers: IncomingHttpHeaders, now: number): void {

@@ -6,7 +6,8 @@ import { BufferedExchange } from './buffered-exchange.js';
 import { closeConnector, type HttpCloseReport } from './close.js';
 import { Connector } from './connector.js';
 import { DispatchedExchange, HttpDispatcher } from './dispatcher.js';
-import { ABOVE, Exchange, type ExchangeHost, type ExchangePolicy } from './exchange.js';
+import { Exchange } from './exchange.js';
+import { ABOVE, type ExchangeHost, type ExchangePolicy } from './exchange-host.js';
 import type { ResolveAll } from './lookup.js';
 import {
   refuseInit,
@@ -90,7 +91,7 @@ export class HttpClient {
       keepAliveMs: this.#options.keepAliveMs,
     };
     this.#leaks = { afterMs: this.#options.leakDetectionMs, report: dependencies.onLeak ?? warnOfLeak };
-    this.#builder = new RequestBuilder(this.#options, this.#connector);
+    this.#builder = new RequestBuilder(this.#options, this.#connector.origins);
     this.#dispatcher = this.#composed(undefined);
     this.#policy = {
       timeouts: this.#options.timeouts,
@@ -155,7 +156,7 @@ export class HttpClient {
     init: HttpRequestInit & { readonly method?: string } = NO_INIT,
   ): Promise<HttpStreamResponse> {
     const request = this.#builder.build((init.method ?? 'GET').toUpperCase(), url, init);
-    const origin = this.#connector.origin(request.origin);
+    const origin = this.#connector.origins.of(request.origin);
     const decompress = init.decompress ?? this.#options.decompress;
     const exchange = new StreamedExchange(this.#host, origin, request, this.#policyOf(init), decompress, this.#leaks);
     return exchange.open();
@@ -223,7 +224,7 @@ export class HttpClient {
     } catch (error) {
       return BufferedExchange.rejected(error);
     }
-    const origin = this.#connector.origin(request.origin);
+    const origin = this.#connector.origins.of(request.origin);
     const exchange = new BufferedExchange(
       this.#host,
       origin,
@@ -288,7 +289,7 @@ export class HttpClient {
     };
     const exchange = new DispatchedExchange(
       this.#host,
-      this.#connector.origin(target.origin),
+      this.#connector.origins.of(target.origin),
       request,
       {
         timeouts: above === undefined ? this.#options.timeouts : { ...above.timeouts, totalMs: 0 },

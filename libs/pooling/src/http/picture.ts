@@ -63,7 +63,7 @@ export function clientStatistics(
 /** Several origins may share their counters: those past the first hundred. */
 function levelsByCounters(connector: Connector): Map<OriginCounters, HttpLevels> {
   const byCounters = new Map<OriginCounters, HttpLevels>();
-  for (const { counters, sockets, idle, inUse, dialling, waiting } of connector.origins()) {
+  for (const { counters, sockets, idle, inUse, dialling, waiting } of connector.origins) {
     const own = { sockets, idle: idle.length, inUse, connecting: dialling, waiting: waiting.length };
     const others = byCounters.get(counters);
     byCounters.set(counters, others === undefined ? own : sumLevels([own, others]));

@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici';
-import type { Connector } from './connector.js';
 import { ACCEPT_ENCODING } from './decompress.js';
 import type { ResolvedHttpClientOptions } from './options.js';
+import type { Origins } from './origins.js';
 import {
   flattenHeaders,
   isPlainPath,
@@ -23,7 +23,7 @@ const SLASH = 47;
 /** Makes requests as they are sent from what a caller gives and what the client adds. */
 export class RequestBuilder {
   readonly #options: ResolvedHttpClientOptions;
-  readonly #connector: Connector;
+  readonly #origins: Origins;
   readonly #base: Target | undefined;
   /** The client's own headers by lower-case name. */
   readonly headers = new Map<string, string | readonly string[]>();
@@ -32,9 +32,9 @@ export class RequestBuilder {
   /** The origin of the last absolute URL: often that of the next, and comparing is cheaper than looking it up. */
   #lastOrigin = '';
 
-  constructor(options: ResolvedHttpClientOptions, connector: Connector) {
+  constructor(options: ResolvedHttpClientOptions, origins: Origins) {
     this.#options = options;
-    this.#connector = connector;
+    this.#origins = origins;
     this.#base = options.baseUrl === undefined ? undefined : parseTarget(options.baseUrl);
     if (this.#base?.authorization !== undefined) this.headers.set('authorization', this.#base.authorization);
     mergeHeaders(this.headers, options.headers);
@@ -93,7 +93,7 @@ export class RequestBuilder {
       if (isPlainPath(path)) return { origin: last, path };
     }
     const plain = plainTarget(url);
-    const known = plain === undefined ? undefined : this.#connector.known(plain.origin);
+    const known = plain === undefined ? undefined : this.#origins.known(plain.origin);
     if (plain !== undefined && known !== undefined) {
       this.#lastOrigin = known.key;
       return { origin: known.key, path: plain.path };

@@ -179,6 +179,17 @@ describe('requests', () => {
     expect(client.statistics()).toMatchObject({ inUse: 0, waiting: 0 });
   });
 
+  it('fail one by one when thousands in the queue can not be sent', async () => {
+    await using server = await echo();
+    await using client = new HttpClient('thousands', { baseUrl: server.url, limit: 1, retry: false });
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 5_000 }, () => client.get('/', { headers: { 'x-bad': 'a\nb' } })),
+    );
+    expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(5_000);
+    expect((await client.get('/')).statusCode).toBe(200);
+    expect(client.statistics()).toMatchObject({ opened: 1, inUse: 0, waiting: 0 });
+  });
+
   it('surface the real error of the connection', async () => {
     await using client = new HttpClient('real', { retry: false });
     await expect(client.get('http://127.0.0.1:1/')).rejects.toMatchObject({ code: 'ECONNREFUSED', port: 1 });

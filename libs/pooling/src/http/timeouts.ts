@@ -1,5 +1,6 @@
 import { HttpTimeoutError, type HttpTimeoutPhase } from '../core/errors.js';
-import type { Exchange, ExchangeHost, ExchangePhase } from './exchange.js';
+import type { Exchange } from './exchange.js';
+import type { ExchangeHost, ExchangePhase } from './exchange-host.js';
 import type { ResolvedHttpTimeouts } from './options.js';
 
 const WAITING_FOR = {
