@@ -17,7 +17,6 @@ export interface DialListener {
 export class Dial extends Deadline {
   readonly #listener: DialListener;
   #socket: HttpSocket | undefined;
-  #cancelled = false;
 
   constructor(
     readonly origin: Origin,
@@ -35,7 +34,6 @@ export class Dial extends Deadline {
       // undici's connector returns the socket, though its types don't say so: it is what makes a dial cancellable.
       this.#socket = connect({ protocol, hostname: bare, port, servername }, (error, socket) => {
         if (error !== null) this.#listener.failed(error);
-        else if (this.#cancelled) socket.destroy();
         else this.#listener.connected(socket as HttpSocket);
       }) as unknown as HttpSocket;
       this.#socket.once('close', () => this.#listener.gone());
@@ -49,7 +47,6 @@ export class Dial extends Deadline {
 
   /** Gives the attempt up and closes its socket. */
   cancel(): void {
-    this.#cancelled = true;
     this.#socket?.destroy();
   }
 

@@ -244,6 +244,22 @@ describe('the asynchronous context', () => {
     expect(created.filter(([path, context]) => path !== `/${context}`)).toEqual([]);
   });
 
+  it('of a request is its caller’s when it is sent again, though it was sent at once at first', async () => {
+    await using server = await CountingServer.listen((_request, response) => {
+      answerJson(response, {}, server.requests === 2 ? 503 : 200);
+    });
+    await using client = new HttpClient('again', {}, { random: () => 0 });
+    const store = new AsyncLocalStorage<string>();
+    const made: (string | undefined)[] = [];
+    const body = (): string => {
+      made.push(store.getStore());
+      return 'body';
+    };
+    await store.run('first', () => client.put(server.url, { body }));
+    await store.run('second', () => client.put(server.url, { body }));
+    expect(made).toEqual(['first', 'second', 'second']);
+  });
+
   it('of a streamed body is its caller’s', async () => {
     await using server = await CountingServer.listen((_request, response) => {
       response.write('a');

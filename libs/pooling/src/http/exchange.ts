@@ -55,7 +55,10 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   #connection: Connection | undefined;
   /** The exchange below the interceptors that acts for this one. */
   #below: Exchange | undefined;
-  #context: AsyncResource | undefined;
+  /** The caller's asynchronous context: what is sent later is sent from somebody else's. */
+  readonly #context = new AsyncResource('HttpRequest');
+  /** Whether the caller's context was left. */
+  #elsewhere = false;
   #expectedBytes = -1;
   /** Whether an attempt above the interceptors is under way. */
   #above = false;
@@ -124,8 +127,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   /** The exchange stands in a queue now. */
   enqueued(phase: 'waiting' | 'connecting', now: number): void {
     this.phase = phase;
-    // What runs later runs in somebody else's context: https://github.com/nodejs/undici/pull/4223 fixes it in undici 8.
-    this.#context ??= new AsyncResource('HttpRequest');
+    this.#elsewhere = true;
     this.#arm(now);
   }
 
@@ -148,15 +150,18 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     const { request } = this;
     let options: Dispatcher.DispatchOptions = request;
     try {
-      if (request.makeBody !== undefined) options = { ...request, body: wireBody(request.makeBody()) };
+      const { makeBody } = request;
+      if (makeBody !== undefined) {
+        options = { ...request, body: this.#context.runInAsyncScope(() => wireBody(makeBody())) };
+      }
     } catch (error) {
       // Nothing was sent; the connection serves the next.
       this.#settle(error, 'error');
       this.#giveBackSoon();
       return;
     }
-    if (this.#context === undefined) connection.dispatch(options, this);
-    else this.#context.runInAsyncScope(() => connection.dispatch(options, this));
+    if (this.#elsewhere) this.#context.runInAsyncScope(() => connection.dispatch(options, this));
+    else connection.dispatch(options, this);
   }
 
   /** The exchange gets no place. */
@@ -348,10 +353,11 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     this.#arm(this.attemptAt);
     const { request } = this;
     try {
-      const body = request.makeBody === undefined ? request.body : wireBody(request.makeBody());
-      const options = { ...request, body, [ABOVE]: this };
-      if (this.#context === undefined) composed.dispatch(options, this);
-      else this.#context.runInAsyncScope(() => composed.dispatch(options, this));
+      this.#context.runInAsyncScope(() => {
+        const body = request.makeBody === undefined ? request.body : wireBody(request.makeBody());
+        const options = { ...request, body, [ABOVE]: this };
+        composed.dispatch(options, this);
+      });
     } catch (error) {
       this.fail(error);
     }
@@ -393,6 +399,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   /** The next attempt, later; never in undici's own callback, which may not be ready for it. */
   #again(delayMs: number): void {
     this.phase = 'pausing';
+    this.#elsewhere = true;
     this.statusCode = 0;
     this.received = 0;
     this.#expectedBytes = -1;

@@ -16,6 +16,7 @@ describe('requests', () => {
     expect(await urlOf('/users?a=1', { b: '2 3' })).toBe('/api/users?a=1&b=2+3');
     expect(await urlOf(`${server.url}/other`)).toBe('/other');
     expect(await urlOf(new URL(`${server.url}/other?x#fragment`))).toBe('/other?x');
+    expect(await urlOf(`${server.url}/a/../ü`)).toBe('/%C3%BC');
     expect(await urlOf('/ü ber/../x')).toBe('/api/x');
     expect(await urlOf('/a%2Fb/%2e/c')).toBe('/api/a%2Fb/c');
   });
