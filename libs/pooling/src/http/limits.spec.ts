@@ -1,6 +1,7 @@
 import { answerJson, CountingServer, refusedPort } from '../../../../test/support/http-server.js';
 import { delay } from '../testing/delay.js';
 import { HttpClient } from './http-client.js';
+import type { ResolveAll } from './lookup.js';
 
 describe('limits', () => {
   it('answers a burst of 3,000 requests over no more than limitPerHost sockets', async () => {
@@ -106,6 +107,24 @@ describe('limits', () => {
     expect(client.statistics()).toMatchObject({ connecting: 1, waiting: 0, inUse: 1 });
     await client.close();
     await second;
+  });
+
+  it('keeps the socket of a request that went away while it was being opened', async () => {
+    await using server = await CountingServer.listen((_request, response) => answerJson(response, {}));
+    let resolved!: () => void;
+    const resolve: ResolveAll = (_hostname, _options, callback) => {
+      resolved = () => callback(null, [{ address: '127.0.0.1', family: 4 }]);
+    };
+    await using client = new HttpClient('kept dial', {}, { resolve });
+    const url = `http://slow.test:${server.port}/`;
+    const controller = new AbortController();
+    const gone = client.get(url, { signal: controller.signal });
+    controller.abort('enough');
+    await expect(gone).rejects.toBe('enough');
+    resolved();
+    await vi.waitFor(() => expect(client.statistics()).toMatchObject({ idle: 1, connecting: 0, inUse: 0 }));
+    expect((await client.get(url)).statusCode).toBe(200);
+    expect(server.accepted).toBe(1);
   });
 
   it('does not let a host at its own limit hold up another host', async () => {

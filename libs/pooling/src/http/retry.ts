@@ -26,6 +26,8 @@ const TRANSIENT: ReadonlySet<string> = new Set([
   'ETIMEDOUT',
   'EAI_AGAIN',
   'UND_ERR_SOCKET',
+  // How undici reports a session of HTTP/2 that the server ended under an exchange.
+  'UND_ERR_INFO',
   'ERR_HTTP2_GOAWAY_SESSION',
   'ERR_HTTP2_STREAM_ERROR',
 ]);

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createSecureServer } from 'node:http2';
+import { createSecureServer, type ServerHttp2Session } from 'node:http2';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -72,6 +72,36 @@ describe('TLS', () => {
     await expect(aborted).rejects.toBe('enough');
     expect(await unharmed).toMatchObject({ path: '/unharmed' });
     await vi.waitFor(() => expect(client.statistics()).toMatchObject({ opened: 1, inUse: 0, idle: 1 }));
+    await client.close();
+    server.close();
+  });
+
+  it('opens a second HTTP/2 connection past a hundred exchanges, and new ones when the server ends them', async () => {
+    const sessions = new Set<ServerHttp2Session>();
+    const server = createSecureServer({ key, cert }, (request, response) => {
+      setTimeout(() => response.end(request.url), 20);
+    });
+    server.on('session', (session) => sessions.add(session));
+    server.on('sessionError', () => {});
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const client = new HttpClient('h2', { http2: true, tls: { ca: cert } }, { random: () => 0 });
+    const burst = async (length: number): Promise<void> => {
+      const answers = await Promise.all(Array.from({ length }, (_, at) => client.get(`${url}/${at}`).text()));
+      expect(answers).toEqual(Array.from({ length }, (_, at) => `/${at}`));
+    };
+    await burst(150);
+    expect(client.statistics()).toMatchObject({ opened: 2, inUse: 0, waiting: 0 });
+    for (const session of sessions) session.close();
+    await vi.waitFor(() => expect(client.statistics().sockets).toBe(0));
+    await burst(50);
+    expect(client.statistics()).toMatchObject({ opened: 3, inUse: 0 });
+    const cut = burst(5);
+    setTimeout(() => {
+      for (const session of sessions) session.destroy();
+    }, 5);
+    await cut;
+    expect(client.statistics()).toMatchObject({ opened: 4, inUse: 0, waiting: 0 });
     await client.close();
     server.close();
   });
