@@ -44,6 +44,7 @@ export type {
   SessionSettings,
 } from './database/options.js';
 export type { PingResult } from './database/ping.js';
+export { prepareQuery, type PreparedQuery } from './database/prepare-query.js';
 export { retryTransaction, type RetryTransactionOptions } from './database/retry.js';
 
 export { HttpClient, type HttpClientDependencies } from './http/http-client.js';

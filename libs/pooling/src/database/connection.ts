@@ -14,8 +14,11 @@ import {
   queuedQueries,
   type TransactionStatus,
 } from './pg-internals.js';
-import { textOf, type QueryOutcome, type QueryText } from './query-forms.js';
+import { ConnectionStatements } from './connection-statements.js';
+import { PreparedQuery, type PreparedQueryHost } from './prepared-query.js';
+import { preparableValues, textOf, type QueryOutcome, type QueryText } from './query-forms.js';
 import { cancelBackend } from './server-request.js';
+import type { StatementCache } from './statement-cache.js';
 import { Statement, type StatementOwner } from './statement.js';
 
 /** How much of a statement is shown to people. */
@@ -30,6 +33,8 @@ export interface ConnectionHost {
   /** The pool's one wheel of deadlines. */
   readonly deadlines: Deadlines;
   readonly clientConfig: ClientConfig;
+  /** Which texts are prepared; `undefined`: none. */
+  readonly statements: StatementCache | undefined;
   /** A statement under this lease was answered with a result: proof of life. */
   answered(lease: DatabaseLease): void;
   /** A cancel request failed: the server goes on with what nobody waits for. */
@@ -57,7 +62,7 @@ export function shortenStatement(text: string): string {
  * One physical connection: a `pg.Client` from its dial to the end of its socket. Every statement passes through
  * {@link execute} or {@link submit}, and every event of the socket ends here, so none is ever unhandled.
  */
-export class PostgresConnection implements StatementOwner {
+export class PostgresConnection implements StatementOwner, PreparedQueryHost {
   readonly client: Client;
   /** Resolves when its socket is gone. */
   readonly ended: Promise<void>;
@@ -65,6 +70,8 @@ export class PostgresConnection implements StatementOwner {
   doom: CloseReason | undefined;
   /** The client through which it is borrowed now, once that has listeners: it hears the events. */
   borrower: PoolClient | undefined;
+  /** What it has prepared. */
+  readonly statements: ConnectionStatements;
   readonly #host: ConnectionHost;
   readonly #lost: (error?: Error) => void;
   #state: 'open' | 'closing' | 'ended' = 'open';
@@ -72,13 +79,14 @@ export class PostgresConnection implements StatementOwner {
   #failure: Error | undefined;
   #lastText: string | undefined;
   #unanswered = 0;
-  #answeredQuery: Query | undefined;
+  #answeredQuery: Query | PreparedQuery | undefined;
   #ending: Promise<void> | undefined;
 
   constructor(host: ConnectionHost, lost: (error?: Error) => void) {
     this.#host = host;
     this.#lost = lost;
     this.client = new Client(host.clientConfig);
+    this.statements = new ConnectionStatements(host.statements);
     const protocol = protocolOf(this.client);
     // Before pg's own listeners, which run the callbacks that ask for this.
     protocol.on('readyForQuery', (message?: { status?: TransactionStatus }) => {
@@ -165,11 +173,34 @@ export class PostgresConnection implements StatementOwner {
     }
     this.#lastText = statement.text;
     this.#unanswered++;
+    const query = lease === undefined ? undefined : this.#preparedQuery(statement, config, values);
     // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
     // (research: scavenges ten times as long on results of many rows).
-    statement.query = new Query(config as string, values, statement.finished as never);
+    statement.query = query ?? new Query(config as string, values, statement.finished as never);
     if (timeoutMs > 0) this.#host.deadlines.set(statement, timeoutMs);
-    this.client.query(statement.query);
+    this.client.query(statement.query as Query);
+  }
+
+  #preparedQuery(statement: Statement, config: QueryText, given: unknown[] | undefined): PreparedQuery | undefined {
+    const values = this.#host.statements === undefined ? undefined : preparableValues(config, given);
+    if (values === undefined) return undefined;
+    const prepared = this.#host.statements?.use(statement.text);
+    return prepared === undefined ? undefined : new PreparedQuery(this, prepared, values, statement.finished);
+  }
+
+  /** @internal */
+  get outsideTransaction(): boolean {
+    return this.alive && this.#status === 'I';
+  }
+
+  /** @internal */
+  typeParser(dataTypeId: number): (text: string) => unknown {
+    return this.client.getTypeParser(dataTypeId, 'text') as (text: string) => unknown;
+  }
+
+  /** @internal */
+  resend(query: PreparedQuery): void {
+    this.client.query(query as unknown as Query);
   }
 
   /** Runs a cursor, a stream, a `COPY`: they answer for themselves and have no time limit. */
@@ -202,7 +233,8 @@ export class PostgresConnection implements StatementOwner {
   /** @internal */
   answered(statement: Statement, failed: boolean): void {
     this.#unanswered--;
-    this.#answeredQuery = statement.query;
+    // Only then does the client still take it for running; otherwise it would keep a dropped lease alive.
+    this.#answeredQuery = activeQueryOf(this.client) === statement.query ? statement.query : undefined;
     this.#host.deadlines.clear(statement);
     if (!failed && statement.lease !== undefined) this.#host.answered(statement.lease);
   }
@@ -263,8 +295,8 @@ export class PostgresConnection implements StatementOwner {
   }
 
   #fail(error: Error): void {
-    if (this.#state !== 'open') return;
-    this.#failure ??= error;
+    if (this.#state !== 'open' || this.#failure !== undefined) return;
+    this.#failure = error;
     this.doom ??= 'broken';
     this.#lost(error);
     const { borrower } = this;

@@ -135,6 +135,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     // Alone in its message: it refuses to run in a transaction, and several statements in one message are one.
     await connection.run('discard all');
     forgetStatements(connection.client);
+    connection.statements.clear();
     await this.#makeSession(connection);
     return undefined;
   }

@@ -28,6 +28,7 @@ import { engineOptionsOf } from './engine-options.js';
 import { pgOptionsOf } from './pg-options.js';
 import { DatabasePing, type PingResult } from './ping.js';
 import { SingleQueries } from './single-queries.js';
+import { StatementCache } from './statement-cache.js';
 
 /** How long leases may finish when `end()` is called, in milliseconds. */
 const CLOSE_DEADLINE_MS = 10_000;
@@ -38,6 +39,10 @@ export interface DatabasePoolStatistics extends PoolStatistics {
   readonly transactionsLeftOpen: number;
   /** Cancel requests, sent after a query's time-out, that failed. */
   readonly cancelFailures: number;
+  /** Queries that found their statement prepared on their connection. */
+  readonly preparedStatementHits: number;
+  /** Queries that didn't: of texts not used before, or not yet on this connection. */
+  readonly preparedStatementMisses: number;
 }
 
 /** What happened, for logs. No method may throw. */
@@ -91,6 +96,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   readonly #engine: Pool<PostgresConnection>;
   readonly #queries: SingleQueries;
   readonly #ping: DatabasePing;
+  readonly #statements: StatementCache | undefined;
   readonly #closeDeadlineMs: number;
   #size: number;
   #maxOverflow: number;
@@ -121,10 +127,13 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     this.#closeDeadlineMs = dependencies.closeDeadlineMs ?? CLOSE_DEADLINE_MS;
     const { clientConfig } = configuration;
     const deadlines = (): Pool<PostgresConnection>['deadlines'] => this.#engine.deadlines;
+    const { preparedStatements } = configuration;
+    this.#statements = preparedStatements === false ? undefined : new StatementCache(preparedStatements.max);
     const connector = new DatabaseConnector(configuration, {
       name,
       clock,
       clientConfig,
+      statements: this.#statements,
       get deadlines() {
         return deadlines();
       },
@@ -295,6 +304,8 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       ...this.#engine.statistics(),
       transactionsLeftOpen: this.#transactionsLeftOpen,
       cancelFailures: this.#cancelFailures,
+      preparedStatementHits: this.#statements?.hits ?? 0,
+      preparedStatementMisses: this.#statements?.misses ?? 0,
     };
   }
 

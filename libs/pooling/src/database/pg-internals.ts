@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import { createRequire } from 'node:module';
 import type { Client, ClientConfig } from 'pg';
 import type { Socket } from 'node:net';
 
@@ -15,6 +16,22 @@ export interface ProtocolConnection extends EventEmitter {
   requestSsl(): void;
   cancel(processId: number, secretKey: number): void;
   end(): void;
+  parse(message: { readonly name: string; readonly text: string }): void;
+  bind(message: { readonly statement: string; readonly values: readonly unknown[] }): void;
+  describe(message: { readonly type: 'P' | 'S'; readonly name: string }): void;
+  execute(message: Readonly<Record<string, never>>): void;
+  close(message: { readonly type: 'P' | 'S'; readonly name: string }): void;
+  sync(): void;
+  sendCopyFail(message: string): void;
+}
+
+const pgUtilities = createRequire(import.meta.url)('pg/lib/utils.js') as {
+  readonly prepareValue: (value: unknown) => string | Buffer | null;
+};
+
+/** A parameter as pg sends it; throws what the value's own `toPostgres` throws. */
+export function prepareValue(value: unknown): string | Buffer | null {
+  return pgUtilities.prepareValue(value);
 }
 
 /** How `pg.Connection` is made: `@types/pg` doesn't say. */

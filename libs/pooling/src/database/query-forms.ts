@@ -4,7 +4,14 @@ import type { QueryConfig, QueryResult, Submittable } from 'pg';
 export type QueryOutcome = (error: Error | undefined, result: QueryResult) => void;
 
 /** A text, or an object with a text or a prepared statement's name. */
-export type QueryText = string | (QueryConfig<unknown[]> & { query_timeout?: number; callback?: QueryOutcome });
+export type QueryText =
+  | string
+  | (QueryConfig<unknown[]> & {
+      query_timeout?: number;
+      callback?: QueryOutcome;
+      /** `false`: this query is never prepared, so that the server plans it anew for its own values. */
+      prepare?: boolean;
+    });
 
 /** The arguments of `query` in all the forms that pg takes: `(text)`, `(text, values)`, `(config, callback)`, …. */
 export type QueryArguments = readonly [
@@ -51,4 +58,20 @@ export function promiseOf(start: (callback: QueryOutcome) => void): Promise<Quer
     if (error instanceof Error) Error.captureStackTrace(error);
     throw error;
   });
+}
+
+/** What pg does with a query besides running its text: such a query is left to pg. */
+const PG_ONLY = ['name', 'rowMode', 'types', 'binary', 'rows', 'portal', 'queryMode'] as const;
+
+/** The values of a query that may be run as a prepared statement of the pool's own; `undefined`: it may not. */
+export function preparableValues(config: QueryText, given: unknown[] | undefined): unknown[] | undefined {
+  let values: unknown = given;
+  if (typeof config === 'object') {
+    if (typeof config.text !== 'string' || config.prepare === false) return undefined;
+    const own = config as unknown as Record<string, unknown>;
+    if (PG_ONLY.some((option) => own[option] !== undefined && own[option] !== null)) return undefined;
+    values ??= config.values;
+  }
+  // Without values a text may hold several statements, which can't be prepared.
+  return Array.isArray(values) && values.length > 0 ? (values as unknown[]) : undefined;
 }

@@ -1,6 +1,7 @@
 import type { Query } from 'pg';
 import { Deadline } from '../core/deadlines.js';
 import type { DatabaseLease } from './database-leases.js';
+import type { PreparedQuery } from './prepared-query.js';
 import type { QueryOutcome } from './query-forms.js';
 
 /** What a statement tells the connection it runs on. */
@@ -18,7 +19,7 @@ export class Statement extends Deadline {
   readonly text: string;
   readonly timeoutMs: number;
   /** What pg runs for it. */
-  query: Query | undefined;
+  query: Query | PreparedQuery | undefined;
   #settled = false;
   readonly #owner: StatementOwner;
   readonly #callback: QueryOutcome;

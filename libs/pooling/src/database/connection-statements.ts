@@ -1,0 +1,80 @@
+import type { FieldDef } from 'pg';
+import type { PreparedText, StatementCache } from './statement-cache.js';
+
+/** Reads one column's text. */
+export type ColumnParser = (text: string) => unknown;
+
+/** What a prepared statement's rows look like: told by the server once, because it can't change under its plan. */
+export interface RowShape {
+  readonly fields: FieldDef[];
+  readonly parsers: readonly ColumnParser[];
+  readonly empty: Readonly<Record<string, null>>;
+}
+
+/** A statement that a connection has prepared. */
+export interface PreparedStatement {
+  readonly prepared: PreparedText;
+  /** `null`: it gives no rows; `undefined`: the server hasn't told yet. */
+  shape: RowShape | null | undefined;
+}
+
+/**
+ * What one connection has prepared, at most as much as the pool allows. What it has too much is closed together with
+ * the next statement that it prepares, without a round trip of its own.
+ */
+export class ConnectionStatements {
+  readonly #cache: StatementCache | undefined;
+  readonly #statements = new Map<PreparedText, PreparedStatement>();
+  #toClose: string[] = [];
+
+  constructor(cache: StatementCache | undefined) {
+    this.#cache = cache;
+  }
+
+  /** How many the server holds for this connection. */
+  get size(): number {
+    return this.#statements.size;
+  }
+
+  /** Which texts the pool prepares. */
+  get cache(): StatementCache {
+    if (this.#cache === undefined) throw new Error('bug: this pool prepares nothing');
+    return this.#cache;
+  }
+
+  /** The statement, when the server has it. */
+  get(prepared: PreparedText): PreparedStatement | undefined {
+    return this.#statements.get(prepared);
+  }
+
+  /** Notes that a statement is being prepared; gives the names to close before it. */
+  add(statement: PreparedStatement): readonly string[] {
+    for (const prepared of this.#statements.keys()) {
+      if (prepared.dropped) this.remove(prepared);
+    }
+    if (this.#statements.size >= (this.#cache?.max ?? 0)) this.#removeLeastRecent();
+    this.#statements.set(statement.prepared, statement);
+    const names = this.#toClose;
+    this.#toClose = [];
+    return names;
+  }
+
+  /** Forgets a statement that the server may or may not have; a later one closes it. */
+  remove(prepared: PreparedText): void {
+    if (this.#statements.delete(prepared)) this.#toClose.push(prepared.name);
+  }
+
+  /** The server has none any more. */
+  clear(): void {
+    this.#statements.clear();
+    this.#toClose = [];
+  }
+
+  #removeLeastRecent(): void {
+    let oldest: PreparedText | undefined;
+    for (const prepared of this.#statements.keys()) {
+      if (oldest === undefined || prepared.lastUse < oldest.lastUse) oldest = prepared;
+    }
+    if (oldest !== undefined) this.remove(oldest);
+  }
+}

@@ -1,0 +1,124 @@
+import type { QueryConfig } from 'pg';
+import { inject } from 'vitest';
+import { DatabasePool } from './database-pool.js';
+import type { DatabaseOptions } from './options.js';
+
+const url = inject('databaseUrl');
+
+function poolOf(options: DatabaseOptions = {}): DatabasePool {
+  return new DatabasePool('prepared', { url, size: 1, maxOverflow: 0, ...options });
+}
+
+async function preparedTexts(pool: DatabasePool): Promise<string[]> {
+  const { rows } = await pool.query<{ statement: string }>('select statement from pg_prepared_statements order by 1');
+  return rows.map(({ statement }) => statement);
+}
+
+describe('prepared statements', () => {
+  it('prepares a text on its second use, and finds it from the third on', async () => {
+    await using pool = poolOf();
+    const text = 'select $1::int + 1 as sum';
+    for (let use = 1; use <= 4; use++) {
+      const { rows, fields, rowCount, command } = await pool.query<{ sum: number }>(text, [use]);
+      expect({ rows, rowCount, command }).toEqual({ rows: [{ sum: use + 1 }], rowCount: 1, command: 'SELECT' });
+      expect(fields.map(({ name }) => name)).toEqual(['sum']);
+      expect(await preparedTexts(pool)).toEqual(use === 1 ? [] : [text]);
+    }
+    expect(pool.statistics()).toMatchObject({ preparedStatementHits: 2, preparedStatementMisses: 2 });
+  });
+
+  it('prepares nothing when it is turned off, for the pool or for a query', async () => {
+    await using off = poolOf({ preparedStatements: false });
+    await using pool = poolOf();
+    for (let use = 0; use < 3; use++) {
+      await off.query('select $1::int', [use]);
+      await pool.query<{ int4: number }>({ text: 'select $1::int', values: [use], prepare: false } as QueryConfig);
+    }
+    expect(await preparedTexts(off)).toEqual([]);
+    expect(await preparedTexts(pool)).toEqual([]);
+  });
+
+  it('keeps the most recently used ones and closes the others on the server', async () => {
+    await using pool = poolOf({ preparedStatements: { max: 2 } });
+    for (const column of ['a', 'b', 'c']) {
+      for (let use = 0; use < 3; use++) await pool.query(`select $1::int as ${column}`, [use]);
+    }
+    expect(await preparedTexts(pool)).toEqual(['select $1::int as b', 'select $1::int as c']);
+  });
+
+  it('runs a statement again, unseen, when its table was altered under it', async () => {
+    await using pool = poolOf();
+    await pool.query('create temp table altered (id int)');
+    await pool.query('insert into altered values (1)');
+    const read = async (): Promise<unknown[]> =>
+      (await pool.query('select * from altered where id = $1', [1])).rows as unknown[];
+    for (let use = 0; use < 3; use++) expect(await read()).toEqual([{ id: 1 }]);
+    await pool.query("alter table altered add column name text default 'one'");
+    for (let use = 0; use < 3; use++) expect(await read()).toEqual([{ id: 1, name: 'one' }]);
+    expect(await preparedTexts(pool)).toHaveLength(1);
+  });
+
+  it('lets the error stand in a transaction, and the next use works', async () => {
+    await using pool = poolOf();
+    await pool.query('create temp table altered (id int)');
+    const text = 'select * from altered where id = $1';
+    for (let use = 0; use < 3; use++) await pool.query(text, [1]);
+    await pool.query('alter table altered add column name text');
+    await pool.withConnection(async (client) => {
+      await client.query('begin');
+      await expect(client.query(text, [1])).rejects.toMatchObject({ code: '0A000' });
+      await client.query('rollback');
+      await client.query('begin');
+      expect((await client.query(text, [1])).rows).toEqual([]);
+      await client.query('commit');
+    });
+  });
+
+  it('prepares anew what was deallocated behind its back', async () => {
+    await using pool = poolOf();
+    for (let use = 0; use < 3; use++) await pool.query('select $1::int as n', [use]);
+    for (const forget of ['deallocate all', 'discard all']) {
+      await pool.query(forget);
+      expect((await pool.query('select $1::int as n', [7])).rows).toEqual([{ n: 7 }]);
+    }
+    expect(await preparedTexts(pool)).toEqual(['select $1::int as n']);
+  });
+
+  it('goes on after errors: of a text, of a value, of a parser', async () => {
+    await using pool = poolOf();
+    const wrong = 'select $1::int as n from nowhere';
+    for (let use = 0; use < 3; use++) await expect(pool.query(wrong, [1])).rejects.toMatchObject({ code: '42P01' });
+    const text = 'select 1 / $1::int as n';
+    for (let use = 0; use < 3; use++) await expect(pool.query(text, [0])).rejects.toMatchObject({ code: '22012' });
+    const unsendable = {
+      toPostgres: () => {
+        throw new Error('unsendable');
+      },
+    };
+    await expect(pool.query(text, [unsendable])).rejects.toThrow('unsendable');
+    expect((await pool.query(text, [1])).rows).toEqual([{ n: 1 }]);
+    expect((await pool.query(text, [1])).rows).toEqual([{ n: 1 }]);
+    expect(pool.totalCount).toBe(1);
+  });
+
+  it('sends parameters of changing types as they are', async () => {
+    await using pool = poolOf();
+    const read = async (value: unknown): Promise<unknown> =>
+      ((await pool.query('select $1::text as value', [value])).rows as { value: unknown }[])[0]?.value;
+    expect(await read(null)).toBe(null);
+    expect(await read(7)).toBe('7');
+    expect(await read('seven')).toBe('seven');
+    expect(await read(null)).toBe(null);
+    expect(await read({ a: 1 })).toBe('{"a":1}');
+  });
+
+  it('reports rows that a statement without columns has changed', async () => {
+    await using pool = poolOf();
+    await pool.query('create temp table changed (id int)');
+    for (let use = 1; use <= 4; use++) {
+      const { command, rowCount, rows } = await pool.query('insert into changed values ($1)', [use]);
+      expect({ command, rowCount, rows }).toEqual({ command: 'INSERT', rowCount: 1, rows: [] });
+    }
+    expect((await pool.query('update changed set id = $1 where id > 1', [9])).rowCount).toBe(3);
+  });
+});

@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto';
+
+/** Texts seen once that are remembered: a text is prepared from its second use on, so that one-off texts fill nothing. */
+const MOST_SEEN = 4_096;
+/** Longer texts are rather made once than again and again, in characters. */
+const LONGEST_TEXT = 32_768;
+
+/** A text that is worth being prepared, under one name on every connection. */
+export class PreparedText {
+  readonly text: string;
+  /** The server's name for it: a hash of the text, and how often it was made invalid. */
+  readonly name: string;
+  /** Whether new uses go to another one: it was made invalid, or wasn't used for long. */
+  dropped = false;
+  /** @internal When it was last used, counted in uses of all. */
+  lastUse = 0;
+
+  constructor(text: string, generation: number) {
+    this.text = text;
+    const hash = createHash('sha256').update(text).digest('base64url').slice(0, 22);
+    this.name = generation === 0 ? `np_${hash}` : `np_${hash}_${generation}`;
+  }
+}
+
+/**
+ * Which texts of a pool are prepared: those used more than once, the least recently used giving way. What is prepared
+ * where is each connection's own business.
+ */
+export class StatementCache {
+  /** How many texts are prepared at once, on each connection. */
+  readonly max: number;
+  #hits = 0;
+  #misses = 0;
+  #uses = 0;
+  #generation = 0;
+  readonly #seen = new Set<string>();
+  readonly #hot = new Map<string, PreparedText>();
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  /** Uses that found their statement prepared on the connection. */
+  get hits(): number {
+    return this.#hits;
+  }
+
+  /** Uses that didn't: of new texts, or on a connection that hadn't prepared them yet. */
+  get misses(): number {
+    return this.#misses;
+  }
+
+  /** Counts one use of a text: `undefined` while it isn't worth being prepared. */
+  use(text: string): PreparedText | undefined {
+    let prepared = this.#hot.get(text);
+    if (prepared === undefined) {
+      if (!this.#secondUse(text)) {
+        this.#misses++;
+        return undefined;
+      }
+      if (this.#hot.size >= this.max) this.#dropLeastRecent();
+      prepared = new PreparedText(text, this.#generation);
+      this.#hot.set(text, prepared);
+    }
+    prepared.lastUse = ++this.#uses;
+    return prepared;
+  }
+
+  /** Counts whether a use found its statement on its connection. */
+  found(onConnection: boolean): void {
+    if (onConnection) this.#hits++;
+    else this.#misses++;
+  }
+
+  /** The server has made a statement invalid: the whole pool prepares its text anew, under another name. */
+  invalidate(prepared: PreparedText): void {
+    if (prepared.dropped) return;
+    prepared.dropped = true;
+    this.#generation++;
+    this.#hot.set(prepared.text, new PreparedText(prepared.text, this.#generation));
+  }
+
+  #secondUse(text: string): boolean {
+    if (text.length > LONGEST_TEXT) return false;
+    if (this.#seen.delete(text)) return true;
+    if (this.#seen.size >= MOST_SEEN) this.#seen.clear();
+    this.#seen.add(text);
+    return false;
+  }
+
+  #dropLeastRecent(): void {
+    let oldest: PreparedText | undefined;
+    for (const prepared of this.#hot.values()) {
+      if (oldest === undefined || prepared.lastUse < oldest.lastUse) oldest = prepared;
+    }
+    if (oldest === undefined) return;
+    oldest.dropped = true;
+    this.#hot.delete(oldest.text);
+  }
+}
