@@ -7,6 +7,8 @@ export const REFERENCE = 'kysely over pg.Pool';
 export const CANDIDATES: Readonly<Record<string, () => Promise<CandidateFactory>>> = {
   [REFERENCE]: async () => (await import('./kysely.js')).kyselyOverPgPool,
   'nestjs-pooling': async () => (await import('./nestjs-pooling.js')).nestjsPooling,
+  'nestjs-pooling, kept queries': async () => (await import('./nestjs-pooling.js')).nestjsPoolingKept,
+  'nestjs-pooling, unprepared': async () => (await import('./nestjs-pooling.js')).nestjsPoolingUnprepared,
   'pg.Pool': async () => (await import('./node-postgres.js')).nodePostgres,
   'pg.Pool, named': async () => (await import('./node-postgres.js')).nodePostgresNamed,
   'postgres.js': async () => (await import('./postgres-js.js')).postgresJs,

@@ -1,8 +1,8 @@
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import type { Kysely } from 'kysely';
-import { getDbToken, PoolingModule, type DatabaseOptions } from 'nestjs-pooling';
-import type { Candidate, CandidateOptions } from '../candidate.js';
+import { sql, type Kysely } from 'kysely';
+import { getDbToken, PoolingModule, prepareQuery, type DatabaseOptions } from 'nestjs-pooling';
+import type { Candidate, CandidateOptions, NewEvent } from '../candidate.js';
 import { kyselyCandidate, type Tables } from './kysely.js';
 
 /** An application with this library in it, and the `Kysely` that it injects. */
@@ -23,5 +23,56 @@ async function injectedDb(
 /** This library with its defaults. */
 export async function nestjsPooling(options: CandidateOptions): Promise<Candidate> {
   const { db, close } = await injectedDb(options, {});
+  return kyselyCandidate(db, close);
+}
+
+/** This library with its queries kept: built and compiled once. */
+export async function nestjsPoolingKept(options: CandidateOptions): Promise<Candidate> {
+  const { db, close } = await injectedDb(options, {});
+  const selectByKey = prepareQuery(db, (p: { id: number }) =>
+    db.selectFrom('customers').select(['id', 'name', 'city', 'active', 'created_at']).where('id', '=', p.id),
+  );
+  const fourTableJoin = prepareQuery(db, (p: { id: number }) =>
+    db
+      .selectFrom('customers as c')
+      .innerJoin('orders as o', 'o.customer_id', 'c.id')
+      .innerJoin('order_items as i', 'i.order_id', 'o.id')
+      .innerJoin('products as p', 'p.id', 'i.product_id')
+      .select(({ fn }) => [
+        'o.id as order_id',
+        'o.status',
+        'c.name as customer',
+        sql<number>`count(i.id)::int`.as('lines'),
+        sql<number>`sum(i.quantity * i.price)::int`.as('total'),
+        fn.max('p.title').as('dearest'),
+      ])
+      .where('c.id', '=', p.id)
+      .groupBy(['o.id', 'o.status', 'c.name'])
+      .orderBy('o.id')
+      .limit(20),
+  );
+  const hundredRows = prepareQuery(db, (p: { id: number }) =>
+    db
+      .selectFrom('orders')
+      .select(['id', 'customer_id', 'status', 'note', 'placed_at'])
+      .where('id', '>', p.id)
+      .orderBy('id')
+      .limit(100),
+  );
+  const insert = prepareQuery(db, (p: NewEvent) =>
+    db.insertInto('events').values({ customer_id: p.customer_id, kind: p.kind, payload: p.payload }).returning('id'),
+  );
+  return {
+    ...kyselyCandidate(db, close),
+    selectByKey: (id) => selectByKey.executeTakeFirst({ id }),
+    fourTableJoin: (customerId) => fourTableJoin.execute({ id: customerId }),
+    hundredRows: (afterId) => hundredRows.execute({ id: afterId }),
+    insert: async (event) => (await insert.executeTakeFirst(event))?.id as number,
+  };
+}
+
+/** This library with prepared statements turned off, to show what they are worth. */
+export async function nestjsPoolingUnprepared(options: CandidateOptions): Promise<Candidate> {
+  const { db, close } = await injectedDb(options, { preparedStatements: false });
   return kyselyCandidate(db, close);
 }
