@@ -14,6 +14,8 @@ export interface RowShape {
 /** A statement that a connection has prepared. */
 export interface PreparedStatement {
   readonly prepared: PreparedText;
+  /** How often it was run on this connection. */
+  uses: number;
   /** `null`: it gives no rows; `undefined`: the server hasn't told yet. */
   shape: RowShape | null | undefined;
 }

@@ -199,6 +199,11 @@ export class PostgresConnection implements StatementOwner, PreparedQueryHost {
   }
 
   /** @internal */
+  now(): number {
+    return this.#host.clock.now();
+  }
+
+  /** @internal */
   resend(query: PreparedQuery): void {
     this.client.query(query as unknown as Query);
   }

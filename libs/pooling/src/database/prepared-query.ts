@@ -12,6 +12,8 @@ const CHANGED_RESULT = '0A000';
 /** What a prepared query needs of its connection. */
 export interface PreparedQueryHost {
   readonly statements: ConnectionStatements;
+  /** Milliseconds on the pool's clock. */
+  now(): number;
   typeParser(dataTypeId: number): (text: string) => unknown;
   /** Whether a statement that failed before it did anything may be sent again: none of its transaction is lost. */
   readonly outsideTransaction: boolean;
@@ -35,6 +37,7 @@ export class PreparedQuery {
   #shape: RowShape | null | undefined;
   #failure: Error | undefined;
   #preparing = false;
+  #startedAt = 0;
   #mayRetry = true;
 
   constructor(host: PreparedQueryHost, prepared: PreparedText, values: readonly unknown[], outcome: QueryOutcome) {
@@ -56,7 +59,8 @@ export class PreparedQuery {
     const known = statements.get(this.#prepared);
     statements.cache.found(known !== undefined);
     this.#preparing = known === undefined;
-    this.#statement = known ?? { prepared: this.#prepared, shape: undefined };
+    this.#statement = known ?? { prepared: this.#prepared, uses: 0, shape: undefined };
+    this.#startedAt = this.#host.now();
     this.#shape = this.#statement.shape;
     const { name, text } = this.#prepared;
     connection.stream.cork();
@@ -132,7 +136,9 @@ export class PreparedQuery {
   handleReadyForQuery(): void {
     if (this.#failure !== undefined) return this.#outcome(this.#failure, undefined as never);
     const shape = this.#shape ?? null;
-    if (this.#statement !== undefined) this.#statement.shape = shape;
+    const statement = this.#statement as PreparedStatement;
+    statement.shape = shape;
+    this.#host.statements.cache.ran(this.#prepared, ++statement.uses, this.#host.now() - this.#startedAt);
     if (shape !== null) this.#result.fields = shape.fields;
     try {
       this.#outcome(undefined, this.#result);

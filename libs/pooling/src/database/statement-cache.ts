@@ -5,6 +5,13 @@ const MOST_SEEN = 4_096;
 /** Longer texts are rather made once than again and again, in characters. */
 const LONGEST_TEXT = 32_768;
 
+/** So many times the server plans a prepared statement for its own values before it may make one plan for all. */
+const CUSTOM_PLANS = 5;
+/** So many runs with the one plan are looked at. */
+const JUDGED_RUNS = 100;
+/** One plan for all that is this much slower than planning each time is a bad one: by a factor, and in milliseconds. */
+const BAD_PLAN = { factor: 1.3, ms: 0.6 };
+
 /** A text that is worth being prepared, under one name on every connection. */
 export class PreparedText {
   readonly text: string;
@@ -12,6 +19,11 @@ export class PreparedText {
   readonly name: string;
   /** Whether new uses go to another one: it was made invalid, or wasn't used for long. */
   dropped = false;
+  /** @internal The shortest run planned for its own values, and planned once for all; in milliseconds. */
+  shortestCustomMs = Infinity;
+  shortestGenericMs = Infinity;
+  /** @internal */
+  genericRuns = 0;
   /** @internal When it was last used, counted in uses of all. */
   lastUse = 0;
 
@@ -35,6 +47,8 @@ export class StatementCache {
   #generation = 0;
   readonly #seen = new Set<string>();
   readonly #hot = new Map<string, PreparedText>();
+  /** Texts that are slower when they are prepared. */
+  readonly #unsuited = new Set<string>();
 
   constructor(max: number) {
     this.max = max;
@@ -72,6 +86,26 @@ export class StatementCache {
     else this.#misses++;
   }
 
+  /**
+   * Notes how long a run took, the `use`th on its connection. A text whose one plan for all is slower than planning it
+   * each time isn't prepared any more. The shortest runs are compared, because those are the ones that nothing held up.
+   */
+  ran(prepared: PreparedText, use: number, ms: number): void {
+    if (prepared.genericRuns >= JUDGED_RUNS) return;
+    if (use <= CUSTOM_PLANS) {
+      if (ms < prepared.shortestCustomMs) prepared.shortestCustomMs = ms;
+      return;
+    }
+    if (ms < prepared.shortestGenericMs) prepared.shortestGenericMs = ms;
+    if (++prepared.genericRuns < JUDGED_RUNS) return;
+    const { shortestCustomMs, shortestGenericMs } = prepared;
+    if (shortestGenericMs < shortestCustomMs * BAD_PLAN.factor + BAD_PLAN.ms) return;
+    prepared.dropped = true;
+    this.#hot.delete(prepared.text);
+    if (this.#unsuited.size >= MOST_SEEN) this.#unsuited.clear();
+    this.#unsuited.add(prepared.text);
+  }
+
   /** The server has made a statement invalid: the whole pool prepares its text anew, under another name. */
   invalidate(prepared: PreparedText): void {
     if (prepared.dropped) return;
@@ -81,7 +115,7 @@ export class StatementCache {
   }
 
   #secondUse(text: string): boolean {
-    if (text.length > LONGEST_TEXT) return false;
+    if (text.length > LONGEST_TEXT || this.#unsuited.has(text)) return false;
     if (this.#seen.delete(text)) return true;
     if (this.#seen.size >= MOST_SEEN) this.#seen.clear();
     this.#seen.add(text);
