@@ -141,7 +141,10 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       cancelFailed: () => this.#cancelFailures++,
       opened: (connection) => announce(this, 'connect', connection.client),
       leftTransaction: () => this.#transactionsLeftOpen++,
-      removed: (connection) => announce(this, 'remove', connection.client),
+      removed: (connection) => {
+        this.#ping.slotFreed();
+        announce(this, 'remove', connection.client);
+      },
     });
     this.#engine = new Pool(engineOptionsOf(configuration), connector, {
       clock,

@@ -49,6 +49,15 @@ export class DatabasePing {
     for (const watcher of this.#dialWatchers) watcher(error);
   }
 
+  /** A connection is gone for good: its slot may be the one that a ping waits for. */
+  slotFreed(): void {
+    if (this.#dialWatchers.size === 0) return;
+    // The engine hears of it in this turn as well, but perhaps later.
+    setImmediate(() => {
+      if (this.#dialWatchers.size > 0) this.#host.engine.probe();
+    });
+  }
+
   async #ping(timeoutMs: number): Promise<PingResult> {
     const { clock, engine } = this.#host;
     const startedAt = clock.now();

@@ -1,0 +1,128 @@
+import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
+import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
+import { ManualClock } from '../testing/manual-clock.js';
+import { DatabasePool, type DatabasePoolDependencies } from './database-pool.js';
+import type { DatabaseOptions } from './options.js';
+
+let database: TestDatabase;
+let proxy: TcpProxy;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  proxy = await TcpProxy.listen({ port: Number(new URL(database.url).port) });
+});
+afterAll(async () => {
+  await proxy.close();
+  await database.drop();
+});
+
+const pools: DatabasePool[] = [];
+afterEach(async () => {
+  await proxy.forward();
+  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadlineMs: 100 })));
+});
+
+function createPool(options: DatabaseOptions = {}, dependencies: DatabasePoolDependencies = {}): DatabasePool {
+  const url = new URL(database.url);
+  url.port = String(proxy.port);
+  const pool = new DatabasePool('probed', { url: url.href, size: 1, maxOverflow: 0, ...options }, dependencies);
+  pools.push(pool);
+  return pool;
+}
+
+const DOWN = { code: 'ERR_POOL_CONNECT_FAILED', pool: 'probed' };
+
+describe('ping', () => {
+  it('dials when nothing is open, and asks an idle connection afterwards', async () => {
+    const pool = createPool();
+    expect(await pool.ping()).toEqual({ status: 'up', durationMs: expect.any(Number) as number });
+    await pool.ping({ timeoutMs: 500 });
+    expect(pool.statistics()).toMatchObject({ opened: 1, idle: 1, inUse: 0 });
+  });
+
+  it('is one for all who ask at once', async () => {
+    const pool = createPool();
+    await pool.ping();
+    const { acquired } = pool.statistics();
+    await Promise.all(Array.from({ length: 20 }, () => pool.ping()));
+    expect(pool.statistics().acquired).toBe(acquired + 1);
+  });
+
+  it('is degraded, and never queues, while all connections are busy and one has just answered', async () => {
+    const pool = createPool();
+    const client = await pool.connect();
+    await client.query('select 1');
+    const waiting = pool.connect();
+    expect(await pool.ping()).toMatchObject({ status: 'degraded' });
+    client.release();
+    (await waiting).release();
+    expect(await pool.ping()).toMatchObject({ status: 'up' });
+  });
+
+  it('is up while busy connections answer and there is room for more', async () => {
+    const pool = createPool({ size: 2 });
+    const client = await pool.connect();
+    expect(await pool.ping()).toMatchObject({ status: 'up' });
+    expect(pool.statistics().opened).toBe(1);
+    client.release();
+  });
+
+  it('asks the server itself, without taking a connection, when all are busy and none has answered lately', async () => {
+    const clock = new ManualClock();
+    const pool = createPool({}, { clock });
+    const client = await pool.connect();
+    clock.leap(5_000).catch(() => undefined);
+    proxy.resetCounters();
+    expect(await pool.ping()).toMatchObject({ status: 'degraded' });
+    expect(proxy.accepted).toBe(1);
+    expect(pool.statistics().opened).toBe(1);
+    await proxy.refuse();
+    await expect(pool.ping()).rejects.toMatchObject({ ...DOWN, cause: { code: 'ECONNREFUSED' } });
+    client.release();
+  });
+
+  it('rejects with the real error when the server is down, and finds it again in spite of the back-off', async () => {
+    const server = await PostgresServer.start({ authentication: 'trust' });
+    try {
+      const pool = createPool({ url: server.url });
+      await pool.ping();
+      await server.stop();
+      await expect(pool.ping()).rejects.toMatchObject({
+        ...DOWN,
+        message: expect.stringMatching(/^probed: the database doesn’t answer: .*ECONNREFUSED/) as string,
+        cause: { code: 'ECONNREFUSED' },
+      });
+      // Many failures: the next regular dial would be seconds away.
+      for (let probe = 0; probe < 10; probe++) await pool.ping().catch(() => undefined);
+      await server.start();
+      await vi.waitFor(async () => expect(await pool.ping()).toMatchObject({ status: 'up' }), { timeout: 2_000 });
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('rejects in time when the server accepts and says nothing', async () => {
+    await proxy.stall();
+    const pool = createPool();
+    await expect(pool.ping({ timeoutMs: 50 })).rejects.toMatchObject({
+      ...DOWN,
+      message: expect.stringContaining('no connection within 50 ms') as string,
+    });
+  });
+
+  it('rejects in time when an idle connection went silent', async () => {
+    const pool = createPool({ prePing: false });
+    await pool.ping();
+    await proxy.stall();
+    proxy.blackhole();
+    await expect(pool.ping({ timeoutMs: 100 })).rejects.toMatchObject({ code: 'ERR_POOL_QUERY_TIMEOUT' });
+    await vi.waitFor(() => expect(pool.statistics()).toMatchObject({ size: 0, inUse: 0 }), { timeout: 3_000 });
+  });
+
+  it('looks past a dead idle connection', async () => {
+    const pool = createPool();
+    await pool.ping();
+    proxy.cut('rst');
+    expect(await pool.ping()).toMatchObject({ status: 'up' });
+  });
+});

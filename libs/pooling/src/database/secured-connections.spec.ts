@@ -1,0 +1,116 @@
+import { chown, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PostgresServer } from 'nestjs-pooling/testing';
+import { selfSignedCertificate } from '../../../../test/support/self-signed-certificate.js';
+import { DatabasePool } from './database-pool.js';
+import type { DatabaseOptions } from './options.js';
+
+const { key, certificate } = selfSignedCertificate();
+const PASSWORD = 'the first';
+let server: PostgresServer;
+let port: number;
+
+/** Puts a file where the server finds it and lets it own it. */
+async function giveToServer(name: string, content: string): Promise<void> {
+  const { uid, gid } = await stat(server.dataDirectory);
+  const path = join(server.dataDirectory, name);
+  await writeFile(path, content, { mode: 0o600 });
+  await chown(path, uid, gid);
+}
+
+beforeAll(async () => {
+  server = await PostgresServer.start({ password: PASSWORD });
+  ({ port } = server);
+  await giveToServer('server.key', key);
+  await giveToServer('server.crt', certificate);
+  await using pool = new DatabasePool('setup', { url: server.url });
+  await pool.query('alter system set ssl = on');
+  await pool.query('select pg_reload_conf()');
+  while ((await pool.query<{ ssl: string }>('show ssl')).rows[0]?.ssl !== 'on')
+    await pool.query('select pg_sleep(0.01)');
+});
+afterAll(() => server.close());
+
+function createPool(options: DatabaseOptions = {}): DatabasePool {
+  return new DatabasePool('secured', {
+    size: 2,
+    ...options,
+    connection: {
+      host: 'localhost',
+      port,
+      user: 'postgres',
+      database: 'postgres',
+      password: PASSWORD,
+      ssl: { ca: certificate },
+      ...options.connection,
+    },
+  });
+}
+
+const ENCRYPTED = 'select ssl as encrypted from pg_stat_ssl where pid = pg_backend_pid()';
+
+describe('a pool over TLS', () => {
+  it('connects, checks the certificate, and pings', async () => {
+    await using pool = createPool();
+    expect((await pool.query(ENCRYPTED)).rows).toEqual([{ encrypted: true }]);
+    expect(await pool.ping()).toMatchObject({ status: 'up' });
+    await using distrustful = createPool({ connection: { ssl: true }, acquireTimeoutMs: 500 });
+    await expect(distrustful.query('select 1')).rejects.toMatchObject({
+      cause: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' },
+    });
+  });
+
+  it.each(['postgres', 'direct'] as const)('cancels a query through TLS as well (%s)', async (sslnegotiation) => {
+    await using pool = createPool({ queryTimeoutMs: 500, connection: { sslnegotiation } });
+    expect((await pool.query(ENCRYPTED)).rows).toEqual([{ encrypted: true }]);
+    await expect(pool.query('select pg_sleep(30) /* over tls */')).rejects.toMatchObject({
+      code: 'ERR_POOL_QUERY_TIMEOUT',
+    });
+    await vi.waitFor(async () => {
+      const { rows } = await pool.query(
+        "select 1 from pg_stat_activity where query like '%over tls%' and state = 'active' and pid <> pg_backend_pid()",
+      );
+      expect(rows).toEqual([]);
+    });
+    expect(pool.statistics().cancelFailures).toBe(0);
+  });
+});
+
+describe('a password', () => {
+  it('may be an async function that is asked at each dial: rotated without a failed query', async () => {
+    const rotating = await PostgresServer.start({ password: PASSWORD });
+    try {
+      let current = PASSWORD;
+      let asked = 0;
+      const password = async (): Promise<string> => {
+        asked++;
+        await new Promise((resolve) => setImmediate(resolve));
+        return current;
+      };
+      await using pool = createPool({ connection: { port: rotating.port, ssl: false, password } });
+      await pool.query('select 1');
+      await pool.query("alter user postgres password 'the second'");
+      current = 'the second';
+      pool.expireAll();
+      await Promise.all(Array.from({ length: 4 }, () => pool.query('select pg_sleep(0.01)')));
+      expect(asked).toBeGreaterThanOrEqual(2);
+      expect(pool.statistics()).toMatchObject({ connectErrors: 0, closed: { expired: 1 } });
+    } finally {
+      await rotating.close();
+    }
+  });
+
+  it.each<[string, string | (() => Promise<string>), object]>([
+    ['a wrong one', 'wrong', { code: '28P01' }],
+    [
+      'one that can’t be had',
+      () => Promise.reject(new Error('the vault is sealed')),
+      { message: 'the vault is sealed' },
+    ],
+  ])('%s is the cause of the time-out, and is not shown', async (_which, password, cause) => {
+    await using pool = createPool({ acquireTimeoutMs: 400, connection: { password } });
+    const error = await pool.query('select 1').catch((caught: Error) => caught);
+    expect(error).toMatchObject({ code: 'ERR_POOL_ACQUIRE_TIMEOUT', cause });
+    expect((error as Error).message).not.toContain('wrong');
+  });
+});
