@@ -5,6 +5,7 @@ import { CatalogueModule } from './catalogue/catalogue.module.js';
 import { DatabaseSetup } from './database/database-setup.js';
 import { PoolingErrorsFilter } from './http/pooling-errors.filter.js';
 import { OrdersModule } from './orders/orders.module.js';
+import { WelcomeController } from './welcome.controller.js';
 import { SETTINGS, SettingsModule, type RunningSettings } from './settings.module.js';
 
 /** The shop. */
@@ -20,13 +21,20 @@ export class AppModule {
           metrics: { path: '/metrics', defaultMetrics: true },
           inject: [SETTINGS],
           useFactory: ({ databaseUrl }: RunningSettings): PoolingModuleOptions => ({
-            database: { url: databaseUrl, applicationName: 'shop', minIdle: 2, leakDetectionMs: 10_000 },
+            database: {
+              url: databaseUrl,
+              applicationName: 'shop',
+              minIdle: 2,
+              leakDetectionMs: 10_000,
+              startup: 'required',
+            },
             http: false,
           }),
         }),
         CatalogueModule,
         OrdersModule,
       ],
+      controllers: [WelcomeController],
       providers: [DatabaseSetup, { provide: APP_FILTER, useClass: PoolingErrorsFilter }],
     };
   }

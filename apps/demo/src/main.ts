@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { NestFactory } from '@nestjs/core';
 import { startCarrier } from '../../carrier/src/carrier.js';
 import { AppModule } from './app.module.js';
@@ -20,6 +21,8 @@ async function start(): Promise<void> {
     abortOnError: false,
   });
   app.enableShutdownHooks([], { useProcessExit: true });
+  // Refuses to go on when the database can't be reached (startup: 'required').
+  await app.init();
   await app.get(DatabaseSetup).prepare();
   await app.listen(settings.port, settings.host);
 
@@ -31,8 +34,6 @@ async function start(): Promise<void> {
 try {
   await start();
 } catch (error) {
-  process.stderr.write(
-    `The shop could not start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  );
+  process.stderr.write(`The shop could not start: ${inspect(error)}\n`);
   process.exit(1);
 }
