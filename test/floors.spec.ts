@@ -73,7 +73,14 @@ const FLOORS: Readonly<Record<string, { readonly refused: readonly string[]; rea
     allowed: ['prom-client', '@willsoto/nestjs-prometheus', '../core/statistics.js', '../http/statistics.js'],
   },
   console: {
-    refused: ['pg', 'undici', '../health/health-source.js', '../metrics/samples.js', '../module/tokens.js', '../index.js'],
+    refused: [
+      'pg',
+      'undici',
+      '../health/health-source.js',
+      '../metrics/samples.js',
+      '../module/tokens.js',
+      '../index.js',
+    ],
     allowed: ['@nestjs/common', '../core/statistics.js', '../advice/sizing.js'],
   },
   testing: {
@@ -82,7 +89,14 @@ const FLOORS: Readonly<Record<string, { readonly refused: readonly string[]; rea
   },
   module: {
     refused: [],
-    allowed: ['@nestjs/common', 'kysely', 'undici', '../core/errors.js', '../database/options.js', '../metrics/samples.js'],
+    allowed: [
+      '@nestjs/common',
+      'kysely',
+      'undici',
+      '../core/errors.js',
+      '../database/options.js',
+      '../metrics/samples.js',
+    ],
   },
 };
 

@@ -10,6 +10,7 @@ import {
   type INestApplication,
   type ModuleMetadata,
 } from '@nestjs/common';
+import { RouterModule } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { HealthCheck, HealthCheckService, TerminusModule, type HealthCheckResult } from '@nestjs/terminus';
 import { Test } from '@nestjs/testing';
@@ -230,6 +231,62 @@ describe.each<Adapter>(['express', 'fastify'])('health on %s', (adapter) => {
     );
     expect((await get(application, '/health')).text).toBe('mine');
     expect((await get(application, '/health/ready')).status).toBe(404);
+  });
+});
+
+describe('a route of the application', () => {
+  @Controller('health')
+  class Elsewhere {
+    @Get()
+    check(): string {
+      return 'elsewhere';
+    }
+  }
+
+  it('in another version of its API is no conflict', async () => {
+    @Controller({ path: 'health', version: '2' })
+    class SecondVersion extends Elsewhere {
+      @Get()
+      override check(): string {
+        return 'version 2';
+      }
+    }
+    const application = await start(
+      { imports: [PoolingModule.forRoot({ database: false })], controllers: [SecondVersion] },
+      'fastify',
+      (configured) => configured.enableVersioning({ type: VersioningType.URI }),
+    );
+    expect((await get(application, '/health/ready')).status).toBe(200);
+    expect((await get(application, '/v2/health')).text).toBe('version 2');
+  });
+
+  it('in a module that is mounted elsewhere is no conflict', async () => {
+    @Module({ controllers: [Elsewhere] })
+    class AdminModule {}
+    const application = await start({
+      imports: [
+        PoolingModule.forRoot({ database: false }),
+        AdminModule,
+        RouterModule.register([{ path: 'admin', module: AdminModule }]),
+      ],
+    });
+    expect((await get(application, '/health/ready')).status).toBe(200);
+    expect((await get(application, '/admin/health')).text).toBe('elsewhere');
+  });
+
+  it('made of a controller without a path and a handler with one is a conflict all the same', async () => {
+    @Controller()
+    class RootController {
+      @Get(['alive', '/health/'])
+      check(): string {
+        return 'mine';
+      }
+    }
+    const application = await start(
+      { imports: [PoolingModule.forRoot({ database: false })], controllers: [RootController] },
+      'fastify',
+    );
+    expect((await get(application, '/health')).text).toBe('mine');
   });
 });
 

@@ -30,6 +30,8 @@ const DATABASE_SERIES = [
   'db_pool_closed_total',
   'db_pool_connect_errors_total',
   'db_pool_leaks_total',
+  'db_pool_prepared_statement_hits_total',
+  'db_pool_prepared_statement_misses_total',
 ];
 const HTTP_SERIES = [
   'http_pool_size',

@@ -45,4 +45,14 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
   ),
   pools.counter('db_pool_connect_errors_total', 'Dials that failed', ({ statistics }) => statistics.connectErrors),
   pools.counter('db_pool_leaks_total', 'Leases reported as leaked', ({ statistics }) => statistics.leaks),
+  pools.counter(
+    'db_pool_prepared_statement_hits_total',
+    'Queries that found their statement prepared on their connection',
+    ({ statistics }) => statistics.preparedStatementHits,
+  ),
+  pools.counter(
+    'db_pool_prepared_statement_misses_total',
+    'Queries of texts not used before, or not yet on their connection',
+    ({ statistics }) => statistics.preparedStatementMisses,
+  ),
 ];

@@ -1,9 +1,10 @@
-import type { PoolHistograms, PoolStatistics } from '../core/statistics.js';
+import type { PoolHistograms } from '../core/statistics.js';
+import type { DatabasePoolStatistics } from '../database/database-pool.js';
 import type { HttpClientStatistics, HttpOriginMetrics } from '../http/statistics.js';
 
 /** What is published of a database pool. */
 export interface DatabaseMetrics {
-  readonly statistics: PoolStatistics;
+  readonly statistics: DatabasePoolStatistics;
   readonly histograms: PoolHistograms;
   /** The size that the live load asks for, where somebody has worked it out. */
   readonly recommendedSize?: number;

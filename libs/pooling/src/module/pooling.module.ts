@@ -1,4 +1,12 @@
-import { Module, type DynamicModule, type Provider, type Type } from '@nestjs/common';
+import {
+  Inject,
+  Module,
+  Optional,
+  type DynamicModule,
+  type NestModule,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import { createConsoleController } from '../console/console.controller.js';
 import { PoolConsoleModule } from '../console/pool-console.module.js';
@@ -34,6 +42,9 @@ import { DEFAULT_NAME, getDbPoolToken, getDbToken, getHttpClientToken } from './
 const OPTIONS = Symbol('PoolingModule options');
 const ROUTES = Symbol('PoolingModule routes');
 
+/** A controller of ours, and what to say when the application has a route of its own in its place. */
+type OwnController = readonly [controller: Type<unknown>, remedy: string];
+
 const DEFAULT_HEALTH_PATH = 'health';
 const DEFAULT_METRICS_PATH = '/metrics';
 
@@ -53,7 +64,18 @@ const DEFAULT_METRICS_PATH = '/metrics';
  * ```
  */
 @Module({})
-export class PoolingModule {
+export class PoolingModule implements NestModule {
+  /** @internal */
+  constructor(
+    private readonly modules: ModulesContainer,
+    @Optional() @Inject(ROUTES) private readonly routes: readonly OwnController[] = [],
+  ) {}
+
+  /** @internal Nest calls it when every module is there, and its routes aren't yet. */
+  configure(): void {
+    for (const [controller, remedy] of this.routes) yieldToApplication(this.modules, controller, remedy);
+  }
+
   /**
    * The default database and HTTP client, shutdown, health and metrics.
    *
@@ -134,7 +156,7 @@ function rootModule(
   imports: DynamicModule['imports'] = [],
 ): DynamicModule {
   const routes: DynamicModule[] = [];
-  const controllers: [Type<unknown>, string][] = [];
+  const controllers: OwnController[] = [];
   if (statics.health !== false) {
     const controller = createHealthController(pathOf(statics.health, DEFAULT_HEALTH_PATH));
     routes.push(PoolHealthModule.register(controller));
@@ -150,21 +172,13 @@ function rootModule(
     routes.push(PoolConsoleModule.register(statics.console, controller));
     controllers.push([controller, "the library's console is off; `console: { path }` moves it"]);
   }
-  const yielding: Provider = {
-    provide: ROUTES,
-    inject: [ModulesContainer],
-    useFactory: (modules: ModulesContainer) => {
-      for (const [controller, remedy] of controllers) yieldToApplication(modules, controller, remedy);
-      return controllers.map(([controller]) => controller);
-    },
-  };
   return {
     module: PoolingModule,
     global: statics.isGlobal !== false,
     imports: [...imports, PoolingCoreModule, ...routes],
     providers: [
       ...providers,
-      yielding,
+      { provide: ROUTES, useValue: controllers },
       ...databaseProviders(DEFAULT_NAME, { token: OPTIONS, read: ({ database }: PoolingModuleOptions) => database }),
       httpClientProvider(DEFAULT_NAME, { token: OPTIONS, read: ({ http }: PoolingModuleOptions) => http }),
     ],

@@ -12,7 +12,7 @@ const METADATA = {
 
 /**
  * Takes a controller of ours out of an application that has a route of its own at one of its paths: Express would
- * serve whichever came first, and Fastify wouldn't start. To be called while providers are made: routes come later.
+ * serve whichever came first, and Fastify wouldn't start. To be called when all modules are there and before routes are.
  */
 export function yieldToApplication(modules: ModulesContainer, own: Type<unknown>, remedy: string): void {
   const ours = new Set(getRoutes(own));
