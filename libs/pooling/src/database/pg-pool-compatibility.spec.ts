@@ -218,7 +218,10 @@ const CASES: Record<string, (compatibility: Compatibility) => Promise<unknown>> 
     const statuses = [client.getTransactionStatus()];
     await client.query('begin');
     statuses.push(client.getTransactionStatus());
+    // The error may arrive in a packet of its own, before the status.
+    const drained = new Promise((resolve) => client.once('drain', resolve));
     await codeOf(client.query('select 1/0'));
+    await drained;
     statuses.push(client.getTransactionStatus());
     await client.query('rollback');
     statuses.push(client.getTransactionStatus());

@@ -128,6 +128,7 @@ describe('queryTimeoutMs', () => {
     pools.push(pool);
     for (let query = 0; query < 30; query++) await pool.query('select 1');
     await pool.query('select 1/0').catch(() => undefined);
+    await vi.waitFor(() => expect(pool.idleCount).toBe(1));
     await clock.advance(60_100);
     await pool.query('select 1');
     expect(pool.statistics()).toMatchObject({ opened: 1, closed: { 'query-timeout': 0 } });
