@@ -23,7 +23,6 @@ export class LiveFeed {
   readonly #recorder: Recorder;
   readonly #viewers = new Set<Viewer>();
   readonly #allowedActions: readonly ConsoleAction[];
-  #eventsSent = 0;
   #advisedAt = -Infinity;
   #ended = false;
 
@@ -55,7 +54,6 @@ export class LiveFeed {
   /** Adds a viewer, who first gets everything that is known, and then what is new. */
   add(viewer: Viewer): void {
     if (this.#ended) return void viewer.end();
-    if (this.#viewers.size === 0) this.#eventsSent = this.#recorder.eventsSeen;
     this.#viewers.add(viewer);
     viewer.once('close', () => this.#viewers.delete(viewer));
     viewer.write(`retry: 1000\n${message('hello', this.#everything())}`);
@@ -65,7 +63,7 @@ export class LiveFeed {
   #tick(): void {
     if (this.#viewers.size === 0) return;
     this.#advise();
-    const text = message('tick', this.#news());
+    const text = message('tick', { ...this.#now(), events: this.#recorder.news });
     for (const viewer of this.#viewers) {
       if (!viewer.writableNeedDrain) viewer.write(text);
     }
@@ -82,7 +80,7 @@ export class LiveFeed {
     return {
       ...this.#now(),
       allowedActions: this.#allowedActions,
-      events: this.#recorder.eventsAfter(0),
+      events: this.#recorder.events,
       configurations: {
         databases: this.#configurations('database'),
         httpClients: this.#configurations('http'),
@@ -107,12 +105,6 @@ export class LiveFeed {
       const history = recordOf(name)?.history;
       return { name, count: history?.count ?? 0, columns: history?.columns() ?? {} };
     });
-  }
-
-  #news(): object {
-    const events = this.#recorder.eventsAfter(this.#eventsSent);
-    this.#eventsSent = this.#recorder.eventsSeen;
-    return { ...this.#now(), events };
   }
 
   #now(): object {

@@ -1,5 +1,5 @@
 import type { Holder } from '../core/holders.js';
-import { CLOSE_REASONS, type PoolStatistics } from '../core/statistics.js';
+import { CLOSE_REASONS, type CloseReason, type PoolStatistics } from '../core/statistics.js';
 import type { HttpClientStatistics } from '../http/statistics.js';
 
 /** What kind of thing happened; the page marks each in its own way. */
@@ -12,7 +12,12 @@ export interface PoolEvent {
   readonly pool: string;
   readonly kind: PoolEventKind;
   readonly text: string;
+  /** Whether it belongs to every pool's day. */
+  readonly routine?: true;
 }
+
+/** Closings that a pool does by itself and in good order. */
+const ROUTINE_REASONS: ReadonlySet<CloseReason> = new Set<CloseReason>(['idle', 'lifetime', 'uses', 'overflow']);
 
 function times(count: number, what: string): string {
   return count === 1 ? `1 ${what}` : `${count} ${what}s`;
@@ -26,16 +31,16 @@ export function databaseEvents(
   newlyLeaked: readonly Holder[],
 ): PoolEvent[] {
   const events: PoolEvent[] = [];
-  const note = (kind: PoolEventKind, text: string): void => {
-    events.push({ at, pool: now.name, kind, text });
+  const note = (kind: PoolEventKind, text: string, routine = false): void => {
+    events.push({ at, pool: now.name, kind, text, ...(routine ? { routine } : undefined) });
   };
   if (now.state !== before.state) note('state', `${before.state} → ${now.state}`);
   if (now.max !== before.max) note('state', `resized: at most ${times(now.max, 'connection')}, before ${before.max}`);
   const opened = now.opened - before.opened;
-  if (opened > 0) note('opened', `${times(opened, 'connection')} opened`);
+  if (opened > 0) note('opened', `${times(opened, 'connection')} opened`, true);
   for (const reason of CLOSE_REASONS) {
     const closed = now.closed[reason] - before.closed[reason];
-    if (closed > 0) note('closed', `${times(closed, 'connection')} closed: ${reason}`);
+    if (closed > 0) note('closed', `${times(closed, 'connection')} closed: ${reason}`, ROUTINE_REASONS.has(reason));
   }
   const failed = now.connectErrors - before.connectErrors;
   if (failed > 0) {

@@ -18,8 +18,8 @@ import {
 export const LOOK_INTERVAL_MS = 1_000;
 /** Ten minutes of looks. */
 const KEPT_LOOKS = 600;
-/** Events that are kept. */
-const KEPT_EVENTS = 200;
+/** Events that are kept, and as many again of what happens all the time: leaks must not be washed away by overflow. */
+const KEPT_EVENTS = 150;
 
 /** What is kept of one database pool. */
 export interface DatabaseRecord {
@@ -45,9 +45,10 @@ export class Recorder {
   readonly #clock: Clock;
   readonly #databases = new Map<string, DatabaseRecord>();
   readonly #httpClients = new Map<string, HttpRecord>();
-  readonly #events: PoolEvent[] = [];
+  readonly #notable: PoolEvent[] = [];
+  readonly #routine: PoolEvent[] = [];
+  #news: PoolEvent[] = [];
   readonly #onLook: () => void;
-  #eventsSeen = 0;
   #timer: Timer | undefined;
 
   /** @param onLook - called after each look. */
@@ -82,6 +83,7 @@ export class Recorder {
   /** Looks once, now. */
   look(): void {
     const at = this.#clock.wallNow();
+    this.#news = [];
     for (const database of this.#source.databases()) this.#lookAtDatabase(at, database);
     for (const client of this.#source.httpClients()) this.#lookAtHttpClient(at, client);
     this.#onLook();
@@ -127,9 +129,12 @@ export class Recorder {
   }
 
   #note(events: readonly PoolEvent[]): void {
-    this.#events.push(...events);
-    this.#eventsSeen += events.length;
-    if (this.#events.length > KEPT_EVENTS) this.#events.splice(0, this.#events.length - KEPT_EVENTS);
+    this.#news.push(...events);
+    for (const event of events) {
+      const kept = event.routine === true ? this.#routine : this.#notable;
+      kept.push(event);
+      if (kept.length > KEPT_EVENTS) kept.shift();
+    }
   }
 
   /** What is kept of a database pool. */
@@ -142,14 +147,13 @@ export class Recorder {
     return this.#httpClients.get(name);
   }
 
-  /** How many events there have been. */
-  get eventsSeen(): number {
-    return this.#eventsSeen;
+  /** What happened between the last two looks. */
+  get news(): readonly PoolEvent[] {
+    return this.#news;
   }
 
-  /** The latest events, oldest first; those after the first `seen` ones. */
-  eventsAfter(seen: number): readonly PoolEvent[] {
-    const missed = Math.min(this.#eventsSeen - seen, this.#events.length);
-    return missed === 0 ? [] : this.#events.slice(-missed);
+  /** The latest events, oldest first. */
+  get events(): readonly PoolEvent[] {
+    return [...this.#notable, ...this.#routine].sort((one, other) => one.at - other.at);
   }
 }

@@ -6,6 +6,7 @@ import { createKysely } from '../database/kysely.js';
 import type { DatabaseOptions } from '../database/options.js';
 import { HttpClient } from '../http/http-client.js';
 import type { HttpClientOptions } from '../http/options.js';
+import { HandlerLabels } from './handler-labels.js';
 import { notConfigured } from './not-configured.js';
 import { logHttpLeak, PoolLog } from './pool-log.js';
 import { PoolStore } from './pool-store.js';
@@ -27,14 +28,19 @@ export function databaseProviders<Source>(
 ): Provider[] {
   const pool: FactoryProvider<DatabasePool> = {
     provide: getDbPoolToken(name),
-    inject: [PoolStore, options.token],
-    useFactory: (store: PoolStore, source: Source) => {
+    inject: [PoolStore, HandlerLabels, options.token],
+    useFactory: (store: PoolStore, labels: HandlerLabels, source: Source) => {
       const given = options.read(source);
       if (given === false) {
         store.addAbsent('database', name);
         return notConfigured<DatabasePool>(name, 'the database pool', SET_DATABASE);
       }
-      const made = new DatabasePool(name, given, { observer: new PoolLog(name) });
+      const label = (given?.leakDetectionMs ?? 0) > 0 ? labels.current : undefined;
+      if (label !== undefined) labels.enable();
+      const made = new DatabasePool(name, given, {
+        observer: new PoolLog(name),
+        ...(label === undefined ? undefined : { label }),
+      });
       store.addDatabase(name, made);
       return made;
     },

@@ -1,10 +1,12 @@
 import { Global, Module } from '@nestjs/common';
+import { APP_INTERCEPTOR } from '@nestjs/core';
 import { PoolAdvisor } from '../advice/pool-advisor.js';
 import { ConsoleSource } from '../console/console-source.js';
 import { HealthSource } from '../health/health-source.js';
 import { PoolHealthIndicatorModule } from '../health/pool-health.module.js';
 import { MetricsSource } from '../metrics/metrics-source.js';
 import { StoreConsoleSource } from './console-source.js';
+import { HandlerLabelInterceptor, HandlerLabels } from './handler-labels.js';
 import { PoolAdvice } from './pool-advice.js';
 import { PoolRegistry } from './pool-registry.js';
 import { PoolStore } from './pool-store.js';
@@ -22,6 +24,8 @@ import { PoolStartup } from './startup.js';
   providers: [
     PoolStore,
     PoolRegistry,
+    HandlerLabels,
+    { provide: APP_INTERCEPTOR, useClass: HandlerLabelInterceptor },
     PoolAdvice,
     { provide: PoolAdvisor, useFactory: ({ advisor }: PoolAdvice) => advisor, inject: [PoolAdvice] },
     PoolStartup,
@@ -34,6 +38,7 @@ import { PoolStartup } from './startup.js';
     PoolStore,
     PoolRegistry,
     PoolShutdown,
+    HandlerLabels,
     PoolAdvice,
     PoolAdvisor,
     HealthSource,

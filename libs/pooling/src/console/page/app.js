@@ -1,6 +1,6 @@
 import { DatabasePanel } from './database-panel.js';
 import { byId, keepInStep, make, setAttribute, setText } from './dom.js';
-import { addEvents, replaceEvents } from './events.js';
+import { addEvents, replaceEvents, startEvents } from './events.js';
 import { HttpPanel } from './http-panel.js';
 import { startTheme } from './theme.js';
 
@@ -96,10 +96,10 @@ function show({ databases: ofDatabases, httpClients: ofClients, advice }) {
 /** @param {Hello} hello */
 function start(hello) {
   for (const { name } of hello.databases) {
-    if (!databases.has(name)) addPanel(databases, name, new DatabasePanel(name, hello.allowedActions));
+    if (!databases.has(name)) addPanel(databases, name, 'database', new DatabasePanel(name, hello.allowedActions));
   }
   for (const { name } of hello.httpClients) {
-    if (!httpClients.has(name)) addPanel(httpClients, name, new HttpPanel(name));
+    if (!httpClients.has(name)) addPanel(httpClients, name, 'HTTP', new HttpPanel(name));
   }
   for (const { name, configuration } of hello.configurations.databases) databases.get(name)?.configure(configuration);
   for (const { name, configuration } of hello.configurations.httpClients)
@@ -115,14 +115,15 @@ function start(hello) {
  * @template {{ element: HTMLElement }} Panel
  * @param {Map<string, Panel>} panels
  * @param {string} name
+ * @param {string} kind
  * @param {Panel} panel
  */
-function addPanel(panels, name, panel) {
+function addPanel(panels, name, kind, panel) {
   panels.set(name, panel);
   byId('panels').append(panel.element);
   const title = panel.element.querySelector('h2');
   const contents = byId('contents');
-  contents.append(make('a', { href: `#${title?.id ?? ''}` }, name));
+  contents.append(make('a', { href: `#${title?.id ?? ''}` }, `${name} (${kind})`));
   contents.hidden = contents.childElementCount < 2;
 }
 
@@ -150,4 +151,5 @@ function connect() {
 startTheme(byId('theme'), () => {
   for (const panel of [...databases.values(), ...httpClients.values()]) panel.recolour();
 });
+startEvents();
 connect();

@@ -2,6 +2,7 @@ import { make, setText } from './dom.js';
 
 /** Seconds that a chart shows. */
 const SHOWN_SECONDS = 600;
+const LEAST_SECONDS = 120;
 const HEIGHT = 132;
 
 /**
@@ -134,7 +135,7 @@ export class Chart {
         legend: { show: false },
         cursor: { sync: { key: sync }, points: { size: 6 }, drag: { x: false, y: false } },
         scales: {
-          x: { range: () => shownRange(this.#columns[0]?.at(-1)) },
+          x: { range: () => shownRange(this.#columns[0]) },
           y: { range: (_plot, _least, most) => [0, Math.max(1, (most ?? 0) * 1.1)] },
         },
         axes: [
@@ -160,12 +161,14 @@ export class Chart {
 }
 
 /**
- * @param {number | undefined} latest
+ * What there is, and two minutes at least: a page that was just opened shows something.
+ *
+ * @param {readonly number[]} [times]
  * @returns {[number, number]}
  */
-function shownRange(latest) {
-  const end = latest ?? Date.now() / 1000;
-  return [end - SHOWN_SECONDS, end];
+function shownRange(times = []) {
+  const end = times.at(-1) ?? Date.now() / 1000;
+  return [Math.min(times[0] ?? end, end - LEAST_SECONDS), end];
 }
 
 /** @param {number} at seconds since 1970 */

@@ -20,7 +20,7 @@ const NAMES = {
 function row(event) {
   return make(
     'li',
-    { 'data-kind': event.kind },
+    { 'data-kind': event.kind, 'data-routine': event.routine === true },
     make('time', { datetime: new Date(event.at).toISOString() }, timeOfDay(event.at)),
     make('span', { class: 'tag', 'data-kind': event.kind }, NAMES[event.kind]),
     make('b', {}, event.pool),
@@ -35,9 +35,17 @@ function row(event) {
  */
 export function addEvents(events) {
   const list = byId('events');
-  if (events.length > 0) list.querySelector('.empty')?.remove();
+  if (events.some((event) => event.routine !== true)) list.querySelector('.empty')?.remove();
   for (const event of events) list.prepend(row(event));
   while (list.childElementCount > SHOWN) list.lastElementChild?.remove();
+}
+
+/** Lets the checkbox show and hide what happens all the time. */
+export function startEvents() {
+  const routine = byId('routine');
+  routine.addEventListener('change', () => {
+    byId('events').toggleAttribute('data-routine', /** @type {HTMLInputElement} */ (routine).checked);
+  });
 }
 
 /**

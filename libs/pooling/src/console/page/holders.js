@@ -1,6 +1,6 @@
-import { KINDS, kindOf } from './cells.js';
+import { KINDS, kindOf, nameOf } from './cells.js';
 import { keepInStep, make, setAttribute, setText } from './dom.js';
-import { duration, shortFrame } from './text.js';
+import { duration, placeOf, shortFrame } from './text.js';
 
 /** @typedef {import('../../core/holders.js').Holder} Holder */
 
@@ -144,9 +144,8 @@ export class Holders {
     setText(parts.held, duration(holder.heldMs));
     setText(parts.kind, KINDS[kind]);
     setAttribute(parts.kind, 'data-kind', kind);
-    const frame = holder.acquiredAt === undefined ? '' : shortFrame(holder.acquiredAt);
-    setText(parts.label, holder.label ?? (frame === '' ? 'unknown code' : frame));
-    setText(parts.frame, holder.label === undefined || frame === '' ? whyUnknown(holder) : frame);
+    setText(parts.label, nameOf(holder));
+    setText(parts.frame, placeBeside(holder));
     setText(parts.stack, stackOf(holder));
     parts.details.hidden = holder.stack === undefined;
     setText(parts.activity, activityOf(holder));
@@ -156,9 +155,15 @@ export class Holders {
   }
 }
 
-/** @param {Holder} holder */
-function whyUnknown(holder) {
-  return holder.label === undefined && holder.acquiredAt === undefined ? 'leakDetectionMs shows the code' : '';
+/**
+ * What stands below the name: the place in the code, with the function where that isn't the handler itself.
+ *
+ * @param {Holder} holder
+ */
+function placeBeside({ label, acquiredAt }) {
+  if (acquiredAt === undefined) return label === undefined ? 'leakDetectionMs shows the code' : '';
+  if (label === undefined) return '';
+  return acquiredAt.includes(`${label} (`) ? placeOf(acquiredAt) : shortFrame(acquiredAt);
 }
 
 /** @param {Holder} holder */

@@ -50,3 +50,13 @@ export function timeOfDay(at) {
 export function shortFrame(frame) {
   return frame.replace(/(?:file:\/\/)?(?:[^\s()]*[\\/])([^\\/\s()]+:\d+):\d+/, '$1');
 }
+
+/**
+ * Where a frame is, without the function's name: `orders.service.ts:42`.
+ *
+ * @param {string} frame
+ */
+export function placeOf(frame) {
+  const short = shortFrame(frame);
+  return /\(([^()]+)\)$/.exec(short)?.[1] ?? short;
+}
