@@ -80,13 +80,13 @@ describe('the options of a DatabasePool', () => {
   });
 
   it('acquireTimeoutMs ends an acquire with everything needed to act; connect takes its own', async () => {
-    const pool = createPool({ size: 1, maxOverflow: 0, acquireTimeoutMs: 50 });
+    const pool = createPool({ size: 1, maxOverflow: 0, acquireTimeoutMs: 300 });
     const client = await pool.connect();
     await client.query('select 42 as held');
     await expect(pool.query('select 1')).rejects.toMatchObject({
       code: 'ERR_POOL_ACQUIRE_TIMEOUT',
       message: expect.stringMatching(
-        /^orders: no connection within 50 ms \(1 of 1 in use, 1 waiting\)\. Longest held: .*select 42 as held/,
+        /^orders: no connection within 300 ms \(1 of 1 in use, 1 waiting\)\. Longest held: .*select 42 as held/,
       ),
     });
     await expect(pool.connect({ timeoutMs: 20 })).rejects.toThrow('within 20 ms');
@@ -362,7 +362,7 @@ describe('a DatabasePool', () => {
   });
 
   it('calls back an error of connect with a done that does nothing', async () => {
-    const pool = createPool({ size: 1, maxOverflow: 0, acquireTimeoutMs: 20 });
+    const pool = createPool({ size: 1, maxOverflow: 0, acquireTimeoutMs: 300 });
     const client = await pool.connect();
     const called = await new Promise<unknown[]>((resolve) => {
       pool.connect((error, none, done) => {
@@ -433,7 +433,7 @@ describe('a DatabasePool', () => {
   });
 
   it('suspend makes acquires wait for resume', async () => {
-    const pool = createPool({ acquireTimeoutMs: 50 });
+    const pool = createPool({ acquireTimeoutMs: 300 });
     await pool.query('select 1');
     pool.suspend();
     await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'ERR_POOL_SUSPENDED' });
