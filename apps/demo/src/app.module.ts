@@ -2,7 +2,9 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
 import { PoolingModule, type PoolingModuleOptions } from 'nestjs-pooling';
 import { CatalogueModule } from './catalogue/catalogue.module.js';
+import { ThisMachineGuard } from './console/this-machine.guard.js';
 import { DatabaseSetup } from './database/database-setup.js';
+import { FaultsModule } from './faults/faults.module.js';
 import { PoolingErrorsFilter } from './http/pooling-errors.filter.js';
 import { OrdersModule } from './orders/orders.module.js';
 import { WelcomeController } from './welcome.controller.js';
@@ -19,13 +21,16 @@ export class AppModule {
         PoolingModule.forRootAsync({
           health: { path: 'health' },
           metrics: { path: '/metrics', defaultMetrics: true },
+          console: { path: 'pools', guards: [ThisMachineGuard], allowedActions: settings.consoleActions },
           inject: [SETTINGS],
-          useFactory: ({ databaseUrl }: RunningSettings): PoolingModuleOptions => ({
+          useFactory: ({ databaseUrl, leakDetectionMs }: RunningSettings): PoolingModuleOptions => ({
             database: {
               url: databaseUrl,
               applicationName: 'shop',
               minIdle: 2,
-              leakDetectionMs: 10_000,
+              leakDetectionMs,
+              // A person waits for the answer.
+              acquireTimeoutMs: 5_000,
               startup: 'required',
             },
             http: false,
@@ -33,6 +38,7 @@ export class AppModule {
         }),
         CatalogueModule,
         OrdersModule,
+        ...(settings.faults ? [FaultsModule] : []),
       ],
       controllers: [WelcomeController],
       providers: [DatabaseSetup, { provide: APP_FILTER, useClass: PoolingErrorsFilter }],

@@ -9,7 +9,16 @@ describe('readSettings', () => {
       carrierUrl: undefined,
       databaseUrl: undefined,
       dataDirectory: '.data/postgres',
+      leakDetectionMs: 10_000,
+      consoleActions: [],
+      faults: false,
     });
+  });
+
+  it('takes the actions of the console as a list, or all of them', () => {
+    expect(readSettings({ CONSOLE_ACTIONS: 'suspend, resume' }).consoleActions).toEqual(['suspend', 'resume']);
+    expect(readSettings({ CONSOLE_ACTIONS: 'all' }).consoleActions).toContain('terminate');
+    expect(() => readSettings({ CONSOLE_ACTIONS: 'explode' })).toThrow(/CONSOLE_ACTIONS/);
   });
 
   it('takes an empty variable for one that is not set', () => {

@@ -1,4 +1,7 @@
+import type { ConsoleAction } from 'nestjs-pooling';
 import { z } from 'zod';
+
+const ACTIONS = ['expireAll', 'suspend', 'resume', 'resize', 'terminate'] as const satisfies readonly ConsoleAction[];
 
 const port = z.coerce.number().int().min(0).max(65_535);
 
@@ -9,6 +12,13 @@ const environment = z.object({
   CARRIER_URL: z.url({ protocol: /^https?$/ }).optional(),
   DATABASE_URL: z.string().min(1).optional(),
   DATA_DIRECTORY: z.string().min(1).default('.data/postgres'),
+  LEAK_DETECTION_MS: z.coerce.number().int().min(0).default(10_000),
+  CONSOLE_ACTIONS: z
+    .string()
+    .default('')
+    .transform((list) => (list === 'all' ? [...ACTIONS] : list.split(/[\s,]+/).filter((name) => name !== '')))
+    .pipe(z.array(z.enum(ACTIONS))),
+  DEMO_FAULTS: z.stringbool().default(false),
 });
 
 /** What the surroundings decide. */
@@ -22,6 +32,12 @@ export interface Settings {
   /** Left out: a PostgreSQL of its own, with its data in `dataDirectory`. */
   readonly databaseUrl: string | undefined;
   readonly dataDirectory: string;
+  /** A connection that is held for longer is reported, in milliseconds; 0: none is. */
+  readonly leakDetectionMs: number;
+  /** What may be done on the console. */
+  readonly consoleActions: readonly ConsoleAction[];
+  /** Whether there are routes that make mistakes with connections on purpose. */
+  readonly faults: boolean;
 }
 
 /**
@@ -41,5 +57,8 @@ export function readSettings(variables: NodeJS.ProcessEnv): Settings {
     carrierUrl: values.CARRIER_URL,
     databaseUrl: values.DATABASE_URL,
     dataDirectory: values.DATA_DIRECTORY,
+    leakDetectionMs: values.LEAK_DETECTION_MS,
+    consoleActions: values.CONSOLE_ACTIONS,
+    faults: values.DEMO_FAULTS,
   };
 }

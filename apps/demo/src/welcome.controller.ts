@@ -12,6 +12,7 @@ export class WelcomeController {
       'GET /orders/:id/shipping': 'ask the carrier where it is',
       'POST /orders': 'place an order: { "customerId": 7, "lines": [{ "productId": 11, "quantity": 2 }] }',
       'GET /health': 'whether it can serve; also /health/live and /health/ready',
+      'GET /pools': 'the console: the pools, live',
       'GET /metrics': 'what the pools do, for Prometheus',
     };
   }

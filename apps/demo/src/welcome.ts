@@ -4,6 +4,7 @@ export function welcome(addresses: { shop: string; carrier: string; database: st
   return `
   shop      ${shop}
   carrier   ${carrier}
+  console   ${shop}/pools
   database  ${database}
 
   Try:
