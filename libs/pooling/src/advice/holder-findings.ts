@@ -1,4 +1,4 @@
-import type { Holder } from '../core/holders.js';
+import { nameAcquirer, type Holder } from '../core/holders.js';
 import { counted, inSeconds, type Advice } from './advice.js';
 import type { AdvisedDatabase, AdvisedHttpClient } from './advised.js';
 
@@ -14,8 +14,8 @@ function quietMs(holder: Holder): number {
 
 /** Who holds it, as well as that is known. */
 function nameOf(holder: Holder): string {
-  const who = [holder.label, holder.acquiredAt].filter((part) => part !== undefined);
-  if (who.length > 0) return who.join(', ');
+  const who = nameAcquirer(holder);
+  if (who !== undefined) return who;
   return holder.statement === undefined ? 'unknown code' : `unknown code that last ran: ${holder.statement}`;
 }
 

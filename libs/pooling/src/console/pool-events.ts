@@ -1,4 +1,4 @@
-import type { Holder } from '../core/holders.js';
+import { nameAcquirer, type Holder } from '../core/holders.js';
 import { CLOSE_REASONS, type CloseReason, type PoolStatistics } from '../core/statistics.js';
 import type { HttpClientStatistics } from '../http/statistics.js';
 
@@ -52,11 +52,9 @@ export function databaseEvents(
   const rejected = now.queueRejected - before.queueRejected;
   if (rejected > 0) note('timeout', `${times(rejected, 'acquire')} refused: the queue is full (ERR_POOL_QUEUE_FULL)`);
   for (const holder of newlyLeaked) {
-    const who = [holder.label, holder.acquiredAt].filter((part) => part !== undefined).join(', ');
-    note(
-      'leak',
-      `connection ${holder.connection} is not given back: held for ${(holder.heldMs / 1000).toFixed(1)} s by ${who}`,
-    );
+    const heldFor = `${(holder.heldMs / 1000).toFixed(1)} s`;
+    const who = nameAcquirer(holder) ?? 'unknown code';
+    note('leak', `connection ${holder.connection} is not given back: held for ${heldFor} by ${who}`);
   }
   const unnamed = now.leaks - before.leaks - newlyLeaked.length;
   if (unnamed > 0) note('leak', `${times(unnamed, 'lease')} reported as leaked`);

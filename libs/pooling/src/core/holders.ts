@@ -23,7 +23,7 @@ export interface Holder extends HolderActivity {
   readonly idleMs?: number;
   /** On whose behalf: a controller's handler, where Nest knows it. */
   readonly label?: string;
-  /** The code position that acquired it, when leak detection is on: `at OrdersService.create (orders.service.ts:42:7)`. */
+  /** The code position that acquired it, when leak detection is on: `OrdersService.create (orders.service.ts:42)`. */
   readonly acquiredAt?: string;
   /** The whole stack of the acquire, when leak detection is on. */
   readonly stack?: string;
@@ -39,11 +39,34 @@ function isOwnFrame(line: string): boolean {
   return LIBRARY_FOLDERS.some((folder) => line.includes(folder)) && !line.includes('.spec.');
 }
 
-/** The first line of a stack that isn't of this library, of a dependency or of Node itself. */
+/**
+ * The first position in a stack that is in the application's own code, or in a dependency when the application doesn't
+ * appear: `OrdersService.create (orders.service.ts:42)`. `undefined` when there is neither.
+ */
 export function firstForeignFrame(stack: string | undefined): string | undefined {
-  const frames = (stack ?? '').split('\n').filter((line) => line.trimStart().startsWith('at '));
-  const own = frames.find((line) => !line.includes('node:') && !line.includes('/node_modules/') && !isOwnFrame(line));
-  return (own ?? frames.at(-1))?.trim().slice('at '.length);
+  const frames = (stack ?? '')
+    .split('\n')
+    .filter((line) => /^\s*at .*:\d+\)?$/.test(line) && !line.includes('node:') && !isOwnFrame(line));
+  const frame = frames.find((line) => !line.includes('/node_modules/')) ?? frames[0];
+  return frame === undefined ? undefined : shortFrame(frame);
+}
+
+/** A line of a stack without the folders of its file: people know their files by name. */
+function shortFrame(line: string): string {
+  const frame = line.trim().replace(/^at (?:async )?/, '');
+  const from = frame.indexOf(' (');
+  const file = (from < 0 ? frame : frame.slice(from + 2)).replace(/^.*[\\/]/, '').replace(/:\d+\)?$/, '');
+  const name = from < 0 ? '' : frame.slice(0, from);
+  return name === '' || name === '<anonymous>' ? file : `${name} (${file})`;
+}
+
+/**
+ * Who acquired, in one phrase: the handler and the position in the code, or whichever of them is known.
+ * `OrdersController.create (orders.controller.ts:42)`, `OrdersController.create, in OrdersService.place (orders.service.ts:7)`.
+ */
+export function nameAcquirer({ label, acquiredAt }: Pick<Holder, 'label' | 'acquiredAt'>): string | undefined {
+  if (label === undefined || acquiredAt === undefined) return label ?? acquiredAt;
+  return acquiredAt.startsWith(`${label} (`) ? acquiredAt : `${label}, in ${acquiredAt}`;
 }
 
 /** Describes who holds an entry. */
@@ -66,7 +89,7 @@ export function describeHolder<T>(entry: PoolEntry<T>, now: number, activity: Ho
 /** How many holders a message names. */
 const NAMED_HOLDERS = 3;
 
-/** One line about the longest holders: `34.1 s by OrdersController.create (orders.service.ts:42:7), idle in transaction`. */
+/** One line about the longest holders: `34.1 s by OrdersController.create (orders.controller.ts:42), idle in transaction`. */
 export function summariseHolders(holders: readonly Holder[]): string {
   const longest = holders.toSorted((one, other) => other.heldMs - one.heldMs).slice(0, NAMED_HOLDERS);
   return longest.map(summariseHolder).join('; ');
@@ -74,10 +97,8 @@ export function summariseHolders(holders: readonly Holder[]): string {
 
 function summariseHolder(holder: Holder): string {
   let text = `${(holder.heldMs / 1000).toFixed(1)} s`;
-  if (holder.label !== undefined) text += ` by ${holder.label}`;
-  if (holder.acquiredAt !== undefined) {
-    text += holder.label === undefined ? ` by ${holder.acquiredAt}` : ` (${holder.acquiredAt})`;
-  }
+  const acquirer = nameAcquirer(holder);
+  if (acquirer !== undefined) text += ` by ${acquirer}`;
   if (holder.inTransaction === true) text += holder.active === true ? ', in transaction' : ', idle in transaction';
   if (holder.statement !== undefined)
     text += `, ${holder.active === true ? 'running' : 'last ran'}: ${holder.statement}`;
