@@ -45,6 +45,11 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
   ),
   pools.counter('db_pool_connect_errors_total', 'Dials that failed', ({ statistics }) => statistics.connectErrors),
   pools.counter('db_pool_leaks_total', 'Leases reported as leaked', ({ statistics }) => statistics.leaks),
+  pools.gauges(
+    'db_pool_leaked_connections',
+    'Connections held now that were reported as leaked, by who acquired them',
+    ({ leaked }) => leaked.map(({ connections, ...labels }) => [labels, connections]),
+  ),
   pools.counter(
     'db_pool_prepared_statement_hits_total',
     'Queries that found their statement prepared on their connection',

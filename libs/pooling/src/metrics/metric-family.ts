@@ -28,6 +28,25 @@ export class FamilyMaker<Subject> {
     return this.#numbers('gauge', name, help, read);
   }
 
+  /** Levels by further labels. */
+  gauges(
+    name: string,
+    help: string,
+    read: Reader<Subject, Iterable<readonly [further: Labels, value: number]>>,
+  ): MetricFamily {
+    const subjects = this.subjects;
+    return {
+      name,
+      help,
+      type: 'gauge',
+      *samples(snapshot) {
+        for (const [labels, subject] of subjects(snapshot)) {
+          for (const [further, value] of read(subject)) yield { labels: { ...labels, ...further }, value };
+        }
+      },
+    };
+  }
+
   /** A count that only grows. */
   counter(name: string, help: string, read: Reader<Subject, number | undefined>): MetricFamily {
     return this.#numbers('counter', name, help, read);

@@ -2,12 +2,23 @@ import type { PoolHistograms } from '../core/statistics.js';
 import type { DatabasePoolStatistics } from '../database/database-pool.js';
 import type { HttpClientStatistics, HttpOriginMetrics } from '../http/statistics.js';
 
+/** Connections that one piece of code holds and was reported for. */
+export interface LeakedConnections {
+  /** The handler on whose behalf it acquired; empty where that isn't known. */
+  readonly handler: string;
+  /** Where it acquired: `OrdersService.create (orders.service.ts:42)`; empty where that isn't known. */
+  readonly position: string;
+  readonly connections: number;
+}
+
 /** What is published of a database pool. */
 export interface DatabaseMetrics {
   readonly statistics: DatabasePoolStatistics;
   readonly histograms: PoolHistograms;
   /** The size that the live load asks for, where somebody has worked it out. */
   readonly recommendedSize?: number;
+  /** Who holds connections that were reported as leaked. */
+  readonly leaked: readonly LeakedConnections[];
 }
 
 /** What is published of an HTTP client. */

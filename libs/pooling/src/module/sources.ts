@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
+import type { DatabasePool } from '../database/database-pool.js';
 import { HealthSource, type HealthDatabase, type HealthHttpClient } from '../health/health-source.js';
-import { MetricsSource, type MetricsSnapshot } from '../metrics/metrics-source.js';
+import { MetricsSource, type LeakedConnections, type MetricsSnapshot } from '../metrics/metrics-source.js';
 import { PoolAdvice } from './pool-advice.js';
 import { PoolStore } from './pool-store.js';
 
@@ -50,6 +51,7 @@ export class StoreMetricsSource extends MetricsSource {
       .map(({ pool }) => ({
         statistics: pool.statistics(),
         histograms: pool.histograms(),
+        leaked: leakedConnections(pool),
         ...recommendation(this.advice.advisor.recommendedSize(pool.name)),
       }))
       .filter(({ statistics }) => statistics.state !== 'closed');
@@ -65,4 +67,17 @@ export class StoreMetricsSource extends MetricsSource {
 
 function recommendation(recommendedSize: number | undefined): { recommendedSize?: number } {
   return recommendedSize === undefined ? {} : { recommendedSize };
+}
+
+function leakedConnections(pool: DatabasePool): readonly LeakedConnections[] {
+  // Holders need their stacks formatted: only where there is something to find.
+  if (pool.statistics().leaks === 0) return [];
+  const byAcquirer = new Map<string, LeakedConnections>();
+  for (const { leaked, label: handler = '', acquiredAt: position = '' } of pool.holders()) {
+    if (!leaked) continue;
+    const acquirer = `${handler} ${position}`;
+    const connections = (byAcquirer.get(acquirer)?.connections ?? 0) + 1;
+    byAcquirer.set(acquirer, { handler, position, connections });
+  }
+  return [...byAcquirer.values()];
 }
