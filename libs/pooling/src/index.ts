@@ -31,9 +31,10 @@ export {
   DatabasePool,
   type ConnectCallback,
   type DatabasePoolDependencies,
-  type DatabasePoolObserver,
   type DatabasePoolStatistics,
 } from './database/database-pool.js';
+export type { DatabasePoolObserver, SlowAcquireReport } from './database/database-events.js';
+export type { SlowQueryReport } from './database/slow-queries.js';
 export type {
   DatabaseOptions,
   DatabasePreset,
@@ -91,6 +92,17 @@ export {
   type ErrorDetails,
   type HttpTimeoutPhase,
 } from './core/errors.js';
+export type {
+  HttpRequestEvent,
+  PoolAcquireEvent,
+  PoolCloseEvent,
+  PoolConnectEvent,
+  PoolCreated,
+  PoolEventSource,
+  PoolLeakEvent,
+  PoolReleaseEvent,
+  PoolTimeoutEvent,
+} from './core/diagnostics.js';
 export type { HistogramSnapshot, Percentiles } from './core/histogram.js';
 export type { Holder } from './core/holders.js';
 export type { CloseReport, LeakReport } from './core/pool-options.js';

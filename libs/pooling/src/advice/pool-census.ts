@@ -28,8 +28,7 @@ export class PoolCensus {
     poolChannel.unsubscribe(this.#note);
   }
 
-  readonly #note = (message: unknown): void => {
-    const { name, server } = message as PoolCreated;
+  readonly #note = ({ name, server }: PoolCreated): void => {
     let made = this.#made.get(server);
     if (made === undefined) {
       if (this.#made.size >= MOST_SERVERS) return;

@@ -25,6 +25,7 @@ export class PoolEntry<T> extends LinkedNode {
   /** Counts the leases; a lease of an older epoch is over. */
   epoch = 0;
   uses = 0;
+  openedAt = 0;
   expiresAt = Infinity;
   /** When it last turned idle. */
   idleSince = 0;

@@ -1,5 +1,6 @@
 import type { Clock } from './clock.js';
 import type { Holder, HolderActivity } from './holders.js';
+import type { PoolEntry } from './pool-entry.js';
 import type { CloseReason } from './statistics.js';
 
 /** How a {@link Pool} is sized and timed. Everything is given: defaults are the business of the room above. Times in milliseconds. */
@@ -45,18 +46,21 @@ export interface AcquireOptions {
   readonly timeoutMs?: number;
 }
 
+/** The part of a slot that observers see. */
+export type ObservedSlot<T> = Readonly<Pick<PoolEntry<T>, 'id' | 'origin' | 'openedAt'>>;
+
 /** What happened, for whoever listens: metrics, logs, events. No method may throw. */
 export interface PoolObserver<T> {
   /** A connection was opened, in `durationMs`. */
-  opened?(connection: T, durationMs: number): void;
-  /** A dial failed. */
-  openFailed?(error: unknown): void;
+  opened?(connection: T, durationMs: number, slot: ObservedSlot<T>): void;
+  /** A dial failed, after `durationMs`. */
+  openFailed?(error: unknown, durationMs: number): void;
   /** A lease was given out after `waitMs`. */
-  acquired?(connection: T, waitMs: number): void;
+  acquired?(connection: T, waitMs: number, slot: ObservedSlot<T>): void;
   /** A lease came back after `useMs`. */
-  released?(connection: T, useMs: number): void;
+  released?(connection: T, useMs: number, slot: ObservedSlot<T>): void;
   /** A connection is being closed. */
-  closed?(connection: T, reason: CloseReason): void;
+  closed?(connection: T, reason: CloseReason, slot: ObservedSlot<T>): void;
   /** A connection died by itself; `idle` tells whether nobody held it. */
   lost?(connection: T, error: Error | undefined, idle: boolean): void;
   /** An acquire timed out; called for each of them. */

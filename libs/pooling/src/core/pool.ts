@@ -252,7 +252,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
       this.#leakWatch.forget(entry);
     }
     entry.origin = undefined;
-    this.#observer.released?.(entry.connection as T, useMs);
+    this.#observer.released?.(entry.connection as T, useMs, entry);
   }
 
   /** @internal */
@@ -357,7 +357,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     this.#counters.wait.record(waitMs);
     const lease = new Lease<T>(this, entry);
     this.#leakWatch?.watch(entry, lease);
-    this.#observer.acquired?.(entry.connection as T, waitMs);
+    this.#observer.acquired?.(entry.connection as T, waitMs, entry);
     return lease;
   }
 
@@ -489,11 +489,12 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     this.#counters.opened++;
     this.#counters.connect.record(now - startedAt);
     entry.connection = connection;
+    entry.openedAt = now;
     entry.verifiedAt = now;
     const { maxLifetimeMs, lifetimeJitter } = this.#options;
     if (maxLifetimeMs > 0) entry.expiresAt = now + maxLifetimeMs * (1 - this.#random() * lifetimeJitter);
     this.#dialer.succeeded();
-    this.#observer.opened?.(connection, now - startedAt);
+    this.#observer.opened?.(connection, now - startedAt, entry);
     this.#park(entry, this.#clock.now(), true);
     this.#dialer.wake();
   }
@@ -502,7 +503,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     this.#counters.connectErrors++;
     this.#connectError = { error, failure: connectFailure(error, this.#clock.wallNow()) };
     this.#dialer.failed(startedAt);
-    this.#observer.openFailed?.(error);
+    this.#observer.openFailed?.(error, this.#clock.now() - startedAt);
     this.#gone(entry);
   }
 
@@ -527,7 +528,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     entry.state = 'closing';
     this.#closing++;
     this.#counters.closed[reason]++;
-    this.#observer.closed?.(connection, reason);
+    this.#observer.closed?.(connection, reason, entry);
     entry.stepDeadline.onExpire = closed;
     if (politely) {
       entry.stepDeadline.onExpire = () => {

@@ -18,11 +18,11 @@ import { ConnectionStatements } from './connection-statements.js';
 import { PreparedQuery, type PreparedQueryHost } from './prepared-query.js';
 import { preparableValues, textOf, type QueryOutcome, type QueryText } from './query-forms.js';
 import { cancelBackend } from './server-request.js';
+import { shortenStatement } from './shown-statement.js';
+import type { SlowQueries } from './slow-queries.js';
 import type { StatementCache } from './statement-cache.js';
 import { Statement, type StatementOwner } from './statement.js';
 
-/** How much of a statement is shown to people. */
-const SHOWN_STATEMENT_LENGTH = 200;
 /** How long a cancel request may take before the connection is destroyed without it, in milliseconds. */
 const CANCEL_TIMEOUT_MS = 1_000;
 
@@ -35,6 +35,10 @@ export interface ConnectionHost {
   readonly clientConfig: ClientConfig;
   /** Which texts are prepared; `undefined`: none. */
   readonly statements: StatementCache | undefined;
+  /** Times the statements of borrowers; `undefined`: nobody does. */
+  readonly slowQueries: SlowQueries | undefined;
+  /** A statement took longer than it may. */
+  queryTimedOut(error: Error): void;
   /** A statement under this lease was answered with a result: proof of life. */
   answered(lease: DatabaseLease): void;
   /** A cancel request failed: the server goes on with what nobody waits for. */
@@ -47,15 +51,6 @@ export function endsConnection(error: unknown): boolean {
   if (severity === 'FATAL' || severity === 'PANIC') return true;
   // The words are in the server's language; the codes aren't: shutdown, crash, start-up, dropped database, time-outs.
   return typeof code === 'string' && (code.startsWith('57P0') || code.startsWith('08') || code === '25P03');
-}
-
-/** A statement as people see it: one line, cut. */
-export function shortenStatement(text: string): string {
-  const line = text
-    .slice(0, 4 * SHOWN_STATEMENT_LENGTH)
-    .replace(/\s+/g, ' ')
-    .trim();
-  return line.length > SHOWN_STATEMENT_LENGTH ? `${line.slice(0, SHOWN_STATEMENT_LENGTH - 1)}…` : line;
 }
 
 /**
@@ -166,7 +161,11 @@ export class PostgresConnection implements StatementOwner, PreparedQueryHost {
     timeoutMs: number,
     callback: QueryOutcome,
   ): void {
-    const statement = new Statement(this, lease, textOf(config), timeoutMs, callback);
+    const text = textOf(config);
+    const { slowQueries } = this.#host;
+    const heard =
+      slowQueries === undefined || lease === undefined ? callback : slowQueries.timing(this, lease, text, callback);
+    const statement = new Statement(this, lease, text, timeoutMs, heard);
     if (!this.alive) {
       process.nextTick(() => callback(this.#notSent(), undefined as never));
       return;
@@ -255,6 +254,7 @@ export class PostgresConnection implements StatementOwner, PreparedQueryHost {
       { details: { timeoutMs: statement.timeoutMs, statement: shortenStatement(statement.text), processId } },
     );
     this.abandon('query-timeout');
+    this.#host.queryTimedOut(error);
     return error;
   }
 

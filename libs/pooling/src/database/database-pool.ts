@@ -14,13 +14,14 @@ import {
   type Submittable,
 } from 'pg';
 import { systemClock, type Clock } from '../core/clock.js';
-import { poolChannel, type PoolCreated } from '../core/diagnostics.js';
+import { poolChannel } from '../core/diagnostics.js';
 import type { Holder } from '../core/holders.js';
 import { Pool } from '../core/pool.js';
-import type { AcquireOptions, CloseReport, LeakReport, PoolObserver } from '../core/pool-options.js';
+import type { AcquireOptions, CloseReport } from '../core/pool-options.js';
 import type { PoolHistograms, PoolStatistics } from '../core/statistics.js';
 import { integer, refuseProblems } from '../core/validation.js';
 import type { PostgresConnection } from './connection.js';
+import { DatabaseEvents, type DatabasePoolObserver } from './database-events.js';
 import { announce, DatabaseLeases } from './database-leases.js';
 import { DatabaseConnector } from './connector.js';
 import { resolveDatabaseOptions, type DatabaseOptions, type ResolvedDatabaseOptions } from './options.js';
@@ -28,6 +29,7 @@ import { engineOptionsOf } from './engine-options.js';
 import { pgOptionsOf } from './pg-options.js';
 import { DatabasePing, type PingResult } from './ping.js';
 import { SingleQueries } from './single-queries.js';
+import { SlowQueries } from './slow-queries.js';
 import { StatementCache } from './statement-cache.js';
 
 /** How long leases may finish when `end()` is called, in milliseconds. */
@@ -44,12 +46,6 @@ export interface DatabasePoolStatistics extends PoolStatistics {
   /** Queries that didn't: of texts not used before, or not yet on this connection. */
   readonly preparedStatementMisses: number;
 }
-
-/** What happened, for logs. No method may throw. */
-export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'timedOut' | 'leaked' | 'unleaked'> & {
-  /** A connection died by itself; `idle` tells whether nobody held it. */
-  lost?(error: Error | undefined, idle: boolean): void;
-};
 
 /** What a pool is made with besides its options. */
 export interface DatabasePoolDependencies {
@@ -127,8 +123,9 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     this.#closeDeadlineMs = dependencies.closeDeadlineMs ?? CLOSE_DEADLINE_MS;
     const { clientConfig } = configuration;
     const deadlines = (): Pool<PostgresConnection>['deadlines'] => this.#engine.deadlines;
-    const { preparedStatements } = configuration;
+    const { preparedStatements, slowAcquireMs, slowQueryMs } = configuration;
     this.#statements = preparedStatements === false ? undefined : new StatementCache(preparedStatements.max);
+    const observer = dependencies.observer ?? {};
     const connector = new DatabaseConnector(configuration, {
       name,
       clock,
@@ -138,6 +135,11 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
         return deadlines();
       },
       answered: (lease) => this.#engine.verified(lease),
+      slowQueries:
+        slowQueryMs === 0
+          ? undefined
+          : new SlowQueries(name, slowQueryMs, clock, (report) => observer.slowQuery?.(report)),
+      queryTimedOut: (error) => events.queryTimedOut(error),
       cancelFailed: () => this.#cancelFailures++,
       opened: (connection) => announce(this, 'connect', connection.client),
       leftTransaction: () => this.#transactionsLeftOpen++,
@@ -146,9 +148,17 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
         announce(this, 'remove', connection.client);
       },
     });
+    const events: DatabaseEvents = new DatabaseEvents({
+      name,
+      slowAcquireMs,
+      observer,
+      emitter: this,
+      levels: () => this.#engine,
+      dialled: (error) => this.#ping.dialled(error),
+    });
     this.#engine = new Pool(engineOptionsOf(configuration), connector, {
       clock,
-      observer: this.#observe(dependencies.observer ?? {}),
+      observer: events,
       describe: (connection) => connection.activity(),
       ...(dependencies.random === undefined ? undefined : { random: dependencies.random }),
       ...(dependencies.label === undefined ? undefined : { label: dependencies.label }),
@@ -162,29 +172,9 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     this.#queries = new SingleQueries(this.leases, configuration.queryTimeoutMs);
     if (poolChannel.hasSubscribers) {
       const { host, port, database } = configuration.target;
-      poolChannel.publish({ name, server: `${host}:${port}/${database}` } satisfies PoolCreated);
+      poolChannel.publish({ name, server: `${host}:${port}/${database}` });
     }
     this.#ping = new DatabasePing({ name, clock, clientConfig, engine: this.#engine, leases: this.leases });
-  }
-
-  #observe(observer: DatabasePoolObserver): PoolObserver<PostgresConnection> {
-    return {
-      opened: () => this.#ping.dialled(undefined),
-      openFailed: (error) => {
-        this.#ping.dialled(error);
-        observer.openFailed?.(error);
-      },
-      lost: (connection, error, idle) => {
-        observer.lost?.(error, idle);
-        // As in pg-pool the error of a borrowed connection is its borrower's.
-        if (!idle || this.listenerCount('error') === 0) return;
-        const failure = error ?? new Error('Connection terminated unexpectedly');
-        announce(this, 'error', Object.assign(failure, { client: connection.client }), connection.client);
-      },
-      timedOut: (error) => observer.timedOut?.(error),
-      leaked: (report: LeakReport) => observer.leaked?.(report),
-      unleaked: (report: LeakReport) => observer.unleaked?.(report),
-    };
   }
 
   /** Fills `minIdle` in the background and keeps it filled; the first acquire does the same. */

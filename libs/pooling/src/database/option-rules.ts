@@ -84,6 +84,8 @@ export const DATABASE_RULES: Rules<DatabaseOptions> = {
   onAcquire: func(),
   reset: either(oneOf('rollback', 'discard', 'none'), func()),
   leakDetectionMs: durationMs({ zero: 'off' }),
+  slowAcquireMs: durationMs({ zero: 'off' }),
+  slowQueryMs: durationMs({ zero: 'off' }),
   preparedStatements: either(boolean(), object({ max: integer({ min: 1 }) })),
   pipelining: either(oneOf(false), object({ depth: integer({ min: 1 }) })),
   plugins: arrayOf(anything()),

@@ -98,6 +98,10 @@ export interface DatabaseOptions {
   readonly reset?: 'rollback' | 'discard' | 'none' | ResetHook;
   /** A lease held longer is reported with the stack that acquired it: 0, off and free of cost. */
   readonly leakDetectionMs?: number;
+  /** An acquire that waits longer is logged, with how full the pool is: 0, off. */
+  readonly slowAcquireMs?: number;
+  /** A statement that takes longer is logged, without its parameters' values: 0, off. Cursors, streams and `COPY` aren't timed. */
+  readonly slowQueryMs?: number;
   /** Named statements, cached per connection: `{ max: 256 }`; `false`: off (PgBouncer below 1.21). */
   readonly preparedStatements?: boolean | { readonly max?: number };
   /** Single queries share busy connections: `false`, or how many. */
@@ -139,6 +143,8 @@ export interface ResolvedDatabaseOptions {
   readonly onAcquire: DatabaseOptions['onAcquire'];
   readonly reset: NonNullable<DatabaseOptions['reset']>;
   readonly leakDetectionMs: number;
+  readonly slowAcquireMs: number;
+  readonly slowQueryMs: number;
   readonly preparedStatements: false | { readonly max: number };
   readonly pipelining: false | { readonly depth: number };
   readonly plugins: KyselyConfig['plugins'];
@@ -195,6 +201,8 @@ export const DATABASE_DEFAULTS = Object.freeze({
   session: Object.freeze({ timezone: 'UTC' }),
   reset: 'rollback',
   leakDetectionMs: 0,
+  slowAcquireMs: 0,
+  slowQueryMs: 0,
   preparedStatements: Object.freeze({ max: 256 }),
   pipelining: false,
   pipeliningDepth: 16,
@@ -256,6 +264,8 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
     onAcquire: options.onAcquire,
     reset: options.reset ?? defaults.reset,
     leakDetectionMs: options.leakDetectionMs ?? defaults.leakDetectionMs,
+    slowAcquireMs: options.slowAcquireMs ?? defaults.slowAcquireMs,
+    slowQueryMs: options.slowQueryMs ?? defaults.slowQueryMs,
     preparedStatements: preparedStatementsOf(options.preparedStatements),
     pipelining: options.pipelining ? { depth: options.pipelining.depth ?? defaults.pipeliningDepth } : false,
     plugins: options.plugins,

@@ -55,6 +55,8 @@ export class Connection extends LinkedNode {
   constructor(
     readonly origin: Origin,
     readonly socket: HttpSocket,
+    /** When it was opened, on the clock's scale. */
+    readonly openedAt: number,
     /** When it is of full age, on the clock's scale. */
     readonly expiresAt: number,
     keepAliveMs: number,

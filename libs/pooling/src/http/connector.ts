@@ -5,6 +5,7 @@ import type { Deadlines } from '../core/deadlines.js';
 import type { PoolClosedError } from '../core/errors.js';
 import { Connection, H2_STREAMS, type HttpSocket } from './connection.js';
 import { Dial } from './dial.js';
+import type { HttpEvents } from './events.js';
 import type { Exchange } from './exchange.js';
 import { FairQueue } from './fair-queue.js';
 import { IdleConnections } from './idle-connections.js';
@@ -26,6 +27,7 @@ export interface ConnectorDependencies {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly counters: CountersByOrigin;
+  readonly events: HttpEvents;
   readonly random: () => number;
   readonly resolve: ResolveAll | undefined;
 }
@@ -44,6 +46,7 @@ export class Connector {
   readonly #options: ResolvedHttpClientOptions;
   readonly #clock: Clock;
   readonly #deadlines: Deadlines;
+  readonly #events: HttpEvents;
   readonly #random: () => number;
   readonly #lookup: LookupCache;
   readonly #connect: buildConnector.connector;
@@ -63,11 +66,12 @@ export class Connector {
   #state: ConnectorState = 'open';
   #pumpScheduled = false;
 
-  constructor({ name, options, clock, deadlines, counters, random, resolve }: ConnectorDependencies) {
+  constructor({ name, options, clock, deadlines, counters, events, random, resolve }: ConnectorDependencies) {
     this.#name = name;
     this.#options = options;
     this.#clock = clock;
     this.#deadlines = deadlines;
+    this.#events = events;
     this.origins = new Origins(counters);
     this.#random = random;
     this.#limit = options.limit || Infinity;
@@ -147,6 +151,7 @@ export class Connector {
   release(connection: Connection, exchange: Exchange, healthy: boolean, reason: HttpCloseReason, now: number): void {
     const { origin } = connection;
     connection.unlease(exchange);
+    this.#events.released(origin, now - exchange.leasedAt);
     if (healthy && connection.leases === 0) connection.idleSince = now;
     if (!healthy || this.#state !== 'open' || !connection.usable(now)) {
       if (connection.leases === 0 || !healthy) this.#giveUp(connection, this.#why(connection, healthy, reason, now));
@@ -329,7 +334,7 @@ export class Connector {
     this.#inUse++;
     this.#open.opened();
     const patienceMs = connectMs === 0 ? 0 : Math.max(connectMs, this.#options.timeouts.connectMs);
-    const dial: Dial = new Dial(origin, {
+    const dial: Dial = new Dial(origin, this.#clock.now(), {
       connected: (socket) => this.#connected(dial, socket),
       failed: (error) => this.#dialFailed(dial, error),
       late: () => this.#dialFailed(dial, undefined),
@@ -353,8 +358,9 @@ export class Connector {
     const { maxSocketAgeMs, keepAliveMs } = this.#options;
     const now = this.#clock.now();
     const age = maxSocketAgeMs * (1 - AGE_JITTER + 2 * AGE_JITTER * this.#random());
-    const connection = new Connection(origin, socket, maxSocketAgeMs === 0 ? Infinity : now + age, keepAliveMs);
+    const connection = new Connection(origin, socket, now, maxSocketAgeMs === 0 ? Infinity : now + age, keepAliveMs);
     origin.counters.opened++;
+    this.#events.connected(origin, now - dial.startedAt);
     origin.version = connection.capacity > 1 ? 'h2' : 'h1';
     this.#connections.add(connection);
     connection.inUse = true;
@@ -382,6 +388,7 @@ export class Connector {
     const { origin } = dial;
     dial.cancel();
     origin.counters.connectErrors++;
+    this.#events.connectFailed(origin, this.#clock.now() - dial.startedAt, error);
     origin.sockets--;
     origin.inUse--;
     this.#sockets--;
@@ -411,6 +418,7 @@ export class Connector {
     this.#idle.remove(connection);
     this.#connections.delete(connection);
     origin.counters.closed[reason]++;
+    this.#events.closed(origin, reason, this.#clock.now() - connection.openedAt);
     origin.sockets--;
     this.#sockets--;
     if (!connection.socket.destroyed) connection.destroy(null);

@@ -20,6 +20,8 @@ export class Dial extends Deadline {
 
   constructor(
     readonly origin: Origin,
+    /** When it began, on the clock's scale. */
+    readonly startedAt: number,
     listener: DialListener,
   ) {
     super();

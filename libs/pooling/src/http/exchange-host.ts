@@ -4,6 +4,7 @@ import type { Deadlines } from '../core/deadlines.js';
 import type { Histogram } from '../core/histogram.js';
 import type { Aborts } from './aborts.js';
 import type { Connector } from './connector.js';
+import type { HttpEvents } from './events.js';
 import type { Exchange } from './exchange.js';
 import type { ResolvedHttpRetry, ResolvedHttpTimeouts } from './options.js';
 
@@ -15,6 +16,7 @@ export interface ExchangeHost {
   readonly connector: Connector;
   readonly aborts: Aborts;
   readonly acquire: Histogram;
+  readonly events: HttpEvents;
   /** Exchanges between two attempts: nothing else knows of them. */
   readonly pausing: Set<Exchange>;
   readonly random: () => number;

@@ -52,6 +52,8 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   #dueAt = Infinity;
   attemptAt = 0;
   sentAt = 0;
+  /** When it got its present connection. */
+  leasedAt = 0;
   #connection: Connection | undefined;
   /** The exchange below the interceptors that acts for this one. */
   #below: Exchange | undefined;
@@ -142,6 +144,8 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     const waitedMs = now - this.attemptAt;
     this.origin.counters.acquire.record(waitedMs);
     this.host.acquire.record(waitedMs);
+    this.host.events.acquired(this.origin, waitedMs);
+    this.leasedAt = now;
     this.phase = 'sent';
     this.#connection = connection;
     this.sentAt = now;
@@ -302,7 +306,9 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
       return;
     }
     this.origin.counters.timeouts[overdue]++;
-    this.fail(timeoutError(this.host, this, overdue, now), 'timeout');
+    const error = timeoutError(this.host, this, overdue, now);
+    this.host.events.timedOut(this.origin, overdue, error);
+    this.fail(error, 'timeout');
   }
 
   /** The consumer has taken nothing for this long, in milliseconds; called once each time it stops. */
@@ -448,7 +454,10 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     if (policy.signal !== undefined) host.aborts.forget(policy.signal, this);
     if (this.#pause !== undefined) host.clock.clearTimeout(this.#pause);
     host.pausing.delete(this);
-    if (policy.composed === undefined) this.origin.counters.finished(request.method, outcome, now - this.startedAt);
+    if (policy.composed === undefined) {
+      this.origin.counters.finished(request.method, outcome, now - this.startedAt);
+      host.events.finished(this.origin, request.method, outcome, now - this.startedAt);
+    }
     if (typeof outcome === 'number') return;
     if (request.body instanceof Readable) request.body.destroy();
     this.failed(error);

@@ -6,6 +6,7 @@ import { BufferedExchange } from './buffered-exchange.js';
 import { closeConnector, type HttpCloseReport } from './close.js';
 import { Connector } from './connector.js';
 import { DispatchedExchange, HttpDispatcher } from './dispatcher.js';
+import { HttpEvents } from './events.js';
 import { Exchange } from './exchange.js';
 import { ABOVE, type ExchangeHost, type ExchangePolicy } from './exchange-host.js';
 import type { ResolveAll } from './lookup.js';
@@ -69,6 +70,7 @@ export class HttpClient {
     const clock = dependencies.clock ?? systemClock;
     const random = dependencies.random ?? Math.random;
     const deadlines = new Deadlines(inBackground(clock));
+    const events = new HttpEvents(name);
     this.#counters = new CountersByOrigin(clock);
     this.#connector = new Connector({
       name,
@@ -76,6 +78,7 @@ export class HttpClient {
       clock,
       deadlines,
       counters: this.#counters,
+      events,
       random,
       resolve: dependencies.resolve,
     });
@@ -86,6 +89,7 @@ export class HttpClient {
       connector: this.#connector,
       aborts: new Aborts(),
       acquire: this.#counters.acquire,
+      events,
       pausing: new Set(),
       random,
       keepAliveMs: this.#options.keepAliveMs,

@@ -194,6 +194,8 @@ export class StreamedExchange extends Exchange {
     this.origin.counters.leaks++;
     const stack = (this.#trace.stack ?? '').split('\n').slice(1).join('\n');
     const url = `${origin}${path.split('?', 1)[0]}`;
-    this.#leaks.report({ client: this.host.name, method, url, unreadMs, stack });
+    const report: HttpLeakReport = { client: this.host.name, method, url, unreadMs, stack };
+    this.host.events.leaked(this.origin, report);
+    this.#leaks.report(report);
   }
 }

@@ -1,15 +1,49 @@
 import { Logger } from '@nestjs/common';
 import type { LeakReport } from '../core/pool-options.js';
-import type { DatabasePoolObserver } from '../database/database-pool.js';
+import type { Clock } from '../core/clock.js';
+import type { DatabasePoolObserver, SlowAcquireReport } from '../database/database-events.js';
+import type { SlowQueryReport } from '../database/slow-queries.js';
 import type { HttpLeakReport } from '../http/streamed-exchange.js';
+import { LogThrottle, type HeldBack } from './log-throttle.js';
 
-/** Writes what a database pool reports to the application's logger. */
+/**
+ * Writes what a database pool reports to the application's logger. What is slow is written as one object, its message
+ * first, so that a logger of structured lines keeps the fields.
+ */
 export class PoolLog implements DatabasePoolObserver {
   readonly #logger = new Logger('DatabasePool');
   readonly #name: string;
+  readonly #slowAcquires: LogThrottle;
+  readonly #slowQueries: LogThrottle;
 
-  constructor(name: string) {
+  constructor(name: string, clock?: Clock) {
     this.#name = name;
+    this.#slowAcquires = new LogThrottle(
+      (heldBack) => this.#heldBack('slow-acquire', 'slow acquires', heldBack),
+      clock,
+    );
+    this.#slowQueries = new LogThrottle((heldBack) => this.#heldBack('slow-query', 'slow queries', heldBack), clock);
+  }
+
+  slowAcquire(report: SlowAcquireReport): void {
+    if (!this.#slowAcquires.admits(report.waitMs)) return;
+    const { pool, waitMs, inUse, max, waiting } = report;
+    const state = `${inUse} of ${max} in use, ${waiting} waiting`;
+    const message = `${pool}: slow acquire: ${howLong(waitMs)}${byWhom(report)} (${state})`;
+    this.#logger.warn({ message, event: 'slow-acquire', ...report });
+  }
+
+  slowQuery(report: SlowQueryReport): void {
+    if (!this.#slowQueries.admits(report.durationMs)) return;
+    const { pool, durationMs, statement, error } = report;
+    const end = error === undefined ? '' : `, failed with ${error}`;
+    const message = `${pool}: slow query: ${howLong(durationMs)}${byWhom(report)}${end}: ${statement}`;
+    this.#logger.warn({ message, event: 'slow-query', ...report });
+  }
+
+  #heldBack(event: string, what: string, { count, longestMs, windowMs }: HeldBack): void {
+    const message = `${this.#name}: ${count} more ${what} in ${howLong(windowMs)}, the longest took ${howLong(longestMs)}`;
+    this.#logger.warn({ message, event, pool: this.#name, heldBack: count, longestMs, windowMs });
   }
 
   leaked(report: LeakReport): void {
@@ -17,12 +51,12 @@ export class PoolLog implements DatabasePoolObserver {
     const by = label === undefined ? '' : ` by ${label}`;
     const what = collected ? 'was dropped without being released' : 'has not been released';
     this.#logger.warn(
-      `${this.#name}: connection ${connection}, acquired${by} ${seconds(heldMs)} ago, ${what}\n${stack ?? ''}`.trimEnd(),
+      `${this.#name}: connection ${connection}, acquired${by} ${howLong(heldMs)} ago, ${what}\n${stack ?? ''}`.trimEnd(),
     );
   }
 
   unleaked({ connection, heldMs }: LeakReport): void {
-    this.#logger.log(`${this.#name}: connection ${connection} was released after all, after ${seconds(heldMs)}`);
+    this.#logger.log(`${this.#name}: connection ${connection} was released after all, after ${howLong(heldMs)}`);
   }
 }
 
@@ -30,10 +64,15 @@ const httpLogger = new Logger('HttpClient');
 
 /** Writes to the application's logger that a streamed answer holds a connection. */
 export function logHttpLeak({ client, method, url, unreadMs, stack }: HttpLeakReport): void {
-  const what = unreadMs === undefined ? 'was dropped unread' : `has not been read for ${seconds(unreadMs)}`;
+  const what = unreadMs === undefined ? 'was dropped unread' : `has not been read for ${howLong(unreadMs)}`;
   httpLogger.warn(`${client}: the streamed answer to ${method} ${url} ${what} and holds a connection\n${stack}`);
 }
 
-function seconds(ms: number): string {
-  return `${(ms / 1_000).toFixed(1)} s`;
+function byWhom({ label, acquiredAt }: { readonly label?: string; readonly acquiredAt?: string }): string {
+  const who = label ?? acquiredAt;
+  return who === undefined ? '' : ` by ${who}`;
+}
+
+function howLong(ms: number): string {
+  return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }

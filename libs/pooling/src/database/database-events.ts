@@ -1,0 +1,155 @@
+import type { EventEmitter } from 'node:events';
+import {
+  acquireChannel,
+  closeChannel,
+  connectChannel,
+  leakChannel,
+  releaseChannel,
+  timeoutChannel,
+} from '../core/diagnostics.js';
+import { firstForeignFrame } from '../core/holders.js';
+import type { Pool } from '../core/pool.js';
+import type { LeakReport, ObservedSlot, PoolObserver } from '../core/pool-options.js';
+import type { CloseReason } from '../core/statistics.js';
+import type { PostgresConnection } from './connection.js';
+import { announce } from './database-leases.js';
+import type { SlowQueryReport } from './slow-queries.js';
+
+/** An acquire that waited for longer than `slowAcquireMs`, and got a connection. One that got none has its error. */
+export interface SlowAcquireReport {
+  readonly pool: string;
+  /** From the acquire to the lease, in milliseconds. */
+  readonly waitMs: number;
+  /** `slowAcquireMs`. */
+  readonly thresholdMs: number;
+  /** Connections in use, and the most there may be, when the wait was over. */
+  readonly inUse: number;
+  readonly max: number;
+  /** Acquires that still wait. */
+  readonly waiting: number;
+  /** On whose behalf, and the code that acquired it, where that is known. */
+  readonly label?: string;
+  readonly acquiredAt?: string;
+}
+
+/** What happened, for logs. No method may throw. */
+export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'timedOut' | 'leaked' | 'unleaked'> & {
+  /** A connection died by itself; `idle` tells whether nobody held it. */
+  lost?(error: Error | undefined, idle: boolean): void;
+  /** An acquire took longer than `slowAcquireMs`; called for each of them. */
+  slowAcquire?(report: SlowAcquireReport): void;
+  /** A statement took longer than `slowQueryMs`; called for each of them. */
+  slowQuery?(report: SlowQueryReport): void;
+};
+
+/** Who acquires and where, as far as it was kept. */
+export function originOf({ origin }: Pick<ObservedSlot<unknown>, 'origin'>): { label?: string; acquiredAt?: string } {
+  const label = origin?.label;
+  const acquiredAt = firstForeignFrame(origin?.trace?.stack);
+  return {
+    ...(label === undefined ? undefined : { label }),
+    ...(acquiredAt === undefined ? undefined : { acquiredAt }),
+  };
+}
+
+/** What the events of a pool are told with. */
+export interface DatabaseEventsHost {
+  readonly name: string;
+  /** 0: off. */
+  readonly slowAcquireMs: number;
+  readonly observer: DatabasePoolObserver;
+  /** Whose listeners of `error` hear of idle connections that were lost, as `pg-pool`'s do. */
+  readonly emitter: EventEmitter;
+  /** The pool's levels. */
+  levels(): Pick<Pool<unknown>, 'open' | 'idle' | 'max' | 'waiting'>;
+  /** A dial has ended: with an error, or well. */
+  dialled(error: unknown): void;
+}
+
+/** Tells what happens in a pool: whoever made it, who listens to its events, and the channels of `core/diagnostics`. */
+export class DatabaseEvents implements PoolObserver<PostgresConnection> {
+  readonly #host: DatabaseEventsHost;
+  readonly #slowAcquireMs: number;
+
+  constructor(host: DatabaseEventsHost) {
+    this.#host = host;
+    this.#slowAcquireMs = host.slowAcquireMs === 0 ? Infinity : host.slowAcquireMs;
+  }
+
+  opened(_connection: PostgresConnection, durationMs: number, { id }: ObservedSlot<PostgresConnection>): void {
+    this.#host.dialled(undefined);
+    if (connectChannel.hasSubscribers) connectChannel.publish({ ...this.#source(id), durationMs });
+  }
+
+  openFailed(error: unknown, durationMs: number): void {
+    this.#host.dialled(error);
+    this.#host.observer.openFailed?.(error, durationMs);
+    if (connectChannel.hasSubscribers) connectChannel.publish({ ...this.#source(), durationMs, error });
+  }
+
+  acquired(_connection: PostgresConnection, waitMs: number, slot: ObservedSlot<PostgresConnection>): void {
+    if (acquireChannel.hasSubscribers) {
+      const label = slot.origin?.label;
+      acquireChannel.publish({ ...this.#source(slot.id), waitMs, ...(label === undefined ? undefined : { label }) });
+    }
+    if (waitMs >= this.#slowAcquireMs) this.#slowlyAcquired(waitMs, slot);
+  }
+
+  released(_connection: PostgresConnection, useMs: number, { id }: ObservedSlot<PostgresConnection>): void {
+    if (releaseChannel.hasSubscribers) releaseChannel.publish({ ...this.#source(id), useMs });
+  }
+
+  closed(connection: PostgresConnection, reason: CloseReason, slot: ObservedSlot<PostgresConnection>): void {
+    if (!closeChannel.hasSubscribers) return;
+    closeChannel.publish({ ...this.#source(slot.id), reason, ageMs: connection.now() - slot.openedAt });
+  }
+
+  lost(connection: PostgresConnection, error: Error | undefined, idle: boolean): void {
+    const { observer, emitter } = this.#host;
+    observer.lost?.(error, idle);
+    // As in pg-pool the error of a borrowed connection is its borrower's.
+    if (!idle || emitter.listenerCount('error') === 0) return;
+    const failure = error ?? new Error('Connection terminated unexpectedly');
+    announce(emitter, 'error', Object.assign(failure, { client: connection.client }), connection.client);
+  }
+
+  timedOut(error: Error): void {
+    this.#host.observer.timedOut?.(error);
+    if (timeoutChannel.hasSubscribers) timeoutChannel.publish({ ...this.#source(), phase: 'acquire', error });
+  }
+
+  /** A statement took longer than `queryTimeoutMs`. */
+  queryTimedOut(error: Error): void {
+    if (timeoutChannel.hasSubscribers) timeoutChannel.publish({ ...this.#source(), phase: 'query', error });
+  }
+
+  leaked(report: LeakReport): void {
+    this.#host.observer.leaked?.(report);
+    if (!leakChannel.hasSubscribers) return;
+    const { connection, activity: _activity, ...rest } = report;
+    leakChannel.publish({ ...this.#source(connection), ...rest });
+  }
+
+  unleaked(report: LeakReport): void {
+    this.#host.observer.unleaked?.(report);
+  }
+
+  #slowlyAcquired(waitMs: number, slot: ObservedSlot<PostgresConnection>): void {
+    const { name, observer } = this.#host;
+    const { open, idle, max, waiting } = this.#host.levels();
+    observer.slowAcquire?.({
+      pool: name,
+      waitMs,
+      thresholdMs: this.#slowAcquireMs,
+      inUse: open - idle,
+      max,
+      waiting,
+      ...originOf(slot),
+    });
+  }
+
+  #source(connection?: number): { kind: 'database'; pool: string; connection?: number } {
+    const { name } = this.#host;
+    return connection === undefined ? { kind: 'database', pool: name } : { kind: 'database', pool: name, connection };
+  }
+}

@@ -1,0 +1,66 @@
+import {
+  acquireChannel,
+  closeChannel,
+  connectChannel,
+  leakChannel,
+  releaseChannel,
+  requestChannel,
+  timeoutChannel,
+} from '../core/diagnostics.js';
+import type { HttpTimeoutPhase } from '../core/errors.js';
+import type { HttpCloseReason, HttpOutcome } from './statistics.js';
+import type { HttpLeakReport } from './streamed-exchange.js';
+
+/** What an event of an HTTP client is about. */
+interface Subject {
+  readonly counters: { readonly origin: string };
+}
+
+/** Tells what happens in an HTTP client on the channels of `core/diagnostics`; nothing is made when nobody listens. */
+export class HttpEvents {
+  constructor(private readonly client: string) {}
+
+  #source(origin: Subject): { kind: 'http'; pool: string; origin: string } {
+    return { kind: 'http', pool: this.client, origin: origin.counters.origin };
+  }
+
+  acquired(origin: Subject, waitMs: number): void {
+    if (acquireChannel.hasSubscribers) acquireChannel.publish({ ...this.#source(origin), waitMs });
+  }
+
+  released(origin: Subject, useMs: number): void {
+    if (releaseChannel.hasSubscribers) releaseChannel.publish({ ...this.#source(origin), useMs });
+  }
+
+  connected(origin: Subject, durationMs: number): void {
+    if (connectChannel.hasSubscribers) connectChannel.publish({ ...this.#source(origin), durationMs });
+  }
+
+  /** `error` is `undefined` when the dial took too long. */
+  connectFailed(origin: Subject, durationMs: number, error: Error | undefined): void {
+    if (!connectChannel.hasSubscribers) return;
+    connectChannel.publish({
+      ...this.#source(origin),
+      durationMs,
+      error: error ?? new Error('the dial took too long'),
+    });
+  }
+
+  closed(origin: Subject, reason: HttpCloseReason, ageMs: number): void {
+    if (closeChannel.hasSubscribers) closeChannel.publish({ ...this.#source(origin), reason, ageMs });
+  }
+
+  timedOut(origin: Subject, phase: HttpTimeoutPhase, error: Error): void {
+    if (timeoutChannel.hasSubscribers) timeoutChannel.publish({ ...this.#source(origin), phase, error });
+  }
+
+  leaked(origin: Subject, { unreadMs, stack }: HttpLeakReport): void {
+    if (!leakChannel.hasSubscribers) return;
+    const held = unreadMs === undefined ? undefined : { heldMs: unreadMs };
+    leakChannel.publish({ ...this.#source(origin), ...held, collected: unreadMs === undefined, stack });
+  }
+
+  finished(origin: Subject, method: string, outcome: HttpOutcome, durationMs: number): void {
+    if (requestChannel.hasSubscribers) requestChannel.publish({ ...this.#source(origin), method, outcome, durationMs });
+  }
+}
