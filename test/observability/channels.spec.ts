@@ -30,7 +30,9 @@ function listen(pool: string): Heard[] {
       if (event['pool'] === pool) heard.push([name, event]);
     };
     channel(`nestjs-pooling:${name}`).subscribe(listener);
-    ends.push(() => void channel(`nestjs-pooling:${name}`).unsubscribe(listener));
+    ends.push(() => {
+      channel(`nestjs-pooling:${name}`).unsubscribe(listener);
+    });
   }
   return heard;
 }

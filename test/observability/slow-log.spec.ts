@@ -113,7 +113,7 @@ describe('the log of slow queries', () => {
       serverId: expect.any(Number) as number,
       label: 'OrdersController.create',
     });
-    expect((line?.['statement'] as string).length).toBe(200);
+    expect(line?.['statement']).toHaveLength(200);
     expect(JSON.stringify(lines)).not.toContain('parameter-value');
   });
 

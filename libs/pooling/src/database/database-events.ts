@@ -87,16 +87,20 @@ export class DatabaseEvents implements PoolObserver<PostgresConnection> {
     if (connectChannel.hasSubscribers) connectChannel.publish({ ...this.#source(), durationMs, error });
   }
 
+  // Written out, because a spread costs as much as a lease.
   acquired(_connection: PostgresConnection, waitMs: number, slot: ObservedSlot<PostgresConnection>): void {
     if (acquireChannel.hasSubscribers) {
+      const { name } = this.#host;
       const label = slot.origin?.label;
-      acquireChannel.publish({ ...this.#source(slot.id), waitMs, ...(label === undefined ? undefined : { label }) });
+      if (label === undefined) acquireChannel.publish({ kind: 'database', pool: name, connection: slot.id, waitMs });
+      else acquireChannel.publish({ kind: 'database', pool: name, connection: slot.id, waitMs, label });
     }
     if (waitMs >= this.#slowAcquireMs) this.#slowlyAcquired(waitMs, slot);
   }
 
   released(_connection: PostgresConnection, useMs: number, { id }: ObservedSlot<PostgresConnection>): void {
-    if (releaseChannel.hasSubscribers) releaseChannel.publish({ ...this.#source(id), useMs });
+    if (!releaseChannel.hasSubscribers) return;
+    releaseChannel.publish({ kind: 'database', pool: this.#host.name, connection: id, useMs });
   }
 
   closed(connection: PostgresConnection, reason: CloseReason, slot: ObservedSlot<PostgresConnection>): void {
