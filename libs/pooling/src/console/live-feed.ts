@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { hostname } from 'node:os';
 import type { Advice } from '../advice/advice.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import type { ConsoleAction } from './console-options.js';
@@ -79,6 +80,11 @@ export class LiveFeed {
   #everything(): object {
     return {
       ...this.#now(),
+      instance: {
+        host: hostname(),
+        process: process.pid,
+        startedAt: this.#clock.wallNow() - process.uptime() * 1_000,
+      },
       allowedActions: this.#allowedActions,
       events: this.#recorder.events,
       configurations: {

@@ -90,7 +90,7 @@ export class Recorder {
   }
 
   #lookAtDatabase(at: number, database: ConsoleDatabase): void {
-    const look = { statistics: database.statistics(), wait: database.histograms().wait };
+    const look = { statistics: database.statistics(), histograms: database.histograms() };
     const record = this.#databases.get(database.name);
     if (record === undefined) {
       const sample = databaseSample(at, look, look);

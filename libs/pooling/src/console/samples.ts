@@ -13,9 +13,11 @@ export const DATABASE_FIELDS = [
   'waitP50',
   'waitP95',
   'waitP99',
+  'useP50',
+  'useP95',
+  'useP99',
   'leases',
   'opened',
-  'closed',
   'timeouts',
   ...CLOSE_REASONS.map((reason) => `closed:${reason}` as const),
 ] as const;
@@ -32,7 +34,7 @@ export type HttpField = (typeof HTTP_FIELDS)[number];
 /** A look at a database pool; two of them make a sample. */
 export interface DatabaseLook {
   readonly statistics: PoolStatistics;
-  readonly wait: PoolHistograms['wait'];
+  readonly histograms: PoolHistograms;
 }
 
 function total(counts: Readonly<Record<string, number>>): number {
@@ -42,7 +44,8 @@ function total(counts: Readonly<Record<string, number>>): number {
 /** What happened to a database pool between two looks; `at` in milliseconds since 1970. */
 export function databaseSample(at: number, before: DatabaseLook, now: DatabaseLook): Record<DatabaseField, number> {
   const [old, { statistics }] = [before.statistics, now];
-  const { p50, p95, p99 } = percentilesBetween(before.wait, now.wait);
+  const wait = percentilesBetween(before.histograms.wait, now.histograms.wait);
+  const use = percentilesBetween(before.histograms.use, now.histograms.use);
   const closed = Object.fromEntries(
     CLOSE_REASONS.map((reason) => [`closed:${reason}`, statistics.closed[reason] - old.closed[reason]]),
   ) as Record<`closed:${CloseReason}`, number>;
@@ -53,12 +56,14 @@ export function databaseSample(at: number, before: DatabaseLook, now: DatabaseLo
     max: statistics.max,
     connecting: statistics.connecting,
     waiting: statistics.waiting,
-    waitP50: rounded(p50),
-    waitP95: rounded(p95),
-    waitP99: rounded(p99),
+    waitP50: rounded(wait.p50),
+    waitP95: rounded(wait.p95),
+    waitP99: rounded(wait.p99),
+    useP50: rounded(use.p50),
+    useP95: rounded(use.p95),
+    useP99: rounded(use.p99),
     leases: statistics.acquired - old.acquired,
     opened: statistics.opened - old.opened,
-    closed: total(closed),
     timeouts: statistics.acquireTimeouts + statistics.queueRejected - old.acquireTimeouts - old.queueRejected,
     ...closed,
   };

@@ -83,27 +83,51 @@ export function ask({ title, text, confirm, danger = false, fields = [] }) {
   });
 }
 
-/**
- * The buttons for what may be done to a pool.
- *
- * @param {string} pool
- * @param {readonly ConsoleAction[]} allowed
- * @param {() => { size: number, maxOverflow: number }} bounds those in force
- */
-export function poolActions(pool, allowed, bounds) {
-  /** @type {Record<Exclude<ConsoleAction, 'terminate'>, [string, () => Promise<void>]>} */
-  const actions = {
-    resize: ['Resize…', () => resize(pool, bounds())],
-    expireAll: ['Expire all…', () => expireAll(pool)],
-    suspend: ['Suspend…', () => suspend(pool)],
-    resume: ['Resume', () => send({ action: 'resume', pool })],
-  };
-  const buttons = Object.entries(actions)
-    .filter(([action]) => allowed.includes(/** @type {ConsoleAction} */ (action)))
-    .map(([action, [text, press]]) =>
-      make('button', { type: 'button', class: 'quiet', 'data-action': action, click: () => void press() }, text),
+/** The buttons for what may be done to a pool. */
+export class PoolActions {
+  /** @type {HTMLElement} */
+  element;
+  /** @type {Map<string, HTMLButtonElement>} */
+  #buttons;
+
+  /**
+   * @param {string} pool
+   * @param {readonly ConsoleAction[]} allowed
+   * @param {() => { size: number, maxOverflow: number }} bounds those in force
+   */
+  constructor(pool, allowed, bounds) {
+    /** @type {readonly [Exclude<ConsoleAction, 'terminate'>, string, () => Promise<void>][]} */
+    const actions = [
+      ['resize', 'Resize…', () => resize(pool, bounds())],
+      ['expireAll', 'Expire all…', () => expireAll(pool)],
+      ['suspend', 'Suspend…', () => suspend(pool)],
+      ['resume', 'Resume', () => send({ action: 'resume', pool })],
+    ];
+    this.#buttons = new Map(
+      actions
+        .filter(([action]) => allowed.includes(action))
+        .map(([action, text, press]) => [
+          action,
+          make('button', { type: 'button', class: 'quiet', 'data-action': action, click: () => void press() }, text),
+        ]),
     );
-  return make('div', { class: 'buttons', role: 'group', 'aria-label': `Actions on ${pool}` }, ...buttons);
+    const label = `Actions on ${pool}`;
+    this.element = make('div', { class: 'buttons', role: 'group', 'aria-label': label }, ...this.#buttons.values());
+  }
+
+  /**
+   * Offers what makes sense in a state.
+   *
+   * @param {string} state
+   */
+  update(state) {
+    const [offered, other] = state === 'suspended' ? ['resume', 'suspend'] : ['suspend', 'resume'];
+    const [shown, hidden] = [this.#buttons.get(offered), this.#buttons.get(other)];
+    const focused = hidden !== undefined && document.activeElement === hidden;
+    if (shown !== undefined) shown.hidden = false;
+    if (focused) shown?.focus();
+    if (hidden !== undefined) hidden.hidden = true;
+  }
 }
 
 /**

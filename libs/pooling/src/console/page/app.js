@@ -2,6 +2,7 @@ import { DatabasePanel } from './database-panel.js';
 import { byId, keepInStep, make, setAttribute, setText } from './dom.js';
 import { addEvents, replaceEvents, startEvents } from './events.js';
 import { HttpPanel } from './http-panel.js';
+import { dateAndTime } from './text.js';
 import { startTheme } from './theme.js';
 
 /** @typedef {import('../../advice/advice.js').Advice} Advice */
@@ -27,6 +28,7 @@ import { startTheme } from './theme.js';
 
 /**
  * @typedef {News & {
+ *   instance: { host: string, process: number, startedAt: number },
  *   allowedActions: readonly import('../console-options.js').ConsoleAction[],
  *   configurations: OfBoth<Configured>,
  *   histories: OfBoth<Recorded>,
@@ -73,7 +75,7 @@ function showAdvice(advice) {
     adviceRows,
     items,
     (item) => (item === undefined ? 'none' : `${item.code} ${item.pool}`),
-    () => make('li', {}, make('span', { class: 'tag' }), make('span', {}), make('code', {})),
+    () => make('li', {}, make('span', { class: 'tag' }), make('span'), make('code')),
     (row, item) => {
       const [severity, text, code] = row.children;
       setAttribute(row, 'data-severity', item?.severity ?? 'none');
@@ -95,6 +97,8 @@ function show({ databases: ofDatabases, httpClients: ofClients, advice }) {
 
 /** @param {Hello} hello */
 function start(hello) {
+  const { host, process, startedAt } = hello.instance;
+  setText(byId('instance'), `${host}, process ${process}, started ${dateAndTime(startedAt)}`);
   for (const { name } of hello.databases) {
     if (!databases.has(name)) addPanel(databases, name, 'database', new DatabasePanel(name, hello.allowedActions));
   }

@@ -1,5 +1,5 @@
 import { keepInStep, make, setAttribute, setText } from './dom.js';
-import { duration, shortDuration, shortFrame } from './text.js';
+import { duration, shortDuration } from './text.js';
 
 /** @typedef {import('../../core/holders.js').Holder} Holder */
 /** @typedef {import('../../core/statistics.js').PoolStatistics} PoolStatistics */
@@ -42,7 +42,8 @@ export function kindOf(holder) {
  * @param {Holder} holder
  */
 export function nameOf(holder) {
-  return holder.label ?? (holder.acquiredAt === undefined ? 'unknown code' : shortFrame(holder.acquiredAt));
+  if (holder.label !== undefined) return holder.label;
+  return holder.acquiredAt ?? (holder.stack === undefined ? 'unknown code' : 'none of the application’s code');
 }
 
 /**

@@ -14,8 +14,8 @@ const WHOLE_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10
  * @property {string} field the number it shows
  * @property {string} name
  * @property {string} colour the name of a custom property of the style sheet
- * @property {'area' | 'dashed'} [look]
- * @property {boolean} [seldom] shown only when there is something to show
+ * @property {'area' | 'dashed' | 'bars'} [look] bars: of what happens now and then
+ * @property {boolean} [seldom] named only when it has happened
  */
 
 /**
@@ -189,6 +189,7 @@ export class Chart {
             points: { show: false },
             ...(look === 'dashed' ? { dash: [5, 4] } : {}),
             ...(look === 'area' ? { fill: `${colourOf(colour)}33` } : {}),
+            ...(look === 'bars' ? { fill: colourOf(colour), width: 0, paths: bars() } : {}),
           })),
         ],
       },
@@ -196,6 +197,13 @@ export class Chart {
       this.#canvas,
     );
   }
+}
+
+/** Bars that can be seen however many seconds are shown. */
+function bars() {
+  const paths = uPlot.paths.bars?.({ size: [0.8, Infinity, 2], align: -1 });
+  if (paths === undefined) throw new Error('this uPlot has no bars');
+  return paths;
 }
 
 /**

@@ -1,8 +1,10 @@
-import { poolActions, terminate } from './actions.js';
+import { PoolActions, terminate } from './actions.js';
 import { Calculator } from './calculator.js';
 import { Cells } from './cells.js';
 import { Chart } from './charts.js';
+import { Configuration } from './configuration.js';
 import { make, setAttribute, setText } from './dom.js';
+import { Figures } from './figures.js';
 import { Holders } from './holders.js';
 import { duration, number } from './text.js';
 
@@ -19,10 +21,38 @@ import { duration, number } from './text.js';
  * @property {PoolLoad} [load]
  */
 
-/** @param {number} value */
-const whole = (value) => number(value);
+/** @typedef {import('../../core/statistics.js').CloseReason} CloseReason */
+
 /** @param {number} ms */
 const inMs = (ms) => (ms >= 1000 ? `${number(ms / 1000)} s` : `${number(ms)} ms`);
+
+/** Why connections are closed, in colours: as a matter of course, because somebody wanted it, because something broke.
+ * @type {Readonly<Record<CloseReason, string>>} */
+const CLOSINGS = {
+  idle: '--chart-limit',
+  lifetime: '--chart-limit',
+  uses: '--chart-limit',
+  overflow: '--chart-3',
+  expired: '--chart-1',
+  shutdown: '--chart-1',
+  broken: '--chart-bad',
+  invalid: '--chart-bad',
+  transaction: '--chart-4',
+  reset: '--chart-4',
+  'query-timeout': '--chart-4',
+};
+
+/**
+ * @param {'wait' | 'use'} what
+ * @returns {import('./charts.js').Series[]}
+ */
+function percentiles(what) {
+  return [
+    { field: `${what}P99`, name: 'p99', colour: '--chart-3' },
+    { field: `${what}P95`, name: 'p95', colour: '--chart-2' },
+    { field: `${what}P50`, name: 'p50', colour: '--chart-1' },
+  ];
+}
 
 let panels = 0;
 
@@ -32,13 +62,21 @@ export class DatabasePanel {
   element;
   #state = make('span', { class: 'tag' });
   #target = make('span', { class: 'target' });
+  #actions;
   #cells;
   #holders;
   #calculator = new Calculator();
-  #configuration = make('dl', { class: 'configuration' });
+  #configuration = new Configuration();
   #closed = make('p', { class: 'closed' });
-  /** @type {Record<string, HTMLElement>} */
-  #figures = {};
+  #figures = new Figures({
+    inUse: 'In use',
+    waiting: 'Waiting',
+    p99: 'Acquire p99',
+    leases: 'Leases / s',
+    use: 'Mean use',
+    timeouts: 'Time-outs',
+    leaks: 'Leaks',
+  });
   /** @type {Chart[]} */
   #charts;
   #bounds = { size: 1, maxOverflow: 0 };
@@ -49,6 +87,7 @@ export class DatabasePanel {
    */
   constructor(name, allowed) {
     const id = `pool-${++panels}`;
+    this.#actions = new PoolActions(name, allowed, () => this.#bounds);
     this.#cells = new Cells((connection) => this.#holders.focus(connection));
     this.#holders = new Holders(
       `${id}-holders`,
@@ -58,7 +97,8 @@ export class DatabasePanel {
       new Chart({
         title: 'Connections',
         sync: id,
-        format: whole,
+        format: number,
+        counts: true,
         series: [
           { field: 'max', name: 'at most', colour: '--chart-limit', look: 'dashed' },
           { field: 'size', name: 'open', colour: '--chart-2' },
@@ -68,35 +108,43 @@ export class DatabasePanel {
       new Chart({
         title: 'Waiting',
         sync: id,
-        format: whole,
+        format: number,
+        counts: true,
         series: [
           { field: 'waiting', name: 'waiting', colour: '--chart-3', look: 'area' },
-          { field: 'timeouts', name: 'timed out or refused', colour: '--chart-bad' },
+          { field: 'timeouts', name: 'timed out or refused', colour: '--chart-bad', look: 'bars' },
         ],
       }),
       new Chart({
         title: 'Time to acquire',
         sync: id,
         format: inMs,
-        series: [
-          { field: 'waitP99', name: 'p99', colour: '--chart-3' },
-          { field: 'waitP95', name: 'p95', colour: '--chart-2' },
-          { field: 'waitP50', name: 'p50', colour: '--chart-1' },
-        ],
+        series: percentiles('wait'),
+      }),
+      new Chart({
+        title: 'Time in use',
+        sync: id,
+        format: inMs,
+        series: percentiles('use'),
       }),
       new Chart({
         title: 'Leases per second',
         sync: id,
-        format: whole,
+        format: number,
+        counts: true,
         series: [{ field: 'leases', name: 'leases', colour: '--chart-1', look: 'area' }],
       }),
       new Chart({
         title: 'Opened and closed per second',
         sync: id,
-        format: whole,
+        format: number,
+        counts: true,
         series: [
-          { field: 'opened', name: 'opened', colour: '--chart-2' },
-          { field: 'closed', name: 'closed', colour: '--chart-3' },
+          { field: 'opened', name: 'opened', colour: '--chart-2', look: 'bars' },
+          ...Object.entries(CLOSINGS).map(
+            /** @returns {import('./charts.js').Series} */
+            ([reason, colour]) => ({ field: `closed:${reason}`, name: reason, colour, look: 'bars', seldom: true }),
+          ),
         ],
       }),
     ];
@@ -105,52 +153,20 @@ export class DatabasePanel {
       { class: 'panel', 'aria-labelledby': id, 'data-pool': name },
       make(
         'div',
-        { class: 'panel-head' },
+        { class: 'head' },
         make('h2', { id, tabindex: '-1' }, name),
         this.#state,
         this.#target,
-        poolActions(name, allowed, () => this.#bounds),
+        this.#actions.element,
       ),
-      make(
-        'dl',
-        { class: 'figures' },
-        this.#figure('inUse', 'In use'),
-        this.#figure('waiting', 'Waiting'),
-        this.#figure('p99', 'Acquire p99'),
-        this.#figure('leases', 'Leases / s'),
-        this.#figure('use', 'Mean use'),
-        this.#figure('timeouts', 'Time-outs'),
-        this.#figure('leaks', 'Leaks'),
-      ),
+      this.#figures.element,
       this.#cells.element,
-      make('h3', { id: `${id}-holders` }, 'Who holds connections'),
       this.#holders.element,
       make('div', { class: 'charts' }, ...this.#charts.map((chart) => chart.element)),
       this.#closed,
       this.#calculator.element,
-      make('details', { class: 'fold' }, make('summary', {}, 'Configuration'), this.#configuration),
+      this.#configuration.element,
     );
-  }
-
-  /**
-   * @param {string} key
-   * @param {string} name
-   */
-  #figure(key, name) {
-    const value = make('dd', {});
-    this.#figures[key] = value;
-    return make('div', { 'data-figure': key }, make('dt', {}, name), value);
-  }
-
-  /**
-   * @param {string} key
-   * @param {string} text
-   * @param {'bad' | 'warn'} [mood]
-   */
-  #set(key, text, mood) {
-    const value = /** @type {HTMLElement} */ (this.#figures[key]);
-    setText(value, text);
-    setAttribute(value, 'data-mood', mood);
   }
 
   /** @param {Readonly<Record<string, unknown>>} configuration */
@@ -160,7 +176,7 @@ export class DatabasePanel {
       configuration['target']
     );
     if (target !== undefined) setText(this.#target, `${target.host}:${target.port}/${target.database}`);
-    this.#configuration.replaceChildren(...configurationRows(configuration));
+    this.#configuration.show(configuration);
   }
 
   /**
@@ -175,17 +191,22 @@ export class DatabasePanel {
   update({ statistics, sample, holders, load }) {
     setText(this.#state, statistics.state);
     setAttribute(this.#state, 'data-state', statistics.state);
-    this.#set(
+    this.#actions.update(statistics.state);
+    this.#figures.set(
       'inUse',
       `${statistics.inUse} of ${statistics.max}`,
       statistics.inUse >= statistics.max ? 'warn' : undefined,
     );
-    this.#set('waiting', number(statistics.waiting), statistics.waiting > 0 ? 'warn' : undefined);
-    this.#set('p99', inMs(sample?.['waitP99'] ?? 0));
-    this.#set('leases', number(sample?.['leases'] ?? 0));
-    this.#set('use', duration(load?.meanUseMs ?? statistics.useMs.meanMs));
-    this.#set('timeouts', number(statistics.acquireTimeouts), statistics.acquireTimeouts > 0 ? 'bad' : undefined);
-    this.#set('leaks', number(statistics.leaks), statistics.leaks > 0 ? 'bad' : undefined);
+    this.#figures.set('waiting', number(statistics.waiting), statistics.waiting > 0 ? 'warn' : undefined);
+    this.#figures.set('p99', inMs(sample?.['waitP99'] ?? 0));
+    this.#figures.set('leases', number(sample?.['leases'] ?? 0));
+    this.#figures.set('use', duration(load?.meanUseMs ?? statistics.useMs.meanMs));
+    this.#figures.set(
+      'timeouts',
+      number(statistics.acquireTimeouts),
+      statistics.acquireTimeouts > 0 ? 'bad' : undefined,
+    );
+    this.#figures.set('leaks', number(statistics.leaks), statistics.leaks > 0 ? 'bad' : undefined);
     this.#cells.update(statistics, holders);
     this.#holders.update(holders);
     this.#calculator.update(load);
@@ -209,19 +230,4 @@ function closedInWords(statistics) {
   const end = failed === '' ? '' : `${failed}${last}.`;
   const closed = reasons.length === 0 ? 'none closed' : `closed: ${reasons.join(', ')}`;
   return `Since the start: ${number(statistics.opened)} opened, ${closed}.${end}`;
-}
-
-/**
- * @param {Readonly<Record<string, unknown>>} configuration
- * @returns {HTMLElement[]}
- */
-export function configurationRows(configuration) {
-  return Object.entries(configuration).map(([name, value]) =>
-    make(
-      'div',
-      {},
-      make('dt', {}, name),
-      make('dd', {}, typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)),
-    ),
-  );
 }

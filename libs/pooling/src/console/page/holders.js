@@ -1,15 +1,18 @@
 import { KINDS, kindOf, nameOf } from './cells.js';
 import { keepInStep, make, setAttribute, setText } from './dom.js';
-import { duration, placeOf, shortFrame } from './text.js';
+import { duration, fileOf, number } from './text.js';
 
 /** @typedef {import('../../core/holders.js').Holder} Holder */
+
+/** Who holds a connection for less than this comes and goes too fast to be read, in milliseconds. */
+const SHORT_MS = 1_000;
 
 /**
  * @typedef {object} Row
  * @property {HTMLElement} held
  * @property {HTMLElement} kind
  * @property {HTMLElement} label
- * @property {HTMLElement} frame
+ * @property {HTMLElement} position
  * @property {HTMLDetailsElement} details
  * @property {HTMLElement} stack
  * @property {HTMLElement} activity
@@ -30,12 +33,13 @@ function activityOf(holder) {
 export class Holders {
   /** @type {HTMLElement} */
   element;
-  /** @type {HTMLElement} */
-  #body;
-  /** @type {HTMLElement} */
-  #empty;
+  #body = make('tbody');
+  #summary = make('p', { class: 'empty' });
+  #all = make('input', { type: 'checkbox', change: () => this.update(this.#holders) });
   /** @type {HTMLElement} */
   #table;
+  /** @type {readonly Holder[]} */
+  #holders = [];
   /** @type {Map<string, HTMLTableRowElement>} */
   #rows = new Map();
   /** @type {WeakMap<Element, Row>} */
@@ -44,36 +48,42 @@ export class Holders {
   #onTerminate;
 
   /**
-   * @param {string} titleId
+   * @param {string} id
    * @param {((connection: number) => void) | undefined} onTerminate left out: it isn't allowed
    */
-  constructor(titleId, onTerminate) {
+  constructor(id, onTerminate) {
     this.#onTerminate = onTerminate;
     const columns = ['Held', 'By', 'Doing', 'Connection', ...(onTerminate === undefined ? [] : ['Action'])];
-    this.#body = make('tbody', {});
     this.#table = make(
       'table',
       {},
       make('thead', {}, make('tr', {}, ...columns.map((name) => make('th', { scope: 'col' }, name)))),
       this.#body,
     );
-    this.#empty = make('p', { class: 'empty' }, 'Nobody holds a connection.');
     this.element = make(
       'div',
-      { class: 'scroll', role: 'region', 'aria-labelledby': titleId, tabindex: '0' },
-      this.#table,
-      this.#empty,
+      {},
+      make(
+        'div',
+        { class: 'head' },
+        make('h3', { id }, 'Who holds connections'),
+        make('label', { class: 'choice' }, this.#all, 'for less than a second, too'),
+      ),
+      make('div', { class: 'scroll', role: 'region', 'aria-labelledby': id, tabindex: '0' }, this.#table),
+      this.#summary,
     );
   }
 
-  /** @param {readonly Holder[]} holders */
+  /** @param {readonly Holder[]} holders longest first */
   update(holders) {
-    this.#table.hidden = holders.length === 0;
-    this.#empty.hidden = holders.length > 0;
+    this.#holders = holders;
+    const shown = this.#all.checked ? holders : holders.filter(({ heldMs, leaked }) => leaked || heldMs >= SHORT_MS);
+    this.#table.hidden = shown.length === 0;
+    setText(this.#summary, summaryOf(shown.length, holders.length - shown.length));
     keepInStep(
       this.#body,
       this.#rows,
-      holders,
+      shown,
       (holder) => String(holder.connection),
       (holder) => this.#create(holder),
       (row, holder) => this.#show(row, holder),
@@ -86,6 +96,10 @@ export class Holders {
    * @param {number} connection
    */
   focus(connection) {
+    if (!this.#rows.has(String(connection))) {
+      this.#all.checked = true;
+      this.update(this.#holders);
+    }
     const row = this.#rows.get(String(connection));
     if (row === undefined) return;
     const parts = /** @type {Row} */ (this.#parts.get(row));
@@ -99,21 +113,21 @@ export class Holders {
     const stack = make('pre', { tabindex: '0', 'aria-label': 'Stack of the acquire' });
     /** @type {Row} */
     const parts = {
-      held: make('b', {}),
+      held: make('b'),
       kind: make('span', { class: 'tag' }),
       label: make('b', { class: 'who' }),
-      frame: make('span', { class: 'frame' }),
+      position: make('span', { class: 'position' }),
       details: make('details', {}, make('summary', {}, 'Stack'), stack),
       stack,
       activity: make('span', { class: 'activity' }),
-      statement: make('code', {}),
+      statement: make('code'),
       connection: make('span', { class: 'nowrap' }),
     };
     const row = make(
       'tr',
       { tabindex: '-1' },
       make('td', { 'data-column': 'Held' }, parts.held, ' ', parts.kind),
-      make('td', { 'data-column': 'By' }, parts.label, parts.frame, parts.details),
+      make('td', { 'data-column': 'By' }, parts.label, parts.position, parts.details),
       make('td', { 'data-column': 'Doing' }, parts.activity, parts.statement),
       make('td', { 'data-column': 'Connection' }, parts.connection),
     );
@@ -145,8 +159,8 @@ export class Holders {
     setText(parts.kind, KINDS[kind]);
     setAttribute(parts.kind, 'data-kind', kind);
     setText(parts.label, nameOf(holder));
-    setText(parts.frame, placeBeside(holder));
-    setText(parts.stack, stackOf(holder));
+    setText(parts.position, positionBeside(holder));
+    showStack(parts.stack, holder.stack ?? '');
     parts.details.hidden = holder.stack === undefined;
     setText(parts.activity, activityOf(holder));
     setText(parts.statement, holder.statement ?? '');
@@ -156,21 +170,38 @@ export class Holders {
 }
 
 /**
- * What stands below the name: the place in the code, with the function where that isn't the handler itself.
+ * @param {number} shown
+ * @param {number} short
+ */
+function summaryOf(shown, short) {
+  if (shown === 0) return short === 0 ? 'Nobody.' : `Nobody for a second; ${number(short)} for less.`;
+  return short === 0 ? 'Nobody else.' : `${number(short)} more, for less than a second.`;
+}
+
+/**
+ * What stands below the name: the position in the code, with the function where that isn't the handler itself.
  *
  * @param {Holder} holder
  */
-function placeBeside({ label, acquiredAt }) {
-  if (acquiredAt === undefined) return label === undefined ? 'leakDetectionMs shows the code' : '';
+function positionBeside({ label, acquiredAt, stack }) {
+  if (acquiredAt === undefined) return stack === undefined ? 'leakDetectionMs shows the code' : '';
   if (label === undefined) return '';
-  return acquiredAt.includes(`${label} (`) ? placeOf(acquiredAt) : shortFrame(acquiredAt);
+  return acquiredAt.startsWith(`${label} (`) ? fileOf(acquiredAt) : acquiredAt;
 }
 
-/** @param {Holder} holder */
-function stackOf(holder) {
-  return (holder.stack ?? '')
-    .split('\n')
-    .slice(1)
-    .map((line) => line.trim())
-    .join('\n');
+/**
+ * The stack, with the frames of dependencies and of Node receding behind the application's.
+ *
+ * @param {HTMLElement} element
+ * @param {string} stack
+ */
+function showStack(element, stack) {
+  const [, ...lines] = stack.split('\n').map((line) => line.trim());
+  if (element.textContent === lines.join('\n')) return;
+  element.replaceChildren(
+    ...lines.flatMap((line, index) => {
+      const foreign = line.includes('node_modules') || line.includes('node:');
+      return [...(index === 0 ? [] : ['\n']), make('span', { class: foreign ? 'dependency' : 'own' }, line)];
+    }),
+  );
 }

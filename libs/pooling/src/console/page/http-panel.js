@@ -1,6 +1,7 @@
 import { Chart } from './charts.js';
-import { configurationRows } from './database-panel.js';
+import { Configuration } from './configuration.js';
 import { keepInStep, make, setAttribute, setText } from './dom.js';
+import { Figures } from './figures.js';
 import { duration, number } from './text.js';
 
 /** @typedef {import('../../http/statistics.js').HttpClientStatistics} HttpClientStatistics */
@@ -43,15 +44,22 @@ export class HttpPanel {
   /** @type {HTMLElement} */
   element;
   #state = make('span', { class: 'tag' });
-  #configuration = make('dl', { class: 'configuration' });
-  #body = make('tbody', {});
+  #configuration = new Configuration();
+  #body = make('tbody');
   #empty = make('p', { class: 'empty' }, 'No request so far.');
   /** @type {HTMLElement} */
   #table;
   /** @type {Map<string, HTMLTableRowElement>} */
   #rows = new Map();
-  /** @type {Record<string, HTMLElement>} */
-  #figures = {};
+  #figures = new Figures({
+    inUse: 'In use',
+    waiting: 'Waiting',
+    idle: 'Idle sockets',
+    requests: 'Requests / s',
+    retries: 'Retries',
+    timeouts: 'Time-outs',
+    leaks: 'Unread bodies',
+  });
   /** @type {Chart[]} */
   #charts;
 
@@ -77,6 +85,7 @@ export class HttpPanel {
         title: 'Connections',
         sync: id,
         format: number,
+        counts: true,
         series: [
           { field: 'limit', name: 'limit', colour: '--chart-limit', look: 'dashed' },
           { field: 'idle', name: 'idle', colour: '--chart-2' },
@@ -87,18 +96,20 @@ export class HttpPanel {
         title: 'Waiting',
         sync: id,
         format: number,
+        counts: true,
         series: [
           { field: 'waiting', name: 'waiting', colour: '--chart-3', look: 'area' },
-          { field: 'timeouts', name: 'timed out', colour: '--chart-bad' },
+          { field: 'timeouts', name: 'timed out', colour: '--chart-bad', look: 'bars' },
         ],
       }),
       new Chart({
         title: 'Requests per second',
         sync: id,
         format: number,
+        counts: true,
         series: [
           { field: 'requests', name: 'requests', colour: '--chart-1', look: 'area' },
-          { field: 'retries', name: 'retries', colour: '--chart-3' },
+          { field: 'retries', name: 'retries', colour: '--chart-4', look: 'bars' },
         ],
       }),
     ];
@@ -107,22 +118,12 @@ export class HttpPanel {
       { class: 'panel', 'aria-labelledby': id, 'data-client': name },
       make(
         'div',
-        { class: 'panel-head' },
+        { class: 'head' },
         make('h2', { id, tabindex: '-1' }, name),
         make('span', { class: 'target' }, 'HTTP client'),
         this.#state,
       ),
-      make(
-        'dl',
-        { class: 'figures' },
-        this.#figure('inUse', 'In use'),
-        this.#figure('waiting', 'Waiting'),
-        this.#figure('idle', 'Idle sockets'),
-        this.#figure('requests', 'Requests / s'),
-        this.#figure('retries', 'Retries'),
-        this.#figure('timeouts', 'Time-outs'),
-        this.#figure('leaks', 'Unread bodies'),
-      ),
+      this.#figures.element,
       make('h3', { id: `${id}-origins` }, 'Origins'),
       make(
         'div',
@@ -131,34 +132,13 @@ export class HttpPanel {
         this.#empty,
       ),
       make('div', { class: 'charts' }, ...this.#charts.map((chart) => chart.element)),
-      make('details', { class: 'fold' }, make('summary', {}, 'Configuration'), this.#configuration),
+      this.#configuration.element,
     );
-  }
-
-  /**
-   * @param {string} key
-   * @param {string} name
-   */
-  #figure(key, name) {
-    const value = make('dd', {});
-    this.#figures[key] = value;
-    return make('div', { 'data-figure': key }, make('dt', {}, name), value);
-  }
-
-  /**
-   * @param {string} key
-   * @param {string} text
-   * @param {'bad' | 'warn'} [mood]
-   */
-  #set(key, text, mood) {
-    const value = /** @type {HTMLElement} */ (this.#figures[key]);
-    setText(value, text);
-    setAttribute(value, 'data-mood', mood);
   }
 
   /** @param {Readonly<Record<string, unknown>>} configuration */
   configure(configuration) {
-    this.#configuration.replaceChildren(...configurationRows(configuration));
+    this.#configuration.show(configuration);
   }
 
   /**
@@ -175,13 +155,13 @@ export class HttpPanel {
     setAttribute(this.#state, 'data-state', statistics.state);
     const { inUse, limit, waiting, idle, retries, leaks } = statistics;
     const timeouts = total(statistics.timeouts);
-    this.#set('inUse', `${inUse} of ${limited(limit)}`, limit > 0 && inUse >= limit ? 'warn' : undefined);
-    this.#set('waiting', number(waiting), waiting > 0 ? 'warn' : undefined);
-    this.#set('idle', number(idle));
-    this.#set('requests', number(sample?.['requests'] ?? 0));
-    this.#set('retries', number(retries));
-    this.#set('timeouts', number(timeouts), timeouts > 0 ? 'bad' : undefined);
-    this.#set('leaks', number(leaks), leaks > 0 ? 'bad' : undefined);
+    this.#figures.set('inUse', `${inUse} of ${limited(limit)}`, limit > 0 && inUse >= limit ? 'warn' : undefined);
+    this.#figures.set('waiting', number(waiting), waiting > 0 ? 'warn' : undefined);
+    this.#figures.set('idle', number(idle));
+    this.#figures.set('requests', number(sample?.['requests'] ?? 0));
+    this.#figures.set('retries', number(retries));
+    this.#figures.set('timeouts', number(timeouts), timeouts > 0 ? 'bad' : undefined);
+    this.#figures.set('leaks', number(leaks), leaks > 0 ? 'bad' : undefined);
     this.#table.hidden = statistics.origins.length === 0;
     this.#empty.hidden = statistics.origins.length > 0;
     keepInStep(

@@ -13,12 +13,12 @@ export function duration(ms) {
 }
 
 /**
- * A duration in three characters or so, for a cell.
+ * A duration in three characters or so, for a cell; none below a second: it would only flicker.
  *
  * @param {number} ms
  */
 export function shortDuration(ms) {
-  if (ms < 1000) return '<1s';
+  if (ms < 1000) return '';
   if (ms < 100_000) return `${Math.floor(ms / 1000)}s`;
   if (ms < 6_000_000) return `${Math.floor(ms / 60_000)}m`;
   return `${Math.floor(ms / 3_600_000)}h`;
@@ -39,24 +39,24 @@ export function number(value) {
  * @param {number} at milliseconds since 1970
  */
 export function timeOfDay(at) {
-  return new Date(at).toLocaleTimeString('en', { hour12: false });
+  return new Date(at).toLocaleTimeString('en', { hourCycle: 'h23' });
 }
 
 /**
- * The part of a stack frame that people look for first: the file's own name with its line.
+ * A moment in the reader's own time.
  *
- * @param {string} frame `OrdersService.create (/app/src/orders/orders.service.ts:42:7)`
+ * @param {number} at milliseconds since 1970
  */
-export function shortFrame(frame) {
-  return frame.replace(/(?:file:\/\/)?(?:[^\s()]*[\\/])([^\\/\s()]+:\d+):\d+/, '$1');
+export function dateAndTime(at) {
+  const date = new Date(at);
+  return `${date.toLocaleDateString('en', { day: 'numeric', month: 'short' })}, ${timeOfDay(at)}`;
 }
 
 /**
- * Where a frame is, without the function's name: `orders.service.ts:42`.
+ * Where a position is, without the function's name: `orders.service.ts:42`.
  *
- * @param {string} frame
+ * @param {string} position `OrdersService.create (orders.service.ts:42)`
  */
-export function placeOf(frame) {
-  const short = shortFrame(frame);
-  return /\(([^()]+)\)$/.exec(short)?.[1] ?? short;
+export function fileOf(position) {
+  return /\(([^()]+)\)$/.exec(position)?.[1] ?? position;
 }
