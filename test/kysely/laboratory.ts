@@ -4,6 +4,7 @@ import { DatabasePool, type DatabasePoolDependencies } from '../../libs/pooling/
 import { createKysely, type CreateKyselyOptions } from '../../libs/pooling/src/database/kysely.js';
 import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
 import type { TestDatabase } from '../support/database.js';
+import { noneLost, slotsOf, type Slots } from '../support/slots.js';
 
 /** The tables of the tests. */
 export interface Tables {
@@ -13,20 +14,8 @@ export interface Tables {
 /** The size of every pool here: small, so that one lost slot is noticed at once. */
 export const SIZE = 2;
 
-/** What became of the slots of a pool that nobody uses. */
-export interface Slots {
-  /** How many could be had at once and ran a statement. */
-  readonly usable: number;
-  readonly inUse: number;
-  readonly waiting: number;
-  /** Connections that were opened, and are neither open nor counted as closed. */
-  readonly unaccounted: number;
-  /** Leases that never came back. */
-  readonly held: number;
-}
-
 /** What {@link KyselyLaboratory.slots} finds when nothing is lost. */
-export const NONE_LOST: Slots = Object.freeze({ usable: SIZE, inUse: 0, waiting: 0, unaccounted: 0, held: 0 });
+export const NONE_LOST: Slots = Object.freeze(noneLost(SIZE));
 
 /** A pool, Kysely on it, and a proxy between it and the server. */
 export class KyselyLaboratory implements AsyncDisposable {
@@ -59,15 +48,9 @@ export class KyselyLaboratory implements AsyncDisposable {
     return new KyselyLaboratory(proxy, pool, createKysely<Tables>(pool, given.kysely));
   }
 
-  /** Takes all slots of the pool at once, and compares its counters: {@link NONE_LOST} when every slot is there. */
-  async slots(): Promise<Slots> {
-    const { pool } = this;
-    const clients = await Promise.all(Array.from({ length: SIZE }, () => pool.connect({ timeoutMs: 5_000 })));
-    for (const client of clients) await client.query('select 1');
-    for (const client of clients) client.release();
-    const { inUse, waiting, size, opened, closed, acquired, released } = pool.statistics();
-    const gone = Object.values(closed).reduce((sum, count) => sum + count, 0);
-    return { usable: clients.length, inUse, waiting, unaccounted: opened - gone - size, held: acquired - released };
+  /** {@link NONE_LOST} when every slot of the pool is there. */
+  slots(): Promise<Slots> {
+    return slotsOf(this.pool);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -76,6 +76,7 @@ export class PostgresConnection implements StatementOwner, PreparedQueryHost {
   #unanswered = 0;
   #answeredQuery: Query | PreparedQuery | undefined;
   #ending: Promise<void> | undefined;
+  #cancelling: Promise<void> | undefined;
 
   constructor(host: ConnectionHost, lost: (error?: Error) => void) {
     this.#host = host;
@@ -224,14 +225,16 @@ export class PostgresConnection implements StatementOwner, PreparedQueryHost {
 
   /**
    * Whether everything that was sent is answered: `undefined` when it is, `'busy'` when something runs or waits, a
-   * promise when the last answer was an error whose `ReadyForQuery` is still on its way.
+   * promise when the last answer was an error whose `ReadyForQuery` is still on its way, or a cancel request is, which
+   * would end the next borrower's query.
    */
   settle(): undefined | 'busy' | Promise<void> {
-    if (this.#quiet) return undefined;
+    if (this.#quiet) return this.#cancelling;
     if (queuedQueries(this.client) > 0) return 'busy';
     const active = activeQueryOf(this.client);
     if (active !== null && active !== undefined && active !== this.#answeredQuery) return 'busy';
-    return new Promise((resolve) => this.client.once('drain', resolve));
+    const ready = new Promise<void>((resolve) => this.client.once('drain', resolve));
+    return ready.then(() => this.#cancelling);
   }
 
   /** @internal */
@@ -269,15 +272,20 @@ export class PostgresConnection implements StatementOwner, PreparedQueryHost {
     this.#ending = this.cancel().finally(() => protocolOf(this.client).stream.destroy());
   }
 
-  /** Asks the server to cancel what runs now; failing at it is counted and goes no further. */
+  /**
+   * Asks the server to cancel what runs now. Failing at it is counted, and ends the connection when it is given back:
+   * the request may arrive yet, and meet whatever runs then.
+   */
   async cancel(): Promise<void> {
     const key = backendKeyOf(this.client);
     if (key === undefined) return;
-    try {
-      await cancelBackend(this.#host.clientConfig, key, CANCEL_TIMEOUT_MS, this.#host.clock);
-    } catch {
-      this.#host.cancelFailed();
-    }
+    this.#cancelling ??= cancelBackend(this.#host.clientConfig, key, CANCEL_TIMEOUT_MS, this.#host.clock)
+      .catch(() => {
+        this.doom ??= 'broken';
+        this.#host.cancelFailed();
+      })
+      .finally(() => (this.#cancelling = undefined));
+    await this.#cancelling;
   }
 
   /** Closes it, politely with a goodbye to the server or at once; resolves when the socket is gone. */

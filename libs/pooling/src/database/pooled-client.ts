@@ -141,11 +141,6 @@ class PooledClientFacade {
     (this.#borrowed() as unknown as { unref(): void }).unref();
   }
 
-  /** Asks the server to cancel what runs on this connection now. */
-  async cancelRunning(): Promise<void> {
-    if (!this.#lease.released) await this.#connection.cancel();
-  }
-
   /** @internal From its first listener on it hears the connection's events, and is kept alive for them. */
   listens(): void {
     if (!this.#lease.released) this.#connection.borrower = this as unknown as PoolClient;

@@ -1,0 +1,161 @@
+/** Behaviours of asyncpg's pool that no other test shows; docs/parity.md lists all of them. */
+import { CompiledQuery } from 'kysely';
+import type { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
+import { KyselyDriver } from '../../libs/pooling/src/database/kysely-driver.js';
+import { openIdle, useProxiedDatabase } from '../support/proxied-pools.js';
+import { noneLost, slotsOf } from '../support/slots.js';
+
+const proxied = useProxiedDatabase();
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+test('a hundred tasks share five connections', async () => {
+  const pool = proxied.pools.create({ size: 5 });
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, (_, task) =>
+      pool.withConnection(async (client) => {
+        const { rows } = await client.query<{ task: number }>('select $1::int as task, pg_sleep(0.001)', [task]);
+        return rows[0]?.task;
+      }),
+    ),
+  );
+  expect(answers).toEqual(Array.from({ length: 100 }, (_, task) => task));
+  expect(pool.statistics().opened).toBeLessThanOrEqual(5);
+  expect(await slotsOf(pool)).toEqual(noneLost(5));
+});
+
+test('connections of one use each keep nobody waiting for ever', async () => {
+  const pool = proxied.pools.create({ size: 2, maxUses: 1 });
+  await Promise.all(Array.from({ length: 40 }, () => pool.query('select 1')));
+  await vi.waitFor(() => expect(pool.statistics().closed.uses).toBe(40));
+  expect(pool.statistics()).toMatchObject({ acquired: 40, opened: 40, waiting: 0 });
+});
+
+test('background filling and first use at once open no more than there may be', async () => {
+  const pool = proxied.pools.create({ size: 3, minIdle: 3 });
+  pool.start();
+  await Promise.all(Array.from({ length: 12 }, () => pool.query('select pg_sleep(0.01)')));
+  await vi.waitFor(() => expect(pool.statistics()).toMatchObject({ idle: 3, connecting: 0 }));
+  expect(pool.statistics().opened).toBe(3);
+});
+
+/** Gives a connection back whose query is over, and whose cancel request is still on its way. */
+async function releaseWhileCancelling(pool: DatabasePool): Promise<{ delivered: Promise<void> }> {
+  const connection = await new KyselyDriver(pool, undefined).acquireConnection();
+  const running = connection.executeQuery(CompiledQuery.raw('select pg_sleep(0.05)'));
+  await proxied.pools.proxy.stall();
+  const delivered = connection.cancelQuery();
+  await running;
+  connection.release();
+  return { delivered };
+}
+
+describe('cancellation', () => {
+  test('of acquires at any moment loses no slot and settles each of them', async () => {
+    const pool = proxied.pools.create({ size: 2, onAcquire: () => pause(1) });
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 60 }, async (_, task) => {
+        const client = await pool.connect({ signal: AbortSignal.timeout(task) });
+        await client.query('select pg_sleep(0.002)');
+        client.release();
+      }),
+    );
+    const aborted = outcomes.filter((outcome) => outcome.status === 'rejected');
+    for (const { reason } of aborted) expect((reason as Error).name).toBe('TimeoutError');
+    expect(pool.statistics().acquireAborted).toBe(aborted.length);
+    expect(await slotsOf(pool)).toEqual(noneLost(2));
+  });
+
+  test('of a query that is on its way when the connection is given back never meets the next borrower', async () => {
+    const pool = proxied.pools.create({ size: 1 });
+    const cancelled = await releaseWhileCancelling(pool);
+    const next = pool.query('select pg_sleep(0.3), 1 as one');
+    await pause(50);
+    await proxied.pools.proxy.forward();
+    await cancelled.delivered;
+    expect((await next).rows).toMatchObject([{ one: 1 }]);
+    expect(pool.statistics()).toMatchObject({ opened: 1, cancelFailures: 0 });
+  });
+
+  test('of a query that can’t be delivered costs the connection, for it may arrive yet', async () => {
+    const pool = proxied.pools.create({ size: 1 });
+    const cancelled = await releaseWhileCancelling(pool);
+    await cancelled.delivered;
+    await proxied.pools.proxy.forward();
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect(pool.statistics()).toMatchObject({ opened: 2, cancelFailures: 1 });
+  });
+});
+
+describe('connectivity', () => {
+  test('lost under a held connection: the borrower sees it, gives it back, and the slot is free', async () => {
+    const pool = proxied.pools.create({ size: 1 });
+    const client = await pool.connect();
+    await client.query('select 1');
+    await proxied.database.query('select pg_terminate_backend(pid) from pg_stat_activity where query = $1', [
+      'select 1',
+    ]);
+    await expect(client.query('select 2')).rejects.toBeInstanceOf(Error);
+    await expect(client.query('select 3')).rejects.toBeInstanceOf(Error);
+    client.release();
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect(pool.statistics()).toMatchObject({ opened: 2, closed: { broken: 1 }, inUse: 0 });
+  });
+
+  test('lost and restored while an acquire waits: the first fails at its deadline, the next one is served', async () => {
+    const pool = proxied.pools.create({ size: 1, acquireTimeoutMs: 200, connectTimeoutMs: 100 });
+    await proxied.pools.proxy.stall();
+    await expect(pool.connect()).rejects.toMatchObject({ code: 'ERR_POOL_ACQUIRE_TIMEOUT' });
+    await proxied.pools.proxy.forward();
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect(await slotsOf(pool)).toEqual(noneLost(1));
+  });
+
+  test('lost before a release: giving back takes no longer than a check may', async () => {
+    const pool = proxied.pools.create({ size: 1, prePing: { timeoutMs: 100 } });
+    const client = await pool.connect();
+    await client.query('begin');
+    proxied.pools.proxy.blackhole();
+    const startedAt = performance.now();
+    client.release();
+    await proxied.pools.proxy.forward();
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect(pool.statistics()).toMatchObject({ closed: { reset: 1 } });
+  });
+
+  test('lost again and again: every worker gets through its rounds within its time-outs', async () => {
+    const limits = { acquireTimeoutMs: 400, queryTimeoutMs: 200 };
+    const pool = proxied.pools.create({
+      size: 3,
+      connectTimeoutMs: 150,
+      prePing: { idleMs: 0, timeoutMs: 100 },
+      ...limits,
+    });
+    await openIdle(pool, 3);
+    const rounds = 6;
+    let served = 0;
+    const startedAt = performance.now();
+    const workers = Promise.all(
+      Array.from({ length: 9 }, async () => {
+        for (let round = 0; round < rounds; round++) {
+          await pool.query('select pg_sleep(0.02)').then(
+            () => served++,
+            (error: { code: string }) => expect(error.code).toMatch(/^ERR_POOL_(ACQUIRE|QUERY)_TIMEOUT$/),
+          );
+        }
+      }),
+    );
+    for (let loss = 0; loss < 3; loss++) {
+      proxied.pools.proxy.blackhole();
+      await pause(150);
+      await proxied.pools.proxy.forward();
+      await pause(60);
+    }
+    await workers;
+    const longest = (limits.acquireTimeoutMs + limits.queryTimeoutMs) * rounds * 1.2;
+    expect(performance.now() - startedAt).toBeLessThan(longest);
+    expect(served).toBeGreaterThan(0);
+    expect(await slotsOf(pool)).toEqual(noneLost(3));
+  });
+});
