@@ -14,6 +14,7 @@ const FLOORS: Readonly<Record<string, { readonly refused: readonly string[]; rea
       '@nestjs/common',
       '@willsoto/nestjs-prometheus',
       'prom-client',
+      '@opentelemetry/api',
       '../database/options.js',
       '../http/options.js',
       '../advice/sizing.js',

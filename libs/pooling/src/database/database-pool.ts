@@ -291,6 +291,11 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     return this.#engine.state === 'closed';
   }
 
+  /** `size` and `maxOverflow` as they are in force, after `resize()` too. */
+  get bounds(): { readonly size: number; readonly maxOverflow: number } {
+    return { size: this.#size, maxOverflow: this.#maxOverflow };
+  }
+
   /** An immutable picture of levels and counters. */
   statistics(): DatabasePoolStatistics {
     return {

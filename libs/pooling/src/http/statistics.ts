@@ -111,6 +111,12 @@ const KNOWN_METHODS: ReadonlySet<string> = new Set([
   'CONNECT',
 ]);
 const OTHER_METHOD = '_OTHER';
+
+/** A method as a metric's label: strange ones are one. */
+export function publishedMethod(method: string): string {
+  return KNOWN_METHODS.has(method) ? method : OTHER_METHOD;
+}
+
 /** Origins that are told apart; the rest are folded into `other`. */
 const MAX_ORIGINS = 100;
 const OTHER_ORIGIN = 'other';
@@ -146,10 +152,9 @@ export class OriginCounters {
   finished(method: string, outcome: HttpOutcome, durationMs: number): void {
     let outcomes = this.#durations.get(method);
     if (outcomes === undefined) {
-      if (!KNOWN_METHODS.has(method) && method !== OTHER_METHOD)
-        return this.finished(OTHER_METHOD, outcome, durationMs);
-      outcomes = new Map();
-      this.#durations.set(method, outcomes);
+      const published = publishedMethod(method);
+      outcomes = this.#durations.get(published) ?? new Map<HttpOutcome, Histogram>();
+      this.#durations.set(published, outcomes);
     }
     let durations = outcomes.get(outcome);
     if (durations === undefined) {

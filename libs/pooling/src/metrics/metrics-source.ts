@@ -15,6 +15,8 @@ export interface LeakedConnections {
 export interface DatabaseMetrics {
   readonly statistics: DatabasePoolStatistics;
   readonly histograms: PoolHistograms;
+  /** How many idle connections are kept at most, and kept ready. */
+  readonly bounds: { readonly size: number; readonly minIdle: number };
   /** The size that the live load asks for, where somebody has worked it out. */
   readonly recommendedSize?: number;
   /** Who holds connections that were reported as leaked. */

@@ -31,6 +31,11 @@ export interface PoolingModuleOptions {
   readonly shutdown?: ShutdownOptions;
   /** What the advisor can't see by itself. */
   readonly advice?: AdviceOptions;
+  /**
+   * Whether the pools are published to OpenTelemetry, where the process has set up a metrics SDK before the
+   * application starts. Default: `true`.
+   */
+  readonly openTelemetry?: boolean;
 }
 
 /** The health routes. */

@@ -77,6 +77,7 @@ const rootRules: Rules<PoolingModuleOptions> = {
   http: part('http', (options) => resolveHttpClientOptions(DEFAULT_NAME, options)),
   shutdown: object(shutdownRules),
   advice: object({ replicas: integer({ min: 1 }) }),
+  openTelemetry: boolean(),
 };
 
 /** The names of all options of `forRoot`. */

@@ -5,6 +5,7 @@ import { ConsoleSource } from '../console/console-source.js';
 import { HealthSource } from '../health/health-source.js';
 import { PoolHealthIndicatorModule } from '../health/pool-health.module.js';
 import { MetricsSource } from '../metrics/metrics-source.js';
+import { PoolTelemetry } from '../metrics/pool-telemetry.js';
 import { StoreConsoleSource } from './console-source.js';
 import { HandlerLabelInterceptor, HandlerLabels } from './handler-labels.js';
 import { PoolAdvice } from './pool-advice.js';
@@ -28,6 +29,7 @@ import { PoolStartup } from './startup.js';
     { provide: APP_INTERCEPTOR, useClass: HandlerLabelInterceptor },
     PoolAdvice,
     { provide: PoolAdvisor, useFactory: ({ advisor }: PoolAdvice) => advisor, inject: [PoolAdvice] },
+    PoolTelemetry,
     PoolStartup,
     PoolShutdown,
     { provide: HealthSource, useClass: StoreHealthSource },
@@ -41,6 +43,7 @@ import { PoolStartup } from './startup.js';
     HandlerLabels,
     PoolAdvice,
     PoolAdvisor,
+    PoolTelemetry,
     HealthSource,
     MetricsSource,
     ConsoleSource,

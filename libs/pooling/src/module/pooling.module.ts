@@ -17,6 +17,7 @@ import { PoolHealthModule } from '../health/pool-health.module.js';
 import type { HttpClientOptions } from '../http/options.js';
 import { createMetricsController } from '../metrics/metrics.controller.js';
 import { PoolMetricsModule } from '../metrics/pool-metrics.module.js';
+import { PoolTelemetry } from '../metrics/pool-telemetry.js';
 import { asyncOptionsProviders } from './async-options.js';
 import type {
   HealthRouteOptions,
@@ -44,6 +45,9 @@ const ROUTES = Symbol('PoolingModule routes');
 
 /** A controller of ours, and what to say when the application has a route of its own in its place. */
 type OwnController = readonly [controller: Type<unknown>, remedy: string];
+
+/** What the options of `forRoot` configure besides the pools. */
+type ConfiguredParts = [shutdown: PoolShutdown, advice: PoolAdvice, telemetry: PoolTelemetry];
 
 const DEFAULT_HEALTH_PATH = 'health';
 const DEFAULT_METRICS_PATH = '/metrics';
@@ -85,10 +89,10 @@ export class PoolingModule implements NestModule {
   static forRoot(options: PoolingModuleOptions & StaticOptions = {}): DynamicModule {
     const root: Provider = {
       provide: OPTIONS,
-      inject: [PoolStore, PoolShutdown, PoolAdvice],
-      useFactory: (store: PoolStore, shutdown: PoolShutdown, advice: PoolAdvice) => {
+      inject: [PoolStore, PoolShutdown, PoolAdvice, PoolTelemetry],
+      useFactory: (store: PoolStore, ...parts: ConfiguredParts) => {
         refuseRootOptions(options);
-        return claimRoot(options, store, shutdown, advice);
+        return claimRoot(options, store, ...parts);
       },
     };
     return rootModule(options, [root]);
@@ -101,10 +105,10 @@ export class PoolingModule implements NestModule {
     const providers = asyncOptionsProviders(options, (factory) => factory.createPoolingOptions(), {
       token: OPTIONS,
       name: DEFAULT_NAME,
-      inject: [PoolStore, PoolShutdown, PoolAdvice],
-      make: (made: PoolingModuleOptions, store: PoolStore, shutdown: PoolShutdown, advice: PoolAdvice) => {
+      inject: [PoolStore, PoolShutdown, PoolAdvice, PoolTelemetry],
+      make: (made: PoolingModuleOptions, store: PoolStore, ...parts: ConfiguredParts) => {
         refuseMadeRootOptions(made, statics);
-        return claimRoot(made, store, shutdown, advice);
+        return claimRoot(made, store, ...parts);
       },
     });
     return rootModule(statics, providers, options.imports);
@@ -215,14 +219,14 @@ function httpClientModule(name: string, providers: Provider[], imports: DynamicM
 function claimRoot(
   options: PoolingModuleOptions,
   store: PoolStore,
-  shutdown: PoolShutdown,
-  advice: PoolAdvice,
+  ...[shutdown, advice, telemetry]: ConfiguredParts
 ): PoolingModuleOptions {
   store.claimRoot();
   store.declare('database', DEFAULT_NAME);
   store.declare('HTTP client', DEFAULT_NAME);
   shutdown.configure(options.shutdown);
   advice.configure(options.advice);
+  telemetry.configure(options.openTelemetry !== false);
   return options;
 }
 

@@ -51,6 +51,7 @@ export class StoreMetricsSource extends MetricsSource {
       .map(({ pool }) => ({
         statistics: pool.statistics(),
         histograms: pool.histograms(),
+        bounds: { size: pool.bounds.size, minIdle: pool.configuration.minIdle },
         leaked: leakedConnections(pool),
         ...recommendation(this.advice.advisor.recommendedSize(pool.name)),
       }))
