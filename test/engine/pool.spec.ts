@@ -503,6 +503,19 @@ describe('hooks before a lease', () => {
     expect(pool.statistics()).toMatchObject({ size: 0, closed: { invalid: 3 } });
   });
 
+  test('that hang end at the connect time-out: the borrower is told, and no slot is lost', async () => {
+    const connector = new FakeConnector({ prepare: true });
+    const { pool, clock } = laboratory({ size: 1, maxOverflow: 0, acquireTimeoutMs: 5_000 }, {}, connector);
+    const acquired = outcome(pool.acquire());
+    connector.pending[0]?.succeed();
+    await settle();
+    await clock.advance(499);
+    expect(acquired.settled).toBe(false);
+    await clock.advance(26);
+    expect(acquired.error).toMatchObject({ message: 'onAcquire took longer than 500 ms' });
+    expect(pool.statistics()).toMatchObject({ size: 0, inUse: 0, closed: { invalid: 1 } });
+  });
+
   test('leave the waiter in front when the connection dies meanwhile', async () => {
     const connector = new FakeConnector({ prepare: true });
     const { pool } = laboratory({ size: 2, maxOverflow: 0 }, {}, connector);

@@ -1,6 +1,8 @@
 import { createServer, type AddressInfo } from 'node:net';
+import { inject } from 'vitest';
 import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
 import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
+import { ProxiedPools } from '../support/proxied-pools.js';
 
 /** Nobody listens there: whoever dials is refused at once. */
 async function deadPort(): Promise<number> {
@@ -48,13 +50,18 @@ test('the server down for a minute, 500 callers: each settles at its deadline wi
   expect(clock.pendingTimers).toBe(0);
 }, 60_000);
 
-test('the server down for a minute and nobody asking: at most a dozen dials', async () => {
+test('the server down for a minute and nobody asking: at most a dozen dials, and it recovers by itself', async () => {
+  await using proxied = await ProxiedPools.behind(inject('databaseUrl'));
+  await proxied.proxy.refuse();
   const clock = new ManualClock();
-  const url = `postgres://nobody@127.0.0.1:${await deadPort()}/nowhere`;
-  const pool = new DatabasePool('outage', { url, size: 10, minIdle: 5 }, { clock });
+  const pool = proxied.create({ size: 10, minIdle: 5 }, { clock });
   pool.start();
   await turn(clock, 60_000);
   expect(pool.statistics().connectErrors).toBeGreaterThan(1);
   expect(pool.statistics().connectErrors).toBeLessThanOrEqual(12);
+  await proxied.proxy.forward();
+  await turn(clock, 30_000);
+  await vi.waitFor(() => expect(pool.statistics()).toMatchObject({ idle: 5, connecting: 0 }));
   await pool.close();
+  expect(clock.pendingTimers).toBe(0);
 }, 60_000);
