@@ -1,15 +1,10 @@
-import type { FieldDef } from 'pg';
 import type { PreparedText, StatementCache } from './statement-cache.js';
+import type { RowShape } from './wire/row-shape.js';
 
-/** Reads one column's text. */
-export type ColumnParser = (text: string) => unknown;
-
-/** What a prepared statement's rows look like: told by the server once, because it can't change under its plan. */
-export interface RowShape {
-  readonly fields: FieldDef[];
-  readonly parsers: readonly ColumnParser[];
-  readonly empty: Readonly<Record<string, null>>;
-}
+/** Errors of the server by which a prepared statement is of no use any more, before it has done anything. */
+const INVALID_STATEMENT = '26000';
+const DUPLICATE_STATEMENT = '42P05';
+const CHANGED_RESULT = '0A000';
 
 /** A statement that a connection has prepared. */
 export interface PreparedStatement {
@@ -27,7 +22,7 @@ export interface PreparedStatement {
 export class ConnectionStatements {
   readonly #cache: StatementCache | undefined;
   readonly #statements = new Map<PreparedText, PreparedStatement>();
-  #toClose: string[] = [];
+  #toClose: Buffer[] = [];
 
   constructor(cache: StatementCache | undefined) {
     this.#cache = cache;
@@ -50,7 +45,7 @@ export class ConnectionStatements {
   }
 
   /** Notes that a statement is being prepared; gives the names to close before it. */
-  add(statement: PreparedStatement): readonly string[] {
+  add(statement: PreparedStatement): readonly Buffer[] {
     for (const prepared of this.#statements.keys()) {
       if (prepared.dropped) this.remove(prepared);
     }
@@ -63,7 +58,25 @@ export class ConnectionStatements {
 
   /** Forgets a statement that the server may or may not have; a later one closes it. */
   remove(prepared: PreparedText): void {
-    if (this.#statements.delete(prepared)) this.#toClose.push(prepared.name);
+    if (this.#statements.delete(prepared)) this.#toClose.push(prepared.nameBytes);
+  }
+
+  /** Forgets what a query's error tells is gone; returns whether the query's statement has to be prepared anew. */
+  invalidated({ error, prepared }: { readonly error: Error | undefined; readonly prepared: PreparedText }): boolean {
+    const { code, routine } = error as { code?: unknown; routine?: unknown };
+    if (code === CHANGED_RESULT && routine === 'RevalidateCachedQuery') {
+      this.remove(prepared);
+      this.cache.invalidate(prepared);
+      return true;
+    }
+    if (code === INVALID_STATEMENT) {
+      // Deallocated behind our back, and then hardly alone.
+      this.clear();
+      return true;
+    }
+    if (code !== DUPLICATE_STATEMENT) return false;
+    this.remove(prepared);
+    return true;
   }
 
   /** The server has none any more. */

@@ -9,19 +9,22 @@ import {
   activeQueryOf,
   backendKeyOf,
   isReadyForQuery,
+  prepareValue,
   processIdOf,
   protocolOf,
   queuedQueries,
   type TransactionStatus,
 } from './pg-internals.js';
 import { ConnectionStatements } from './connection-statements.js';
-import { PreparedQuery, type PreparedQueryHost } from './prepared-query.js';
 import { preparableValues, textOf, type QueryOutcome, type QueryText } from './query-forms.js';
 import { cancelBackend } from './server-request.js';
 import { shortenStatement } from './shown-statement.js';
 import type { SlowQueries } from './slow-queries.js';
-import type { StatementCache } from './statement-cache.js';
+import type { PreparedText, StatementCache } from './statement-cache.js';
 import { Statement, type StatementOwner } from './statement.js';
+import type { WireValue } from './wire/message-writer.js';
+import { WireQuery } from './wire/wire-query.js';
+import { Wire, type WireHost } from './wire/wire.js';
 
 /** How long a cancel request may take before the connection is destroyed without it, in milliseconds. */
 const CANCEL_TIMEOUT_MS = 1_000;
@@ -57,7 +60,7 @@ export function endsConnection(error: unknown): boolean {
  * One physical connection: a `pg.Client` from its dial to the end of its socket. Every statement passes through
  * {@link execute} or {@link submit}, and every event of the socket ends here, so none is ever unhandled.
  */
-export class PostgresConnection implements StatementOwner, PreparedQueryHost {
+export class PostgresConnection implements StatementOwner, WireHost {
   readonly client: Client;
   /** Resolves when its socket is gone. */
   readonly ended: Promise<void>;
@@ -69,12 +72,13 @@ export class PostgresConnection implements StatementOwner, PreparedQueryHost {
   readonly statements: ConnectionStatements;
   readonly #host: ConnectionHost;
   readonly #lost: (error?: Error) => void;
+  #wire: Wire | undefined;
   #state: 'open' | 'closing' | 'ended' = 'open';
   #status: TransactionStatus = 'I';
   #failure: Error | undefined;
   #lastText: string | undefined;
   #unanswered = 0;
-  #answeredQuery: Query | PreparedQuery | undefined;
+  #answeredQuery: unknown;
   #ending: Promise<void> | undefined;
   #cancelling: Promise<void> | undefined;
 
@@ -102,6 +106,7 @@ export class PostgresConnection implements StatementOwner, PreparedQueryHost {
   /** Dials and logs in. The signal's abort destroys the socket at once. */
   async connect(signal: AbortSignal): Promise<void> {
     await this.#unlessAborted(signal, () => this.client.connect());
+    if (this.#host.statements !== undefined) this.#wire = Wire.over(this);
   }
 
   /** Runs one step of setting the connection up; the signal's abort destroys the socket, which ends the step. */
@@ -162,35 +167,48 @@ export class PostgresConnection implements StatementOwner, PreparedQueryHost {
     timeoutMs: number,
     callback: QueryOutcome,
   ): void {
-    const text = textOf(config);
-    const { slowQueries } = this.#host;
-    const heard =
-      slowQueries === undefined || lease === undefined ? callback : slowQueries.timing(this, lease, text, callback);
-    const statement = new Statement(this, lease, text, timeoutMs, heard);
     if (!this.alive) {
       process.nextTick(() => callback(this.#notSent(), undefined as never));
       return;
     }
-    this.#lastText = statement.text;
+    const text = textOf(config);
+    const { slowQueries } = this.#host;
+    const heard =
+      slowQueries === undefined || lease === undefined ? callback : slowQueries.timing(this, lease, text, callback);
+    const prepared = lease === undefined ? undefined : this.#prepare(text, config, values);
+    let statement: Statement;
+    if (prepared === undefined) {
+      statement = new Statement(this, lease, text, timeoutMs, heard);
+      // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
+      // (research: scavenges ten times as long on results of many rows).
+      const settle = (error: Error | undefined, result: QueryResult): void => statement.settle(error, result);
+      statement.query = new Query(config as string, values, settle as never);
+    } else {
+      let sent: WireValue[];
+      try {
+        sent = prepared.values.map((value) => prepareValue(value));
+      } catch (error) {
+        process.nextTick(() => callback(error as Error, undefined as never));
+        return;
+      }
+      statement = new WireQuery(this.#wire as Wire, this, lease, prepared.text, sent, timeoutMs, false, heard);
+    }
+    this.#lastText = text;
     this.#unanswered++;
-    const query = lease === undefined ? undefined : this.#preparedQuery(statement, config, values);
-    // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
-    // (research: scavenges ten times as long on results of many rows).
-    statement.query = query ?? new Query(config as string, values, statement.finished as never);
     if (timeoutMs > 0) this.#host.deadlines.set(statement, timeoutMs);
-    this.client.query(statement.query as Query);
+    this.client.query((statement.query ?? statement) as Query);
   }
 
-  #preparedQuery(statement: Statement, config: QueryText, given: unknown[] | undefined): PreparedQuery | undefined {
-    const values = this.#host.statements === undefined ? undefined : preparableValues(config, given);
+  #prepare(
+    text: string,
+    config: QueryText,
+    given: unknown[] | undefined,
+  ): { text: PreparedText; values: readonly unknown[] } | undefined {
+    if (this.#wire === undefined) return undefined;
+    const values = preparableValues(config, given);
     if (values === undefined) return undefined;
-    const prepared = this.#host.statements?.use(statement.text);
-    return prepared === undefined ? undefined : new PreparedQuery(this, prepared, values, statement.finished);
-  }
-
-  /** @internal */
-  get outsideTransaction(): boolean {
-    return this.alive && this.#status === 'I';
+    const prepared = this.#host.statements?.use(text);
+    return prepared === undefined ? undefined : { text: prepared, values };
   }
 
   /** @internal */
@@ -204,8 +222,18 @@ export class PostgresConnection implements StatementOwner, PreparedQueryHost {
   }
 
   /** @internal */
-  resend(query: PreparedQuery): void {
-    this.client.query(query as unknown as Query);
+  ready(status: TransactionStatus): void {
+    this.#status = status;
+  }
+
+  /** @internal */
+  ending(error: Error): void {
+    this.#fail(error);
+  }
+
+  /** @internal Forgets what the error tells is gone; returns whether the query may be sent again: none of its transaction is lost. */
+  mayRunAgain(query: WireQuery): boolean {
+    return this.statements.invalidated(query) && !query.retried && this.alive && this.#status === 'I';
   }
 
   /** Runs a cursor, a stream, a `COPY`: they answer for themselves and have no time limit. */
@@ -241,7 +269,8 @@ export class PostgresConnection implements StatementOwner, PreparedQueryHost {
   answered(statement: Statement, failed: boolean): void {
     this.#unanswered--;
     // Only then does the client still take it for running; otherwise it would keep a dropped lease alive.
-    this.#answeredQuery = activeQueryOf(this.client) === statement.query ? statement.query : undefined;
+    const query = statement.query ?? statement;
+    this.#answeredQuery = activeQueryOf(this.client) === query ? query : undefined;
     this.#host.deadlines.clear(statement);
     if (!failed && statement.lease !== undefined) this.#host.answered(statement.lease);
   }

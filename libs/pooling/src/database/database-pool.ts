@@ -89,8 +89,9 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   readonly Client = Client;
   /** @internal */
   readonly leases: DatabaseLeases;
+  /** @internal */
+  readonly queries: SingleQueries;
   readonly #engine: Pool<PostgresConnection>;
-  readonly #queries: SingleQueries;
   readonly #ping: DatabasePing;
   readonly #statements: StatementCache | undefined;
   readonly #closeDeadlineMs: number;
@@ -169,7 +170,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       engine: this.#engine,
       emitter: this,
     });
-    this.#queries = new SingleQueries(this.leases, configuration.queryTimeoutMs);
+    this.queries = new SingleQueries(this.leases, configuration.queryTimeoutMs);
     if (poolChannel.hasSubscribers) {
       const { host, port, database } = configuration.target;
       poolChannel.publish({ name, server: `${host}:${port}/${database}` });
@@ -247,7 +248,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     callback: (error: Error, result: QueryResult<Row>) => void,
   ): void;
   query(config: unknown, values?: unknown, callback?: unknown): unknown {
-    return this.#queries.query(config as never, values as never, callback as never);
+    return this.queries.query(config as never, values as never, callback as never);
   }
 
   /**

@@ -16,10 +16,9 @@ import type { CloseReason } from '../core/statistics.js';
 import { endsConnection, type PostgresConnection } from './connection.js';
 import type { DatabaseLease } from './database-leases.js';
 import type { DatabasePool } from './database-pool.js';
+import { kyselyResult } from './pool-query-executor.js';
 import { promiseOf } from './query-forms.js';
 
-/** Commands whose affected rows Kysely reports. */
-const CHANGING_COMMANDS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
 /** By this Kysely 0.29 knows that a failed commit has already ended the transaction. */
 const ABORTED_TRANSACTION = Symbol.for('kysely.AbortedTransactionError');
 
@@ -53,11 +52,7 @@ export class KyselyConnection implements DatabaseConnection {
   }
 
   async executeQuery<Row>(compiledQuery: CompiledQuery): Promise<QueryResult<Row>> {
-    const { command, rowCount, rows } = await this.run(compiledQuery.sql, compiledQuery.parameters as unknown[]);
-    return {
-      rows: (rows ?? []) as Row[],
-      ...(CHANGING_COMMANDS.has(command) ? { numAffectedRows: BigInt(rowCount ?? 0) } : undefined),
-    };
+    return kyselyResult(await this.run(compiledQuery.sql, compiledQuery.parameters as unknown[]));
   }
 
   /** Runs one statement on this connection. */

@@ -1,5 +1,6 @@
 import {
   Kysely,
+  Log,
   PostgresAdapter,
   PostgresIntrospector,
   PostgresQueryCompiler,
@@ -13,6 +14,7 @@ import {
 } from 'kysely';
 import type { DatabasePool } from './database-pool.js';
 import { KyselyDriver } from './kysely-driver.js';
+import { PoolQueryExecutor } from './pool-query-executor.js';
 
 /** What {@link createKysely} hands on. */
 export interface CreateKyselyOptions {
@@ -24,16 +26,14 @@ export interface CreateKyselyOptions {
 
 /** PostgreSQL as Kysely knows it, on a {@link DatabasePool}. */
 class DatabasePoolDialect implements Dialect {
-  readonly #pool: DatabasePool;
-  readonly #cursor: PostgresCursorConstructor | undefined;
+  readonly #driver: KyselyDriver;
 
-  constructor(pool: DatabasePool, cursor: PostgresCursorConstructor | undefined) {
-    this.#pool = pool;
-    this.#cursor = cursor;
+  constructor(driver: KyselyDriver) {
+    this.#driver = driver;
   }
 
   createDriver(): Driver {
-    return new KyselyDriver(this.#pool, this.#cursor);
+    return this.#driver;
   }
 
   createQueryCompiler(): QueryCompiler {
@@ -61,10 +61,21 @@ class DatabasePoolDialect implements Dialect {
  * ```
  */
 export function createKysely<DB>(pool: DatabasePool, options: CreateKyselyOptions = {}): Kysely<DB> {
-  const { plugins, log, cursor } = options;
-  return new Kysely<DB>({
-    dialect: new DatabasePoolDialect(pool, cursor),
-    ...(plugins === undefined ? undefined : { plugins: [...plugins] }),
-    ...(log === undefined ? undefined : { log }),
-  });
+  const { plugins = [], log = [], cursor } = options;
+  const driver = new KyselyDriver(pool, cursor);
+  const dialect = new DatabasePoolDialect(driver);
+  const config: KyselyConfig = { dialect, plugins: [...plugins], log };
+  // Kysely's own: with its logging, and its ways of acquiring and giving back.
+  const pinned = new Kysely<DB>(config).getExecutor();
+  const executor = new PoolQueryExecutor(
+    {
+      queries: pool.queries,
+      log: new Log(log),
+      compiler: dialect.createQueryCompiler(),
+      adapter: dialect.createAdapter(),
+      connections: pinned,
+    },
+    plugins,
+  );
+  return new Kysely<DB>({ config, dialect, driver, executor });
 }

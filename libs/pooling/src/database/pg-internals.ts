@@ -1,6 +1,6 @@
-import type { EventEmitter } from 'node:events';
+import { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
-import type { Client, ClientConfig } from 'pg';
+import { types, type Client, type ClientConfig } from 'pg';
 import type { Socket } from 'node:net';
 
 /** One letter of `ReadyForQuery`: idle, in a transaction, in a failed transaction. */
@@ -16,22 +16,74 @@ export interface ProtocolConnection extends EventEmitter {
   requestSsl(): void;
   cancel(processId: number, secretKey: number): void;
   end(): void;
-  parse(message: { readonly name: string; readonly text: string }): void;
-  bind(message: { readonly statement: string; readonly values: readonly unknown[] }): void;
-  describe(message: { readonly type: 'P' | 'S'; readonly name: string }): void;
-  execute(message: Readonly<Record<string, never>>): void;
-  close(message: { readonly type: 'P' | 'S'; readonly name: string }): void;
-  sync(): void;
-  sendCopyFail(message: string): void;
 }
 
-const pgUtilities = createRequire(import.meta.url)('pg/lib/utils.js') as {
+const requireHere = createRequire(import.meta.url);
+/** What `pg` itself stands on, in the very versions that it uses. */
+const requireOfPg = createRequire(requireHere.resolve('pg'));
+
+const { prepareValue: preparePgValue } = requireHere('pg/lib/utils.js') as {
   readonly prepareValue: (value: unknown) => string | Buffer | null;
 };
 
 /** A parameter as pg sends it; throws what the value's own `toPostgres` throws. */
 export function prepareValue(value: unknown): string | Buffer | null {
-  return pgUtilities.prepareValue(value);
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number') return String(value);
+  // What isn't a string already was made one or left as bytes; `undefined` is null.
+  return preparePgValue(value) ?? null;
+}
+
+type TextParser = (text: string) => unknown;
+
+const builtinParsers = new Map<number, TextParser>();
+const { init: registerBuiltinParsers } = requireOfPg('pg-types/lib/textParsers.js') as {
+  readonly init: (register: (dataTypeId: number, parser: TextParser) => void) => void;
+};
+registerBuiltinParsers((dataTypeId, parser) => builtinParsers.set(dataTypeId, parser));
+/** No type has this id, so that nobody sets a parser for it. */
+const UNKNOWN_TYPE = -1;
+const leavesText = types.getTypeParser(UNKNOWN_TYPE as never, 'text') as TextParser;
+
+/** What pg parses a type's text with unless somebody has set something else. */
+export function builtinTextParser(dataTypeId: number): TextParser | undefined {
+  return builtinParsers.get(dataTypeId);
+}
+
+/** Whether a parser of pg's gives the text itself. */
+export function parsesNothing(parser: TextParser): boolean {
+  return parser === leavesText;
+}
+
+/** A message of the server's, as pg-protocol reads it. */
+export interface BackendMessage {
+  readonly name: string;
+}
+
+const { parse } = requireOfPg('pg-protocol') as {
+  readonly parse: (stream: EventEmitter, callback: (message: BackendMessage) => void) => Promise<void>;
+};
+const bytesToParse = new EventEmitter();
+let parsedMessage: BackendMessage;
+void parse(bytesToParse, (message) => (parsedMessage = message));
+
+/** Has pg read one whole message: those that are rare and have many fields. */
+export function parseMessage(bytes: Buffer): BackendMessage {
+  bytesToParse.emit('data', bytes);
+  return parsedMessage;
+}
+
+/**
+ * Puts a reader between a connected client's socket and pg, which gets what the reader passes on. `undefined`, and nothing
+ * is changed, where pg doesn't listen as it is known to.
+ */
+export function intercept(client: Client, reader: (bytes: Buffer) => void): ((bytes: Buffer) => void) | undefined {
+  const { stream } = protocolOf(client);
+  const [listener, ...others] = stream.listeners('data') as ((bytes: Buffer) => void)[];
+  if (listener === undefined || others.length > 0) return undefined;
+  stream.removeListener('data', listener);
+  stream.on('data', reader);
+  return listener;
 }
 
 /** How `pg.Connection` is made: `@types/pg` doesn't say. */

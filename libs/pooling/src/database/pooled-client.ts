@@ -12,6 +12,7 @@ import {
   type QueryOutcome,
   type QueryText,
 } from './query-forms.js';
+import { asPgResult } from './wire/pg-result.js';
 
 /** What pg calls on a query object besides what its type tells. */
 interface AnsweringSubmittable extends Submittable {
@@ -68,8 +69,8 @@ class PooledClientFacade {
     }
     if (isSubmittable(config)) return this.#submit(config, values, callback);
     const given = callbackOf(config, values, callback);
-    if (given === undefined) return promiseOf((outcome) => this.#execute(config, values, outcome));
-    this.#execute(config, values, given);
+    if (given === undefined) return promiseOf((outcome) => this.#execute(config, values, outcome)).then(asPgResult);
+    this.#execute(config, values, (error, answer) => given(error, error === undefined ? asPgResult(answer) : answer));
     return undefined;
   }
 

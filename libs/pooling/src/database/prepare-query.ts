@@ -47,9 +47,10 @@ export function prepareQuery<DB, Parameters extends object, Row>(
   });
   const compiled = build(placeholders).compile();
   const slots = compiled.parameters;
+  const executor = db.getExecutor();
   const run = async (parameters: Parameters): Promise<QueryResult<Row>> => {
     const values = slots.map((slot) => (slot instanceof Placeholder ? valueOf(parameters, slot.parameter) : slot));
-    return db.getExecutor().executeQuery<Row>({ ...compiled, parameters: values });
+    return executor.executeQuery<Row>({ ...compiled, parameters: values });
   };
   return {
     sql: compiled.sql,

@@ -1,6 +1,7 @@
-import type { Submittable } from 'pg';
+import type { QueryResult, Submittable } from 'pg';
 import type { DatabaseLease, DatabaseLeases } from './database-leases.js';
 import { callbackOf, isSubmittable, promiseOf, valuesOf, type QueryOutcome, type QueryText } from './query-forms.js';
+import { asPgResult } from './wire/pg-result.js';
 
 /**
  * Queries that don't care which connection they run on: `pool.query` in all its forms. Each of them passes through
@@ -33,9 +34,18 @@ export class SingleQueries {
       return undefined;
     }
     const outcome = callbackOf(config, values, callback);
-    if (outcome === undefined) return promiseOf((settle) => this.execute(config, valuesOf(values), settle));
-    this.execute(config, valuesOf(values), outcome);
+    if (outcome === undefined) {
+      return promiseOf((settle) => this.execute(config, valuesOf(values), settle)).then(asPgResult);
+    }
+    this.execute(config, valuesOf(values), (error, answer) =>
+      outcome(error, error === undefined ? asPgResult(answer) : answer),
+    );
     return undefined;
+  }
+
+  /** Runs one statement on whichever connection is free first. */
+  run(text: string, values: unknown[]): Promise<QueryResult> {
+    return promiseOf((settle) => this.execute(text, values, settle));
   }
 
   /** Runs one statement on whichever connection is free first, and calls back once. */

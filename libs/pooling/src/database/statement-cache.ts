@@ -17,6 +17,8 @@ export class PreparedText {
   readonly text: string;
   /** The server's name for it: a hash of the text, and how often it was made invalid. */
   readonly name: string;
+  /** @internal The name as it is sent. */
+  readonly nameBytes: Buffer;
   /** Whether new uses go to another one: it was made invalid, or wasn't used for long. */
   dropped = false;
   /** @internal The shortest run planned for its own values, and planned once for all; in milliseconds. */
@@ -31,6 +33,7 @@ export class PreparedText {
     this.text = text;
     const hash = createHash('sha256').update(text).digest('base64url').slice(0, 22);
     this.name = generation === 0 ? `np_${hash}` : `np_${hash}_${generation}`;
+    this.nameBytes = Buffer.from(`${this.name}\0`);
   }
 }
 

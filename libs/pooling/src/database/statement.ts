@@ -1,7 +1,6 @@
-import type { Query } from 'pg';
-import { Deadline } from '../core/deadlines.js';
+import type { QueryResult, Submittable } from 'pg';
+import { TimedWaiter } from '../core/wait-queue.js';
 import type { DatabaseLease } from './database-leases.js';
-import type { PreparedQuery } from './prepared-query.js';
 import type { QueryOutcome } from './query-forms.js';
 
 /** What a statement tells the connection it runs on. */
@@ -13,13 +12,13 @@ export interface StatementOwner {
 }
 
 /** One statement on its way through a connection: its answer is passed on once, or its deadline comes first. */
-export class Statement extends Deadline {
+export class Statement extends TimedWaiter {
   /** Under which lease it runs; none for the pool's own. A running statement keeps its lease from being collected. */
   readonly lease: DatabaseLease | undefined;
   readonly text: string;
   readonly timeoutMs: number;
-  /** What pg runs for it. */
-  query: Query | PreparedQuery | undefined;
+  /** What pg runs for it, where that is another object. */
+  query: Submittable | undefined;
   #settled = false;
   readonly #owner: StatementOwner;
   readonly #callback: QueryOutcome;
@@ -44,15 +43,15 @@ export class Statement extends Deadline {
     return this.#settled;
   }
 
-  /** What pg calls; more than once when a value can't be serialised. */
-  readonly finished: QueryOutcome = (error, result) => {
+  /** It is answered; called more than once when a value can't be serialised. */
+  settle(error: Error | null | undefined, result: QueryResult): void {
     if (this.#settled) return;
     this.#settled = true;
     const failed = error !== null && error !== undefined;
     this.#owner.answered(this, failed);
     if (failed) this.#callback(error, undefined as never);
     else this.#callback(undefined, result);
-  };
+  }
 
   expire(): void {
     if (this.#settled) return;

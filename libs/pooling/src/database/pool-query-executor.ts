@@ -1,0 +1,103 @@
+import {
+  DefaultQueryExecutor,
+  type CompiledQuery,
+  type ConnectionProvider,
+  type DialectAdapter,
+  type KyselyPlugin,
+  type Log,
+  type QueryCompiler,
+  type QueryResult,
+} from 'kysely';
+import type { QueryResult as PgQueryResult } from 'pg';
+import type { SingleQueries } from './single-queries.js';
+
+/** Commands whose affected rows Kysely reports. */
+const CHANGING_COMMANDS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
+
+/** An answer of the server's as Kysely knows it. */
+export function kyselyResult<Row>({ command, rowCount, rows }: PgQueryResult): QueryResult<Row> {
+  return {
+    rows: (rows ?? []) as Row[],
+    ...(CHANGING_COMMANDS.has(command) ? { numAffectedRows: BigInt(rowCount ?? 0) } : undefined),
+  };
+}
+
+/** What an executor runs single queries with. */
+export interface SingleQueryWay {
+  readonly queries: SingleQueries;
+  readonly log: Log;
+  readonly compiler: QueryCompiler;
+  readonly adapter: DialectAdapter;
+  /** Connections of their own, for transactions, streams and whoever asks for one. */
+  readonly connections: ConnectionProvider;
+}
+
+/**
+ * Kysely's way to the database outside a transaction: a single query asks the pool to run it, on whichever connection is
+ * free first, instead of leasing one, running and giving it back. Transactions, `db.connection()` and streams hold a
+ * connection of their own, as ever: they get Kysely's own executor.
+ */
+export class PoolQueryExecutor extends DefaultQueryExecutor {
+  readonly #way: SingleQueryWay;
+
+  constructor(way: SingleQueryWay, plugins: readonly KyselyPlugin[] = []) {
+    super(way.compiler, way.adapter, way.connections, [...plugins]);
+    this.#way = way;
+  }
+
+  override async executeQuery<Row>(
+    compiledQuery: CompiledQuery,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<QueryResult<Row>> {
+    // Kysely 0.29 aborts a query by its connection.
+    if (options?.signal !== undefined) {
+      const execute = super.executeQuery as (query: CompiledQuery, options: object) => Promise<QueryResult<Row>>;
+      return execute.call(this, compiledQuery, options);
+    }
+    const { log } = this.#way;
+    const logged = log.isLevelEnabled('query') || log.isLevelEnabled('error');
+    const answer = logged ? await this.#runLogged(compiledQuery) : await this.#run(compiledQuery);
+    let result = kyselyResult<Row>(answer);
+    for (const plugin of this.plugins) {
+      result = (await plugin.transformResult({
+        result: result as never,
+        queryId: compiledQuery.queryId,
+      })) as QueryResult<Row>;
+    }
+    return result;
+  }
+
+  #run({ sql, parameters }: CompiledQuery): Promise<PgQueryResult> {
+    return this.#way.queries.run(sql, parameters as unknown[]);
+  }
+
+  async #runLogged(query: CompiledQuery): Promise<PgQueryResult> {
+    const { log } = this.#way;
+    const startedAt = performance.now();
+    const duration = (): number => performance.now() - startedAt;
+    try {
+      const answer = await this.#run(query);
+      await log.query(() => ({ level: 'query', query, queryDurationMillis: duration() }));
+      return answer;
+    } catch (error) {
+      await log.error(() => ({ level: 'error', error, query, queryDurationMillis: duration() }));
+      throw error;
+    }
+  }
+
+  override withPlugins(plugins: ReadonlyArray<KyselyPlugin>): PoolQueryExecutor {
+    return new PoolQueryExecutor(this.#way, [...this.plugins, ...plugins]);
+  }
+
+  override withPlugin(plugin: KyselyPlugin): PoolQueryExecutor {
+    return new PoolQueryExecutor(this.#way, [...this.plugins, plugin]);
+  }
+
+  override withPluginAtFront(plugin: KyselyPlugin): PoolQueryExecutor {
+    return new PoolQueryExecutor(this.#way, [plugin, ...this.plugins]);
+  }
+
+  override withoutPlugins(): PoolQueryExecutor {
+    return new PoolQueryExecutor(this.#way);
+  }
+}

@@ -1,0 +1,153 @@
+/** A parameter as it is sent: text, bytes, or null. */
+export type WireValue = string | Buffer | null;
+
+const INITIAL_BYTES = 16_384;
+/** Texts up to this length are written by hand when they are ASCII: the call into Node costs more than the loop. */
+const SHORT_TEXT = 40;
+
+/** `Execute` of the unnamed portal for all rows, and `Sync`. */
+const EXECUTE_AND_SYNC = Buffer.from([0x45, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0x53, 0, 0, 0, 4]);
+/** `Describe` of the unnamed portal. */
+const DESCRIBE_PORTAL = Buffer.from([0x44, 0, 0, 0, 6, 0x50, 0]);
+
+/**
+ * Writes the frontend messages of any number of queries one after another, so that they leave in one piece: pg makes a
+ * buffer for each message and a vector of them for each query.
+ *
+ * https://www.postgresql.org/docs/current/protocol-message-formats.html
+ */
+export class MessageWriter {
+  #buffer = Buffer.allocUnsafe(INITIAL_BYTES);
+  #length = 0;
+
+  /** `Parse`: prepares a text under a name. */
+  parse(name: Buffer, text: string): void {
+    const start = this.#begin(0x50);
+    this.#bytes(name);
+    this.#reserve(3 * text.length + 3);
+    this.#length += this.#buffer.write(text, this.#length, 'utf8');
+    this.#buffer[this.#length++] = 0;
+    // The types of no parameter are told: the server finds them out.
+    this.#int16(0);
+    this.#end(start);
+  }
+
+  /** `Bind`: parameters for a prepared statement, in the unnamed portal; the results come as text. */
+  bind(name: Buffer, values: readonly WireValue[]): void {
+    const start = this.#begin(0x42);
+    const count = values.length;
+    const binary = values.some((value) => typeof value === 'object' && value !== null);
+    this.#reserve(1 + name.length + 4 + (binary ? 2 * count : 0) + 2);
+    this.#buffer[this.#length++] = 0;
+    this.#bytes(name);
+    if (binary) {
+      this.#int16(count);
+      for (const value of values) this.#int16(typeof value === 'object' && value !== null ? 1 : 0);
+    } else {
+      this.#int16(0);
+    }
+    this.#int16(count);
+    for (let index = 0; index < count; index++) this.#value(values[index] as WireValue);
+    this.#int16(0);
+    this.#end(start);
+  }
+
+  /** `Describe`: what the rows of the portal look like. */
+  describePortal(): void {
+    this.#bytes(DESCRIBE_PORTAL);
+  }
+
+  /** `Execute` and `Sync`. */
+  executeAndSync(): void {
+    this.#bytes(EXECUTE_AND_SYNC);
+  }
+
+  /** `Close`: forgets a prepared statement. */
+  close(name: Buffer): void {
+    const start = this.#begin(0x43);
+    this.#reserve(1);
+    this.#buffer[this.#length++] = 0x53;
+    this.#bytes(name);
+    this.#end(start);
+  }
+
+  /** `CopyFail`, and the `Sync` that ends the failed query. */
+  copyFailAndSync(reason: string): void {
+    const start = this.#begin(0x66);
+    this.#bytes(Buffer.from(`${reason}\0`));
+    this.#end(start);
+    this.#bytes(EXECUTE_AND_SYNC.subarray(10));
+  }
+
+  /** All that was written since the last time, as a buffer of its own. */
+  take(): Buffer {
+    const taken = Buffer.allocUnsafe(this.#length);
+    this.#buffer.copy(taken, 0, 0, this.#length);
+    this.#length = 0;
+    // A parameter of many megabytes must not be paid for ever.
+    if (this.#buffer.length > 16 * INITIAL_BYTES) this.#buffer = Buffer.allocUnsafe(INITIAL_BYTES);
+    return taken;
+  }
+
+  #value(value: WireValue): void {
+    if (value === null) {
+      this.#reserve(6);
+      this.#length = this.#buffer.writeInt32BE(-1, this.#length);
+    } else if (typeof value === 'string') {
+      this.#text(value);
+    } else {
+      this.#reserve(6 + value.length);
+      this.#length = this.#buffer.writeInt32BE(value.length, this.#length);
+      this.#bytes(value);
+    }
+  }
+
+  #text(text: string): void {
+    this.#reserve(6 + 3 * text.length);
+    const buffer = this.#buffer;
+    const start = this.#length + 4;
+    let at = start;
+    if (text.length <= SHORT_TEXT) {
+      while (at - start < text.length) {
+        const code = text.charCodeAt(at - start);
+        if (code >= 0x80) break;
+        buffer[at++] = code;
+      }
+    }
+    if (at - start !== text.length) at = start + buffer.write(text, start, 'utf8');
+    buffer.writeInt32BE(at - start, this.#length);
+    this.#length = at;
+  }
+
+  #begin(type: number): number {
+    this.#reserve(5);
+    const start = this.#length;
+    this.#buffer[start] = type;
+    this.#length += 5;
+    return start;
+  }
+
+  #end(start: number): void {
+    this.#buffer.writeInt32BE(this.#length - start - 1, start + 1);
+  }
+
+  #int16(value: number): void {
+    this.#reserve(2);
+    this.#buffer[this.#length++] = value >> 8;
+    this.#buffer[this.#length++] = value & 0xff;
+  }
+
+  #bytes(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#length + bytes;
+    if (needed <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(needed, 2 * this.#buffer.length));
+    this.#buffer.copy(larger, 0, 0, this.#length);
+    this.#buffer = larger;
+  }
+}

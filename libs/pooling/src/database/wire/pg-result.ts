@@ -1,0 +1,14 @@
+import { Result, types, type QueryResult } from 'pg';
+import { WireQuery } from './wire-query.js';
+
+/** The answer to a query as the users of `pg` know it. */
+export function asPgResult(answer: QueryResult): QueryResult {
+  if (!(answer instanceof WireQuery)) return answer;
+  const result = new Result('object' as never, types as never) as unknown as QueryResult & {
+    addCommandComplete(message: { readonly text: string }): void;
+  };
+  result.rows = answer.rows;
+  result.fields = answer.fields;
+  result.addCommandComplete({ text: answer.tag });
+  return result;
+}

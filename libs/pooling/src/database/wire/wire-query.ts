@@ -1,0 +1,99 @@
+import type { FieldDef } from 'pg';
+import type { PreparedStatement } from '../connection-statements.js';
+import type { DatabaseLease } from '../database-leases.js';
+import type { QueryOutcome } from '../query-forms.js';
+import type { PreparedText } from '../statement-cache.js';
+import { Statement, type StatementOwner } from '../statement.js';
+import type { WireValue } from './message-writer.js';
+import type { Row, RowShape } from './row-shape.js';
+import type { Wire } from './wire.js';
+
+/** `SELECT 3`, `UPDATE 3`, `INSERT 0 3`, `CREATE TABLE`. */
+const COMMAND_TAG = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/;
+
+/**
+ * One use of a prepared statement: what is sent, what has come back, and who waits for it. To `pg.Client` it is a query
+ * like any other; what comes in between passes by it, through the {@link Wire}.
+ */
+export class WireQuery extends Statement {
+  readonly prepared: PreparedText;
+  readonly values: readonly WireValue[];
+  /** Whether others may run on the same connection at the same time. */
+  readonly shared: boolean;
+  /** What it is on the connection it was sent on. */
+  statement: PreparedStatement | undefined;
+  shape: RowShape | null | undefined;
+  rows: Row[] = [];
+  tag = '';
+  /** The server's error, or what a parser threw. */
+  error: Error | undefined;
+  /** Whether the server had prepared the text, and bound the parameters: before that it has done nothing. */
+  parsed = false;
+  bound = false;
+  /** Milliseconds on the pool's clock. */
+  sentAt = 0;
+  /** Whether it was sent again already, after its statement had turned out to be invalid. */
+  retried = false;
+  readonly #wire: Wire;
+
+  constructor(
+    wire: Wire,
+    owner: StatementOwner,
+    lease: DatabaseLease | undefined,
+    prepared: PreparedText,
+    values: readonly WireValue[],
+    timeoutMs: number,
+    shared: boolean,
+    callback: QueryOutcome,
+  ) {
+    super(owner, lease, prepared.text, timeoutMs, callback);
+    this.#wire = wire;
+    this.prepared = prepared;
+    this.values = values;
+    this.shared = shared;
+  }
+
+  /** The columns, for the caller. */
+  get fields(): FieldDef[] {
+    return this.shape?.fields ?? [];
+  }
+
+  /** `SELECT`, `INSERT`, …. */
+  get command(): string {
+    return COMMAND_TAG.exec(this.tag)?.[1] ?? '';
+  }
+
+  /** How many rows were read or changed; `null` where the command doesn't tell. */
+  get rowCount(): number | null {
+    const match = COMMAND_TAG.exec(this.tag);
+    const count = match?.[3] ?? match?.[2];
+    return count === undefined ? null : Number(count);
+  }
+
+  /** Forgets what has come back, to be sent again. */
+  restart(): void {
+    this.statement = undefined;
+    this.shape = undefined;
+    this.rows = [];
+    this.tag = '';
+    this.error = undefined;
+    this.parsed = false;
+    this.bound = false;
+  }
+
+  /** @internal `pg.Client` tells that it is this query's turn. */
+  submit(): null {
+    this.#wire.begin(this);
+    return null;
+  }
+
+  /** @internal `pg.Client` tells that the connection is lost. */
+  handleError(error: Error): void {
+    this.#wire.lost(this, error);
+  }
+
+  /** @internal `pg.Client` has been told that the server is ready, and is so itself now. */
+  handleReadyForQuery(): void {
+    this.#wire.handedBack();
+  }
+}
