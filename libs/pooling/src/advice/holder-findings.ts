@@ -1,6 +1,7 @@
 import { nameAcquirer, type Holder } from '../core/holders.js';
 import { counted, inSeconds, type Advice } from './advice.js';
 import type { AdvisedDatabase, AdvisedHttpClient } from './advised.js';
+import { LEAK_HISTORY_MS, type LeakHistory } from './leak-history.js';
 
 /** A transaction in which nothing has run for this long holds its locks for nothing, in milliseconds. */
 const IDLE_IN_TRANSACTION_MS = 10_000;
@@ -47,9 +48,14 @@ export function idleInTransaction(pool: AdvisedDatabase, holders: readonly Holde
   };
 }
 
+/** Whether it is held to hear notifications: it stays quiet by design. */
+function listens({ statement }: Holder): boolean {
+  return statement !== undefined && /^listen\b/i.test(statement);
+}
+
 /** `LEAK_SUSPECTED`: leases that nobody seems to give back. */
 export function leakSuspected(pool: AdvisedDatabase, holders: readonly Holder[]): Advice | undefined {
-  const suspects = holders.filter((holder) => holder.leaked || quietMs(holder) >= FORGOTTEN_MS);
+  const suspects = holders.filter((holder) => holder.leaked || (quietMs(holder) >= FORGOTTEN_MS && !listens(holder)));
   const longest = longestQuiet(suspects.filter((holder) => holder.leaked)) ?? longestQuiet(suspects);
   if (longest === undefined) return undefined;
   const where =
@@ -67,18 +73,19 @@ export function leakSuspected(pool: AdvisedDatabase, holders: readonly Holder[])
   };
 }
 
-/** `LEAK_SUSPECTED` of an HTTP client: streamed answers that nobody read, since the last look. */
-export function bodiesLeaked(client: AdvisedHttpClient, leaksBefore: number): Advice | undefined {
+/** `LEAK_SUSPECTED` of an HTTP client: streamed answers that nobody read, of late. */
+export function bodiesLeaked(client: AdvisedHttpClient, of: LeakHistory): Advice | undefined {
   const { leaks } = client.statistics();
-  if (leaks <= leaksBefore) return undefined;
+  const recent = of.recent(client.name, leaks);
+  if (recent === 0) return undefined;
   return {
     code: 'LEAK_SUSPECTED',
     severity: 'warning',
     pool: client.name,
     message:
-      `${client.name}: ${counted(leaks - leaksBefore, 'streamed answer')} whose body nobody read in time: each held a ` +
+      `${client.name}: ${counted(recent, 'streamed answer')} whose body nobody read in time: each held a ` +
       'connection. Read the body to its end, or destroy it.',
-    evidence: { leaks, since: leaks - leaksBefore },
+    evidence: { leaks, recent, withinMs: LEAK_HISTORY_MS },
   };
 }
 

@@ -3,6 +3,7 @@ import { bySeverity, type Advice } from './advice.js';
 import type { AdvisedDatabase, AdvisedHttpClient } from './advised.js';
 import { sameDatabaseTwice, staleConnectionRisk } from './configuration-findings.js';
 import { bodiesLeaked, idleInTransaction, leakSuspected } from './holder-findings.js';
+import { LeakHistory } from './leak-history.js';
 import { LoadWatch, type PoolLoad } from './load.js';
 import { poolTooLarge, poolTooSmall } from './load-findings.js';
 import { PoolCensus } from './pool-census.js';
@@ -26,7 +27,7 @@ export class PoolAdvisor {
   readonly #dependencies: PoolAdvisorDependencies;
   readonly #watch: LoadWatch;
   readonly #census: PoolCensus;
-  readonly #leaksSeen = new Map<string, number>();
+  readonly #leaks: LeakHistory;
   #latest: readonly Advice[] = [];
 
   constructor(dependencies: PoolAdvisorDependencies) {
@@ -34,6 +35,7 @@ export class PoolAdvisor {
     this.#dependencies = dependencies;
     this.#watch = new LoadWatch(dependencies.databases, clock);
     this.#census = new PoolCensus(clock);
+    this.#leaks = new LeakHistory(clock);
   }
 
   /** Starts watching the load, and the making of pools. Nothing is asked of a server before {@link advise}. */
@@ -85,8 +87,7 @@ export class PoolAdvisor {
       );
     }
     for (const client of this.#dependencies.httpClients?.() ?? []) {
-      found.push(bodiesLeaked(client, this.#leaksSeen.get(client.name) ?? 0));
-      this.#leaksSeen.set(client.name, client.statistics().leaks);
+      found.push(bodiesLeaked(client, this.#leaks));
     }
     found.push(this.#noShutdownHooks(databases));
     return found.filter((advice) => advice !== undefined);

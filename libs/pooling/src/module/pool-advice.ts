@@ -1,8 +1,15 @@
-import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  Logger,
+  Optional,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+} from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { Advice, AdviceSeverity } from '../advice/advice.js';
 import { PoolAdvisor } from '../advice/pool-advisor.js';
-import { systemClock, type Timer } from '../core/clock.js';
+import { systemClock, type Clock, type Timer } from '../core/clock.js';
 import { PoolOptionsError } from '../core/errors.js';
 import type { DatabasePool } from '../database/database-pool.js';
 import { PoolStore } from './pool-store.js';
@@ -16,6 +23,11 @@ export interface AdviceOptions {
 /** Time between two looks of the log, in milliseconds; the first is after one second, when the application listens. */
 const LOOK_INTERVAL_MS = 15_000;
 const FIRST_LOOK_MS = 1_000;
+/** What was away for longer than this is news when it comes back, in milliseconds: a finding that comes and goes isn't. */
+const FORGOTTEN_AFTER_MS = 600_000;
+
+/** The clock, for tests that turn time by hand; the machine's when it isn't provided. */
+export const ADVICE_CLOCK = Symbol('ADVICE_CLOCK');
 
 const WRITE: Readonly<Record<AdviceSeverity, 'error' | 'warn' | 'log'>> = {
   error: 'error',
@@ -28,15 +40,18 @@ const WRITE: Readonly<Record<AdviceSeverity, 'error' | 'warn' | 'log'>> = {
 export class PoolAdvice implements OnApplicationBootstrap, OnModuleDestroy {
   readonly advisor: PoolAdvisor;
   readonly #logger = new Logger('PoolAdvisor');
-  readonly #logged = new Set<string>();
+  /** When each finding was last there, of those that were logged. */
+  readonly #logged = new Map<string, number>();
   #timer: Timer | undefined;
   #replicas: number | undefined;
 
   constructor(
     private readonly store: PoolStore,
     private readonly adapterHost: HttpAdapterHost,
+    @Optional() @Inject(ADVICE_CLOCK) private readonly clock: Clock = systemClock,
   ) {
     this.advisor = new PoolAdvisor({
+      clock,
       databases: () => this.#used(),
       httpClients: () => store.httpClients,
       hasShutdownHooks: () => this.#hasShutdownHooks(),
@@ -57,7 +72,7 @@ export class PoolAdvice implements OnApplicationBootstrap, OnModuleDestroy {
 
   onModuleDestroy(): void {
     this.advisor.stop();
-    if (this.#timer !== undefined) systemClock.clearTimeout(this.#timer);
+    if (this.#timer !== undefined) this.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
@@ -79,7 +94,7 @@ export class PoolAdvice implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   #plan(inMs: number): void {
-    this.#timer = systemClock.setBackgroundTimeout(() => {
+    this.#timer = this.clock.setBackgroundTimeout(() => {
       void this.#look().finally(() => {
         if (this.#timer !== undefined) this.#plan(LOOK_INTERVAL_MS);
       });
@@ -87,13 +102,11 @@ export class PoolAdvice implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   async #look(): Promise<void> {
-    const found = await this.advisor.advise();
-    const present = new Set(found.map(keyOf));
-    // What went away and comes back is news again, except what only configuration can change.
-    for (const key of this.#logged) if (!present.has(key)) this.#logged.delete(key);
-    for (const advice of found) {
-      if (this.#logged.has(keyOf(advice))) continue;
-      this.#logged.add(keyOf(advice));
+    for (const advice of await this.advisor.advise()) {
+      const now = this.clock.now();
+      const lastThere = this.#logged.get(keyOf(advice));
+      this.#logged.set(keyOf(advice), now);
+      if (lastThere !== undefined && now - lastThere < FORGOTTEN_AFTER_MS) continue;
       this.#logger[WRITE[advice.severity]](`${advice.code} ${advice.message}`);
     }
   }
