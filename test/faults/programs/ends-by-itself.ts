@@ -38,5 +38,10 @@ await waiting;
 // What a stream does at its very end is the next turn's.
 await new Promise((resolve) => setImmediate(resolve));
 const left = process.getActiveResourcesInfo().filter((resource) => /Timeout|TCP|TLS|DNS|GetAddrInfo/.test(resource));
-console.log(`refused ${refusals.sort().join(' ')}`);
+console.log(
+  `refused ${refusals
+    .map(String)
+    .toSorted((one, other) => one.localeCompare(other))
+    .join(' ')}`,
+);
 console.log(`left ${JSON.stringify(left)}`);

@@ -110,7 +110,7 @@ export class ProxiedConnection {
     ] as const) {
       if (socket === undefined || socket.destroyed) continue;
       if (kind === 'rst' && direction !== spared) {
-        socket.resetAndDestroy();
+        reset(socket);
       } else {
         socket.resume();
         socket.once('end', () => socket.destroy());
@@ -131,7 +131,7 @@ export class ProxiedConnection {
   #sideClosed(way: Direction, other: Socket | undefined, hadError: boolean): void {
     this.#ways[way].finish(() => {
       if (this.#swallowed[way] || other === undefined || other.destroyed) return;
-      if (hadError) other.resetAndDestroy();
+      if (hadError) reset(other);
       else other.end();
     });
     this.#settleIfOver();
@@ -140,4 +140,13 @@ export class ProxiedConnection {
   #settleIfOver(): void {
     if (this.#clientClosed && (this.#server === undefined || this.#serverClosed)) this.#settle();
   }
+}
+
+/**
+ * Resets a connection, after its own end if that is being sent: Node leaks a socket that it is told to reset in between,
+ * says nothing of its close, and can't end the process any more.
+ */
+function reset(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished) socket.once('finish', () => socket.resetAndDestroy());
+  else socket.resetAndDestroy();
 }

@@ -201,6 +201,18 @@ describe('TcpProxy', () => {
     expect(echo.errors).toEqual(['ECONNRESET']);
   });
 
+  it('cuts with a reset also a connection whose end it is just passing on', async () => {
+    const caller = await callAndHear();
+    proxy.delay(60_000, 'toServer');
+    caller.socket.end();
+    await delay(20);
+    proxy.delay(0);
+    expect(proxy.cut('rst')).toBe(1);
+    await until(() => caller.closed && echo.sockets.size === 0);
+    await proxy.close();
+    expect(proxy.connections).toBe(0);
+  });
+
   it('swallows one direction only', async () => {
     const caller = await callAndHear('a');
     proxy.blackhole('toClient');
