@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from '../core/clock.js';
 import { bySeverity, type Advice } from './advice.js';
-import type { AdvisedDatabase, AdvisedHttpClient } from './advised.js';
+import { serverOf, type AdvisedDatabase, type AdvisedHttpClient } from './advised.js';
 import { sameDatabaseTwice, staleConnectionRisk } from './configuration-findings.js';
 import { bodiesLeaked, idleInTransaction, leakSuspected } from './holder-findings.js';
 import { LeakHistory } from './leak-history.js';
@@ -8,6 +8,7 @@ import { LoadWatch, type PoolLoad } from './load.js';
 import { poolTooLarge, poolTooSmall } from './load-findings.js';
 import { PoolCensus } from './pool-census.js';
 import { poolsExceedServers } from './server-findings.js';
+import { ServerWatch } from './server-watch.js';
 
 /** What a {@link PoolAdvisor} looks at. */
 export interface PoolAdvisorDependencies {
@@ -22,12 +23,21 @@ export interface PoolAdvisorDependencies {
   readonly clock?: Clock;
 }
 
+/** How full a server is. */
+export interface ServerLoad {
+  /** Clients that are connected, everybody's. */
+  readonly clients: number;
+  /** `max_connections` less what is reserved for superusers. */
+  readonly capacity: number;
+}
+
 /** Looks for the mistakes with pools that others have made before, in the configuration, on the server and under load. */
 export class PoolAdvisor {
   readonly #dependencies: PoolAdvisorDependencies;
   readonly #watch: LoadWatch;
   readonly #census: PoolCensus;
   readonly #leaks: LeakHistory;
+  readonly #servers = new ServerWatch();
   #latest: readonly Advice[] = [];
 
   constructor(dependencies: PoolAdvisorDependencies) {
@@ -60,16 +70,27 @@ export class PoolAdvisor {
     return this.#watch.recommendedSize(pool);
   }
 
+  /** How full the server of a database pool was when {@link advise} last asked it; `undefined` when it couldn't. */
+  serverLoad(pool: AdvisedDatabase): ServerLoad | undefined {
+    const row = this.#servers.latest(serverOf(pool));
+    return row === undefined ? undefined : { clients: row.clients, capacity: row.maxConnections - row.reserved };
+  }
+
   /** What {@link advise} found when it was last called. */
   get latest(): readonly Advice[] {
     return this.#latest;
   }
 
-  /** Looks at everything now, the worst first. Asks each server one question, on a connection that is open already. */
+  /**
+   * Looks at everything now, the worst first. Asks each server one question, on a connection that is open already, where
+   * its pools were used since the last one.
+   */
   async advise(): Promise<Advice[]> {
     const local = this.#local();
-    const servers = await poolsExceedServers([...this.#dependencies.databases()], this.#dependencies.replicas?.());
-    const advice = [...local, ...servers].sort(bySeverity);
+    const databases = [...this.#dependencies.databases()];
+    await this.#servers.ask(databases);
+    const exceeding = poolsExceedServers(databases, this.#servers, this.#dependencies.replicas?.());
+    const advice = [...local, ...exceeding].sort(bySeverity);
     this.#latest = Object.freeze(advice);
     return [...advice];
   }

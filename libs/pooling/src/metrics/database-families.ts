@@ -23,6 +23,16 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
     'The size that the live load asks for',
     ({ recommendedSize }) => recommendedSize,
   ),
+  pools.gauge(
+    'db_pool_server_connections',
+    "Clients connected to the pool's server, everybody's, when it was last asked",
+    ({ server }) => server?.clients,
+  ),
+  pools.gauge(
+    'db_pool_server_max_connections',
+    "Clients that the pool's server takes: max_connections less the reserved ones",
+    ({ server }) => server?.capacity,
+  ),
   pools.histogram('db_pool_acquire_seconds', 'From acquire to lease', ({ histograms }) => histograms.wait),
   pools.histogram('db_pool_usage_seconds', 'From lease to release', ({ histograms }) => histograms.use),
   pools.histogram('db_pool_connect_seconds', 'Opening a connection', ({ histograms }) => histograms.connect),

@@ -18,7 +18,9 @@ export interface DatabaseMetrics {
   /** How many idle connections are kept at most, and kept ready. */
   readonly bounds: { readonly size: number; readonly minIdle: number };
   /** The size that the live load asks for, where somebody has worked it out. */
-  readonly recommendedSize?: number;
+  readonly recommendedSize: number | undefined;
+  /** How full the database's server is, everybody's connections counted, where it could be asked. */
+  readonly server: { readonly clients: number; readonly capacity: number } | undefined;
   /** Who holds connections that were reported as leaked. */
   readonly leaked: readonly LeakedConnections[];
 }

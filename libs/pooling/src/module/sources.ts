@@ -53,7 +53,8 @@ export class StoreMetricsSource extends MetricsSource {
         histograms: pool.histograms(),
         bounds: { size: pool.bounds.size, minIdle: pool.configuration.minIdle },
         leaked: leakedConnections(pool),
-        ...recommendation(this.advice.advisor.recommendedSize(pool.name)),
+        recommendedSize: this.advice.advisor.recommendedSize(pool.name),
+        server: this.advice.advisor.serverLoad(pool),
       }))
       .filter(({ statistics }) => statistics.state !== 'closed');
     const httpClients = this.store.httpClients
@@ -64,10 +65,6 @@ export class StoreMetricsSource extends MetricsSource {
       .filter(({ statistics }) => statistics.state !== 'closed');
     return { databases, httpClients };
   }
-}
-
-function recommendation(recommendedSize: number | undefined): { recommendedSize?: number } {
-  return recommendedSize === undefined ? {} : { recommendedSize };
 }
 
 function leakedConnections(pool: DatabasePool): readonly LeakedConnections[] {

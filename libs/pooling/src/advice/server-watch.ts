@@ -1,0 +1,91 @@
+import { groupBy } from './group-by.js';
+import { serverOf, type AdvisedDatabase } from './advised.js';
+
+/** What a server says about its connections. */
+export interface ServerRow {
+  readonly maxConnections: number;
+  /** `superuser_reserved_connections` and `reserved_connections` together. */
+  readonly reserved: number;
+  /** Clients connected now. */
+  readonly clients: number;
+  /** Clients of our own application name, ourselves included. */
+  readonly ofOurName: number;
+  /** The role's own limit; -1: none. */
+  readonly roleLimit: number;
+  readonly backend: number;
+}
+
+// Others' backend_type can't be seen by an ordinary role: what has a user and no visible type counts as a client.
+const SERVER_QUERY = `
+SELECT current_setting('max_connections')::int AS "maxConnections",
+       current_setting('superuser_reserved_connections')::int
+         + coalesce(current_setting('reserved_connections', true), '0')::int AS "reserved",
+       (SELECT count(*)::int FROM pg_stat_activity
+         WHERE backend_type = 'client backend' OR (backend_type IS NULL AND usesysid IS NOT NULL)) AS "clients",
+       (SELECT count(*)::int FROM pg_stat_activity
+         WHERE application_name = current_setting('application_name') AND usename = current_user) AS "ofOurName",
+       coalesce((SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user), -1) AS "roleLimit",
+       pg_backend_pid() AS "backend"`;
+
+/** How long advice waits for a connection: it must not stand in the way of the application, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 1_000;
+
+/**
+ * Asks a server through one of its pools, without opening a connection for it. `undefined` when none of the pool's is
+ * free soon, or when a pooler stands between: PgBouncer tells its clients process ids of its own, and the server's
+ * limits are its business then.
+ */
+async function askServer(pool: AdvisedDatabase): Promise<ServerRow | undefined> {
+  if (pool.statistics().size === 0) return undefined;
+  try {
+    const connection = await pool.connect({ timeoutMs: CONNECT_TIMEOUT_MS });
+    try {
+      const row = (await connection.query(SERVER_QUERY)).rows[0] as ServerRow | undefined;
+      const direct = connection.processID === undefined || connection.processID === row?.backend;
+      return direct ? row : undefined;
+    } finally {
+      connection.release();
+    }
+  } catch {
+    // A pool that can't serve advice now has greater problems, which others report.
+    return undefined;
+  }
+}
+
+/** A server's latest answer, and how often its pools had been acquired from then. */
+interface Answer {
+  readonly row: ServerRow;
+  readonly acquired: number;
+}
+
+/**
+ * Asks servers how many connections they have, while their pools are in use: a question to an idle pool would keep its
+ * last connection from being closed, and a database that sleeps by itself awake.
+ */
+export class ServerWatch {
+  readonly #answers = new Map<string, Answer>();
+
+  /** Asks each server one question, on a connection that is open already, where its pools were used since the last one. */
+  async ask(databases: readonly AdvisedDatabase[]): Promise<void> {
+    const groups = groupBy(databases, serverOf);
+    for (const server of this.#answers.keys()) if (!groups.has(server)) this.#answers.delete(server);
+    await Promise.all(Array.from(groups, ([server, group]) => this.#ask(server, group)));
+  }
+
+  /** What a server said last; `undefined` when it couldn't be asked. */
+  latest(server: string): ServerRow | undefined {
+    return this.#answers.get(server)?.row;
+  }
+
+  async #ask(server: string, group: readonly AdvisedDatabase[]): Promise<void> {
+    if (this.#answers.get(server)?.acquired === acquiredFrom(group)) return;
+    const pool = group.find((each) => each.statistics().size > 0);
+    const row = pool === undefined ? undefined : await askServer(pool);
+    if (row === undefined) this.#answers.delete(server);
+    else this.#answers.set(server, { row, acquired: acquiredFrom(group) });
+  }
+}
+
+function acquiredFrom(group: readonly AdvisedDatabase[]): number {
+  return group.reduce((sum, pool) => sum + pool.statistics().acquired, 0);
+}
