@@ -10,7 +10,7 @@ export interface ConnectorHost extends ConnectionHost {
   opened(connection: PostgresConnection): void;
   /** A borrower left a transaction open. */
   leftTransaction(connection: PostgresConnection): void;
-  /** A connection is closed and its socket gone. */
+  /** A connection that was opened is closed and its socket gone; once for each. */
   removed(connection: PostgresConnection): void;
 }
 
@@ -38,6 +38,8 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   readonly #host: ConnectorHost;
   readonly #sessionText: string | undefined;
   readonly #sessionValues: string[];
+  /** A close that takes too long is asked for again. */
+  readonly #removed = new WeakSet<PostgresConnection>();
 
   constructor(options: ResolvedDatabaseOptions, host: ConnectorHost) {
     this.#options = options;
@@ -63,7 +65,6 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
       // A listener of 'connect' may have sent something: it comes before the first borrower.
       await this.#quiet(connection);
       signal.throwIfAborted();
-      void connection.ended.then(() => this.#host.removed(connection));
       return connection;
     } catch (error) {
       connection.destroy();
@@ -142,5 +143,8 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
 
   async close(connection: PostgresConnection, politely: boolean): Promise<void> {
     await connection.close(politely);
+    if (this.#removed.has(connection)) return;
+    this.#removed.add(connection);
+    this.#host.removed(connection);
   }
 }

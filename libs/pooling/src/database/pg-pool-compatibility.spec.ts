@@ -1,24 +1,9 @@
-import type { EventEmitter } from 'node:events';
 import pg, { type Pool, type PoolClient, type Submittable } from 'pg';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
+import { codeOf, messageOf, onBothPools, type EitherPool } from '../../../../test/support/both-pools.js';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { DatabasePool } from './database-pool.js';
-
-/** What the callers of either pool see. */
-interface Compatibility {
-  readonly pool: Pool;
-  /** Events since the start, in order. */
-  readonly events: string[];
-}
-
-const POOL_EVENTS = ['connect', 'acquire', 'release', 'remove', 'error'];
-
-function recordEvents(pool: EventEmitter): string[] {
-  const events: string[] = [];
-  for (const event of POOL_EVENTS) pool.on(event, () => events.push(event));
-  return events;
-}
 
 let database: TestDatabase;
 
@@ -30,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 /** Cases whose outcome must be the same for both pools. What they return is compared. */
-const CASES: Record<string, (compatibility: Compatibility) => Promise<unknown>> = {
+const CASES: Record<string, (either: EitherPool) => Promise<unknown>> = {
   'query(text)': async ({ pool }) => (await pool.query('select 1 as one')).rows,
   'query(text, values)': async ({ pool }) => (await pool.query('select $1::int as one', [1])).rows,
   'query(config)': async ({ pool }) => (await pool.query({ text: 'select $1::int as one', values: [1] })).rows,
@@ -339,37 +324,9 @@ const CASES: Record<string, (compatibility: Compatibility) => Promise<unknown>> 
     ]),
 };
 
-async function codeOf(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(
-    () => 'no error',
-    (error: { code?: unknown }) => error.code,
-  );
-}
-
-async function messageOf(promise: Promise<unknown> | void): Promise<string> {
-  return Promise.resolve(promise).then(
-    () => 'no error',
-    (error: Error) => error.message,
-  );
-}
-
-async function outcome(make: () => Pool, run: (compatibility: Compatibility) => Promise<unknown>): Promise<unknown> {
-  const pool = make();
-  const events = recordEvents(pool);
-  try {
-    return await run({ pool, events });
-  } finally {
-    if (!pool.ending) await pool.end();
-  }
-}
-
 describe('DatabasePool in the place of pg.Pool', () => {
   it.each(Object.entries(CASES))('does the same: %s', async (_name, run) => {
-    const theirs = await outcome(() => new pg.Pool({ connectionString: database.url, max: 3 }), run);
-    const ours = await outcome(
-      () => new DatabasePool('compatible', { url: database.url, size: 3, maxOverflow: 0 }),
-      run,
-    );
+    const { theirs, ours } = await onBothPools(database.url, run);
     expect(ours).toEqual(theirs);
   });
 

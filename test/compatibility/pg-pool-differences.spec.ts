@@ -1,0 +1,289 @@
+/** Where DatabasePool differs from pg.Pool on purpose; docs/pg-pool-compatibility.md gives the reasons. */
+import { readFile } from 'node:fs/promises';
+import pg, { type Pool, type PoolClient } from 'pg';
+import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
+import { codeOf, messageOf, onBothPools } from '../support/both-pools.js';
+import { runTypeScript } from '../support/child.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+
+const nowhere = (): string => {
+  const url = new URL(database.url);
+  url.port = '1';
+  return url.href;
+};
+
+test('an SQL error of pool.query costs no connection', async () => {
+  const outcome = await onBothPools(database.url, async ({ pool, events }) => {
+    await codeOf(pool.query('select 1/0'));
+    await pool.query('select 1');
+    return events.filter((event) => event === 'connect').length;
+  });
+  expect(outcome).toEqual({ theirs: 2, ours: 1 });
+});
+
+test('a failed dial fails no acquire before its deadline, and is its cause then', async () => {
+  const refused = async ({ pool }: { pool: Pool }): Promise<unknown> =>
+    pool
+      .connect()
+      .catch((error: Error & { code?: string; cause?: unknown }) => [
+        error.code,
+        (error.cause as { code?: string } | undefined)?.code,
+      ]);
+  const outcome = await onBothPools(nowhere(), refused, { ours: { acquireTimeoutMs: 100 } });
+  expect(outcome).toEqual({
+    theirs: ['ECONNREFUSED', undefined],
+    ours: ['ERR_POOL_ACQUIRE_TIMEOUT', 'ECONNREFUSED'],
+  });
+});
+
+test('an error of onConnect is a failed dial', async () => {
+  const onConnect = (): never => {
+    throw new Error('not today');
+  };
+  const outcome = await onBothPools(database.url, ({ pool }) => messageOf(pool.connect()), {
+    theirs: { onConnect },
+    ours: { onConnect, acquireTimeoutMs: 100 },
+  });
+  expect(outcome.theirs).toBe('not today');
+  expect(outcome.ours).toContain('Last connect failure: not today');
+});
+
+test('an acquire waits thirty seconds and not for ever', async () => {
+  await using ours = new DatabasePool('default', { url: database.url });
+  const theirs = new pg.Pool({ connectionString: database.url });
+  expect(ours.configuration.acquireTimeoutMs).toBe(30_000);
+  expect(theirs.options.connectionTimeoutMillis).toBeUndefined();
+  await theirs.end();
+});
+
+test('connections that are being opened count when they are open', async () => {
+  const outcome = await onBothPools(database.url, async ({ pool }) => {
+    const connecting = pool.connect();
+    const counted = pool.totalCount;
+    (await connecting).release();
+    return [counted, pool.totalCount];
+  });
+  expect(outcome).toEqual({ theirs: [1, 1], ours: [0, 1] });
+});
+
+test('expiredCount is 0', async () => {
+  const outcome = await onBothPools(
+    database.url,
+    async ({ pool }) => {
+      const client = await pool.connect();
+      await client.query('select pg_sleep(0.1)');
+      const counted = pool.expiredCount;
+      client.release();
+      return counted;
+    },
+    { theirs: { maxLifetimeSeconds: 0.05 }, ours: { maxLifetimeMs: 50, lifetimeJitter: 0 } },
+  );
+  expect(outcome).toEqual({ theirs: 1, ours: 0 });
+});
+
+describe('end()', () => {
+  test('refuses who waits', async () => {
+    const waitAtEnd = async ({ pool }: { pool: Pool }): Promise<unknown> => {
+      const held = await pool.connect();
+      const waiting = codeOf(pool.connect());
+      const ended = pool.end();
+      held.release();
+      await ended;
+      return Promise.race([waiting, new Promise((resolve) => setTimeout(resolve, 100, 'still waiting'))]);
+    };
+    const outcome = await onBothPools(database.url, waitAtEnd, { theirs: { max: 1 }, ours: { size: 1 } });
+    expect(outcome).toEqual({ theirs: 'still waiting', ours: 'ERR_POOL_CLOSED' });
+  });
+
+  test('may be called twice', async () => {
+    const outcome = await onBothPools(database.url, async ({ pool }) => {
+      await pool.end();
+      return messageOf(pool.end());
+    });
+    expect(outcome).toEqual({ theirs: 'Called end on pool more than once', ours: 'no error' });
+  });
+
+  test('resolves when the sockets are gone, after the last remove', async () => {
+    const outcome = await onBothPools(database.url, async ({ pool, events }) => {
+      const clients = await Promise.all([pool.connect(), pool.connect()]);
+      for (const client of clients) client.release();
+      await pool.end();
+      return events.filter((event) => event === 'remove').length;
+    });
+    expect(outcome).toEqual({ theirs: 0, ours: 2 });
+  });
+
+  test('waits ten seconds for who holds a connection, and takes it then', async () => {
+    const pool = new DatabasePool('ending', { url: database.url }, { closeDeadlineMs: 50 });
+    const client = await pool.connect();
+    await pool.end();
+    expect(pool.ended).toBe(true);
+    await expect(client.query('select 1')).rejects.toMatchObject({ code: 'ERR_POOL_LEASE_RELEASED' });
+  });
+});
+
+describe('a client that is given back', () => {
+  test('with a transaction open is rolled back', async () => {
+    await database.query('create table kept (id int)');
+    const outcome = await onBothPools(
+      database.url,
+      async ({ pool }) => {
+        const client = await pool.connect();
+        await client.query('begin');
+        await client.query('insert into kept values (1)');
+        client.release();
+        return (await pool.query('select * from kept')).rowCount;
+      },
+      { theirs: { max: 1 }, ours: { size: 1 } },
+    );
+    expect(outcome).toEqual({ theirs: 1, ours: 0 });
+  });
+
+  test('refuses to be used', async () => {
+    const outcome = await onBothPools(database.url, async ({ pool }) => {
+      const client = await pool.connect();
+      client.release();
+      return codeOf(client.query('select 1'));
+    });
+    expect(outcome).toEqual({ theirs: 'no error', ours: 'ERR_POOL_LEASE_RELEASED' });
+  });
+
+  test('takes its listeners along', async () => {
+    const outcome = await onBothPools(
+      database.url,
+      async ({ pool }) => {
+        const heard: unknown[] = [];
+        const client = await pool.connect();
+        client.on('notice', ({ message }) => heard.push(message));
+        client.release();
+        await pool.query("do $$ begin raise notice 'of the next borrower'; end $$");
+        return heard;
+      },
+      { theirs: { max: 1 }, ours: { size: 1 } },
+    );
+    expect(outcome).toEqual({ theirs: ['of the next borrower'], ours: [] });
+  });
+
+  test('is another object the next time', async () => {
+    const outcome = await onBothPools(
+      database.url,
+      async ({ pool }) => {
+        const clients: PoolClient[] = [];
+        for (let lease = 0; lease < 2; lease++) {
+          const client = await pool.connect();
+          clients.push(client);
+          client.release();
+        }
+        return clients[0] === clients[1];
+      },
+      { theirs: { max: 1 }, ours: { size: 1 } },
+    );
+    expect(outcome).toEqual({ theirs: true, ours: false });
+  });
+
+  test('with a query still running is destroyed', async () => {
+    const outcome = await onBothPools(
+      database.url,
+      async ({ pool, events }) => {
+        const client = await pool.connect();
+        const running = client.query('select pg_sleep(0.05)').catch(() => undefined);
+        client.release();
+        await pool.query('select 1');
+        await running;
+        return events.filter((event) => event === 'connect').length;
+      },
+      { theirs: { max: 1 }, ours: { size: 1 } },
+    );
+    expect(outcome).toEqual({ theirs: 1, ours: 2 });
+  });
+});
+
+test('a query past query_timeout costs its connection', async () => {
+  const outcome = await onBothPools(
+    database.url,
+    async ({ pool, events }) => {
+      const client = await pool.connect();
+      await client.query({ text: 'select pg_sleep(0.2)', query_timeout: 20 } as pg.QueryConfig).catch(() => undefined);
+      client.release();
+      await pool.query('select 1');
+      return events.filter((event) => event === 'connect').length;
+    },
+    { theirs: { max: 1 }, ours: { size: 1 } },
+  );
+  expect(outcome).toEqual({ theirs: 1, ours: 2 });
+});
+
+test('a session has time-outs of its own and the time zone UTC', async () => {
+  const outcome = await onBothPools(database.url, async ({ pool }) => {
+    const settings = "select current_setting('statement_timeout') as timeout, current_setting('timezone') as zone";
+    return (await pool.query(settings)).rows;
+  });
+  expect(outcome.ours).toEqual([{ timeout: '1min', zone: 'UTC' }]);
+  expect(outcome.theirs).toMatchObject([{ timeout: '0' }]);
+});
+
+/** Runs a program on one of the pools in a process of its own; gives its exit code. */
+async function exitCodeOf(pool: 'pg' | 'database', program: string): Promise<number | null> {
+  const child = runTypeScript(new URL(`../support/programs/${program}.ts`, import.meta.url), {
+    env: { DATABASE_URL: database.url, POOL: pool, EXIT_ON_IDLE: '1' },
+  });
+  onTestFinished(() => void child.process.kill('SIGKILL'));
+  const { code } = await child.ended;
+  return code;
+}
+
+test('a lost connection that nobody listens to ends no process, whether idle or borrowed', async () => {
+  const codes = await Promise.all([exitCodeOf('pg', 'unheard-loss'), exitCodeOf('database', 'unheard-loss')]);
+  expect(codes).toEqual([1, 0]);
+});
+
+test('allowExitOnIdle is false: a process ends when its pool is closed', async () => {
+  await using pool = new DatabasePool('idle', { url: database.url });
+  expect(pool.options.allowExitOnIdle).toBe(false);
+  expect(await exitCodeOf('pg', 'pool-left-open')).toBe(0);
+});
+
+test('what a listener throws is thrown in the next turn, and the pool goes on', async () => {
+  await using pool = new DatabasePool('listened to', { url: database.url, size: 1 });
+  const caught = new Promise((resolve) => {
+    const before = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    process.once('uncaughtException', (error) => {
+      for (const listener of before) process.on('uncaughtException', listener);
+      resolve(error);
+    });
+  });
+  const thrown = new Error('thrown by a listener');
+  pool.once('acquire', () => {
+    throw thrown;
+  });
+  expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+  expect(await caught).toBe(thrown);
+  expect(pool.statistics()).toMatchObject({ acquired: 1, released: 1 });
+});
+
+test('docs/pg-pool-compatibility.md lists each of these, and no other', async () => {
+  const source = await readFile(new URL(import.meta.url), 'utf8');
+  const titles = [...source.matchAll(/^( *)(describe|test)\('([^']+)'/gm)].map(([, indent, kind, title]) => ({
+    nested: indent !== '',
+    kind,
+    title: title as string,
+  }));
+  const tests: string[] = [];
+  let group = '';
+  for (const { nested, kind, title } of titles) {
+    if (kind === 'describe') group = `${title} `;
+    else tests.push(nested ? group + title : title);
+  }
+  const document = await readFile(new URL('../../docs/pg-pool-compatibility.md', import.meta.url), 'utf8');
+  const [, listed = ''] = document.split('## Differences');
+  const rows = [...listed.matchAll(/^\| ([^|]+?) +\|/gm)].map(([, cell]) => (cell as string).replaceAll('`', ''));
+  expect(rows.slice(2)).toEqual(tests.slice(0, -1));
+});

@@ -1,0 +1,61 @@
+import type { EventEmitter } from 'node:events';
+import pg, { type Pool, type PoolConfig } from 'pg';
+import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
+import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
+
+/** What the callers of either pool see. */
+export interface EitherPool {
+  readonly pool: Pool;
+  /** Events since the start, in order. */
+  readonly events: string[];
+}
+
+/** One setting under the names of both pools. */
+export interface BothOptions {
+  readonly theirs?: PoolConfig;
+  readonly ours?: DatabaseOptions;
+}
+
+const POOL_EVENTS = ['connect', 'acquire', 'release', 'remove', 'error'];
+
+function recordEvents(pool: EventEmitter): string[] {
+  const events: string[] = [];
+  for (const event of POOL_EVENTS) pool.on(event, () => events.push(event));
+  return events;
+}
+
+async function outcome(pool: Pool, run: (either: EitherPool) => Promise<unknown>): Promise<unknown> {
+  const events = recordEvents(pool);
+  try {
+    return await run({ pool, events });
+  } finally {
+    if (!pool.ending) await pool.end();
+  }
+}
+
+/** Runs one case on a `pg.Pool` of three connections and on a `DatabasePool` of three; what it returns is for comparing. */
+export async function onBothPools(
+  url: string,
+  run: (either: EitherPool) => Promise<unknown>,
+  options: BothOptions = {},
+): Promise<{ theirs: unknown; ours: unknown }> {
+  const theirs = new pg.Pool({ connectionString: url, max: 3, ...options.theirs });
+  const ours = new DatabasePool('compatible', { url, size: 3, maxOverflow: 0, ...options.ours });
+  return { theirs: await outcome(theirs, run), ours: await outcome(ours, run) };
+}
+
+/** The code of the error that a promise is rejected with. */
+export async function codeOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => 'no error',
+    (error: { code?: unknown }) => error.code,
+  );
+}
+
+/** The message of the error that a promise is rejected with. */
+export async function messageOf(promise: Promise<unknown> | void): Promise<string> {
+  return Promise.resolve(promise).then(
+    () => 'no error',
+    (error: Error) => error.message,
+  );
+}
