@@ -44,11 +44,17 @@ function isOwnFrame(line: string): boolean {
  * appear: `OrdersService.create (orders.service.ts:42)`. `undefined` when there is neither.
  */
 export function firstForeignFrame(stack: string | undefined): string | undefined {
+  const frame = foreignFrames(stack)[0];
+  return frame === undefined ? undefined : shortFrame(frame);
+}
+
+/** The lines of a stack that are in the application's own code, or in dependencies when it doesn't appear. */
+export function foreignFrames(stack: string | undefined): string[] {
   const frames = (stack ?? '')
     .split('\n')
     .filter((line) => /^\s*at .*:\d+\)?$/.test(line) && !line.includes('node:') && !isOwnFrame(line));
-  const frame = frames.find((line) => !line.includes('/node_modules/')) ?? frames[0];
-  return frame === undefined ? undefined : shortFrame(frame);
+  const own = frames.filter((line) => !line.includes('/node_modules/'));
+  return own.length > 0 ? own : frames;
 }
 
 /** A line of a stack without the folders of its file: people know their files by name. */

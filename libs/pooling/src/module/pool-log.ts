@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { foreignFrames, nameAcquirer, type Holder } from '../core/holders.js';
 import type { LeakReport } from '../core/pool-options.js';
 import type { Clock } from '../core/clock.js';
 import type { DatabasePoolObserver, SlowAcquireReport } from '../database/database-events.js';
@@ -30,7 +31,7 @@ export class PoolLog implements DatabasePoolObserver {
     const { pool, waitMs, inUse, max, waiting } = report;
     const state = `${inUse} of ${max} in use, ${waiting} waiting`;
     const message = `${pool}: slow acquire: ${howLong(waitMs)}${byWhom(report)} (${state})`;
-    this.#logger.warn({ message, event: 'slow-acquire', ...report });
+    this.#logger.warn({ message, event: 'slow-acquire', ...report, waitMs: Math.round(waitMs) });
   }
 
   slowQuery(report: SlowQueryReport): void {
@@ -38,12 +39,19 @@ export class PoolLog implements DatabasePoolObserver {
     const { pool, durationMs, statement, error } = report;
     const end = error === undefined ? '' : `, failed with ${error}`;
     const message = `${pool}: slow query: ${howLong(durationMs)}${byWhom(report)}${end}: ${statement}`;
-    this.#logger.warn({ message, event: 'slow-query', ...report });
+    this.#logger.warn({ message, event: 'slow-query', ...report, durationMs: Math.round(durationMs) });
   }
 
   #heldBack(event: string, what: string, { count, longestMs, windowMs }: HeldBack): void {
     const message = `${this.#name}: ${count} more ${what} in ${howLong(windowMs)}, the longest took ${howLong(longestMs)}`;
-    this.#logger.warn({ message, event, pool: this.#name, heldBack: count, longestMs, windowMs });
+    this.#logger.warn({
+      message,
+      event,
+      pool: this.#name,
+      heldBack: count,
+      longestMs: Math.round(longestMs),
+      windowMs,
+    });
   }
 
   leaked(report: LeakReport): void {
@@ -51,7 +59,7 @@ export class PoolLog implements DatabasePoolObserver {
     const by = label === undefined ? '' : ` by ${label}`;
     const what = collected ? 'was dropped without being released' : 'has not been released';
     this.#logger.warn(
-      `${this.#name}: connection ${connection}, acquired${by} ${howLong(heldMs)} ago, ${what}\n${stack ?? ''}`.trimEnd(),
+      `${this.#name}: connection ${connection}, acquired${by} ${howLong(heldMs)} ago, ${what}${framesOf(stack)}`,
     );
   }
 
@@ -65,12 +73,21 @@ const httpLogger = new Logger('HttpClient');
 /** Writes to the application's logger that a streamed answer holds a connection. */
 export function logHttpLeak({ client, method, url, unreadMs, stack }: HttpLeakReport): void {
   const what = unreadMs === undefined ? 'was dropped unread' : `has not been read for ${howLong(unreadMs)}`;
-  httpLogger.warn(`${client}: the streamed answer to ${method} ${url} ${what} and holds a connection\n${stack}`);
+  httpLogger.warn(
+    `${client}: the streamed answer to ${method} ${url} ${what} and holds a connection${framesOf(stack)}`,
+  );
 }
 
-function byWhom({ label, acquiredAt }: { readonly label?: string; readonly acquiredAt?: string }): string {
-  const who = label ?? acquiredAt;
+function byWhom(acquirer: Pick<Holder, 'label' | 'acquiredAt'>): string {
+  const who = nameAcquirer(acquirer);
   return who === undefined ? '' : ` by ${who}`;
+}
+
+/** The application's lines of a stack: Nest's, the driver's and ours are many, and nobody's mistake is there. */
+function framesOf(stack: string | undefined): string {
+  return foreignFrames(stack)
+    .map((line) => `\n${line}`)
+    .join('');
 }
 
 function howLong(ms: number): string {

@@ -35,7 +35,7 @@ export function databaseProviders<Source>(
         store.addAbsent('database', name);
         return notConfigured<DatabasePool>(name, 'the database pool', SET_DATABASE);
       }
-      const label = (given?.leakDetectionMs ?? 0) > 0 ? labels.current : undefined;
+      const label = namesHolders(given) ? labels.current : undefined;
       if (label !== undefined) labels.enable();
       const made = new DatabasePool(name, given, {
         observer: new PoolLog(name),
@@ -56,6 +56,11 @@ export function databaseProviders<Source>(
     },
   };
   return [pool, kysely];
+}
+
+/** Whether anything is on that says on whose behalf connections are held; each request costs a little for it. */
+function namesHolders({ leakDetectionMs = 0, slowAcquireMs = 0, slowQueryMs = 0 }: DatabaseOptions = {}): boolean {
+  return leakDetectionMs > 0 || slowAcquireMs > 0 || slowQueryMs > 0;
 }
 
 /** The provider of an HTTP client. */
