@@ -44,6 +44,8 @@ export class Load {
         this.lastSuccessAt = performance.now();
       } catch (error) {
         this.failures.push({ at: performance.now(), error: error as Error });
+        // Its pool was closed under it, as at the end of a test that failed: it would fail for ever, and at once.
+        if ((error as { code?: unknown }).code === 'ERR_POOL_CLOSED') return;
       }
       if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }

@@ -23,12 +23,13 @@ export class AppModule {
           metrics: { path: '/metrics', defaultMetrics: true },
           console: { path: 'pools', guards: [ThisMachineGuard], allowedActions: settings.consoleActions },
           inject: [SETTINGS],
-          useFactory: ({ databaseUrl, leakDetectionMs }: RunningSettings): PoolingModuleOptions => ({
+          useFactory: ({ databaseUrl, leakDetectionMs, preparedStatements }: RunningSettings): PoolingModuleOptions => ({
             database: {
               url: databaseUrl,
               applicationName: 'shop',
               minIdle: 2,
               leakDetectionMs,
+              preparedStatements,
               // A person waits for the answer.
               acquireTimeoutMs: 5_000,
               startup: 'required',

@@ -9,6 +9,7 @@ describe('readSettings', () => {
       carrierUrl: undefined,
       databaseUrl: undefined,
       dataDirectory: '.data/postgres',
+      preparedStatements: true,
       leakDetectionMs: 10_000,
       consoleActions: [],
       faults: false,

@@ -12,6 +12,7 @@ const environment = z.object({
   CARRIER_URL: z.url({ protocol: /^https?$/ }).optional(),
   DATABASE_URL: z.string().min(1).optional(),
   DATA_DIRECTORY: z.string().min(1).default('.data/postgres'),
+  PREPARED_STATEMENTS: z.stringbool().default(true),
   LEAK_DETECTION_MS: z.coerce.number().int().min(0).default(10_000),
   CONSOLE_ACTIONS: z
     .string()
@@ -32,6 +33,8 @@ export interface Settings {
   /** Left out: a PostgreSQL of its own, with its data in `dataDirectory`. */
   readonly databaseUrl: string | undefined;
   readonly dataDirectory: string;
+  /** Off behind a PgBouncer in transaction mode below 1.21. */
+  readonly preparedStatements: boolean;
   /** A connection that is held for longer is reported, in milliseconds; 0: none is. */
   readonly leakDetectionMs: number;
   /** What may be done on the console. */
@@ -57,6 +60,7 @@ export function readSettings(variables: NodeJS.ProcessEnv): Settings {
     carrierUrl: values.CARRIER_URL,
     databaseUrl: values.DATABASE_URL,
     dataDirectory: values.DATA_DIRECTORY,
+    preparedStatements: values.PREPARED_STATEMENTS,
     leakDetectionMs: values.LEAK_DETECTION_MS,
     consoleActions: values.CONSOLE_ACTIONS,
     faults: values.DEMO_FAULTS,

@@ -1,0 +1,258 @@
+import { sql } from 'kysely';
+import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
+import { createKysely } from '../../libs/pooling/src/database/kysely.js';
+import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
+import { Load } from '../faults/load.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { startDemo } from '../support/demo.js';
+import { noneLost, slotsOf } from '../support/slots.js';
+import { findPgBouncer, PgBouncer, versionOf } from './pgbouncer.js';
+
+const program = findPgBouncer();
+if (program === undefined) {
+  process.stderr.write(
+    '\nNOT TESTED: PgBouncer is not installed (apt-get install pgbouncer): test/pgbouncer is left out\n',
+  );
+}
+
+const POOL_SIZE = 3;
+
+const version = program === undefined ? '' : versionOf(program);
+
+describe.runIf(program !== undefined)(`through PgBouncer ${version} in transaction mode`, () => {
+  let database: TestDatabase;
+  let bouncer: PgBouncer;
+  const open: DatabasePool[] = [];
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    bouncer = await PgBouncer.start(program as string, database.url, POOL_SIZE);
+  });
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map((pool) => pool.close({ deadlineMs: 0 })));
+  });
+  afterAll(async () => {
+    await bouncer[Symbol.asyncDispose]();
+    await database.drop();
+  });
+
+  function createPool(options: DatabaseOptions = {}): DatabasePool {
+    const pool = new DatabasePool('bounced', {
+      url: bouncer.url,
+      size: 10,
+      maxOverflow: 0,
+      preparedStatements: false,
+      statementTimeoutMs: 0,
+      session: {},
+      applicationName: 'bounced',
+      ...options,
+    });
+    open.push(pool);
+    return pool;
+  }
+
+  /** How many clients of the pool PgBouncer knows. */
+  async function clients(): Promise<number> {
+    const rows = await bouncer.command('SHOW CLIENTS');
+    return rows.filter(({ application_name }) => application_name === 'bounced').length;
+  }
+
+  it('connects with every default: nothing that it refuses is in the start-up packet', async () => {
+    await using pool = new DatabasePool('default', { url: bouncer.url });
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    await using told = new DatabasePool('told', {
+      url: `${bouncer.url}?statement_timeout=5000&lock_timeout=4000&idle_in_transaction_session_timeout=3000`,
+      startup: 'lazy',
+    });
+    expect((await told.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+  });
+
+  it('shares fewer connections to the server than it has, and prepares nothing there', async () => {
+    const pool = createPool();
+    const pids = new Set<number>();
+    await Promise.all(
+      Array.from({ length: 60 }, async (_, task) => {
+        const text = 'select $1::int as task, pg_backend_pid() as pid, pg_sleep(0.005)';
+        const { rows } = await pool.query<{ task: number; pid: number }>(text, [task]);
+        expect(rows[0]?.task).toBe(task);
+        pids.add(rows[0]?.pid as number);
+      }),
+    );
+    expect(pids.size).toBeLessThanOrEqual(POOL_SIZE);
+    expect(pool.statistics().opened).toBeGreaterThan(POOL_SIZE);
+    const prepared = await Promise.all(
+      Array.from({ length: 6 }, () => pool.query('select statement from pg_prepared_statements')),
+    );
+    expect(prepared.flatMap(({ rows }) => rows as unknown[])).toEqual([]);
+  });
+
+  it('runs Kysely: transactions, savepoints, rollbacks, streams', async () => {
+    const pool = createPool();
+    const db = createKysely<{ entry: { id: number } }>(pool);
+    await sql`create table entry (id int primary key)`.execute(db);
+    await Promise.all(
+      Array.from({ length: 20 }, (_, id) =>
+        db.transaction().execute(async (transaction) => {
+          await transaction.insertInto('entry').values({ id }).execute();
+          if (id % 2 === 1) await sql`select 1/0`.execute(transaction);
+        }),
+      ).map((transaction, id) =>
+        id % 2 === 1 ? expect(transaction).rejects.toMatchObject({ code: '22012' }) : transaction,
+      ),
+    );
+    const streamed: number[] = [];
+    for await (const { id } of db.selectFrom('entry').select('id').orderBy('id').stream(3)) streamed.push(id);
+    expect(streamed).toEqual([0, 2, 4, 6, 8, 10, 12, 14, 16, 18]);
+    expect(await slotsOf(pool)).toEqual(noneLost(10));
+  });
+
+  it('rolls back what a borrower left open', async () => {
+    const pool = createPool({ size: 1 });
+    const client = await pool.connect();
+    await client.query('begin');
+    await client.query('create table never (id int)');
+    client.release();
+    expect((await pool.query("select to_regclass('never') as never")).rows).toEqual([{ never: null }]);
+    expect(pool.statistics()).toMatchObject({ transactionsLeftOpen: 1, opened: 1 });
+  });
+
+  it('cancels a query on the server that took too long', async () => {
+    const pool = createPool({ queryTimeoutMs: 200 });
+    await expect(pool.query('select pg_sleep(30) /* bounced */')).rejects.toMatchObject({
+      code: 'ERR_POOL_QUERY_TIMEOUT',
+    });
+    await vi.waitFor(async () => {
+      const text = "select 1 from pg_stat_activity where query like '%/* bounced */' and state = 'active'";
+      expect(await database.query(text)).toEqual([]);
+    }, 3_000);
+    expect(pool.statistics()).toMatchObject({ cancelFailures: 0, closed: { 'query-timeout': 1 } });
+  });
+
+  it('pings, pauses with it, and leaves no client behind', async () => {
+    const pool = createPool();
+    expect(await pool.ping()).toMatchObject({ status: 'up' });
+    await bouncer.command('PAUSE');
+    const waiting = pool.query('select 1 as one');
+    const early = await Promise.race([waiting, new Promise((resolve) => setTimeout(resolve, 200, 'waiting'))]);
+    await bouncer.command('RESUME');
+    expect(early).toBe('waiting');
+    expect((await waiting).rows).toEqual([{ one: 1 }]);
+    expect(await pool.ping()).toMatchObject({ status: 'up' });
+    expect(await clients()).toBeGreaterThan(0);
+    await pool.close();
+    await vi.waitFor(async () => expect(await clients()).toBe(0));
+  });
+
+  it('survives its restart under load: only queries in flight fail, and all is well within a second', async () => {
+    const pool = createPool();
+    const load = Load.onPool(pool, 32);
+    await load.progress(300);
+    await bouncer.stop();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await bouncer.start();
+    const back = performance.now();
+    await load.progress(200);
+    expect(performance.now() - back).toBeLessThan(1_500);
+    await load.progress(300);
+    await load.stop();
+    expect(load.failures.length).toBeLessThanOrEqual(10);
+    expect(load.failures.filter(({ at }) => at > back + 1_000)).toEqual([]);
+    expect(await slotsOf(pool)).toEqual(noneLost(10));
+  });
+
+  it('sees nothing when its connections to the server are ended between transactions', async () => {
+    const pool = createPool();
+    await Promise.all(Array.from({ length: 10 }, () => pool.query('select pg_sleep(0.01)')));
+    await database.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'bounced'");
+    // PgBouncer notices before the next transaction is assigned one of them.
+    await vi.waitFor(async () => {
+      const servers = await bouncer.command('SHOW SERVERS');
+      expect(servers.filter(({ application_name }) => application_name === 'bounced')).toEqual([]);
+    });
+    const { opened } = pool.statistics();
+    await Promise.all(Array.from({ length: 10 }, () => pool.query('select 1')));
+    expect(pool.statistics()).toMatchObject({ opened, closed: { broken: 0 } });
+  });
+
+  describe('session settings', () => {
+    it('made by SET reach whoever comes next on the same connection to the server', async () => {
+      await using alone = await PgBouncer.start(program as string, database.url, 1);
+      await using impatient = new DatabasePool('impatient', {
+        url: alone.url,
+        size: 1,
+        preparedStatements: false,
+        statementTimeoutMs: 1_234,
+      });
+      await impatient.query('select 1');
+      await using other = new DatabasePool('other', {
+        url: alone.url,
+        size: 1,
+        preparedStatements: false,
+        statementTimeoutMs: 0,
+        session: {},
+      });
+      expect((await other.query('show statement_timeout')).rows).toEqual([{ statement_timeout: '1234ms' }]);
+    });
+
+    it('that PgBouncer keeps track of are each client’s own: the time zone', async () => {
+      await using alone = await PgBouncer.start(program as string, database.url, 1);
+      const zones = ['UTC', 'Asia/Tokyo'];
+      for (const zone of [...zones, ...zones]) {
+        await using pool = new DatabasePool(zone, {
+          url: alone.url,
+          statementTimeoutMs: 0,
+          session: { timezone: zone },
+        });
+        expect((await pool.query('show timezone')).rows).toEqual([{ TimeZone: zone }]);
+      }
+    });
+
+    it('of the role are everybody’s own, whatever connection they get', async () => {
+      const role = `bounced_${Date.now()}`;
+      await database.query(`create role ${role} login`);
+      try {
+        await database.query(`alter role ${role} set statement_timeout = '4321ms'`);
+        const url = new URL(database.url);
+        url.username = role;
+        await using alone = await PgBouncer.start(program as string, url.href, 2);
+        await using pool = new DatabasePool('by role', {
+          url: alone.url,
+          size: 4,
+          preparedStatements: false,
+          statementTimeoutMs: 0,
+          session: {},
+        });
+        const shown = await Promise.all(Array.from({ length: 12 }, () => pool.query('show statement_timeout')));
+        for (const { rows } of shown) expect(rows).toEqual([{ statement_timeout: '4321ms' }]);
+      } finally {
+        await database.query(`drop role ${role}`);
+      }
+    });
+  });
+
+  it('runs the demo: seeding, orders, health, and an end that leaves no client', async () => {
+    const demo = await startDemo({ DATABASE_URL: bouncer.url, PREPARED_STATEMENTS: 'false' });
+    onTestFinished(() => void demo.child.process.kill('SIGKILL'));
+    const get = async (path: string): Promise<{ status: number; body: Record<string, unknown> }> => {
+      const response = await fetch(demo.shop + path);
+      return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+    };
+    expect(await get('/health')).toMatchObject({ status: 200, body: { status: 'ok' } });
+    const answers = await Promise.all(Array.from({ length: 100 }, (_, at) => get(`/orders/${at + 1}`)));
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 100 }, () => 200));
+    const placed = await Promise.all(
+      Array.from({ length: 20 }, (_, at) =>
+        fetch(`${demo.shop}/orders`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ customerId: at + 1, lines: [{ productId: at + 1, quantity: 1 }] }),
+        }),
+      ),
+    );
+    for (const response of placed) expect([201, 409]).toContain(response.status);
+    expect(placed.some(({ status }) => status === 201)).toBe(true);
+    expect(await demo.stop()).toEqual({ code: 0, signal: null });
+    const left = await bouncer.command('SHOW CLIENTS');
+    expect(left.filter(({ application_name }) => application_name === 'shop')).toEqual([]);
+  }, 60_000);
+});
