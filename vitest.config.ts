@@ -1,7 +1,21 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
+/** `PIPELINING=16 npm test` runs everything with pipelining as the default, at that depth. */
+const pipelining = {
+  name: 'pipelining',
+  enforce: 'pre' as const,
+  transform(code: string, id: string): string | undefined {
+    const depth = process.env['PIPELINING'];
+    if (depth === undefined || !id.endsWith('/libs/pooling/src/database/options.ts')) return undefined;
+    const changed = code.replace('pipelining: false as ', `pipelining: { depth: ${Number(depth)} } as `);
+    if (changed === code) throw new Error('the default of pipelining stands elsewhere now');
+    return changed;
+  },
+};
+
 export default defineConfig({
+  plugins: [pipelining],
   resolve: { tsconfigPaths: true },
   test: {
     globals: true,

@@ -14,7 +14,11 @@ const picks = fc.nat({ max: 1_000 });
 const command = fc.oneof(
   {
     weight: 8,
-    arbitrary: fc.record({ do: fc.constant('acquire' as const), timeoutMs: fc.constantFrom(50, 400, 1_000) }),
+    arbitrary: fc.record({
+      do: fc.constant('acquire' as const),
+      timeoutMs: fc.constantFrom(50, 400, 1_000),
+      shared: fc.boolean(),
+    }),
   },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('release' as const), pick: picks }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('release dirty' as const), pick: picks }) },
@@ -59,6 +63,7 @@ const scenario = fc.record({
     pingAfterIdleMs: fc.constantFrom(Infinity, 0, 500),
     keepAliveMs: fc.constantFrom(0, 1_000),
     leakDetectionMs: fc.constantFrom(0, 300),
+    shareDepth: fc.constantFrom(1, 2, 4),
   }),
   prepare: fc.boolean(),
   commands: fc.array(command, { minLength: 5, maxLength: 60 }),
@@ -68,6 +73,7 @@ const scenario = fc.record({
 interface Borrower {
   readonly order: number;
   readonly abort: AbortController;
+  readonly shared: boolean;
   readonly since: number;
   readonly timeoutMs: number;
   settledAt: number | undefined;
@@ -143,7 +149,7 @@ class Simulation {
   async #perform(step: Command): Promise<void> {
     switch (step.do) {
       case 'acquire':
-        return this.#acquire(step.timeoutMs);
+        return this.#acquire(step.timeoutMs, step.shared);
       case 'release':
         return this.#release(step.pick, () => {});
       case 'release dirty':
@@ -198,17 +204,19 @@ class Simulation {
         const borrower = pickFrom([...this.#held], step.pick);
         if (borrower?.lease === undefined) return;
         const holder = this.pool.holders().find((each) => each.connection === borrower.lease?.entry.id);
+        const all = this.#holdersOf(borrower.lease.connection);
         expect(this.pool.terminate(holder?.connection ?? -1)).toBe(true);
-        this.#let(borrower);
+        for (const each of all) this.#let(each);
         return;
       }
     }
   }
 
-  #acquire(timeoutMs: number): void {
+  #acquire(timeoutMs: number, shared = false): void {
     const borrower: Borrower = {
       order: this.#borrowers.length,
       abort: new AbortController(),
+      shared,
       since: this.clock.now(),
       timeoutMs,
       settledAt: undefined,
@@ -216,14 +224,16 @@ class Simulation {
       error: undefined,
     };
     this.#borrowers.push(borrower);
-    this.pool.acquire({ timeoutMs, signal: borrower.abort.signal }).then(
+    this.pool.acquire({ timeoutMs, signal: borrower.abort.signal, shared }).then(
       (lease) => {
         borrower.settledAt = this.clock.now();
         if (lease.released) return; // terminated or closed before its borrower came to know
         borrower.lease = lease;
         const { connection } = lease;
-        // A connection has at most one borrower, and never a former one's leftovers.
-        for (const other of this.#held) expect(other.lease?.connection).not.toBe(connection);
+        // A connection has at most one borrower, or a few who all agreed to it, and never a former one's leftovers.
+        const others = this.#holdersOf(connection);
+        if (others.length > 0) expect([borrower, ...others].every((each) => each.shared)).toBe(true);
+        expect(others.length).toBeLessThan(this.script.options.shareDepth);
         expect(connection.dirty).toBe(false);
         // In order of arrival, unless a hook's round trip came between.
         if (!this.script.prepare) expect(borrower.order).toBeGreaterThan(this.#lastServed);
@@ -240,7 +250,8 @@ class Simulation {
   #release(pick: number, before: (connection: FakeConnection) => void, reason?: 'broken'): void {
     const borrower = pickFrom([...this.#held], pick);
     if (borrower?.lease === undefined) return;
-    before(borrower.lease.connection);
+    // Those who share a connection leave nothing behind.
+    if (!borrower.shared) before(borrower.lease.connection);
     borrower.lease.release(reason);
     this.#let(borrower);
   }
@@ -248,6 +259,15 @@ class Simulation {
   #let(borrower: Borrower): void {
     this.#held.delete(borrower);
     this.#over.push(borrower.lease as Lease<FakeConnection>);
+  }
+
+  #holdersOf(connection: FakeConnection): Borrower[] {
+    return [...this.#held].filter(({ lease }) => lease?.connection === connection);
+  }
+
+  /** Connections that are held, by one borrower or by several. */
+  #heldConnections(): number {
+    return new Set([...this.#held].map(({ lease }) => lease?.connection)).size;
   }
 
   #waiting(): Borrower[] {
@@ -273,8 +293,8 @@ class Simulation {
     expect(Math.min(idle, inUse, connecting, closing, waiting)).toBeGreaterThanOrEqual(0);
     expect(acquired - released).toBe(this.#held.size);
     expect(opened).toBe(size + Object.values(closed).reduce((sum, count) => sum + count, 0));
-    expect(this.pool.holders()).toHaveLength(this.#held.size);
-    expect(inUse).toBeGreaterThanOrEqual(this.#held.size);
+    expect(this.pool.holders()).toHaveLength(this.#heldConnections());
+    expect(inUse).toBeGreaterThanOrEqual(this.#heldConnections());
     // Every acquire settles by its deadline; a stalled clock gives it one more turn.
     const now = this.clock.now();
     for (const borrower of this.#borrowers) {
@@ -299,7 +319,7 @@ class Simulation {
       this.#release(0, () => {});
       await settle();
     }
-    const held = this.#held.size;
+    const held = this.#heldConnections();
     const closed = this.pool.close(1_000);
     expect(this.pool.close(1)).toBe(closed);
     await settle();

@@ -44,6 +44,11 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
     return this.#waiters.length;
   }
 
+  /** The waiter that is served next. */
+  get first(): AcquireWaiter<T> | undefined {
+    return this.#waiters.first;
+  }
+
   /** Puts an acquire at the end; `joined` is called once it stands there. */
   join(origin: AcquireOrigin, options: AcquireOptions | undefined, joined: () => void): Promise<Lease<T>> {
     if (this.#waiters.length >= this.#options.maxWaiting) {
@@ -53,7 +58,16 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
     this.#counters.emptyAcquires++;
     const timeoutMs = options?.timeoutMs ?? this.#options.acquireTimeoutMs;
     return new Promise((resolve, reject) => {
-      const waiter = new AcquireWaiter<T>(this, this.#clock.now(), timeoutMs, origin, options?.signal, resolve, reject);
+      const waiter = new AcquireWaiter<T>(
+        this,
+        this.#clock.now(),
+        timeoutMs,
+        origin,
+        options?.shared === true,
+        options?.signal,
+        resolve,
+        reject,
+      );
       this.#deadlines.set(waiter, timeoutMs);
       this.#waiters.push(waiter);
       joined();

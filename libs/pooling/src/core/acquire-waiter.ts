@@ -21,6 +21,8 @@ export class AcquireWaiter<T> extends TimedWaiter {
     readonly since: number,
     readonly timeoutMs: number,
     readonly origin: AcquireOrigin,
+    /** Whether it will do with a connection that others use at the same time. */
+    readonly shared: boolean,
     signal: AbortSignal | undefined,
     resolve: (lease: Lease<T>) => void,
     reject: (error: unknown) => void,

@@ -32,6 +32,9 @@ export interface Connector<T> {
    */
   reset?(connection: T): CloseReason | undefined | Promise<CloseReason | undefined>;
 
+  /** Whether one more borrower may join those that share a connection; without it, always. */
+  shareable?(connection: T): boolean;
+
   /** Called when a connection turns idle, and when it stops to be. */
   parked?(connection: T, idle: boolean): void;
 

@@ -6,6 +6,8 @@ export interface LeaseOwner<T> {
   /** @internal */
   giveBack(entry: PoolEntry<T>, reason: CloseReason | undefined): void;
   /** @internal */
+  giveBackShare(lease: SharedLease<T>, reason: CloseReason | undefined): void;
+  /** @internal */
   leaseOver(action: 'used' | 'released'): Error;
 }
 
@@ -48,5 +50,35 @@ export class Lease<T> {
   /** @internal What the pool's leak detection keeps instead of the lease. */
   get entry(): PoolEntry<T> {
     return this.#entry;
+  }
+}
+
+/** The right to use a connection together with others. */
+export class SharedLease<T> extends Lease<T> {
+  /** When it began, on the pool's clock. */
+  readonly since: number;
+  readonly #sharedOwner: LeaseOwner<T>;
+  #over = false;
+
+  /** @internal */
+  constructor(owner: LeaseOwner<T>, entry: PoolEntry<T>, since: number) {
+    super(owner, entry);
+    this.#sharedOwner = owner;
+    this.since = since;
+  }
+
+  override get released(): boolean {
+    return this.#over || super.released;
+  }
+
+  override get connection(): T {
+    if (this.#over) throw this.#sharedOwner.leaseOver('used');
+    return super.connection;
+  }
+
+  override release(reason?: CloseReason): void {
+    if (this.released) throw this.#sharedOwner.leaseOver('released');
+    this.#over = true;
+    this.#sharedOwner.giveBackShare(this, reason);
   }
 }

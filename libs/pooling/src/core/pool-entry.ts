@@ -2,6 +2,7 @@ import type { AcquireOrigin } from './acquire-origin.js';
 import type { AcquireWaiter } from './acquire-waiter.js';
 import { Deadline } from './deadlines.js';
 import { LinkedNode } from './linked-list.js';
+import type { CloseReason } from './statistics.js';
 
 /**
  * Where a connection stands. `connecting` → `idle` → (`checking` → `idle`) → (`preparing` →) `leased` →
@@ -33,6 +34,10 @@ export class PoolEntry<T> extends LinkedNode {
   verifiedAt = 0;
   leasedAt = 0;
   lost = false;
+  /** How many borrowers share it; 0: it has one of its own, or none. */
+  shares = 0;
+  /** Why it is closed when the last of those who share it gives it back. */
+  doom: CloseReason | undefined;
   /** Who holds it. */
   origin: AcquireOrigin | undefined;
   /** Whom it is being prepared for. */

@@ -34,12 +34,16 @@ export interface PoolOptions {
   readonly maxWaiting: number;
   /** Dials under way at once. */
   readonly maxConnecting: number;
+  /** How many may share one connection when none is idle; 1: nobody does. */
+  readonly shareDepth: number;
   /** A lease held longer is reported; 0: off. */
   readonly leakDetectionMs: number;
 }
 
 /** One acquire's own wishes. */
 export interface AcquireOptions {
+  /** @internal Whether it will do with a connection that others use at the same time. */
+  readonly shared?: boolean;
   /** Its abort rejects the acquire with `signal.reason`. */
   readonly signal?: AbortSignal;
   /** Instead of the pool's `acquireTimeoutMs`. */

@@ -9,11 +9,12 @@ import { Dialer, type DialerHost } from './dialer.js';
 import { PoolClosedError, PoolLeaseReleasedError } from './errors.js';
 import { Exhaustion } from './exhaustion.js';
 import { describeHolder, type Holder } from './holders.js';
-import { Lease, type LeaseOwner } from './lease.js';
+import { Lease, SharedLease, type LeaseOwner } from './lease.js';
 import { leakReport, LeakWatch, type LeakListener } from './leak-watch.js';
 import { LinkedList } from './linked-list.js';
 import { Maintenance, type MaintenanceHost } from './maintenance.js';
 import { PoolEntry } from './pool-entry.js';
+import { SharedEntries } from './shared-entries.js';
 import type { AcquireOptions, CloseReport, PoolDependencies, PoolObserver, PoolOptions } from './pool-options.js';
 import {
   connectFailure,
@@ -67,6 +68,8 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   readonly #entries = new Set<PoolEntry<T>>();
   /** Idle connections; the last one was used last and is leased first, so that the surplus ages at the front. */
   readonly #idle = new LinkedList<PoolEntry<T>>();
+  /** Connections in use that more borrowers may join. */
+  readonly #shared: SharedEntries<T>;
   readonly #dials = new Set<Dial<T>>();
   #state: PoolState = 'running';
   #size: number;
@@ -76,6 +79,8 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   /** Connections that will soon be idle: being checked or reset. */
   #arriving = 0;
   #closing = 0;
+  /** Whether somebody shares a connection who would have got one of their own, had there been one. */
+  #crowded = false;
   /** Connections proven alive before this are suspects: another one was lost since. */
   #suspectAt = -Infinity;
   #connectError: { readonly error: unknown; readonly failure: ConnectFailure } | undefined;
@@ -93,6 +98,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     this.#label = dependencies.label;
     this.#size = options.size;
     this.#maxOverflow = options.maxOverflow;
+    this.#shared = new SharedEntries(options.shareDepth);
     this.#deadlines = new Deadlines(this.#clock);
     this.#waiters = new AcquireQueue<T>(this.#clock, this.#deadlines, options, this.#counters, this);
     this.#dialer = new Dialer(this.#clock, this, options.maxConnecting, this.#random);
@@ -166,16 +172,39 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
 
   /**
    * Leases an idle connection at once, or gives `undefined` when none can be had without waiting: none is idle,
-   * somebody waits already, or the idle one has to be checked first.
+   * somebody waits already, or the idle one has to be checked first. When none is idle and the lease may be `shared`,
+   * it is one of a connection that others use.
    */
-  tryAcquire(): Lease<T> | undefined {
-    const entry = this.#idle.last;
-    if (entry === undefined || this.#waiters.length > 0 || this.#connector.prepare !== undefined) return undefined;
-    if (!this.#serving) return undefined;
+  tryAcquire(shared = false): Lease<T> | undefined {
+    if (this.#waiters.length > 0 || this.#connector.prepare !== undefined || !this.#serving) return undefined;
     const now = this.#clock.now();
+    const entry = this.#idle.last;
+    if (entry === undefined) return shared ? this.#joinOthers(now) : undefined;
     if (this.#judge(entry, now) !== 'ready') return undefined;
     this.#unpark(entry);
-    return this.#lease(entry, now, 0, this.#origin());
+    return shared ? this.#share(entry, now, 0) : this.#lease(entry, now, 0, this.#origin());
+  }
+
+  #joinOthers(now: number): Lease<T> | undefined {
+    const entry = this.#joinable(now);
+    if (entry === undefined) return undefined;
+    const lease = this.#share(entry, now, 0);
+    if (this.#entries.size < this.#size) {
+      this.#crowded = true;
+      this.#dialer.wake();
+    }
+    return lease;
+  }
+
+  /** The connection with the fewest borrowers among those that one more may join. */
+  #joinable(now: number): PoolEntry<T> | undefined {
+    for (let entry = this.#shared.least(); entry !== undefined; entry = this.#shared.least()) {
+      const fit = this.#worn(entry, now) === undefined && this.#connector.shareable?.(entry.connection as T) !== false;
+      if (fit) return entry;
+      // Looked at again when the next of its borrowers gives it back.
+      this.#shared.remove(entry);
+    }
+    return undefined;
   }
 
   /**
@@ -189,7 +218,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
       this.#counters.acquireAborted++;
       return Promise.reject(options.signal.reason);
     }
-    const lease = this.tryAcquire();
+    const lease = this.tryAcquire(options?.shared);
     if (lease !== undefined) return Promise.resolve(lease);
     if (this.#state === 'closing' || this.#state === 'closed') return Promise.reject(this.#closedError());
     return this.#waiters.join(this.#origin() ?? ANONYMOUS, options, this.#serve);
@@ -220,6 +249,23 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     return `${this.open - this.#idle.length} of ${this.max} in use`;
   }
 
+  /** @internal One of those who share a connection gave it back. */
+  giveBackShare(lease: SharedLease<T>, reason: CloseReason | undefined): void {
+    const { entry } = lease;
+    entry.doom ??= reason;
+    if (entry.shares === 1) {
+      entry.leasedAt = lease.since;
+      return this.giveBack(entry, entry.doom);
+    }
+    const now = this.#clock.now();
+    entry.shares--;
+    this.#countRelease(entry, now - lease.since);
+    const crowded = this.open > this.#size && this.#waiters.length === 0;
+    if (entry.doom !== undefined || entry.lost || crowded) return this.#shared.remove(entry);
+    this.#shared.place(entry);
+    if (this.#waiters.length > 0) this.#serve();
+  }
+
   /** @internal A lease came back. */
   giveBack(entry: PoolEntry<T>, reason: CloseReason | undefined): void {
     const now = this.#clock.now();
@@ -245,13 +291,24 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   #endLease(entry: PoolEntry<T>, now: number): void {
     const useMs = now - entry.leasedAt;
     entry.epoch++;
-    this.#counters.released++;
-    this.#counters.use.record(useMs);
+    if (entry.shares > 0) {
+      this.#shared.remove(entry);
+      // Taken from all of them at once, where it isn't the last.
+      for (; entry.shares > 1; entry.shares--) this.#countRelease(entry, useMs);
+      entry.shares = 0;
+      entry.doom = undefined;
+    }
     if (this.#leakWatch !== undefined) {
       if (entry.leakReported) this.#observer.unleaked?.(this.#report(entry, false));
       this.#leakWatch.forget(entry);
     }
+    this.#countRelease(entry, useMs);
     entry.origin = undefined;
+  }
+
+  #countRelease(entry: PoolEntry<T>, useMs: number): void {
+    this.#counters.released++;
+    this.#counters.use.record(useMs);
     this.#observer.released?.(entry.connection as T, useMs, entry);
   }
 
@@ -283,9 +340,12 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   /** Serves waiters from the idle connections, and lets the dialer see what is still wanted. */
   readonly #serve = (): void => {
     while (this.#waiters.length > 0 && this.#serving) {
-      const entry = this.#idle.last;
-      if (entry === undefined) break;
       const now = this.#clock.now();
+      const entry = this.#idle.last;
+      if (entry === undefined) {
+        if (!this.#serveTogether(now)) break;
+        continue;
+      }
       const judgement = this.#judge(entry, now);
       // As many connections are on their way as there are waiters: more checks would be a stampede.
       if (judgement === 'check' && this.#arriving >= this.#waiters.length) break;
@@ -296,6 +356,17 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     }
     this.#dialer.wake();
   };
+
+  /** Lets the first waiter join others, if it will do with that; returns whether it has. */
+  #serveTogether(now: number): boolean {
+    const waiter = this.#waiters.first;
+    if (waiter?.shared !== true || this.#connector.prepare !== undefined) return false;
+    const entry = this.#joinable(now);
+    if (entry === undefined) return false;
+    this.#waiters.shift();
+    this.#waiters.resolve(waiter, this.#share(entry, now, now - waiter.since));
+    return true;
+  }
 
   #grant(entry: PoolEntry<T>, waiter: AcquireWaiter<T>, now: number): void {
     if (this.#connector.prepare === undefined) return this.#hand(entry, waiter, now);
@@ -345,20 +416,38 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
 
   #hand(entry: PoolEntry<T>, waiter: AcquireWaiter<T>, now: number): void {
     entry.preparedFor = undefined;
-    this.#waiters.resolve(waiter, this.#lease(entry, now, now - waiter.since, waiter.origin));
+    const waitMs = now - waiter.since;
+    const alone = !waiter.shared || this.#connector.prepare !== undefined;
+    const lease = alone ? this.#lease(entry, now, waitMs, waiter.origin) : this.#share(entry, now, waitMs);
+    this.#waiters.resolve(waiter, lease);
+    if (!alone && this.#waiters.length > 0) this.#serve();
   }
 
   #lease(entry: PoolEntry<T>, now: number, waitMs: number, origin: AcquireOrigin | undefined): Lease<T> {
+    entry.origin = origin;
+    const lease = new Lease<T>(this, entry);
+    this.#leakWatch?.watch(entry, lease);
+    this.#countLease(entry, now, waitMs);
+    return lease;
+  }
+
+  /** A lease of a connection that others use or may join: for what is soon over, so that nobody watches it. */
+  #share(entry: PoolEntry<T>, now: number, waitMs: number): Lease<T> {
+    if (entry.shares === 0) entry.origin = this.#origin();
+    entry.shares++;
+    this.#shared.place(entry);
+    const lease = new SharedLease<T>(this, entry, now);
+    this.#countLease(entry, now, waitMs);
+    return lease;
+  }
+
+  #countLease(entry: PoolEntry<T>, now: number, waitMs: number): void {
     entry.state = 'leased';
     entry.leasedAt = now;
     entry.uses++;
-    entry.origin = origin;
     this.#counters.acquired++;
     this.#counters.wait.record(waitMs);
-    const lease = new Lease<T>(this, entry);
-    this.#leakWatch?.watch(entry, lease);
     this.#observer.acquired?.(entry.connection as T, waitMs, entry);
-    return lease;
   }
 
   /** Puts a connection among the idle ones, or closes it when it isn't fit or is one too many; `proven`: alive just now. */
@@ -455,7 +544,8 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   /** @internal */
   backgroundDials(): number {
     if (this.#state !== 'running') return 0;
-    const lacking = this.#options.minIdle - this.#idle.length - this.#arriving - this.#dialer.connecting;
+    const kept = Math.max(this.#options.minIdle, this.#crowded ? 1 : 0);
+    const lacking = kept - this.#idle.length - this.#arriving - this.#dialer.connecting;
     return Math.min(lacking, this.#size - this.#entries.size);
   }
 
@@ -493,6 +583,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     entry.verifiedAt = now;
     const { maxLifetimeMs, lifetimeJitter } = this.#options;
     if (maxLifetimeMs > 0) entry.expiresAt = now + maxLifetimeMs * (1 - this.#random() * lifetimeJitter);
+    this.#crowded = false;
     this.#dialer.succeeded();
     this.#observer.opened?.(connection, now - startedAt, entry);
     this.#park(entry, this.#clock.now(), true);
@@ -515,6 +606,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     if (entry.connection === undefined) return;
     this.#suspectAt = this.#clock.now();
     this.#observer.lost?.(entry.connection, error, entry.state === 'idle' || entry.state === 'checking');
+    if (entry.shares > 0) this.#shared.remove(entry);
     // A borrowed one keeps its slot until its borrower gives it back.
     if (entry.state === 'idle') this.#unpark(entry);
     else if (entry.state === 'checking' || entry.state === 'resetting') this.#leaveStep(entry);

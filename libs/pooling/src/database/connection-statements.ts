@@ -47,7 +47,7 @@ export class ConnectionStatements {
   /** Notes that a statement is being prepared; gives the names to close before it. */
   add(statement: PreparedStatement): readonly Buffer[] {
     for (const prepared of this.#statements.keys()) {
-      if (prepared.dropped) this.remove(prepared);
+      if (prepared.dropped || prepared.plannedAnew) this.remove(prepared);
     }
     if (this.#statements.size >= (this.#cache?.max ?? 0)) this.#removeLeastRecent();
     this.#statements.set(statement.prepared, statement);

@@ -1,5 +1,5 @@
 import { Client, Query, type ClientConfig, type PoolClient, type QueryResult, type Submittable } from 'pg';
-import type { Clock } from '../core/clock.js';
+import type { Clock, Timer } from '../core/clock.js';
 import type { Deadlines } from '../core/deadlines.js';
 import { PoolQueryTimeoutError } from '../core/errors.js';
 import type { HolderActivity } from '../core/holders.js';
@@ -81,6 +81,10 @@ export class PostgresConnection implements StatementOwner, WireHost {
   #answeredQuery: unknown;
   #ending: Promise<void> | undefined;
   #cancelling: Promise<void> | undefined;
+  /** Whether a cancel request was sent while others waited behind the query that it was for. */
+  #cancelled = false;
+  /** Until when the server has to heed that request. */
+  #heedTimer: Timer | undefined;
 
   constructor(host: ConnectionHost, lost: (error?: Error) => void) {
     this.#host = host;
@@ -114,6 +118,11 @@ export class PostgresConnection implements StatementOwner, WireHost {
     signal.throwIfAborted();
     await step();
     signal.throwIfAborted();
+  }
+
+  /** Whether one more query may join those that are under way: what runs now doesn't take much longer than usual. */
+  get sociable(): boolean {
+    return this.alive && (this.#wire?.sociable ?? false);
   }
 
   /** Whether its socket can still be written to and nobody has given it up. */
@@ -167,48 +176,77 @@ export class PostgresConnection implements StatementOwner, WireHost {
     timeoutMs: number,
     callback: QueryOutcome,
   ): void {
-    if (!this.alive) {
-      process.nextTick(() => callback(this.#notSent(), undefined as never));
-      return;
-    }
-    const text = textOf(config);
-    const { slowQueries } = this.#host;
-    const heard =
-      slowQueries === undefined || lease === undefined ? callback : slowQueries.timing(this, lease, text, callback);
-    const prepared = lease === undefined ? undefined : this.#prepare(text, config, values);
-    let statement: Statement;
-    if (prepared === undefined) {
-      statement = new Statement(this, lease, text, timeoutMs, heard);
-      // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
-      // (research: scavenges ten times as long on results of many rows).
-      const settle = (error: Error | undefined, result: QueryResult): void => statement.settle(error, result);
-      statement.query = new Query(config as string, values, settle as never);
-    } else {
-      let sent: WireValue[];
-      try {
-        sent = prepared.values.map((value) => prepareValue(value));
-      } catch (error) {
-        process.nextTick(() => callback(error as Error, undefined as never));
-        return;
-      }
-      statement = new WireQuery(this.#wire as Wire, this, lease, prepared.text, sent, timeoutMs, false, heard);
-    }
-    this.#lastText = text;
-    this.#unanswered++;
-    if (timeoutMs > 0) this.#host.deadlines.set(statement, timeoutMs);
-    this.client.query((statement.query ?? statement) as Query);
+    const { statements } = this.#host;
+    const sent = lease === undefined || statements === undefined ? undefined : preparableValues(config, values);
+    const prepared = sent === undefined ? undefined : statements?.use(textOf(config));
+    if (prepared === undefined) this.executeUnprepared(lease, config, values, timeoutMs, callback);
+    else this.executePrepared(lease as DatabaseLease, prepared, sent as unknown[], timeoutMs, callback);
   }
 
-  #prepare(
-    text: string,
+  /** {@link execute} for a text that isn't to be prepared: `pg` does all of it. */
+  executeUnprepared(
+    lease: DatabaseLease | undefined,
     config: QueryText,
-    given: unknown[] | undefined,
-  ): { text: PreparedText; values: readonly unknown[] } | undefined {
-    if (this.#wire === undefined) return undefined;
-    const values = preparableValues(config, given);
-    if (values === undefined) return undefined;
-    const prepared = this.#host.statements?.use(text);
-    return prepared === undefined ? undefined : { text: prepared, values };
+    values: unknown[] | undefined,
+    timeoutMs: number,
+    callback: QueryOutcome,
+  ): void {
+    if (!this.alive) return this.#refuse(callback);
+    const text = textOf(config);
+    const statement = new Statement(this, lease, text, timeoutMs, this.#timed(lease, text, callback));
+    // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
+    // (research: scavenges ten times as long on results of many rows).
+    const settle = (error: Error | undefined, result: QueryResult): void => statement.settle(error, result);
+    statement.query = new Query(config as string, values, settle as never);
+    this.#start(statement);
+    this.client.query(statement.query as Query);
+  }
+
+  /** {@link execute} for a text that is to be prepared. Under a shared lease it runs between the queries of others. */
+  executePrepared(
+    lease: DatabaseLease,
+    prepared: PreparedText,
+    values: readonly unknown[],
+    timeoutMs: number,
+    callback: QueryOutcome,
+  ): void {
+    const wire = this.#wire;
+    if (wire === undefined) return this.executeUnprepared(lease, prepared.text, [...values], timeoutMs, callback);
+    if (!this.alive) return this.#refuse(callback);
+    let sent: WireValue[];
+    try {
+      sent = values.map((value) => prepareValue(value));
+    } catch (error) {
+      process.nextTick(() => callback(error as Error, undefined as never));
+      return;
+    }
+    const heard = this.#timed(lease, prepared.text, callback);
+    const query = new WireQuery(wire, this, lease, prepared, sent, timeoutMs, heard);
+    this.#start(query);
+    if (query.shared && wire.underway > 0) wire.join(query);
+    else this.client.query(query as unknown as Query);
+  }
+
+  #timed(lease: DatabaseLease | undefined, text: string, callback: QueryOutcome): QueryOutcome {
+    const { slowQueries } = this.#host;
+    return slowQueries === undefined || lease === undefined
+      ? callback
+      : slowQueries.timing(this, lease, text, callback);
+  }
+
+  #start(statement: Statement): void {
+    this.#lastText = statement.text;
+    this.#unanswered++;
+    if (statement.timeoutMs > 0) this.#host.deadlines.set(statement, statement.timeoutMs);
+  }
+
+  #refuse(callback: QueryOutcome): void {
+    const cause = this.#failure;
+    const error = Object.assign(
+      new Error('the connection is lost: the statement was not sent', cause === undefined ? undefined : { cause }),
+      { code: 'ECONNRESET' },
+    );
+    process.nextTick(() => callback(error, undefined as never, true));
   }
 
   /** @internal */
@@ -231,9 +269,9 @@ export class PostgresConnection implements StatementOwner, WireHost {
     this.#fail(error);
   }
 
-  /** @internal Forgets what the error tells is gone; returns whether the query may be sent again: none of its transaction is lost. */
-  mayRunAgain(query: WireQuery): boolean {
-    return this.statements.invalidated(query) && !query.retried && this.alive && this.#status === 'I';
+  /** @internal */
+  get outsideTransaction(): boolean {
+    return this.alive && this.#status === 'I';
   }
 
   /** Runs a cursor, a stream, a `COPY`: they answer for themselves and have no time limit. */
@@ -285,7 +323,8 @@ export class PostgresConnection implements StatementOwner, WireHost {
       `${name}: no answer within ${statement.timeoutMs} ms (queryTimeoutMs): ${shortenStatement(statement.text)}`,
       { details: { timeoutMs: statement.timeoutMs, statement: shortenStatement(statement.text), processId } },
     );
-    this.abandon('query-timeout');
+    if (statement instanceof WireQuery && statement.shared) this.#giveUpShared(statement);
+    else this.abandon('query-timeout');
     this.#host.queryTimedOut(error);
     return error;
   }
@@ -299,6 +338,31 @@ export class PostgresConnection implements StatementOwner, WireHost {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
     this.#ending = this.cancel().finally(() => protocolOf(this.client).stream.destroy());
+  }
+
+  /**
+   * Gives up a connection that others use at the same time: nobody joins any more, and those behind get their answers,
+   * unless the server doesn't heed the cancel request.
+   */
+  #giveUpShared(query: WireQuery): void {
+    this.doom ??= 'query-timeout';
+    if (this.#wire?.head === query) this.unwanted(query);
+  }
+
+  /** @internal The server works on a query that nobody waits for any more. */
+  unwanted(query: WireQuery): void {
+    this.#cancelled = true;
+    void this.cancel();
+    const { clock } = this.#host;
+    if (this.#heedTimer !== undefined) clock.clearTimeout(this.#heedTimer);
+    this.#heedTimer = clock.setTimeout(() => {
+      if (this.#wire?.head === query) this.destroy();
+    }, CANCEL_TIMEOUT_MS);
+  }
+
+  /** @internal Whether a cancel request may have met a query that it wasn't meant for: that one has done nothing. */
+  wasCancelled(error: Error | undefined): boolean {
+    return this.#cancelled && (error as { code?: unknown } | undefined)?.code === '57014';
   }
 
   /**
@@ -348,19 +412,12 @@ export class PostgresConnection implements StatementOwner, WireHost {
   #end(): void {
     const byItself = this.#state === 'open';
     this.#state = 'ended';
+    if (this.#heedTimer !== undefined) this.#host.clock.clearTimeout(this.#heedTimer);
     if (byItself) {
       this.doom ??= 'broken';
       this.#lost(this.#failure);
     }
     this.borrower?.emit('end');
-  }
-
-  #notSent(): Error {
-    const cause = this.#failure;
-    return Object.assign(
-      new Error('the connection is lost: the statement was not sent', cause === undefined ? undefined : { cause }),
-      { code: 'ECONNRESET' },
-    );
   }
 }
 

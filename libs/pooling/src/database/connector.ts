@@ -92,6 +92,10 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     return connection.usable;
   }
 
+  shareable(connection: PostgresConnection): boolean {
+    return connection.sociable;
+  }
+
   async ping(connection: PostgresConnection): Promise<void> {
     // The empty query is answered without parsing, planning, or a line in the server's statistics.
     await connection.run('');

@@ -13,6 +13,7 @@ import type { LeakReport, ObservedSlot, PoolObserver } from '../core/pool-option
 import type { CloseReason } from '../core/statistics.js';
 import type { PostgresConnection } from './connection.js';
 import { announce } from './database-leases.js';
+import type { PlanVerdict } from './plan-watch.js';
 import type { SlowQueryReport } from './slow-queries.js';
 
 /** An acquire that waited for longer than `slowAcquireMs`, and got a connection. One that got none has its error. */
@@ -32,6 +33,13 @@ export interface SlowAcquireReport {
   readonly acquiredAt?: string;
 }
 
+/** A statement whose one plan for all values was worse than planning it each time. */
+export interface ReplannedReport extends PlanVerdict {
+  readonly pool: string;
+  /** The statement in one line, cut. */
+  readonly statement: string;
+}
+
 /** What happened, for logs. No method may throw. */
 export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'timedOut' | 'leaked' | 'unleaked'> & {
   /** A connection died by itself; `idle` tells whether nobody held it. */
@@ -40,6 +48,8 @@ export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 't
   slowAcquire?(report: SlowAcquireReport): void;
   /** A statement took longer than `slowQueryMs`; called for each of them. */
   slowQuery?(report: SlowQueryReport): void;
+  /** A prepared statement is planned for its own values each time from now on; called once for each. */
+  replanned?(report: ReplannedReport): void;
 };
 
 /** Who acquires and where, as far as it was kept. */

@@ -54,9 +54,9 @@ export class DatabaseLeases {
     this.#host.engine.start();
   }
 
-  /** A connection that can be had without waiting. */
-  tryAcquire(): DatabaseLease | undefined {
-    const lease = this.#host.engine.tryAcquire();
+  /** A connection that can be had without waiting: one that others use at the same time, where none is idle and it may be `shared`. */
+  tryAcquire(shared = false): DatabaseLease | undefined {
+    const lease = this.#host.engine.tryAcquire(shared);
     if (lease !== undefined) this.#announceAcquire(lease);
     return lease;
   }

@@ -29,6 +29,7 @@ import { engineOptionsOf } from './engine-options.js';
 import { pgOptionsOf } from './pg-options.js';
 import { DatabasePing, type PingResult } from './ping.js';
 import { SingleQueries } from './single-queries.js';
+import { shortenStatement } from './shown-statement.js';
 import { SlowQueries } from './slow-queries.js';
 import { StatementCache } from './statement-cache.js';
 
@@ -125,8 +126,12 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     const { clientConfig } = configuration;
     const deadlines = (): Pool<PostgresConnection>['deadlines'] => this.#engine.deadlines;
     const { preparedStatements, slowAcquireMs, slowQueryMs } = configuration;
-    this.#statements = preparedStatements === false ? undefined : new StatementCache(preparedStatements.max);
     const observer = dependencies.observer ?? {};
+    if (preparedStatements !== false) {
+      this.#statements = new StatementCache(preparedStatements.max, (text, verdict) =>
+        observer.replanned?.({ pool: name, statement: shortenStatement(text), ...verdict }),
+      );
+    }
     const connector = new DatabaseConnector(configuration, {
       name,
       clock,
@@ -170,7 +175,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       engine: this.#engine,
       emitter: this,
     });
-    this.queries = new SingleQueries(this.leases, configuration.queryTimeoutMs);
+    this.queries = new SingleQueries(this.leases, this.#statements, configuration);
     if (poolChannel.hasSubscribers) {
       const { host, port, database } = configuration.target;
       poolChannel.publish({ name, server: `${host}:${port}/${database}` });

@@ -3,7 +3,6 @@ import {
   Log,
   PostgresAdapter,
   PostgresIntrospector,
-  PostgresQueryCompiler,
   type DatabaseIntrospector,
   type Dialect,
   type DialectAdapter,
@@ -14,6 +13,7 @@ import {
 } from 'kysely';
 import type { DatabasePool } from './database-pool.js';
 import { KyselyDriver } from './kysely-driver.js';
+import { PoolQueryCompiler } from './query-compiler.js';
 import { PoolQueryExecutor } from './pool-query-executor.js';
 
 /** What {@link createKysely} hands on. */
@@ -37,7 +37,7 @@ class DatabasePoolDialect implements Dialect {
   }
 
   createQueryCompiler(): QueryCompiler {
-    return new PostgresQueryCompiler();
+    return new PoolQueryCompiler();
   }
 
   createAdapter(): DialectAdapter {

@@ -204,7 +204,7 @@ export const DATABASE_DEFAULTS = Object.freeze({
   slowAcquireMs: 0,
   slowQueryMs: 0,
   preparedStatements: Object.freeze({ max: 256 }),
-  pipelining: false,
+  pipelining: false as false | { readonly depth?: number },
   pipeliningDepth: 16,
   startup: 'warm',
 } as const);
@@ -267,7 +267,7 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
     slowAcquireMs: options.slowAcquireMs ?? defaults.slowAcquireMs,
     slowQueryMs: options.slowQueryMs ?? defaults.slowQueryMs,
     preparedStatements: preparedStatementsOf(options.preparedStatements),
-    pipelining: options.pipelining ? { depth: options.pipelining.depth ?? defaults.pipeliningDepth } : false,
+    pipelining: pipeliningOf(options.pipelining ?? defaults.pipelining),
     plugins: options.plugins,
     log: options.log,
     applicationName,
@@ -278,6 +278,10 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
     value: Object.freeze({ ...source.clientConfig, application_name: applicationName }),
   });
   return Object.freeze(resolved as ResolvedDatabaseOptions);
+}
+
+function pipeliningOf(given: false | { readonly depth?: number }): ResolvedDatabaseOptions['pipelining'] {
+  return given ? Object.freeze({ depth: given.depth ?? DATABASE_DEFAULTS.pipeliningDepth }) : false;
 }
 
 function prePingOf(

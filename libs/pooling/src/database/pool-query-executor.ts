@@ -67,8 +67,9 @@ export class PoolQueryExecutor extends DefaultQueryExecutor {
     return result;
   }
 
-  #run({ sql, parameters }: CompiledQuery): Promise<PgQueryResult> {
-    return this.#way.queries.run(sql, parameters as unknown[]);
+  #run({ sql, parameters, query }: CompiledQuery): Promise<PgQueryResult> {
+    // What Kysely has built is one statement; raw SQL may be several.
+    return this.#way.queries.run(sql, parameters as unknown[], query.kind !== 'RawNode');
   }
 
   async #runLogged(query: CompiledQuery): Promise<PgQueryResult> {

@@ -1,7 +1,12 @@
 import type { QueryConfig, QueryResult, Submittable } from 'pg';
 
 /** What a query's caller hears. Typed as pg's own callback: the second is there when the first isn't. */
-export type QueryOutcome = (error: Error | undefined, result: QueryResult) => void;
+export type QueryOutcome = (
+  error: Error | undefined,
+  result: QueryResult,
+  /** Whether the server has done nothing for a query that failed, so that it can be run elsewhere. */
+  untouched?: boolean,
+) => void;
 
 /** A text, or an object with a text or a prepared statement's name. */
 export type QueryText =
@@ -63,8 +68,16 @@ export function promiseOf(start: (callback: QueryOutcome) => void): Promise<Quer
 /** What pg does with a query besides running its text: such a query is left to pg. */
 const PG_ONLY = ['name', 'rowMode', 'types', 'binary', 'rows', 'portal', 'queryMode'] as const;
 
-/** The values of a query that may be run as a prepared statement of the pool's own; `undefined`: it may not. */
-export function preparableValues(config: QueryText, given: unknown[] | undefined): unknown[] | undefined {
+/**
+ * The values of a query that may be run as a prepared statement of the pool's own; `undefined`: it may not.
+ *
+ * @param single whether the text is known to hold one statement.
+ */
+export function preparableValues(
+  config: QueryText,
+  given: unknown[] | undefined,
+  single = false,
+): unknown[] | undefined {
   let values: unknown = given;
   if (typeof config === 'object') {
     if (typeof config.text !== 'string' || config.prepare === false) return undefined;
@@ -73,5 +86,5 @@ export function preparableValues(config: QueryText, given: unknown[] | undefined
     values ??= config.values;
   }
   // Without values a text may hold several statements, which can't be prepared.
-  return Array.isArray(values) && values.length > 0 ? (values as unknown[]) : undefined;
+  return Array.isArray(values) && (single || values.length > 0) ? (values as unknown[]) : undefined;
 }

@@ -1,7 +1,34 @@
 import type { QueryResult, Submittable } from 'pg';
 import type { DatabaseLease, DatabaseLeases } from './database-leases.js';
-import { callbackOf, isSubmittable, promiseOf, valuesOf, type QueryOutcome, type QueryText } from './query-forms.js';
+import type { ResolvedDatabaseOptions } from './options.js';
+import {
+  callbackOf,
+  isSubmittable,
+  preparableValues,
+  promiseOf,
+  textOf,
+  valuesOf,
+  type QueryOutcome,
+  type QueryText,
+} from './query-forms.js';
+import type { PreparedText, StatementCache } from './statement-cache.js';
 import { asPgResult } from './wire/pg-result.js';
+
+/** How often a query is sent when the server has done nothing for it, because its connection was lost before. */
+const MOST_ATTEMPTS = 3;
+const SHARED = Object.freeze({ shared: true });
+
+/** One query on its way to a connection. */
+interface SingleQuery {
+  readonly config: QueryText;
+  readonly values: unknown[] | undefined;
+  /** What it is prepared as; `undefined`: it isn't. */
+  readonly prepared: PreparedText | undefined;
+  /** Whether it may use a connection together with others. */
+  readonly shared: boolean;
+  readonly callback: QueryOutcome;
+  attempts: number;
+}
 
 /**
  * Queries that don't care which connection they run on: `pool.query` in all its forms. Each of them passes through
@@ -9,10 +36,18 @@ import { asPgResult } from './wire/pg-result.js';
  */
 export class SingleQueries {
   readonly #leases: DatabaseLeases;
+  readonly #statements: StatementCache | undefined;
+  readonly #pipelining: boolean;
   readonly #queryTimeoutMs: number;
 
-  constructor(leases: DatabaseLeases, queryTimeoutMs: number) {
+  constructor(
+    leases: DatabaseLeases,
+    statements: StatementCache | undefined,
+    { pipelining, queryTimeoutMs }: Pick<ResolvedDatabaseOptions, 'pipelining' | 'queryTimeoutMs'>,
+  ) {
     this.#leases = leases;
+    this.#statements = statements;
+    this.#pipelining = pipelining !== false;
     this.#queryTimeoutMs = queryTimeoutMs;
   }
 
@@ -43,32 +78,48 @@ export class SingleQueries {
     return undefined;
   }
 
-  /** Runs one statement on whichever connection is free first. */
-  run(text: string, values: unknown[]): Promise<QueryResult> {
-    return promiseOf((settle) => this.execute(text, values, settle));
+  /**
+   * Runs one statement on whichever connection is free first.
+   *
+   * @param single whether the text is known to hold one statement.
+   */
+  run(text: string, values: unknown[], single: boolean): Promise<QueryResult> {
+    return promiseOf((settle) => this.execute(text, values, settle, single));
   }
 
   /** Runs one statement on whichever connection is free first, and calls back once. */
-  execute(config: QueryText, values: unknown[] | undefined, callback: QueryOutcome): void {
-    const lease = this.#leases.tryAcquire();
-    if (lease !== undefined) return this.#executeOn(lease, config, values, callback);
-    this.#leases.acquire().then(
-      (acquired) => this.#executeOn(acquired, config, values, callback),
-      (error: Error) => callback(error, undefined as never),
+  execute(config: QueryText, values: unknown[] | undefined, callback: QueryOutcome, single = false): void {
+    const sent = this.#statements === undefined ? undefined : preparableValues(config, values, single);
+    const prepared = sent === undefined ? undefined : this.#statements?.use(textOf(config));
+    const shared = this.#pipelining && prepared !== undefined && this.#statements?.mayShare(prepared) === true;
+    this.#dispatch({ config, values: prepared === undefined ? values : sent, prepared, shared, callback, attempts: 1 });
+  }
+
+  #dispatch(query: SingleQuery): void {
+    const lease = this.#leases.tryAcquire(query.shared);
+    if (lease !== undefined) return this.#executeOn(lease, query);
+    this.#leases.acquire(query.shared ? SHARED : undefined).then(
+      (acquired) => this.#executeOn(acquired, query),
+      (error: Error) => query.callback(error, undefined as never),
     );
   }
 
-  #executeOn(lease: DatabaseLease, config: QueryText, values: unknown[] | undefined, callback: QueryOutcome): void {
+  #executeOn(lease: DatabaseLease, query: SingleQuery): void {
+    const { config, values, prepared } = query;
     const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.#queryTimeoutMs;
+    const outcome: QueryOutcome = (error, result, untouched) => {
+      // First the connection, then the caller: what the caller throws must not cost a slot.
+      this.#leases.giveBack(lease, error);
+      if (untouched === true && query.attempts++ < MOST_ATTEMPTS) this.#dispatch(query);
+      else query.callback(error, result);
+    };
     try {
-      lease.connection.execute(lease, config, values, timeoutMs, (error, result) => {
-        // First the connection, then the caller: what the caller throws must not cost a slot.
-        this.#leases.giveBack(lease, error);
-        callback(error, result);
-      });
+      const { connection } = lease;
+      if (prepared === undefined) connection.executeUnprepared(lease, config, values, timeoutMs, outcome);
+      else connection.executePrepared(lease, prepared, values as unknown[], timeoutMs, outcome);
     } catch (error) {
       this.#leases.giveBack(lease, error as Error);
-      callback(error as Error, undefined as never);
+      query.callback(error as Error, undefined as never);
     }
   }
 

@@ -40,10 +40,10 @@ export class SlowQueries {
   /** The callback for a statement that is sent now, which hears of its answer before the caller does. */
   timing(connection: PostgresConnection, lease: DatabaseLease, text: string, callback: QueryOutcome): QueryOutcome {
     const startedAt = this.clock.now();
-    return (error, result) => {
+    return (error, result, untouched) => {
       const durationMs = this.clock.now() - startedAt;
       if (durationMs >= this.thresholdMs) this.#slow(connection, lease, text, durationMs, error, result?.rowCount);
-      callback(error, result);
+      callback(error, result, untouched);
     };
   }
 

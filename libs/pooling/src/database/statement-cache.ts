@@ -1,16 +1,18 @@
 import { createHash } from 'node:crypto';
+import { PlanWatch, type PlanVerdict } from './plan-watch.js';
 
 /** Texts seen once that are remembered: a text is prepared from its second use on, so that one-off texts fill nothing. */
 const MOST_SEEN = 4_096;
 /** Longer texts are rather made once than again and again, in characters. */
 const LONGEST_TEXT = 32_768;
 
-/** So many times the server plans a prepared statement for its own values before it may make one plan for all. */
-const CUSTOM_PLANS = 5;
-/** So many runs with the one plan are looked at. */
-const JUDGED_RUNS = 100;
-/** One plan for all that is this much slower than planning each time is a bad one: by a factor, and in milliseconds. */
-const BAD_PLAN = { factor: 1.3, ms: 0.6 };
+/** A statement that usually takes longer than this has its connection for itself, in milliseconds. */
+const SLOW_MS = 10;
+/** Statements that read and write rows, and nothing else: they leave nothing behind in their session. */
+const ROWS_ONLY = /^\s*(?:select|insert|update|delete|merge|with|values|table)\b/i;
+/** Functions that do leave something behind in their session, or wait there. */
+const OF_SESSION =
+  /\b(?:set_config|setseed|currval|lastval|pg_sleep\w*|pg_(?:try_)?advisory\w*|pg_listening\w*|dblink\w*|lo_\w+)\s*\(/i;
 
 /** A text that is worth being prepared, under one name on every connection. */
 export class PreparedText {
@@ -21,16 +23,18 @@ export class PreparedText {
   readonly nameBytes: Buffer;
   /** Whether new uses go to another one: it was made invalid, or wasn't used for long. */
   dropped = false;
-  /** @internal The shortest run planned for its own values, and planned once for all; in milliseconds. */
-  shortestCustomMs = Infinity;
-  shortestGenericMs = Infinity;
+  /** Whether its nature lets it run on a connection between the queries of others. */
+  readonly sociable: boolean;
+  /** Whether its one plan for all values is known to be worse than planning each time. */
+  plannedAnew = false;
   /** @internal */
-  genericRuns = 0;
+  readonly plans = new PlanWatch();
   /** @internal When it was last used, counted in uses of all. */
   lastUse = 0;
 
   constructor(text: string, generation: number) {
     this.text = text;
+    this.sociable = ROWS_ONLY.test(text) && !OF_SESSION.test(text);
     const hash = createHash('sha256').update(text).digest('base64url').slice(0, 22);
     this.name = generation === 0 ? `np_${hash}` : `np_${hash}_${generation}`;
     this.nameBytes = Buffer.from(`${this.name}\0`);
@@ -50,11 +54,12 @@ export class StatementCache {
   #generation = 0;
   readonly #seen = new Set<string>();
   readonly #hot = new Map<string, PreparedText>();
-  /** Texts that are slower when they are prepared. */
-  readonly #unsuited = new Set<string>();
+  readonly #replanned: (text: string, verdict: PlanVerdict) => void;
 
-  constructor(max: number) {
+  /** @param replanned called once for each text whose one plan for all values turned out to be worse than planning each time. */
+  constructor(max: number, replanned: (text: string, verdict: PlanVerdict) => void) {
     this.max = max;
+    this.#replanned = replanned;
   }
 
   /** Uses that found their statement prepared on the connection. */
@@ -65,6 +70,11 @@ export class StatementCache {
   /** Uses that didn't: of new texts, or on a connection that hadn't prepared them yet. */
   get misses(): number {
     return this.#misses;
+  }
+
+  /** Whether a statement can run on a connection between the queries of others: it leaves nothing behind, and is quick. */
+  mayShare(prepared: PreparedText): boolean {
+    return prepared.sociable && prepared.plans.usualMs < SLOW_MS && !prepared.plans.comparing;
   }
 
   /** Counts one use of a text: `undefined` while it isn't worth being prepared. */
@@ -89,24 +99,18 @@ export class StatementCache {
     else this.#misses++;
   }
 
-  /**
-   * Notes how long a run took, the `use`th on its connection. A text whose one plan for all is slower than planning it
-   * each time isn't prepared any more. The shortest runs are compared, because those are the ones that nothing held up.
-   */
-  ran(prepared: PreparedText, use: number, ms: number): void {
-    if (prepared.genericRuns >= JUDGED_RUNS) return;
-    if (use <= CUSTOM_PLANS) {
-      if (ms < prepared.shortestCustomMs) prepared.shortestCustomMs = ms;
-      return;
-    }
-    if (ms < prepared.shortestGenericMs) prepared.shortestGenericMs = ms;
-    if (++prepared.genericRuns < JUDGED_RUNS) return;
-    const { shortestCustomMs, shortestGenericMs } = prepared;
-    if (shortestGenericMs < shortestCustomMs * BAD_PLAN.factor + BAD_PLAN.ms) return;
-    prepared.dropped = true;
-    this.#hot.delete(prepared.text);
-    if (this.#unsuited.size >= MOST_SEEN) this.#unsuited.clear();
-    this.#unsuited.add(prepared.text);
+  /** Whether the run of a statement that comes now is to be planned for its own values. */
+  isPlannedAnew(prepared: PreparedText): boolean {
+    return prepared.plannedAnew || prepared.plans.takeTurn();
+  }
+
+  /** Notes how long a run took in milliseconds: the `use`th of the statement on its connection, or one that was planned anew. */
+  ran(prepared: PreparedText, use: number | undefined, ms: number): void {
+    if (prepared.plannedAnew) return;
+    const verdict = use === undefined ? prepared.plans.ranAnew(ms) : prepared.plans.ranKept(ms, use);
+    if (verdict === undefined) return;
+    prepared.plannedAnew = true;
+    this.#replanned(prepared.text, verdict);
   }
 
   /** The server has made a statement invalid: the whole pool prepares its text anew, under another name. */
@@ -118,7 +122,7 @@ export class StatementCache {
   }
 
   #secondUse(text: string): boolean {
-    if (text.length > LONGEST_TEXT || this.#unsuited.has(text)) return false;
+    if (text.length > LONGEST_TEXT) return false;
     if (this.#seen.delete(text)) return true;
     if (this.#seen.size >= MOST_SEEN) this.#seen.clear();
     this.#seen.add(text);

@@ -44,12 +44,12 @@ export class Statement extends TimedWaiter {
   }
 
   /** It is answered; called more than once when a value can't be serialised. */
-  settle(error: Error | null | undefined, result: QueryResult): void {
+  settle(error: Error | null | undefined, result: QueryResult, untouched = false): void {
     if (this.#settled) return;
     this.#settled = true;
     const failed = error !== null && error !== undefined;
     this.#owner.answered(this, failed);
-    if (failed) this.#callback(error, undefined as never);
+    if (failed) this.#callback(error, undefined as never, untouched);
     else this.#callback(undefined, result);
   }
 

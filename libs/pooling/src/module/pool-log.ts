@@ -2,7 +2,7 @@ import { Logger } from '@nestjs/common';
 import { foreignFrames, nameAcquirer, type Holder } from '../core/holders.js';
 import type { LeakReport } from '../core/pool-options.js';
 import type { Clock } from '../core/clock.js';
-import type { DatabasePoolObserver, SlowAcquireReport } from '../database/database-events.js';
+import type { DatabasePoolObserver, ReplannedReport, SlowAcquireReport } from '../database/database-events.js';
 import type { SlowQueryReport } from '../database/slow-queries.js';
 import type { HttpLeakReport } from '../http/streamed-exchange.js';
 import { LogThrottle, type HeldBack } from './log-throttle.js';
@@ -40,6 +40,14 @@ export class PoolLog implements DatabasePoolObserver {
     const end = error === undefined ? '' : `, failed with ${error}`;
     const message = `${pool}: slow query: ${howLong(durationMs)}${byWhom(report)}${end}: ${statement}`;
     this.#logger.warn({ message, event: 'slow-query', ...report, durationMs: Math.round(durationMs) });
+  }
+
+  replanned(report: ReplannedReport): void {
+    const { pool, statement, keptMs, anewMs } = report;
+    const message =
+      `${pool}: planned anew each time from now on, in ${anewMs.toFixed(2)} ms on average instead of ${keptMs.toFixed(2)} ` +
+      `with one plan for all values: ${statement}`;
+    this.#logger.log({ message, event: 'replanned', ...report });
   }
 
   #heldBack(event: string, what: string, { count, longestMs, windowMs }: HeldBack): void {

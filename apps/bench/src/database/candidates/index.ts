@@ -8,6 +8,9 @@ export const CANDIDATES: Readonly<Record<string, () => Promise<CandidateFactory>
   [REFERENCE]: async () => (await import('./kysely.js')).kyselyOverPgPool,
   'nestjs-pooling': async () => (await import('./nestjs-pooling.js')).nestjsPooling,
   'nestjs-pooling, kept queries': async () => (await import('./nestjs-pooling.js')).nestjsPoolingKept,
+  'nestjs-pooling, pipelining': async () => (await import('./nestjs-pooling.js')).nestjsPoolingPipelining,
+  'nestjs-pooling, pipelining, kept queries': async () =>
+    (await import('./nestjs-pooling.js')).nestjsPoolingPipeliningKept,
   'nestjs-pooling, unprepared': async () => (await import('./nestjs-pooling.js')).nestjsPoolingUnprepared,
   'pg.Pool': async () => (await import('./node-postgres.js')).nodePostgres,
   'pg.Pool, named': async () => (await import('./node-postgres.js')).nodePostgresNamed,

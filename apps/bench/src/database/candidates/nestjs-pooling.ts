@@ -26,9 +26,23 @@ export async function nestjsPooling(options: CandidateOptions): Promise<Candidat
   return kyselyCandidate(db, close);
 }
 
+/** This library with single queries sharing connections. */
+export async function nestjsPoolingPipelining(options: CandidateOptions): Promise<Candidate> {
+  const { db, close } = await injectedDb(options, { pipelining: {} });
+  return kyselyCandidate(db, close);
+}
+
 /** This library with its queries kept: built and compiled once. */
 export async function nestjsPoolingKept(options: CandidateOptions): Promise<Candidate> {
-  const { db, close } = await injectedDb(options, {});
+  return keptCandidate(await injectedDb(options, {}));
+}
+
+/** Both: single queries share connections, and are kept. */
+export async function nestjsPoolingPipeliningKept(options: CandidateOptions): Promise<Candidate> {
+  return keptCandidate(await injectedDb(options, { pipelining: {} }));
+}
+
+function keptCandidate({ db, close }: { db: Kysely<Tables>; close: () => Promise<void> }): Candidate {
   const selectByKey = prepareQuery(db, (p: { id: number }) =>
     db.selectFrom('customers').select(['id', 'name', 'city', 'active', 'created_at']).where('id', '=', p.id),
   );

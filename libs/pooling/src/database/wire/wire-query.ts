@@ -1,4 +1,5 @@
 import type { FieldDef } from 'pg';
+import { SharedLease } from '../../core/lease.js';
 import type { PreparedStatement } from '../connection-statements.js';
 import type { DatabaseLease } from '../database-leases.js';
 import type { QueryOutcome } from '../query-forms.js';
@@ -18,8 +19,6 @@ const COMMAND_TAG = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/;
 export class WireQuery extends Statement {
   readonly prepared: PreparedText;
   readonly values: readonly WireValue[];
-  /** Whether others may run on the same connection at the same time. */
-  readonly shared: boolean;
   /** What it is on the connection it was sent on. */
   statement: PreparedStatement | undefined;
   shape: RowShape | null | undefined;
@@ -39,18 +38,21 @@ export class WireQuery extends Statement {
   constructor(
     wire: Wire,
     owner: StatementOwner,
-    lease: DatabaseLease | undefined,
+    lease: DatabaseLease,
     prepared: PreparedText,
     values: readonly WireValue[],
     timeoutMs: number,
-    shared: boolean,
     callback: QueryOutcome,
   ) {
     super(owner, lease, prepared.text, timeoutMs, callback);
     this.#wire = wire;
     this.prepared = prepared;
     this.values = values;
-    this.shared = shared;
+  }
+
+  /** Whether others may run on the same connection at the same time. */
+  get shared(): boolean {
+    return this.lease instanceof SharedLease;
   }
 
   /** The columns, for the caller. */

@@ -17,6 +17,9 @@ const HEADER_BYTES = 5;
 /** A longer message is no message: the two sides have lost each other. */
 const LONGEST_MESSAGE = 0x3fff_ffff;
 
+/** A query that takes this much longer than usual is late: by a factor, and in milliseconds. */
+const PATIENCE = { factor: 4, ms: 5 };
+
 /** The types of the server's messages, by their letters. */
 const enum Message {
   parseComplete = 0x31,
@@ -44,9 +47,16 @@ export interface WireHost {
   ready(status: TransactionStatus): void;
   /** The server ends the connection, and says why. */
   ending(error: Error): void;
-  /** A query's error has come; returns whether the query is to be sent again. */
-  mayRunAgain(query: WireQuery): boolean;
+  /** Whether a statement that has failed before it did anything can be sent again: none of its transaction is lost. */
+  readonly outsideTransaction: boolean;
+  /** The server begins to work on a query that nobody waits for any more. */
+  unwanted(query: WireQuery): void;
+  /** Whether an error is of a cancel request that was meant for another query. */
+  wasCancelled(error: Error | undefined): boolean;
 }
+
+/** The name of the statement that is forgotten with the next one. */
+const NO_NAME = Buffer.from('\0');
 
 /** All wires write one after another, each in one go. */
 const writer = new MessageWriter();
@@ -99,10 +109,12 @@ export class Wire {
     return this.#underway.first;
   }
 
-  /** Since when the server has worked on that, in milliseconds on the pool's clock. */
-  get headSince(): number {
+  /** Whether the query that the server works on isn't late, by what such a query usually takes: others may stand behind it. */
+  get sociable(): boolean {
     const { first } = this.#underway;
-    return first === undefined ? Infinity : Math.max(first.sentAt, this.#readyAt);
+    if (first === undefined || first.sentAt === 0) return true;
+    const runsMs = this.#host.now() - Math.max(first.sentAt, this.#readyAt);
+    return runsMs < PATIENCE.ms + PATIENCE.factor * first.prepared.plans.usualMs;
   }
 
   /** Sends the first query, when pg has nothing under way. */
@@ -120,8 +132,9 @@ export class Wire {
     if (this.#unsent.length === 1) this.#sendSoon();
   }
 
+  /** When all that the event loop has read in this turn is answered: what that sets off leaves in one piece. */
   #sendSoon(): void {
-    process.nextTick(this.#send);
+    setImmediate(this.#send);
   }
 
   readonly #send = (): void => {
@@ -138,6 +151,7 @@ export class Wire {
   #write(query: WireQuery, now: number): void {
     const { prepared } = query;
     const { statements } = this.#host;
+    if (statements.cache.isPlannedAnew(prepared)) return this.#writeAnew(query, now);
     const known = statements.get(prepared);
     statements.cache.found(known !== undefined);
     query.sentAt = now;
@@ -151,6 +165,17 @@ export class Wire {
     }
     writer.bind(prepared.nameBytes, query.values);
     if (query.shape === undefined) writer.describePortal();
+    writer.executeAndSync();
+  }
+
+  /** Without a name the server plans it for its own values. */
+  #writeAnew(query: WireQuery, now: number): void {
+    this.#host.statements.cache.found(false);
+    query.sentAt = now;
+    query.statement = undefined;
+    writer.parse(NO_NAME, query.prepared.text);
+    writer.bind(NO_NAME, query.values);
+    writer.describePortal();
     writer.executeAndSync();
   }
 
@@ -270,10 +295,11 @@ export class Wire {
   #failed(query: WireQuery, error: Error & { severity?: string }): void {
     query.error = error;
     // Whether the server got as far as preparing it isn't known.
-    if (!query.parsed) this.#host.statements.remove(query.prepared);
+    if (!query.parsed && query.statement !== undefined) this.#host.statements.remove(query.prepared);
     if (error.severity === 'FATAL' || error.severity === 'PANIC') {
       this.#host.ending(error);
-      this.lost(query, error);
+      // What wasn't bound was never begun: the server hangs up after such an error.
+      this.#loseAll(error, (lost) => !lost.bound);
     }
   }
 
@@ -286,6 +312,8 @@ export class Wire {
     }
     this.#host.ready(status);
     this.#done(query);
+    const { first } = this.#underway;
+    if (first?.settled === true && first.sentAt > 0) this.#host.unwanted(first);
   }
 
   /** pg is ready again. */
@@ -300,14 +328,16 @@ export class Wire {
     const startedAt = Math.max(query.sentAt, this.#readyAt);
     this.#readyAt = now;
     if (query.error !== undefined) {
-      if (!query.settled && this.#host.mayRunAgain(query)) return this.#again(query);
-      return query.settle(query.error, undefined as never);
+      const invalid = this.#host.statements.invalidated(query);
+      if (invalid && !query.settled && !query.retried && this.#host.outsideTransaction) return this.#again(query);
+      return query.settle(query.error, undefined as never, invalid || this.#host.wasCancelled(query.error));
     }
     const { statement } = query;
     if (statement !== undefined) {
       statement.shape = query.shape ?? null;
-      this.#host.statements.cache.ran(query.prepared, ++statement.uses, now - startedAt);
+      statement.uses++;
     }
+    this.#host.statements.cache.ran(query.prepared, statement?.uses, now - startedAt);
     try {
       query.settle(undefined, query as never);
     } catch (error) {
@@ -326,10 +356,16 @@ export class Wire {
 
   /** The connection is lost: nothing that is under way will be answered, and nothing of `asked`, which may be queued in pg. */
   lost(asked: WireQuery, error: Error): void {
+    const queued = !asked.listed;
+    const unsent = new Set(this.#unsent);
+    this.#loseAll(error, (query) => unsent.has(query));
+    asked.settle(error, undefined as never, queued);
+  }
+
+  #loseAll(error: Error, untouched: (query: WireQuery) => boolean): void {
     this.#unsent = [];
     for (let query = this.#underway.shift(); query !== undefined; query = this.#underway.shift()) {
-      query.settle(error, undefined as never);
+      query.settle(error, undefined as never, untouched(query));
     }
-    asked.settle(error, undefined as never);
   }
 }
