@@ -20,7 +20,7 @@ export interface AdvisedDatabase {
   readonly configuration: AdvisedConfiguration;
   statistics(): PoolStatistics;
   holders(): readonly Holder[];
-  connect(options: { readonly timeoutMs: number }): Promise<AdvisedConnection>;
+  connect(options: { readonly signal: AbortSignal }): Promise<AdvisedConnection>;
 }
 
 /** The part of an `HttpClient` that advice needs. */

@@ -180,6 +180,17 @@ describe('POOL_EXCEEDS_SERVER', { timeout: 60_000 }, () => {
     expect(pool.statistics().acquired).toBe(4);
   });
 
+  it('never queues for a connection: the application comes first, and what was known is kept', async () => {
+    const pool = await openPool({ url: server.url, size: 1, maxOverflow: 30 });
+    const advisor = createAdvisor();
+    expect(await found(advisor, 'POOL_EXCEEDS_SERVER')).toHaveLength(1);
+    pool.resize({ size: 1, maxOverflow: 17 });
+    const client = await pool.connect();
+    expect(await found(advisor, 'POOL_EXCEEDS_SERVER')).toMatchObject([{ evidence: { wanted: 18 } }]);
+    expect(pool.statistics()).toMatchObject({ emptyAcquires: 1, opened: 1 });
+    client.release();
+  });
+
   it('says nothing when the server can’t be asked without opening or queueing for a connection', async () => {
     const pool = createPool({ url: server.url, size: 1, maxOverflow: 30 });
     const advisor = createAdvisor();

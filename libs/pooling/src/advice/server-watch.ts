@@ -27,18 +27,18 @@ SELECT current_setting('max_connections')::int AS "maxConnections",
        coalesce((SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user), -1) AS "roleLimit",
        pg_backend_pid() AS "backend"`;
 
-/** How long advice waits for a connection: it must not stand in the way of the application, in milliseconds. */
-const CONNECT_TIMEOUT_MS = 1_000;
+/** How long advice waits for an idle connection that is checked first, in milliseconds. */
+const PATIENCE_MS = 1_000;
 
 /**
- * Asks a server through one of its pools, without opening a connection for it. `undefined` when none of the pool's is
- * free soon, or when a pooler stands between: PgBouncer tells its clients process ids of its own, and the server's
+ * Asks a server through one of its pools, without opening a connection for it. `undefined` when that fails, or when a
+ * pooler stands between: PgBouncer tells its clients process ids of its own, and the server's
  * limits are its business then.
  */
 async function askServer(pool: AdvisedDatabase): Promise<ServerRow | undefined> {
-  if (pool.statistics().size === 0) return undefined;
   try {
-    const connection = await pool.connect({ timeoutMs: CONNECT_TIMEOUT_MS });
+    // Given up by a signal: a time-out would be counted among the application's.
+    const connection = await pool.connect({ signal: AbortSignal.timeout(PATIENCE_MS) });
     try {
       const row = (await connection.query(SERVER_QUERY)).rows[0] as ServerRow | undefined;
       const direct = connection.processID === undefined || connection.processID === row?.backend;
@@ -54,7 +54,8 @@ async function askServer(pool: AdvisedDatabase): Promise<ServerRow | undefined> 
 
 /** A server's latest answer, and how often its pools had been acquired from then. */
 interface Answer {
-  readonly row: ServerRow;
+  /** `undefined`: none. */
+  readonly row: ServerRow | undefined;
   readonly acquired: number;
 }
 
@@ -79,10 +80,12 @@ export class ServerWatch {
 
   async #ask(server: string, group: readonly AdvisedDatabase[]): Promise<void> {
     if (this.#answers.get(server)?.acquired === acquiredFrom(group)) return;
-    const pool = group.find((each) => each.statistics().size > 0);
-    const row = pool === undefined ? undefined : await askServer(pool);
-    if (row === undefined) this.#answers.delete(server);
-    else this.#answers.set(server, { row, acquired: acquiredFrom(group) });
+    const statistics = group.map((pool) => pool.statistics());
+    // The application's acquires come first: a pool that is busy is asked another time.
+    const free = group[statistics.findIndex(({ idle, waiting }) => idle > 0 && waiting === 0)];
+    if (free === undefined && statistics.some(({ size }) => size > 0)) return;
+    const row = free === undefined ? undefined : await askServer(free);
+    this.#answers.set(server, { row, acquired: acquiredFrom(group) });
   }
 }
 
