@@ -6,6 +6,7 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { sql, type Kysely } from 'kysely';
+import type { PoolClient } from 'pg';
 import {
   DatabasePool,
   HttpClient,
@@ -22,6 +23,8 @@ export const HOSTILE_NAME = `<img src=x onerror="window.injected=1">"'&`;
 
 @Controller('orders')
 export class OrdersController {
+  readonly #exporting: PoolClient[] = [];
+
   constructor(
     @InjectDb() private readonly db: Kysely<unknown>,
     @InjectDbPool() private readonly pool: DatabasePool,
@@ -49,6 +52,7 @@ export class OrdersController {
   @Get('export')
   async exportAll(): Promise<{ exported: number }> {
     const client = await this.pool.connect();
+    this.#exporting.push(client);
     const { rows } = await client.query("select '<b>orders</b>' as export, $1::text as secret", ['parameter-value']);
     return { exported: rows.length };
   }
@@ -65,15 +69,19 @@ export interface ConsoleApplication extends AsyncDisposable {
   readonly url: string;
   /** Requests a route of its own. */
   call(method: 'GET' | 'POST', path: string): Promise<Response>;
+  /** Lists orders, so many at once, until it is disposed of. */
+  load(atOnce: number): AsyncDisposable;
 }
 
 /** What a {@link ConsoleApplication} is made of. */
 export interface ConsoleApplicationOptions {
   readonly databaseUrl: string;
-  readonly console?: ConsoleOptions;
+  readonly console?: ConsoleOptions | false;
   readonly database?: DatabaseOptions;
   readonly adapter?: 'express' | 'fastify';
   readonly globalPrefix?: string;
+  /** Left out: a free one. */
+  readonly port?: number;
   /** Another pool, under {@link HOSTILE_NAME}. */
   readonly hostilePool?: boolean;
   readonly providers?: readonly Type<unknown>[];
@@ -103,6 +111,8 @@ export async function startConsoleApplication(options: ConsoleApplicationOptions
         database: { url: options.databaseUrl, ...options.database },
         http: { baseUrl: carrierUrl },
         console: options.console ?? {},
+        // Nobody waits for what was leaked on purpose.
+        shutdown: { timeoutMs: 100 },
       }),
       ...others,
     ],
@@ -117,12 +127,26 @@ export async function startConsoleApplication(options: ConsoleApplicationOptions
       ? module.createNestApplication(new FastifyAdapter(), { logger: false })
       : module.createNestApplication(new ExpressAdapter(), { logger: false });
   if (options.globalPrefix !== undefined) application.setGlobalPrefix(options.globalPrefix);
-  await application.listen(0, '127.0.0.1');
+  await application.listen(options.port ?? 0, '127.0.0.1');
   const url = (await application.getUrl()).replace('[::1]', '127.0.0.1');
+  const prefix = options.globalPrefix === undefined ? '' : `/${options.globalPrefix}`;
+  const call = (method: 'GET' | 'POST', path: string): Promise<Response> => fetch(`${url}${prefix}${path}`, { method });
   return {
     application,
-    url,
-    call: (method, path) => fetch(`${url}${path}`, { method }),
+    url: `${url}${prefix}`,
+    call,
+    load(atOnce) {
+      let going = true;
+      const callers = Array.from({ length: atOnce }, async () => {
+        while (going) await (await call('GET', '/orders')).arrayBuffer();
+      });
+      return {
+        async [Symbol.asyncDispose]() {
+          going = false;
+          await Promise.all(callers);
+        },
+      };
+    },
     async [Symbol.asyncDispose]() {
       await application.close();
       carrier.closeAllConnections();

@@ -1,5 +1,5 @@
 import { keepInStep, make, setAttribute, setText } from './dom.js';
-import { duration, shortDuration } from './text.js';
+import { shortDuration } from './text.js';
 
 /** @typedef {import('../../core/holders.js').Holder} Holder */
 /** @typedef {import('../../core/statistics.js').PoolStatistics} PoolStatistics */
@@ -55,11 +55,12 @@ function cellsOf(statistics, holders) {
   /** @type {Cell[]} */
   const cells = holders.map((holder) => {
     const kind = kindOf(holder);
+    const text = shortDuration(holder.heldMs);
     return {
       key: `holder ${holder.connection}`,
       kind,
-      text: shortDuration(holder.heldMs),
-      label: `Connection ${holder.connection}: ${KINDS[kind]} for ${duration(holder.heldMs)} by ${nameOf(holder)}`,
+      text,
+      label: `Connection ${holder.connection}: ${KINDS[kind]} for ${text || 'less than 1s'} by ${nameOf(holder)}`,
       connection: holder.connection,
     };
   });

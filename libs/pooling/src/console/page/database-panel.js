@@ -90,7 +90,7 @@ export class DatabasePanel {
     this.#actions = new PoolActions(name, allowed, () => this.#bounds);
     this.#cells = new Cells((connection) => this.#holders.focus(connection));
     this.#holders = new Holders(
-      `${id}-holders`,
+      name,
       allowed.includes('terminate') ? (connection) => void terminate(name, connection) : undefined,
     );
     this.#charts = [
@@ -150,7 +150,7 @@ export class DatabasePanel {
     ];
     this.element = make(
       'section',
-      { class: 'panel', 'aria-labelledby': id, 'data-pool': name },
+      { class: 'panel', 'aria-label': `Database pool ${name}`, 'data-pool': name },
       make(
         'div',
         { class: 'head' },

@@ -48,10 +48,10 @@ export class Holders {
   #onTerminate;
 
   /**
-   * @param {string} id
+   * @param {string} pool
    * @param {((connection: number) => void) | undefined} onTerminate left out: it isn't allowed
    */
-  constructor(id, onTerminate) {
+  constructor(pool, onTerminate) {
     this.#onTerminate = onTerminate;
     const columns = ['Held', 'By', 'Doing', 'Connection', ...(onTerminate === undefined ? [] : ['Action'])];
     this.#table = make(
@@ -66,10 +66,14 @@ export class Holders {
       make(
         'div',
         { class: 'head' },
-        make('h3', { id }, 'Who holds connections'),
+        make('h3', {}, 'Who holds connections'),
         make('label', { class: 'choice' }, this.#all, 'for less than a second, too'),
       ),
-      make('div', { class: 'scroll', role: 'region', 'aria-labelledby': id, tabindex: '0' }, this.#table),
+      make(
+        'div',
+        { class: 'scroll', role: 'region', 'aria-label': `Who holds connections of ${pool}`, tabindex: '0' },
+        this.#table,
+      ),
       this.#summary,
     );
   }

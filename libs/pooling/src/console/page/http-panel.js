@@ -115,7 +115,7 @@ export class HttpPanel {
     ];
     this.element = make(
       'section',
-      { class: 'panel', 'aria-labelledby': id, 'data-client': name },
+      { class: 'panel', 'aria-label': `HTTP client ${name}`, 'data-client': name },
       make(
         'div',
         { class: 'head' },
@@ -124,10 +124,10 @@ export class HttpPanel {
         this.#state,
       ),
       this.#figures.element,
-      make('h3', { id: `${id}-origins` }, 'Origins'),
+      make('h3', {}, 'Origins'),
       make(
         'div',
-        { class: 'scroll', role: 'region', 'aria-labelledby': `${id}-origins`, tabindex: '0' },
+        { class: 'scroll', role: 'region', 'aria-label': `Origins of ${name}`, tabindex: '0' },
         this.#table,
         this.#empty,
       ),
