@@ -1,0 +1,65 @@
+import { Controller, Get, Injectable, Query } from '@nestjs/common';
+import { sql, type Kysely } from 'kysely';
+import { DatabasePool, HttpClient, InjectDb, InjectDbPool, InjectHttpClient } from 'nestjs-pooling';
+
+/** A service with the mistakes that troubleshooting is about. */
+@Injectable()
+export class OrdersService {
+  constructor(
+    @InjectDb() private readonly db: Kysely<unknown>,
+    @InjectDbPool() private readonly pool: DatabasePool,
+    @InjectHttpClient() private readonly http: HttpClient,
+  ) {}
+
+  /** Takes its time on the server. */
+  async report(seconds: number): Promise<void> {
+    await sql`select pg_sleep(${seconds}), 'yearly report' as name`.execute(this.db);
+  }
+
+  async list(): Promise<void> {
+    await sql`select 1 as orders`.execute(this.db);
+  }
+
+  /** Forgets to give its connection back. */
+  async exportAll(): Promise<void> {
+    const client = await this.pool.connect();
+    await client.query('select * from generate_series(1, 3) as orders');
+  }
+
+  /** Begins a transaction and goes on to something else. */
+  async pay(): Promise<() => Promise<void>> {
+    const client = await this.pool.connect();
+    await client.query('begin');
+    await client.query('select 1 as stock');
+    return async () => {
+      await client.query('rollback');
+      client.release();
+    };
+  }
+
+  /** Looks at the status only, and leaves the body. */
+  async track(url: string): Promise<number> {
+    const { statusCode } = await this.http.stream(url);
+    return statusCode;
+  }
+}
+
+@Controller('orders')
+export class OrdersController {
+  constructor(private readonly orders: OrdersService) {}
+
+  @Get('export')
+  exportAll(): Promise<void> {
+    return this.orders.exportAll();
+  }
+
+  @Get('report')
+  report(@Query('seconds') seconds: string): Promise<void> {
+    return this.orders.report(Number(seconds));
+  }
+
+  @Get()
+  list(): Promise<void> {
+    return this.orders.list();
+  }
+}
