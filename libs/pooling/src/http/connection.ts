@@ -3,6 +3,7 @@ import { Client, type Dispatcher } from 'undici';
 import { LinkedNode } from '../core/linked-list.js';
 import type { Exchange } from './exchange.js';
 import type { Origin } from './origin.js';
+import { UNDICI_MAJOR } from './undici-version.js';
 
 /** Exchanges that share one HTTP/2 connection: the protocol's customary limit, and undici's. */
 export const H2_STREAMS = 100;
@@ -138,7 +139,12 @@ export class Connection extends LinkedNode {
 
   /** Closes the socket at once; exchanges on it fail with `error`. */
   destroy(error: Error | null): void {
-    this.#client.destroy(error, () => {});
+    const end = (): void => this.#client.destroy(error, () => {});
+    // undici 8 (8.12) destroys a session with an error, which the stream of an aborted exchange has no listener for: the
+    // process would end. The end of the socket takes such streams along quietly. undici 7 (7.30) throws at that.
+    const socketFirst = UNDICI_MAJOR >= 8 && this.capacity > 1 && error === null && !this.socket.closed;
+    if (socketFirst) this.socket.once('close', end);
+    else end();
     // A client that never sent anything was not handed the socket yet.
     this.socket.destroy();
   }

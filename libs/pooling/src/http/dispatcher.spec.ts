@@ -202,9 +202,9 @@ describe('deadlines above interceptors', () => {
     const options = {
       limit: 1,
       interceptors: [
-        (dispatch: Dispatcher.Dispatch) =>
-          (...given: Parameters<Dispatcher.Dispatch>) =>
-            dispatch(...given),
+        (dispatch: Dispatcher.Dispatch): Dispatcher.Dispatch =>
+          (request, handler) =>
+            dispatch(request, handler),
       ],
     };
     const client = new HttpClient('above', options, { clock });
