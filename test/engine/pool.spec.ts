@@ -567,6 +567,32 @@ describe('leak detection', () => {
     expect(pool.statistics().leaks).toBe(1);
   });
 
+  test('keeps the last report in the statistics, in plain data', async () => {
+    const { pool, clock } = watched();
+    await forgetfulBorrower(pool);
+    expect(pool.statistics()).not.toHaveProperty('lastLeak');
+    await clock.advance(2_500);
+    const { lastLeak } = pool.statistics();
+    expect(lastLeak).toMatchObject({ connection: 1, collected: false });
+    expect(lastLeak?.acquiredAt).toMatch(/^forgetfulBorrower \(pool\.spec\.ts:\d+\)$/);
+    expect(structuredClone(lastLeak)).toEqual(lastLeak);
+  });
+
+  test.each(['terminated', 'closed by force'])('says nothing of a return when the connection was %s', async (how) => {
+    const { pool, clock, leaks, returned } = watched();
+    await forgetfulBorrower(pool);
+    await clock.advance(2_500);
+    if (how === 'terminated') pool.terminate(1);
+    else {
+      const closed = pool.close(100);
+      await clock.advance(200);
+      expect(await closed).toMatchObject({ destroyed: [{ connection: 1, leaked: true }] });
+    }
+    expect(pool.statistics().inUse).toBe(0);
+    expect(leaks).toHaveLength(1);
+    expect(returned).toEqual([]);
+  });
+
   test('says nothing of a lease that came back in time', async () => {
     const { pool, clock, leaks, returned } = watched();
     const lease = await pool.acquire();

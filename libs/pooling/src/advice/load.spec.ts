@@ -37,6 +37,7 @@ class CountedPool {
         size: 10,
         maxOverflow: 0,
         lastConnectError: undefined,
+        lastLeak: undefined,
       },
       this.counters,
     );

@@ -1,5 +1,5 @@
 import { nameAcquirer, type Holder } from '../core/holders.js';
-import { CLOSE_REASONS, type CloseReason, type PoolStatistics } from '../core/statistics.js';
+import { CLOSE_REASONS, type CloseReason, type LeakNotice, type PoolStatistics } from '../core/statistics.js';
 import type { HttpClientStatistics } from '../http/statistics.js';
 
 /** What kind of thing happened; the page marks each in its own way. */
@@ -21,6 +21,10 @@ const ROUTINE_REASONS: ReadonlySet<CloseReason> = new Set<CloseReason>(['idle', 
 
 function times(count: number, what: string): string {
   return count === 1 ? `1 ${what}` : `${count} ${what}s`;
+}
+
+function heldBy(leak: Pick<LeakNotice, 'heldMs' | 'label' | 'acquiredAt'>): string {
+  return `held for ${(leak.heldMs / 1000).toFixed(1)} s by ${nameAcquirer(leak) ?? 'unknown code'}`;
 }
 
 /** What happened between two looks at a database pool, in words: read from its counters, so that nothing has to listen. */
@@ -51,12 +55,14 @@ export function databaseEvents(
   if (timeouts > 0) note('timeout', `${times(timeouts, 'acquire')} timed out (ERR_POOL_ACQUIRE_TIMEOUT)`);
   const rejected = now.queueRejected - before.queueRejected;
   if (rejected > 0) note('timeout', `${times(rejected, 'acquire')} refused: the queue is full (ERR_POOL_QUEUE_FULL)`);
-  for (const holder of newlyLeaked) {
-    const heldFor = `${(holder.heldMs / 1000).toFixed(1)} s`;
-    const who = nameAcquirer(holder) ?? 'unknown code';
-    note('leak', `connection ${holder.connection} is not given back: held for ${heldFor} by ${who}`);
+  for (const holder of newlyLeaked)
+    note('leak', `connection ${holder.connection} is not given back: ${heldBy(holder)}`);
+  const gone = now.leaks - before.leaks - newlyLeaked.length;
+  const last = now.lastLeak?.collected === true && now.lastLeak !== before.lastLeak ? now.lastLeak : undefined;
+  if (last !== undefined) {
+    note('leak', `connection ${last.connection} was dropped without being given back, and closed: ${heldBy(last)}`);
   }
-  const unnamed = now.leaks - before.leaks - newlyLeaked.length;
+  const unnamed = last === undefined ? gone : gone - 1;
   if (unnamed > 0) note('leak', `${times(unnamed, 'lease')} reported as leaked`);
   return events;
 }

@@ -1,8 +1,9 @@
 import { Deadline, type Deadlines } from './deadlines.js';
-import type { HolderActivity } from './holders.js';
+import { firstForeignFrame, type HolderActivity } from './holders.js';
 import type { Lease } from './lease.js';
 import type { PoolEntry } from './pool-entry.js';
 import type { LeakReport } from './pool-options.js';
+import type { LeakNotice } from './statistics.js';
 
 /** What the watch reports to. */
 export interface LeakListener<T> {
@@ -21,14 +22,22 @@ export function leakReport<T>(
 ): LeakReport {
   const stack = entry.origin?.trace?.stack;
   const label = entry.origin?.label;
+  const acquiredAt = firstForeignFrame(stack);
   return {
     connection: entry.id,
     heldMs: now - entry.leasedAt,
     collected,
     ...(label === undefined ? undefined : { label }),
+    ...(acquiredAt === undefined ? undefined : { acquiredAt }),
     ...(stack === undefined ? undefined : { stack }),
     ...(activity === undefined ? undefined : { activity }),
   };
+}
+
+/** What statistics say of a report; `at`: milliseconds since 1970. */
+export function leakNotice(report: LeakReport, at: number): LeakNotice {
+  const { stack: _stack, activity: _activity, ...notice } = report;
+  return { at, ...notice };
 }
 
 /** Frames of a captured stack: enough to get from the driver through Kysely to the application. */

@@ -81,6 +81,8 @@ export interface LeakReport {
   readonly heldMs: number;
   /** On whose behalf it was acquired, where that is known. */
   readonly label?: string;
+  /** The code position that acquired it: `OrdersService.create (orders.service.ts:42)`. */
+  readonly acquiredAt?: string;
   /** The stack of the acquire. */
   readonly stack?: string;
   /** Whether the garbage collector found it: nobody can release it any more, its connection was destroyed. */

@@ -10,7 +10,7 @@ import { PoolClosedError, PoolLeaseReleasedError } from './errors.js';
 import { Exhaustion } from './exhaustion.js';
 import { describeHolder, type Holder } from './holders.js';
 import { Lease, SharedLease, type LeaseOwner } from './lease.js';
-import { leakReport, LeakWatch, type LeakListener } from './leak-watch.js';
+import { leakNotice, leakReport, LeakWatch, type LeakListener } from './leak-watch.js';
 import { LinkedList } from './linked-list.js';
 import { Maintenance, type MaintenanceHost } from './maintenance.js';
 import { PoolEntry } from './pool-entry.js';
@@ -22,6 +22,7 @@ import {
   PoolCounters,
   type CloseReason,
   type ConnectFailure,
+  type LeakNotice,
   type PoolHistograms,
   type PoolStatistics,
 } from './statistics.js';
@@ -84,6 +85,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   /** Connections proven alive before this are suspects: another one was lost since. */
   #suspectAt = -Infinity;
   #connectError: { readonly error: unknown; readonly failure: ConnectFailure } | undefined;
+  #lastLeak: LeakNotice | undefined;
   #picture: { readonly at: number; readonly exhaustion: Exhaustion } | undefined;
   #closePromise: Promise<CloseReport> | undefined;
   #onEmpty: (() => void) | undefined;
@@ -268,6 +270,12 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
 
   /** @internal A lease came back. */
   giveBack(entry: PoolEntry<T>, reason: CloseReason | undefined): void {
+    if (entry.leakReported) this.#observer.unleaked?.(this.#report(entry, false));
+    this.#takeBack(entry, reason);
+  }
+
+  /** Ends a lease, whoever ends it. */
+  #takeBack(entry: PoolEntry<T>, reason: CloseReason | undefined): void {
     const now = this.#clock.now();
     this.#endLease(entry, now);
     if (reason === 'query-timeout') this.#suspectAt = now;
@@ -298,10 +306,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
       entry.shares = 0;
       entry.doom = undefined;
     }
-    if (this.#leakWatch !== undefined) {
-      if (entry.leakReported) this.#observer.unleaked?.(this.#report(entry, false));
-      this.#leakWatch.forget(entry);
-    }
+    this.#leakWatch?.forget(entry);
     this.#countRelease(entry, useMs);
     entry.origin = undefined;
   }
@@ -790,7 +795,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   terminate(connection: number): boolean {
     for (const entry of this.#entries) {
       if (entry.id !== connection || entry.state !== 'leased') continue;
-      this.giveBack(entry, 'broken');
+      this.#takeBack(entry, 'broken');
       return true;
     }
     return false;
@@ -821,6 +826,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
         size: this.#size,
         maxOverflow: this.#maxOverflow,
         lastConnectError: this.#connectError?.failure,
+        lastLeak: this.#lastLeak,
       },
       this.#counters,
     );
@@ -835,15 +841,20 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   /** @internal */
   leaked(entry: PoolEntry<T>): void {
     this.#counters.leaks++;
-    this.#observer.leaked?.(this.#report(entry, false));
+    this.#reportLeak(entry, false);
   }
 
   /** @internal */
   collected(entry: PoolEntry<T>): void {
     if (!entry.leakReported) this.#counters.leaks++;
-    this.#observer.leaked?.(this.#report(entry, true));
-    entry.leakReported = false;
-    this.giveBack(entry, 'broken');
+    this.#reportLeak(entry, true);
+    this.#takeBack(entry, 'broken');
+  }
+
+  #reportLeak(entry: PoolEntry<T>, collected: boolean): void {
+    const report = this.#report(entry, collected);
+    this.#lastLeak = leakNotice(report, this.#clock.wallNow());
+    this.#observer.leaked?.(report);
   }
 
   #report(entry: PoolEntry<T>, collected: boolean): ReturnType<typeof leakReport> {

@@ -76,6 +76,23 @@ export interface PoolStatistics {
   readonly connectMs: Percentiles;
   /** The last connect failure since a dial succeeded. */
   readonly lastConnectError?: ConnectFailure;
+  /** The last lease that was reported as leaked. */
+  readonly lastLeak?: LeakNotice;
+}
+
+/** A lease that was reported as leaked. */
+export interface LeakNotice {
+  /** When, in milliseconds since 1970. */
+  readonly at: number;
+  readonly connection: number;
+  /** For how long it had been held, in milliseconds. */
+  readonly heldMs: number;
+  /** Whether the garbage collector found it. */
+  readonly collected: boolean;
+  /** On whose behalf it was acquired, where that is known. */
+  readonly label?: string;
+  /** The code position that acquired it. */
+  readonly acquiredAt?: string;
 }
 
 /** The distributions behind {@link PoolStatistics}, bucket by bucket, for Prometheus. */
@@ -114,6 +131,7 @@ export interface PoolLevels {
   readonly size: number;
   readonly maxOverflow: number;
   readonly lastConnectError: ConnectFailure | undefined;
+  readonly lastLeak: LeakNotice | undefined;
 }
 
 /** Levels and counters as one immutable picture. */
@@ -144,6 +162,7 @@ export function pictureOf(levels: PoolLevels, counters: PoolCounters): PoolStati
     useMs: counters.use.percentiles(),
     connectMs: counters.connect.percentiles(),
     ...(levels.lastConnectError === undefined ? undefined : { lastConnectError: levels.lastConnectError }),
+    ...(levels.lastLeak === undefined ? undefined : { lastLeak: levels.lastLeak }),
   };
 }
 
