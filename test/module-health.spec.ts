@@ -83,7 +83,7 @@ describe.each<Adapter>(['express', 'fastify'])('health on %s', (adapter) => {
       },
       adapter,
     );
-    const client = { status: 'up', sockets: 0, idle: 0, inUse: 0, waiting: 0, limit: 100 };
+    const client = { status: 'up', sockets: 0, idle: 0, inUse: 0, waiting: 0, limit: 100, limitPerHost: 20 };
     for (const path of ['/health', '/health/ready']) {
       const { status, body, headers } = await get(application, path);
       expect(status).toBe(200);

@@ -25,6 +25,8 @@ export interface HealthHttpStatistics {
   readonly waiting: number;
   /** 0: no limit. */
   readonly limit: number;
+  /** 0: no limit. */
+  readonly limitPerHost: number;
   readonly origins: readonly { readonly inUse: number; readonly waiting: number; readonly limit: number }[];
 }
 

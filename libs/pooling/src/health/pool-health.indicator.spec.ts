@@ -16,7 +16,7 @@ const LEVELS = { size: 3, idle: 1, inUse: 2, connecting: 0, waiting: 0, max: 15 
 class OneOfEach extends HealthSource {
   override draining = false;
   status: 'up' | 'degraded' = 'up';
-  http: HealthHttpStatistics = { sockets: 2, idle: 1, inUse: 1, waiting: 0, limit: 10, origins: [] };
+  http: HealthHttpStatistics = { sockets: 2, idle: 1, inUse: 1, waiting: 0, limit: 10, limitPerHost: 2, origins: [] };
   pings = 0;
 
   override databases(): readonly HealthDatabase[] {

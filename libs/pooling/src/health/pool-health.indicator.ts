@@ -80,8 +80,8 @@ function databaseDetails(statistics: PoolStatistics): Details {
 }
 
 function httpDetails(statistics: HealthHttpStatistics): Details {
-  const { sockets, idle, inUse, waiting, limit } = statistics;
-  return { sockets, idle, inUse, waiting, limit };
+  const { sockets, idle, inUse, waiting, limit, limitPerHost } = statistics;
+  return { sockets, idle, inUse, waiting, limit, limitPerHost };
 }
 
 function isSaturated(statistics: HealthHttpStatistics): boolean {

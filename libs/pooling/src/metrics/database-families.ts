@@ -20,7 +20,7 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
   pools.gauge('db_pool_overflow', 'Connections beyond size', ({ statistics }) => statistics.overflow),
   pools.gauge(
     'db_pool_recommended_size',
-    'The size that the live load asks for',
+    'The size that the load of the last minute asks for',
     ({ recommendedSize }) => recommendedSize,
   ),
   pools.gauge(
@@ -33,7 +33,11 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
     "Clients that the pool's server takes: max_connections less the reserved ones",
     ({ server }) => server?.capacity,
   ),
-  pools.histogram('db_pool_acquire_seconds', 'From acquire to lease', ({ histograms }) => histograms.wait),
+  pools.histogram(
+    'db_pool_acquire_seconds',
+    'From acquire to lease, of acquires that got a connection',
+    ({ histograms }) => histograms.wait,
+  ),
   pools.histogram('db_pool_usage_seconds', 'From lease to release', ({ histograms }) => histograms.use),
   pools.histogram('db_pool_connect_seconds', 'Opening a connection', ({ histograms }) => histograms.connect),
   pools.counter(

@@ -16,7 +16,7 @@ export const HTTP_FAMILIES: readonly MetricFamily[] = [
   origins.gauge('http_pool_waiting', 'Requests that wait for their turn', ({ statistics }) => statistics.waiting),
   origins.gauge(
     'http_pool_limit',
-    'The most sockets in use for the origin; 0: no limit',
+    'The most sockets in use for the origin (limitPerHost); 0: no limit',
     ({ statistics }) => statistics.limit,
   ),
   origins.histogram(
