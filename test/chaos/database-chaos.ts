@@ -7,6 +7,7 @@ import { DatabasePool, type DatabasePoolStatistics } from '../../libs/pooling/sr
 import { createKysely } from '../../libs/pooling/src/database/kysely.js';
 import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
 import { retryTransaction } from '../../libs/pooling/src/database/retry.js';
+import { TrackedSockets } from '../support/tracked-sockets.js';
 import { SeededRandom } from './random.js';
 
 /** What a run is made with. */
@@ -87,6 +88,7 @@ class DatabaseChaos {
   readonly #unknown = new Set<string>();
   readonly #refused = new Set<string>();
   readonly #busySince = new Map<number, number>();
+  readonly #sockets = new TrackedSockets();
   #succeeded = 0;
   #longestMs = 0;
   #nextId = 0;
@@ -104,6 +106,7 @@ class DatabaseChaos {
     this.#random = new SeededRandom(options.seed);
     this.#pool = new DatabasePool('chaos', {
       url,
+      connection: { stream: this.#sockets.make },
       size: 8,
       maxOverflow: 4,
       minIdle: 2,
@@ -357,6 +360,11 @@ class DatabaseChaos {
   }
 
   async #proveNothingLeft(): Promise<void> {
+    // A destroyed socket closes in the next turn.
+    await pause(50);
+    holds(this.#sockets.open === 0, 'sockets are left', this.#seed, { left: this.#sockets.open });
+    // The server has never heard the end of a connection that was blackholed, and the proxy never tells.
+    this.proxy.cut('rst');
     const deadline = performance.now() + 5_000;
     for (;;) {
       const left = (await this.server.backends()).filter((backend) => backend.applicationName === APPLICATION);

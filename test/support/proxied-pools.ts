@@ -1,15 +1,15 @@
-import { Socket } from 'node:net';
 import { TcpProxy } from 'nestjs-pooling/testing';
 import { DatabasePool, type DatabasePoolDependencies } from '../../libs/pooling/src/database/database-pool.js';
 import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
 import { createTestDatabase, type TestDatabase } from './database.js';
+import { TrackedSockets } from './tracked-sockets.js';
 
 /** Pools that reach one server through one proxy, for tests that break the way between them. */
 export class ProxiedPools implements AsyncDisposable {
   readonly proxy: TcpProxy;
   readonly #url: string;
   readonly #open: DatabasePool[] = [];
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new TrackedSockets();
 
   private constructor(proxy: TcpProxy, url: string) {
     this.proxy = proxy;
@@ -25,15 +25,9 @@ export class ProxiedPools implements AsyncDisposable {
 
   /** A pool of two connections and no overflow, unless told otherwise. */
   create(options: DatabaseOptions = {}, dependencies: DatabasePoolDependencies = {}): DatabasePool {
-    const stream = (): Socket => {
-      const socket = new Socket();
-      this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
-      return socket;
-    };
     const pool = new DatabasePool(
       'proxied',
-      { url: this.#url, connection: { stream }, size: 2, maxOverflow: 0, ...options },
+      { url: this.#url, connection: { stream: this.#sockets.make }, size: 2, maxOverflow: 0, ...options },
       dependencies,
     );
     this.#open.push(pool);
@@ -42,7 +36,7 @@ export class ProxiedPools implements AsyncDisposable {
 
   /** Sockets that the pools have made and that aren't closed: also those whose end the proxy swallows. */
   get openSockets(): number {
-    return this.#sockets.size;
+    return this.#sockets.open;
   }
 
   /** Mends the way to the server and closes what {@link create} made. */
