@@ -1,13 +1,14 @@
 import type { Advice } from '../advice/advice.js';
 import type { PoolLoad } from '../advice/load.js';
 import type { Holder } from '../core/holders.js';
-import type { PoolHistograms, PoolStatistics } from '../core/statistics.js';
+import type { PoolHistograms } from '../core/statistics.js';
+import type { DatabasePoolStatistics } from '../database/database-pool.js';
 import type { HttpClientStatistics } from '../http/statistics.js';
 
 /** What the console shows of a database pool and can do to it. */
 export interface ConsoleDatabase {
   readonly name: string;
-  statistics(): PoolStatistics;
+  statistics(): DatabasePoolStatistics;
   histograms(): PoolHistograms;
   holders(): readonly Holder[];
   expireAll(): void;

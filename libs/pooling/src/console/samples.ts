@@ -1,4 +1,5 @@
-import { CLOSE_REASONS, type CloseReason, type PoolHistograms, type PoolStatistics } from '../core/statistics.js';
+import { CLOSE_REASONS, type CloseReason, type PoolHistograms } from '../core/statistics.js';
+import type { DatabasePoolStatistics } from '../database/database-pool.js';
 import type { HttpClientStatistics } from '../http/statistics.js';
 import { percentilesBetween } from './window-percentiles.js';
 
@@ -17,6 +18,7 @@ export const DATABASE_FIELDS = [
   'useP95',
   'useP99',
   'leases',
+  'queries',
   'opened',
   'timeouts',
   ...CLOSE_REASONS.map((reason) => `closed:${reason}` as const),
@@ -33,7 +35,7 @@ export type HttpField = (typeof HTTP_FIELDS)[number];
 
 /** A look at a database pool; two of them make a sample. */
 export interface DatabaseLook {
-  readonly statistics: PoolStatistics;
+  readonly statistics: DatabasePoolStatistics;
   readonly histograms: PoolHistograms;
 }
 
@@ -63,6 +65,7 @@ export function databaseSample(at: number, before: DatabaseLook, now: DatabaseLo
     useP95: rounded(use.p95),
     useP99: rounded(use.p99),
     leases: statistics.acquired - old.acquired,
+    queries: statistics.queries - old.queries,
     opened: statistics.opened - old.opened,
     timeouts: statistics.acquireTimeouts + statistics.queueRejected - old.acquireTimeouts - old.queueRejected,
     ...closed,

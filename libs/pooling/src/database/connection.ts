@@ -29,6 +29,11 @@ import { Wire, type WireHost } from './wire/wire.js';
 /** How long a cancel request may take before the connection is destroyed without it, in milliseconds. */
 const CANCEL_TIMEOUT_MS = 1_000;
 
+/** What borrowers have run. */
+export interface DatabaseTraffic {
+  queries: number;
+}
+
 /** What a connection needs of its pool. */
 export interface ConnectionHost {
   readonly name: string;
@@ -38,6 +43,8 @@ export interface ConnectionHost {
   readonly clientConfig: ClientConfig;
   /** Which texts are prepared; `undefined`: none. */
   readonly statements: StatementCache | undefined;
+  /** Counts what borrowers run. */
+  readonly traffic: DatabaseTraffic;
   /** Times the statements of borrowers; `undefined`: nobody does. */
   readonly slowQueries: SlowQueries | undefined;
   /** A statement took longer than it may. */
@@ -235,9 +242,21 @@ export class PostgresConnection implements StatementOwner, WireHost {
   }
 
   #start(statement: Statement): void {
-    this.#lastText = statement.text;
+    if (statement.lease !== undefined) this.#asked(statement.text);
     this.#unanswered++;
     if (statement.timeoutMs > 0) this.#host.deadlines.set(statement, statement.timeoutMs);
+  }
+
+  /** A borrower runs something. */
+  #asked(text: string): void {
+    this.#lastText = text;
+    this.#host.traffic.queries++;
+  }
+
+  /** The borrower is gone: what he ran says nothing of the next one. */
+  forgetBorrower(): void {
+    this.borrower = undefined;
+    this.#lastText = undefined;
   }
 
   #refuse(callback: QueryOutcome): void {
@@ -276,7 +295,7 @@ export class PostgresConnection implements StatementOwner, WireHost {
 
   /** Runs a cursor, a stream, a `COPY`: they answer for themselves and have no time limit. */
   submit<Kind extends Submittable>(submittable: Kind): Kind {
-    this.#lastText = textOf(submittable);
+    this.#asked(textOf(submittable));
     return this.client.query(submittable);
   }
 

@@ -86,7 +86,7 @@ export class DatabaseLeases {
     const { emitter } = this.#host;
     if (emitter.listenerCount('release') > 0) announce(emitter, 'release', error, this.clientOf(lease));
     const { borrower } = connection;
-    connection.borrower = undefined;
+    connection.forgetBorrower();
     lease.release(connection.doom ?? reason);
     borrower?.removeAllListeners();
   }

@@ -410,6 +410,26 @@ describe('a DatabasePool', () => {
     expect(pool.holders()).toEqual([]);
   });
 
+  it('shows nothing of what somebody else ran on a connection before', async () => {
+    const pool = createPool({ size: 1, maxOverflow: 0 });
+    await pool.query("select 'somebody else'");
+    const client = await pool.connect();
+    expect(pool.holders()[0]).not.toHaveProperty('statement');
+    await client.query('select 1');
+    expect(pool.holders()[0]).toMatchObject({ statement: 'select 1' });
+    client.release();
+  });
+
+  it('counts what its borrowers run, and not what it runs itself', async () => {
+    const pool = createPool({ size: 1, maxOverflow: 0 });
+    await pool.query('select 1');
+    await pool.withConnection(async (client) => {
+      await client.query('begin');
+      await client.query('select 2');
+    });
+    await vi.waitFor(() => expect(pool.statistics()).toMatchObject({ queries: 3, transactionsLeftOpen: 1 }));
+  });
+
   it('terminate takes a connection from its borrower', async () => {
     const pool = createPool({ size: 1, maxOverflow: 0 });
     const client = await pool.connect();

@@ -20,7 +20,7 @@ import { Pool } from '../core/pool.js';
 import type { AcquireOptions, CloseReport } from '../core/pool-options.js';
 import type { PoolHistograms, PoolStatistics } from '../core/statistics.js';
 import { integer, refuseProblems } from '../core/validation.js';
-import type { PostgresConnection } from './connection.js';
+import type { DatabaseTraffic, PostgresConnection } from './connection.js';
 import { DatabaseEvents, type DatabasePoolObserver } from './database-events.js';
 import { announce, DatabaseLeases } from './database-leases.js';
 import { DatabaseConnector } from './connector.js';
@@ -42,6 +42,8 @@ export interface DatabasePoolStatistics extends PoolStatistics {
   readonly transactionsLeftOpen: number;
   /** Cancel requests, sent after a query's time-out, that failed. */
   readonly cancelFailures: number;
+  /** Statements that borrowers have run. */
+  readonly queries: number;
   /** Queries that found their statement prepared on their connection. */
   readonly preparedStatementHits: number;
   /** Queries that didn't: of texts not used before, or not yet on this connection. */
@@ -95,6 +97,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   readonly #engine: Pool<PostgresConnection>;
   readonly #ping: DatabasePing;
   readonly #statements: StatementCache | undefined;
+  readonly #traffic: DatabaseTraffic = { queries: 0 };
   readonly #closeDeadlineMs: number;
   #size: number;
   #maxOverflow: number;
@@ -137,6 +140,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       clock,
       clientConfig,
       statements: this.#statements,
+      traffic: this.#traffic,
       get deadlines() {
         return deadlines();
       },
@@ -308,6 +312,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       ...this.#engine.statistics(),
       transactionsLeftOpen: this.#transactionsLeftOpen,
       cancelFailures: this.#cancelFailures,
+      queries: this.#traffic.queries,
       preparedStatementHits: this.#statements?.hits ?? 0,
       preparedStatementMisses: this.#statements?.misses ?? 0,
     };

@@ -72,6 +72,7 @@ export class DatabasePanel {
     inUse: 'In use',
     waiting: 'Waiting',
     p99: 'Acquire p99',
+    queries: 'Queries / s',
     leases: 'Leases / s',
     use: 'Mean use',
     timeouts: 'Time-outs',
@@ -128,11 +129,14 @@ export class DatabasePanel {
         series: percentiles('use'),
       }),
       new Chart({
-        title: 'Leases per second',
+        title: 'Queries and leases per second',
         sync: id,
         format: number,
         counts: true,
-        series: [{ field: 'leases', name: 'leases', colour: '--chart-1', look: 'area' }],
+        series: [
+          { field: 'queries', name: 'queries', colour: '--chart-1', look: 'area' },
+          { field: 'leases', name: 'leases', colour: '--chart-3' },
+        ],
       }),
       new Chart({
         title: 'Opened and closed per second',
@@ -199,6 +203,7 @@ export class DatabasePanel {
     );
     this.#figures.set('waiting', number(statistics.waiting), statistics.waiting > 0 ? 'warn' : undefined);
     this.#figures.set('p99', inMs(sample?.['waitP99'] ?? 0));
+    this.#figures.set('queries', number(sample?.['queries'] ?? 0));
     this.#figures.set('leases', number(sample?.['leases'] ?? 0));
     this.#figures.set('use', duration(load?.meanUseMs ?? statistics.useMs.meanMs));
     this.#figures.set(
