@@ -16,6 +16,7 @@ const LEVELS = { size: 3, idle: 1, inUse: 2, connecting: 0, waiting: 0, max: 15 
 class OneOfEach extends HealthSource {
   override draining = false;
   status: 'up' | 'degraded' = 'up';
+  state: PoolStatistics['state'] = 'running';
   http: HealthHttpStatistics = { sockets: 2, idle: 1, inUse: 1, waiting: 0, limit: 10, limitPerHost: 2, origins: [] };
   pings = 0;
 
@@ -32,7 +33,7 @@ class OneOfEach extends HealthSource {
     if (name !== 'default') throw new PoolNotConfiguredError(name, 'there is none');
     return {
       name,
-      statistics: () => LEVELS as PoolStatistics,
+      statistics: () => ({ ...LEVELS, state: this.state }) as PoolStatistics,
       ping: () => {
         this.pings++;
         return Promise.resolve({ status: this.status });
@@ -70,6 +71,11 @@ describe('PoolHealthIndicator', () => {
     source.draining = true;
     expect(await indicator.database('orders')).toEqual({ orders: { status: 'down', ...LEVELS } });
     expect((await indicator.http('carrier')).carrier.status).toBe('down');
+  });
+
+  it('says degraded of a suspended pool, whose server answers and whose acquires wait', async () => {
+    source.state = 'suspended';
+    expect(await indicator.database('orders')).toEqual({ orders: { status: 'degraded', ...LEVELS } });
   });
 
   it('asks nobody while the application shuts down', async () => {

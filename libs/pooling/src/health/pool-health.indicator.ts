@@ -32,7 +32,7 @@ export class PoolHealthIndicator {
 
   /**
    * `up` when the database answered a ping within one second (shared by concurrent checks, and served for a second),
-   * `degraded` when its pool is saturated but alive, `down` when it doesn't answer or the application is shutting
+   * `degraded` when its pool is saturated but alive or suspended, `down` when it doesn't answer or the application is shutting
    * down. The details are numbers only. Never queues behind the application's own queries.
    *
    * @throws PoolNotConfiguredError `ERR_POOL_NOT_CONFIGURED` when there is no database of this name.
@@ -42,9 +42,10 @@ export class PoolHealthIndicator {
     if (database === undefined) return this.indicators.check(key).up();
     if (this.source.draining) return this.#down(key, databaseDetails(database.statistics()));
     const outcome = await this.pings.ping(database);
-    const details = databaseDetails(database.statistics());
-    if (outcome === 'up') return this.indicators.check(key).up(details);
-    return outcome === 'degraded' ? this.#degraded(key, details) : this.#down(key, details);
+    const statistics = database.statistics();
+    const details = databaseDetails(statistics);
+    if (outcome === 'up' && statistics.state !== 'suspended') return this.indicators.check(key).up(details);
+    return outcome !== 'down' ? this.#degraded(key, details) : this.#down(key, details);
   }
 
   /**

@@ -33,6 +33,13 @@ export const HTTP_FAMILIES: readonly MetricFamily[] = [
     'phase',
     ({ statistics }) => statistics.timeouts,
   ),
+  origins.counter(
+    'http_pool_queue_rejected_total',
+    'Requests refused because the queue was full',
+    ({ statistics }) => statistics.queueRejected,
+  ),
+  origins.counter('http_pool_opened_total', 'Sockets opened', ({ statistics }) => statistics.opened),
+  origins.counter('http_pool_connect_errors_total', 'Dials that failed', ({ statistics }) => statistics.connectErrors),
   origins.counter('http_pool_retries_total', 'Requests tried again', ({ statistics }) => statistics.retries),
   origins.counter('http_pool_leaks_total', 'Answers whose body nobody read', ({ statistics }) => statistics.leaks),
 ];
