@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
+import { sql } from 'kysely';
 import {
   DatabasePool,
   getDbPoolToken,
@@ -7,6 +8,7 @@ import {
   type DatabaseOptions,
   type SlowQueryReport,
 } from 'nestjs-pooling';
+import { createKysely } from '../../libs/pooling/src/database/kysely.js';
 import { PoolLog } from '../../libs/pooling/src/module/pool-log.js';
 import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -36,7 +38,8 @@ afterAll(() => database.drop());
 async function openPool(options: DatabaseOptions, reports?: SlowQueryReport[]): Promise<DatabasePool> {
   const pool = new DatabasePool(
     'orders',
-    { url: database.url, size: 1, maxOverflow: 0, ...options },
+    // Nothing but the statement runs while the clock is turned.
+    { url: database.url, size: 1, maxOverflow: 0, prePing: false, keepAliveMs: 0, ...options },
     {
       clock,
       label: () => 'OrdersController.create',
@@ -135,6 +138,20 @@ describe('the log of slow queries', () => {
       { statement: 'select pg_sleep(5)', error: 'ERR_POOL_QUERY_TIMEOUT' },
     ]);
     for (const failed of reports.slice(2)) expect(failed).not.toHaveProperty('rows');
+  });
+
+  it('hears of Kysely’s and of prepared ones', async () => {
+    const reports: SlowQueryReport[] = [];
+    const pool = await openPool({ slowQueryMs: 200 }, reports);
+    const db = createKysely<unknown>(pool);
+    const prepared = (): Promise<unknown> => pool.query('select pg_sleep(0.05), $1::int as prepared', [1]);
+    await runFor(300, () => sql`select pg_sleep(0.05), 'kysely' as name`.execute(db));
+    for (let use = 0; use < 3; use++) await runFor(300, prepared);
+    expect(reports.map(({ statement }) => statement)).toEqual([
+      "select pg_sleep(0.05), 'kysely' as name",
+      ...Array.from({ length: 3 }, () => 'select pg_sleep(0.05), $1::int as prepared'),
+    ]);
+    expect(pool.statistics().preparedStatementHits).toBe(1);
   });
 
   it('is silent about quick ones', async () => {
