@@ -12,7 +12,13 @@ import {
 } from '@nestjs/common';
 import { RouterModule } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { HealthCheck, HealthCheckService, TerminusModule, type HealthCheckResult } from '@nestjs/terminus';
+import {
+  HealthCheck,
+  HealthCheckService,
+  HealthIndicatorService,
+  TerminusModule,
+  type HealthCheckResult,
+} from '@nestjs/terminus';
 import { Test } from '@nestjs/testing';
 import { PoolHealthIndicator, PoolingModule, PoolRegistry } from 'nestjs-pooling';
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
@@ -20,6 +26,12 @@ import request, { type Response } from 'supertest';
 import { createTestDatabase, type TestDatabase } from './support/database.js';
 
 type Adapter = 'express' | 'fastify';
+
+/** Terminus 11 doesn't know `degraded`: there, it is `up` with a detail that says so. */
+const [OVERALL, DEGRADED] =
+  typeof new HealthIndicatorService().check('any').degraded === 'function'
+    ? (['degraded', { status: 'degraded' }] as const)
+    : (['ok', { status: 'up', state: 'degraded' }] as const);
 
 let database: TestDatabase;
 const applications: INestApplication[] = [];
@@ -162,7 +174,7 @@ describe.each<Adapter>(['express', 'fastify'])('health on %s', (adapter) => {
       const answers = await Promise.all(Array.from({ length: 20 }, () => get(application, '/health/ready')));
       for (const { status, body } of answers) {
         expect(status).toBe(200);
-        expect(body).toMatchObject({ status: 'degraded', details: { database: { status: 'degraded', waiting: 1 } } });
+        expect(body).toMatchObject({ status: OVERALL, details: { database: { ...DEGRADED, waiting: 1 } } });
       }
     } finally {
       one.release();
@@ -188,8 +200,8 @@ describe.each<Adapter>(['express', 'fastify'])('health on %s', (adapter) => {
       const { status, body } = await get(application, '/health/ready');
       expect(status).toBe(200);
       expect(body).toMatchObject({
-        status: 'degraded',
-        details: { http: { status: 'degraded', waiting: 1, inUse: 1 } },
+        status: OVERALL,
+        details: { http: { ...DEGRADED, waiting: 1, inUse: 1 } },
       });
     } finally {
       held[0]?.end();

@@ -35,13 +35,14 @@ const ENDS = {
     ],
     // Kysely 0.29 and undici 8 want at least 22.19.
     node: 24,
+    types: true,
     suites: [...DATABASE_SUITES, ...HTTP_SUITES, ...NEST_SUITES],
   },
   oldest: {
     packages: [
-      'kysely@0.28.0',
+      'kysely@0.28.5',
       'undici@7.30.2',
-      'pg@8.16.0',
+      'pg@8.23.0',
       'pg-cursor@2.15.0',
       'pg-query-stream@4.10.0',
       ...['common', 'core', 'platform-express', 'platform-fastify', 'testing', 'terminus'].map(
@@ -49,6 +50,7 @@ const ENDS = {
       ),
     ],
     node: undefined,
+    types: false,
     suites: [...DATABASE_SUITES, ...HTTP_SUITES, ...NEST_SUITES],
   },
 };
@@ -81,7 +83,7 @@ function installedVersion(folder, name) {
   return JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8')).version;
 }
 
-function test(name, { packages, node: major, suites }) {
+function test(name, { packages, node: major, types, suites }) {
   const folder = mkdtempSync(join(tmpdir(), `nestjs-pooling-${name}-`));
   // The tests' PostgreSQL runs as somebody else when we are root.
   chmodSync(folder, 0o755);
@@ -97,14 +99,15 @@ function test(name, { packages, node: major, suites }) {
     const names = packages.map((spec) => spec.slice(0, spec.lastIndexOf('@')));
     const versions = names.map((each) => `${each} ${installedVersion(checkout, each)}`).join(', ');
     const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();
-    const typed = run(
-      node,
-      ['node_modules/typescript/bin/tsc', '-p', 'libs/pooling/tsconfig.lib.json', '--noEmit'],
-      checkout,
-      env,
-    );
+    // Only the newest: who has older ones gets our JavaScript, compiled with those of the lock file.
+    const typed =
+      !types ||
+      run(node, ['node_modules/typescript/bin/tsc', '-p', 'libs/pooling/tsconfig.lib.json', '--noEmit'], checkout, env);
     const tested = run(node, ['node_modules/vitest/vitest.mjs', 'run', ...suites], checkout, env);
-    const verdict = [typed ? 'types passed' : 'types FAILED', tested ? 'tests passed' : 'tests FAILED'].join(', ');
+    const verdict = [
+      !types ? 'types not checked' : typed ? 'types passed' : 'types FAILED',
+      tested ? 'tests passed' : 'tests FAILED',
+    ].join(', ');
     return `${name}: ${verdict} on Node ${version} with ${versions}\n  ran: ${suites.join(' ')}`;
   } finally {
     rmSync(folder, { recursive: true, force: true });

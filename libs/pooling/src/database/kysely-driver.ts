@@ -138,7 +138,14 @@ export class KyselyDriver implements Driver {
     const { isolationLevel, accessMode } = settings;
     const level = isolationLevel === undefined ? '' : ` isolation level ${isolationLevel}`;
     const access = accessMode === undefined ? '' : ` ${accessMode}`;
-    await own(connection).run(`start transaction${level}${access}`);
+    const session = own(connection);
+    try {
+      await session.run(`start transaction${level}${access}`);
+    } catch (error) {
+      // Kysely's controlled transactions before 0.28.18 don't.
+      session.release();
+      throw error;
+    }
   }
 
   /**
