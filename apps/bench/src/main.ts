@@ -8,6 +8,8 @@ const PROGRAMS: Readonly<Record<BenchSettings['subject'], (settings: BenchSettin
     const program = new URL('./http.js', import.meta.url).href;
     await ((await import(program)) as { benchHttp(): Promise<void> }).benchHttp();
   },
+  observability: async (settings) =>
+    (await import('./observability/bench-observability.js')).benchObservability(settings),
   scale: async (settings) => (await import('./scale/bench-scale.js')).benchScale(settings),
 };
 

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { WORKLOADS, type Workload } from './database/workload.js';
 
 /** What is measured. */
-export const SUBJECTS = ['database', 'pool', 'http', 'scale'] as const;
+export const SUBJECTS = ['database', 'pool', 'http', 'scale', 'observability'] as const;
 export type Subject = (typeof SUBJECTS)[number];
 
 /** One thing to measure in the database. */
@@ -27,12 +27,13 @@ export interface BenchSettings {
   readonly folder: string | undefined;
 }
 
-export const HELP = `npm run bench -- [database|pool|http|scale] [options]
+export const HELP = `npm run bench -- [database|pool|http|scale|observability] [options]
 
   database (the default)  this library and others against one PostgreSQL
   pool                    the engine alone against pg-pool, tarn and generic-pool
   http                    the HTTP client
   scale                   how cost grows with pools, waiters and metrics
+  observability           what metrics, leak detection and the console cost
 
   --full                  every workload, 1, 64 and 512 callers, pools of 2, 10 and 20
   --smoke                 a short run that judges nothing and writes nothing
