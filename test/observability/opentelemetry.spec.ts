@@ -10,6 +10,7 @@ import {
   releaseChannel,
   requestChannel,
 } from '../../libs/pooling/src/core/diagnostics.js';
+import { runTypeScript } from '../support/child.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { CountingServer, refusedPort } from '../support/http-server.js';
 
@@ -231,6 +232,16 @@ describe('with a metrics SDK', () => {
     await registry.database().query('select 1');
     expect([...(await collect()).keys()]).toEqual([]);
     expect(acquireChannel.hasSubscribers).toBe(false);
+  });
+});
+
+describe('without OpenTelemetry’s API', () => {
+  it('an application starts and serves', async () => {
+    const child = runTypeScript(new URL('./programs/without-opentelemetry.ts', import.meta.url), {
+      env: { DATABASE_URL: database.url },
+    });
+    await child.prints(/^asked for the API: true, rows: 1$/m);
+    expect(await child.ended).toEqual({ code: 0, signal: null });
   });
 });
 

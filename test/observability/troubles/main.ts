@@ -108,9 +108,9 @@ function pause(ms: number): Promise<void> {
 
 const TROUBLES: Record<string, () => Promise<void>> = {
   async exhaustion() {
-    const running = await start({ acquireTimeoutMs: 300, slowAcquireMs: 100 });
+    const running = await start({ acquireTimeoutMs: 1_000, slowAcquireMs: 100 });
     await running.orders.list();
-    const reports = [running.orders.report(0.8), running.orders.report(0.8)];
+    const reports = [running.orders.report(2), running.orders.report(2)];
     const waiting = [running.orders.list().catch(() => {}), errorOf(running.orders.list())] as const;
     await pause(50);
     show('exhaustion:metrics', ...(await metrics(running, /^db_pool_(in_use|max|waiting)/)));
@@ -148,7 +148,7 @@ const TROUBLES: Record<string, () => Promise<void>> = {
     const target = new URL(url);
     const proxy = await TcpProxy.listen({ port: Number(target.port) });
     target.port = String(proxy.port);
-    const unchecked = await start({ url: target.href, prePing: false, queryTimeoutMs: 500 });
+    const unchecked = await start({ url: target.href, prePing: false, queryTimeoutMs: 1_000 });
     await unchecked.orders.list();
     // What a firewall does: it forgets the connection, and tells nobody.
     proxy.blackhole();
@@ -157,7 +157,7 @@ const TROUBLES: Record<string, () => Promise<void>> = {
     proxy.cut('rst');
     await proxy.forward();
     await unchecked.application.close();
-    const checked = await start({ url: target.href, prePing: { idleMs: 0, timeoutMs: 200 } });
+    const checked = await start({ url: target.href, prePing: { idleMs: 0, timeoutMs: 2_000 } });
     await checked.orders.list();
     proxy.cut('rst');
     await until(() => checked.pool.statistics().closed.broken === 1);
@@ -204,7 +204,7 @@ const TROUBLES: Record<string, () => Promise<void>> = {
     const running = await start({ url: server.url, size: 10, acquireTimeoutMs: 500 });
     await running.orders.list();
     show('clients:advice', ...(await advice(running, 'POOL_EXCEEDS_SERVER')));
-    const error = errorOf(Promise.all([running.orders.report(1), running.orders.list(), running.orders.list()]));
+    const error = errorOf(Promise.all([running.orders.report(3), running.orders.list(), running.orders.list()]));
     show('clients:error', await error);
     show('clients:metrics', ...(await metrics(running, /^db_pool_server_/)));
     await running.application.close();
@@ -213,7 +213,7 @@ const TROUBLES: Record<string, () => Promise<void>> = {
   },
 
   async slow() {
-    const running = await start({ slowQueryMs: 100, queryTimeoutMs: 600 });
+    const running = await start({ slowQueryMs: 100, queryTimeoutMs: 1_500 });
     await running.get('/orders/report?seconds=0.2');
     show('slow:log', ...log);
     show('slow:error', await errorOf(running.orders.report(5)));
