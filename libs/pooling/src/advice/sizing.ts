@@ -59,7 +59,7 @@ const MAX_ERLANGS = 1_000_000;
 
 /**
  * The smallest pool whose waiting time stays within the target: M/M/c, Erlang C. Arrivals are taken as independent and
- * times of use as exponentially distributed; steadier ones wait less, so that the size errs on the safe side.
+ * times of use as exponentially distributed: steadier ones wait less, and a few very long ones among many short wait longer.
  *
  * The blocking probability is computed by the recursion B(c) = aB(c−1) / (c + aB(c−1)), which neither overflows nor
  * cancels (https://en.wikipedia.org/wiki/Erlang_(unit)), for every size up to the answer: a thousand connections take
