@@ -42,9 +42,9 @@ const ENDS = {
     packages: [
       'kysely@0.28.5',
       'undici@7.30.2',
-      'pg@8.23.0',
+      'pg@8.22.0',
       'pg-cursor@2.15.0',
-      'pg-query-stream@4.10.0',
+      'pg-query-stream@4.15.0',
       ...['common', 'core', 'platform-express', 'platform-fastify', 'testing', 'terminus'].map(
         (name) => `@nestjs/${name}@11`,
       ),

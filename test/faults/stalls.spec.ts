@@ -59,6 +59,9 @@ describe('a machine that was suspended', () => {
     // The checks' own time limit, on the clock that is turned by hand.
     await clock.advance(250);
     for (const { rows } of await answers) expect(rows).toEqual([{ one: 1 }]);
-    expect(pool.statistics()).toMatchObject({ opened: 6, closed: { invalid: 3, 'query-timeout': 0 } });
+    const { opened, closed } = pool.statistics();
+    expect(closed).toMatchObject({ invalid: 3, 'query-timeout': 0 });
+    // As many as were needed: the first new one may have served them all.
+    expect(opened).toBeGreaterThan(3);
   });
 });

@@ -16,7 +16,7 @@ import {
   type TransactionStatus,
 } from './pg-internals.js';
 import { ConnectionStatements } from './connection-statements.js';
-import { preparableValues, textOf, type QueryOutcome, type QueryText } from './query-forms.js';
+import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText } from './query-forms.js';
 import { cancelBackend } from './server-request.js';
 import { shortenStatement } from './shown-statement.js';
 import type { SlowQueries } from './slow-queries.js';
@@ -204,7 +204,7 @@ export class PostgresConnection implements StatementOwner, WireHost {
     // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
     // (research: scavenges ten times as long on results of many rows).
     const settle = (error: Error | undefined, result: QueryResult): void => statement.settle(error, result);
-    statement.query = new Query(config as string, values, settle as never);
+    statement.query = new Query(ownConfig(config) as string, values, settle as never);
     this.#start(statement);
     this.client.query(statement.query as Query);
   }

@@ -29,10 +29,6 @@ const CASES: Record<string, (either: EitherPool) => Promise<unknown>> = {
     const types = { getTypeParser: () => (text: string) => `parsed ${text}` } as unknown as pg.CustomTypesConfig;
     return (await pool.query({ text: 'select 1 as one', types })).rows;
   },
-  'query leaves its config as it was': async ({ pool }) => {
-    const config = Object.freeze({ text: 'select $1::int as one', values: Object.freeze([1]) as unknown as number[] });
-    return [(await pool.query(config)).rows, config];
-  },
   'query(text, callback)': ({ pool }) =>
     new Promise((resolve) => {
       const returned = pool.query('select 1 as one', (error, result) =>
@@ -328,6 +324,26 @@ describe('DatabasePool in the place of pg.Pool', () => {
   it.each(Object.entries(CASES))('does the same: %s', async (_name, run) => {
     const { theirs, ours } = await onBothPools(database.url, run);
     expect(ours).toEqual(theirs);
+  });
+
+  // Not compared: pg itself writes into configs before 8.23.1.
+  it('leaves a query’s config as it was, so that it can be used again', async () => {
+    await using pool = new DatabasePool('frozen', { url: database.url });
+    const config = Object.freeze({ text: 'select $1::int as one', values: Object.freeze([1]) as unknown as number[] });
+    class Statement {
+      readonly values = [2];
+      get text(): string {
+        return 'select $1::int as two';
+      }
+    }
+    const statement = new Statement();
+    for (let use = 0; use < 2; use++) {
+      expect((await pool.query(config)).rows).toEqual([{ one: 1 }]);
+      expect((await pool.query({ name: 'named', text: config.text }, [3])).rows).toEqual([{ one: 3 }]);
+      expect((await pool.query(statement)).rows).toEqual([{ two: 2 }]);
+    }
+    expect(config).toEqual({ text: 'select $1::int as one', values: [1] });
+    expect(Object.keys(statement)).toEqual(['values']);
   });
 
   it('is assignable to pg.Pool', async () => {

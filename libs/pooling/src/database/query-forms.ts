@@ -37,6 +37,18 @@ export function textOf(config: QueryText | Submittable): string {
   return typeof text === 'string' ? text : typeof name === 'string' ? name : '';
 }
 
+const WRITABLE = { configurable: true, enumerable: true, writable: true } as const;
+
+/** A config that pg may write into: before 8.23.1 it puts the callback and the values into what it is given. */
+export function ownConfig(config: QueryText): QueryText {
+  if (typeof config === 'string') return config;
+  // An heir and not a copy: the text of a config of a class of its own may be a getter.
+  return Object.create(config, {
+    callback: { ...WRITABLE, value: undefined },
+    values: { ...WRITABLE, value: config.values },
+  }) as QueryText;
+}
+
 /** The callback among the arguments, wherever it stands. */
 export function callbackOf(
   config: QueryText,
