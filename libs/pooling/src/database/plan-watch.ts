@@ -4,18 +4,20 @@ const CUSTOM_PLANS = 5;
 const FIRST_COMPARISON = 100;
 /** Each comparison without a verdict makes the next one come this much later. */
 const PATIENCE = 4;
-/** A comparison runs the statement so often each way. */
+/** A comparison runs the statement at least so often each way. */
 const RUNS_EACH_WAY = 30;
+/** How many runs it takes to have so many each way, when chance decides. */
+const RUNS = 80;
 /** Which share and how many milliseconds the one plan must be slower on average to be given up. */
 const WORSE = { share: 0.15, ms: 0.05 };
 /** By how many standard errors, too: what the machine's other work does must not count. */
-const STANDARD_ERRORS = 2;
+const STANDARD_ERRORS = 3;
 /** A run that takes this much longer than usual is late: by a factor, and in milliseconds. */
 const LATE = { factor: 8, ms: 2 };
 /** With the one plan so many runs must have been late, and so many must be expected without it, to tell by them. */
 const LATE_RUNS = { seen: 3, expected: 4 };
 /** The weight of the last run in the time that a statement usually takes, and the most that one run counts for. */
-const LAST_RUN = { weight: 0.1, most: 4 };
+const LAST_RUN = { weight: 0.1, weightOfQuick: 0.5, most: 4 };
 
 /** Mean and variance of durations, by Welford's method. */
 class Durations {
@@ -64,6 +66,13 @@ export class PlanWatch {
   /** Of all runs either way. */
   readonly #all = { kept: 0, keptLate: 0, anew: 0, anewLate: 0 };
 
+  readonly #random: () => number;
+
+  /** @param random 0 ≤ number < 1. */
+  constructor(random: () => number = Math.random) {
+    this.#random = random;
+  }
+
   /** Whether both ways are being compared: such a run should be disturbed by nothing. */
   get comparing(): boolean {
     return this.#comparing > 0;
@@ -73,7 +82,8 @@ export class PlanWatch {
   takeTurn(): boolean {
     if (this.#comparing === 0) return false;
     this.#comparing--;
-    return this.#comparing % 2 === 1;
+    // At random: whoever runs it may have a rhythm of their own.
+    return this.#random() < 0.5;
   }
 
   /** Notes a run that was planned for its own values. Gives the verdict, once the one plan is known to be worse. */
@@ -103,13 +113,15 @@ export class PlanWatch {
   #compare(): void {
     this.#kept = new Durations();
     this.#anew = new Durations();
-    this.#comparing = 2 * RUNS_EACH_WAY;
+    this.#comparing = RUNS;
     this.#gap *= PATIENCE;
     this.#nextComparison = this.#runs + this.#gap;
   }
 
   #learn(ms: number): void {
     if (this.usualMs === Infinity) this.usualMs = ms;
+    // A quick run shows what the statement takes, a slow one may have been held up.
+    else if (ms < this.usualMs) this.usualMs += LAST_RUN.weightOfQuick * (ms - this.usualMs);
     else this.usualMs += LAST_RUN.weight * (Math.min(ms, LAST_RUN.most * this.usualMs + 0.1) - this.usualMs);
   }
 

@@ -29,8 +29,8 @@ export class WireQuery extends Statement {
   /** Whether the server had prepared the text, and bound the parameters: before that it has done nothing. */
   parsed = false;
   bound = false;
-  /** Milliseconds on the pool's clock. */
-  sentAt = 0;
+  /** Milliseconds on the pool's clock; `Infinity` until then. */
+  sentAt = Infinity;
   /** Whether it was sent again already, after its statement had turned out to be invalid. */
   retried = false;
   readonly #wire: Wire;
@@ -75,6 +75,7 @@ export class WireQuery extends Statement {
   /** Forgets what has come back, to be sent again. */
   restart(): void {
     this.statement = undefined;
+    this.sentAt = Infinity;
     this.shape = undefined;
     this.rows = [];
     this.tag = '';

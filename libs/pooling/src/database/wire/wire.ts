@@ -112,7 +112,7 @@ export class Wire {
   /** Whether the query that the server works on isn't late, by what such a query usually takes: others may stand behind it. */
   get sociable(): boolean {
     const { first } = this.#underway;
-    if (first === undefined || first.sentAt === 0) return true;
+    if (first === undefined) return true;
     const runsMs = this.#host.now() - Math.max(first.sentAt, this.#readyAt);
     return runsMs < PATIENCE.ms + PATIENCE.factor * first.prepared.plans.usualMs;
   }
@@ -313,7 +313,7 @@ export class Wire {
     this.#host.ready(status);
     this.#done(query);
     const { first } = this.#underway;
-    if (first?.settled === true && first.sentAt > 0) this.#host.unwanted(first);
+    if (first?.settled === true && first.sentAt !== Infinity) this.#host.unwanted(first);
   }
 
   /** pg is ready again. */
