@@ -224,7 +224,7 @@ class Simulation {
       error: undefined,
     };
     this.#borrowers.push(borrower);
-    this.pool.acquire({ timeoutMs, signal: borrower.abort.signal, shared }).then(
+    this.pool.acquire({ timeoutMs, signal: borrower.abort.signal, use: shared ? 'shared' : 'held' }).then(
       (lease) => {
         borrower.settledAt = this.clock.now();
         if (lease.released) return; // terminated or closed before its borrower came to know

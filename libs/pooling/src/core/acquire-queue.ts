@@ -63,7 +63,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
         this.#clock.now(),
         timeoutMs,
         origin,
-        options?.shared === true,
+        options?.use ?? 'held',
         options?.signal,
         resolve,
         reject,

@@ -1,5 +1,6 @@
 import type { AcquireOrigin } from './acquire-origin.js';
 import type { Lease } from './lease.js';
+import type { LeaseUse } from './pool-options.js';
 import { TimedWaiter } from './wait-queue.js';
 
 /** What a waiter needs of its pool. */
@@ -22,7 +23,7 @@ export class AcquireWaiter<T> extends TimedWaiter {
     readonly timeoutMs: number,
     readonly origin: AcquireOrigin,
     /** Whether it will do with a connection that others use at the same time. */
-    readonly shared: boolean,
+    readonly use: LeaseUse,
     signal: AbortSignal | undefined,
     resolve: (lease: Lease<T>) => void,
     reject: (error: unknown) => void,

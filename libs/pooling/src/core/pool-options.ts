@@ -40,10 +40,17 @@ export interface PoolOptions {
   readonly leakDetectionMs: number;
 }
 
+/**
+ * What a connection is leased for. `held`: for as long as the borrower likes, who may forget it, so that it is watched
+ * for leaks. `brief`: for one piece of work, after which it comes back by itself, so that a watch would cost and find
+ * nothing. `shared`: the same, and others may use the connection at the same time.
+ */
+export type LeaseUse = 'held' | 'brief' | 'shared';
+
 /** One acquire's own wishes. */
 export interface AcquireOptions {
-  /** @internal Whether it will do with a connection that others use at the same time. */
-  readonly shared?: boolean;
+  /** @internal `held` by default. */
+  readonly use?: LeaseUse;
   /** Its abort rejects the acquire with `signal.reason`. */
   readonly signal?: AbortSignal;
   /** Instead of the pool's `acquireTimeoutMs`. */

@@ -15,7 +15,14 @@ import { LinkedList } from './linked-list.js';
 import { Maintenance, type MaintenanceHost } from './maintenance.js';
 import { PoolEntry } from './pool-entry.js';
 import { SharedEntries } from './shared-entries.js';
-import type { AcquireOptions, CloseReport, PoolDependencies, PoolObserver, PoolOptions } from './pool-options.js';
+import type {
+  AcquireOptions,
+  CloseReport,
+  LeaseUse,
+  PoolDependencies,
+  PoolObserver,
+  PoolOptions,
+} from './pool-options.js';
 import {
   connectFailure,
   pictureOf,
@@ -177,14 +184,14 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
    * somebody waits already, or the idle one has to be checked first. When none is idle and the lease may be `shared`,
    * it is one of a connection that others use.
    */
-  tryAcquire(shared = false): Lease<T> | undefined {
+  tryAcquire(use: LeaseUse = 'held'): Lease<T> | undefined {
     if (this.#waiters.length > 0 || this.#connector.prepare !== undefined || !this.#serving) return undefined;
     const now = this.#clock.now();
     const entry = this.#idle.last;
-    if (entry === undefined) return shared ? this.#joinOthers(now) : undefined;
+    if (entry === undefined) return use === 'shared' ? this.#joinOthers(now) : undefined;
     if (this.#judge(entry, now) !== 'ready') return undefined;
     this.#unpark(entry);
-    return shared ? this.#share(entry, now, 0) : this.#lease(entry, now, 0, this.#origin());
+    return use === 'shared' ? this.#share(entry, now, 0) : this.#lease(entry, now, 0, this.#origin(use));
   }
 
   #joinOthers(now: number): Lease<T> | undefined {
@@ -220,15 +227,16 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
       this.#counters.acquireAborted++;
       return Promise.reject(options.signal.reason);
     }
-    const lease = this.tryAcquire(options?.shared);
+    const lease = this.tryAcquire(options?.use);
     if (lease !== undefined) return Promise.resolve(lease);
     if (this.#state === 'closing' || this.#state === 'closed') return Promise.reject(this.#closedError());
-    return this.#waiters.join(this.#origin() ?? ANONYMOUS, options, this.#serve);
+    return this.#waiters.join(this.#origin(options?.use) ?? ANONYMOUS, options, this.#serve);
   }
 
-  #origin(): AcquireOrigin | undefined {
-    if (this.#leakWatch === undefined && this.#label === undefined) return undefined;
-    return { trace: this.#leakWatch?.trace(), label: this.#label?.() };
+  #origin(use: LeaseUse = 'held'): AcquireOrigin | undefined {
+    const watch = use === 'held' ? this.#leakWatch : undefined;
+    if (watch === undefined && this.#label === undefined) return undefined;
+    return { trace: watch?.trace(), label: this.#label?.() };
   }
 
   /** @internal */
@@ -306,7 +314,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
       entry.shares = 0;
       entry.doom = undefined;
     }
-    this.#leakWatch?.forget(entry);
+    if (entry.origin?.trace !== undefined) this.#leakWatch?.forget(entry);
     this.#countRelease(entry, useMs);
     entry.origin = undefined;
   }
@@ -365,7 +373,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   /** Lets the first waiter join others, if it will do with that; returns whether it has. */
   #serveTogether(now: number): boolean {
     const waiter = this.#waiters.first;
-    if (waiter?.shared !== true || this.#connector.prepare !== undefined) return false;
+    if (waiter?.use !== 'shared' || this.#connector.prepare !== undefined) return false;
     const entry = this.#joinable(now);
     if (entry === undefined) return false;
     this.#waiters.shift();
@@ -422,7 +430,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   #hand(entry: PoolEntry<T>, waiter: AcquireWaiter<T>, now: number): void {
     entry.preparedFor = undefined;
     const waitMs = now - waiter.since;
-    const alone = !waiter.shared || this.#connector.prepare !== undefined;
+    const alone = waiter.use !== 'shared' || this.#connector.prepare !== undefined;
     const lease = alone ? this.#lease(entry, now, waitMs, waiter.origin) : this.#share(entry, now, waitMs);
     this.#waiters.resolve(waiter, lease);
     if (!alone && this.#waiters.length > 0) this.#serve();
@@ -431,14 +439,15 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   #lease(entry: PoolEntry<T>, now: number, waitMs: number, origin: AcquireOrigin | undefined): Lease<T> {
     entry.origin = origin;
     const lease = new Lease<T>(this, entry);
-    this.#leakWatch?.watch(entry, lease);
+    // What has no trace comes back by itself.
+    if (origin?.trace !== undefined) this.#leakWatch?.watch(entry, lease);
     this.#countLease(entry, now, waitMs);
     return lease;
   }
 
   /** A lease of a connection that others use or may join: for what is soon over, so that nobody watches it. */
   #share(entry: PoolEntry<T>, now: number, waitMs: number): Lease<T> {
-    if (entry.shares === 0) entry.origin = this.#origin();
+    if (entry.shares === 0) entry.origin = this.#origin('shared');
     entry.shares++;
     this.#shared.place(entry);
     const lease = new SharedLease<T>(this, entry, now);

@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { PoolClient } from 'pg';
 import type { Lease } from '../core/lease.js';
 import type { Pool } from '../core/pool.js';
-import type { AcquireOptions } from '../core/pool-options.js';
+import type { AcquireOptions, LeaseUse } from '../core/pool-options.js';
 import type { CloseReason } from '../core/statistics.js';
 import type { PostgresConnection } from './connection.js';
 import { PooledClient, type PooledClientHost } from './pooled-client.js';
@@ -55,8 +55,8 @@ export class DatabaseLeases {
   }
 
   /** A connection that can be had without waiting: one that others use at the same time, where none is idle and it may be `shared`. */
-  tryAcquire(shared = false): DatabaseLease | undefined {
-    const lease = this.#host.engine.tryAcquire(shared);
+  tryAcquire(use: LeaseUse): DatabaseLease | undefined {
+    const lease = this.#host.engine.tryAcquire(use);
     if (lease !== undefined) this.#announceAcquire(lease);
     return lease;
   }

@@ -299,6 +299,16 @@ describe('the options of a DatabasePool', () => {
     expect(pool.statistics().leaks).toBe(1);
   });
 
+  it('leakDetectionMs takes no slow single query for a leak: it comes back by itself', async () => {
+    const leaked = vi.fn<(report: object) => void>();
+    const pool = createPool({ leakDetectionMs: 20 }, { observer: { leaked }, label: () => 'OrdersController.list' });
+    const slow = pool.query('select pg_sleep(0.2)');
+    await vi.waitFor(() => expect(pool.holders()[0]?.heldMs).toBeGreaterThan(100));
+    expect(pool.holders()[0]).toMatchObject({ label: 'OrdersController.list', statement: 'select pg_sleep(0.2)' });
+    await slow;
+    expect(leaked).not.toHaveBeenCalled();
+  });
+
   it('keeps sockets alive by default', async () => {
     const calls: unknown[] = [];
     const stream = (): Socket => {

@@ -96,7 +96,10 @@ export interface DatabaseOptions {
    * transaction is closed; or a function.
    */
   readonly reset?: 'rollback' | 'discard' | 'none' | ResetHook;
-  /** A lease held longer is reported with the stack that acquired it: 0, off and free of cost. */
+  /**
+   * A lease held longer is reported with the stack that acquired it: 0, off and free of cost. Single queries give
+   * their connection back by themselves, and aren't watched.
+   */
   readonly leakDetectionMs?: number;
   /** An acquire that waits longer is logged, with how full the pool is: 0, off. */
   readonly slowAcquireMs?: number;

@@ -1,4 +1,5 @@
 import type { QueryResult, Submittable } from 'pg';
+import type { AcquireOptions } from '../core/pool-options.js';
 import type { DatabaseLease, DatabaseLeases } from './database-leases.js';
 import type { ResolvedDatabaseOptions } from './options.js';
 import {
@@ -16,7 +17,8 @@ import { asPgResult } from './wire/pg-result.js';
 
 /** How often a query is sent when the server has done nothing for it, because its connection was lost before. */
 const MOST_ATTEMPTS = 3;
-const SHARED = Object.freeze({ shared: true });
+const BRIEF: AcquireOptions = Object.freeze({ use: 'brief' });
+const SHARED: AcquireOptions = Object.freeze({ use: 'shared' });
 
 /** One query on its way to a connection. */
 interface SingleQuery {
@@ -96,9 +98,9 @@ export class SingleQueries {
   }
 
   #dispatch(query: SingleQuery): void {
-    const lease = this.#leases.tryAcquire(query.shared);
+    const lease = this.#leases.tryAcquire(query.shared ? 'shared' : 'brief');
     if (lease !== undefined) return this.#executeOn(lease, query);
-    this.#leases.acquire(query.shared ? SHARED : undefined).then(
+    this.#leases.acquire(query.shared ? SHARED : BRIEF).then(
       (acquired) => this.#executeOn(acquired, query),
       (error: Error) => query.callback(error, undefined as never),
     );

@@ -62,7 +62,7 @@ export class Holders {
     );
     this.element = make(
       'div',
-      {},
+      { class: 'holders' },
       make(
         'div',
         { class: 'head' },
