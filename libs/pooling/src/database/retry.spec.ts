@@ -245,7 +245,7 @@ describe('retryTransaction', () => {
     expect(tries).toBe(4);
   });
 
-  it('stops when its signal is aborted', async () => {
+  it.each(['during a try', 'in the pause after it'])('stops when its signal is aborted %s', async (when) => {
     const abort = new AbortController();
     const reason = new Error('enough');
     let tries = 0;
@@ -253,8 +253,8 @@ describe('retryTransaction', () => {
       db,
       async (transaction) => {
         tries++;
-        setTimeout(() => abort.abort(reason), 20);
-        await fail(transaction, '40001');
+        if (when === 'during a try') abort.abort(reason);
+        await fail(transaction, '40001').finally(() => setTimeout(() => abort.abort(reason), 20));
       },
       { baseDelayMs: 1_000_000, maxDelayMs: 1_000_000, signal: abort.signal, random: () => 0.9 },
     );

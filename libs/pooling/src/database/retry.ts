@@ -89,8 +89,10 @@ function transactionBuilder<DB>(
   return builder;
 }
 
-function pause(ms: number, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
+async function pause(ms: number, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
+  // Aborted during the try: its listener would never be called.
+  signal?.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
     const abort = (): void => {
       clock.clearTimeout(timer);
       reject(signal?.reason);
