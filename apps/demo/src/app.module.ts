@@ -23,7 +23,11 @@ export class AppModule {
           metrics: { path: '/metrics', defaultMetrics: true },
           console: { path: 'pools', guards: [ThisMachineGuard], allowedActions: settings.consoleActions },
           inject: [SETTINGS],
-          useFactory: ({ databaseUrl, leakDetectionMs, preparedStatements }: RunningSettings): PoolingModuleOptions => ({
+          useFactory: ({
+            databaseUrl,
+            leakDetectionMs,
+            preparedStatements,
+          }: RunningSettings): PoolingModuleOptions => ({
             database: {
               url: databaseUrl,
               applicationName: 'shop',
