@@ -98,6 +98,10 @@ server_login_retry = 1
   async start(): Promise<void> {
     const bouncer = spawn(this.#program, [this.#configuration], { stdio: 'ignore', ...this.#user });
     this.#process = bouncer;
+    // A test that was broken off must not leave it behind.
+    const kill = (): boolean => bouncer.kill();
+    process.once('exit', kill);
+    bouncer.once('exit', () => process.off('exit', kill));
     const ended = once(bouncer, 'exit').then(async () => {
       throw new Error(`PgBouncer doesn't start:\n${await this.log()}`);
     });
