@@ -1,25 +1,26 @@
 import { availableParallelism } from 'node:os';
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 
-/** `PIPELINING=16 npm test` runs everything with pipelining as the default, at that depth. */
+/** `npm run test:pipelining` runs what concerns the database once more, with pipelining as the default. */
 const pipelining = {
   name: 'pipelining',
   enforce: 'pre' as const,
   transform(code: string, id: string): string | undefined {
-    const depth = process.env['PIPELINING'];
-    if (depth === undefined || !id.endsWith('/libs/pooling/src/database/options.ts')) return undefined;
-    const changed = code.replace('pipelining: false as ', `pipelining: { depth: ${Number(depth)} } as `);
+    if (!id.endsWith('/libs/pooling/src/database/options.ts')) return undefined;
+    const changed = code.replace('pipelining: false as ', 'pipelining: {} as ');
     if (changed === code) throw new Error('the default of pipelining stands elsewhere now');
     return changed;
   },
 };
 
-export default defineConfig({
-  plugins: [pipelining],
+export default defineConfig(({ mode }) => ({
+  plugins: mode === 'pipelining' ? [pipelining] : [],
   resolve: { tsconfigPaths: true },
   test: {
     globals: true,
     include: ['libs/**/*.spec.ts', 'apps/**/*.spec.ts', 'test/**/*.spec.ts'],
+    // What the defaults are is none of its business.
+    exclude: [...configDefaults.exclude, ...(mode === 'pipelining' ? ['**/options.spec.ts'] : [])],
     globalSetup: ['test/support/global-setup.ts'],
     // Most tests wait for a server or a socket: two at a time keep two cores busy, and more would only disturb each other.
     maxWorkers: Math.min(4, Math.max(2, availableParallelism() - 1)),
@@ -27,4 +28,4 @@ export default defineConfig({
     hookTimeout: 60_000,
     coverage: { include: ['libs/*/src/**/*.ts'] },
   },
-});
+}));

@@ -1,6 +1,6 @@
 import { ConflictException, Injectable, NotFoundException, UnprocessableEntityException } from '@nestjs/common';
 import { sql, type Kysely, type Transaction } from 'kysely';
-import { InjectDb, retryTransaction } from 'nestjs-pooling';
+import { InjectDb, prepareQuery, retryTransaction } from 'nestjs-pooling';
 import type { OrderStatus, Shop } from '../database/schema.js';
 import type { NewOrder } from './orders.inputs.js';
 
@@ -21,18 +21,15 @@ export interface Order {
   readonly lines: readonly OrderLine[];
 }
 
-@Injectable()
-export class OrdersService {
-  constructor(@InjectDb() private readonly db: Kysely<Shop>) {}
-
-  /** An order with its customer, lines and products: one query over four tables. */
-  async byId(id: number): Promise<Order> {
-    const rows = await this.db
+/** What is asked most is built and compiled once. */
+function prepareLines(db: Kysely<Shop>) {
+  return prepareQuery(db, (p: { id: number }) =>
+    db
       .selectFrom('orders')
       .innerJoin('customers', 'customers.id', 'orders.customer_id')
       .innerJoin('order_lines', 'order_lines.order_id', 'orders.id')
       .innerJoin('products', 'products.id', 'order_lines.product_id')
-      .where('orders.id', '=', id)
+      .where('orders.id', '=', p.id)
       .orderBy('order_lines.line_number')
       .select([
         'orders.status',
@@ -49,8 +46,21 @@ export class OrdersService {
         'products.id as product_id',
         'products.sku',
         'products.name as product_name',
-      ])
-      .execute();
+      ]),
+  );
+}
+
+@Injectable()
+export class OrdersService {
+  readonly #linesOf: ReturnType<typeof prepareLines>;
+
+  constructor(@InjectDb() private readonly db: Kysely<Shop>) {
+    this.#linesOf = prepareLines(db);
+  }
+
+  /** An order with its customer, lines and products: one query over four tables. */
+  async byId(id: number): Promise<Order> {
+    const rows = await this.#linesOf.execute({ id });
     const [first] = rows;
     if (first === undefined) throw new NotFoundException(`There is no order ${id}`);
     return {
