@@ -328,7 +328,12 @@ class DatabaseChaos {
       holds(idle + inUse === size && Math.min(idle, inUse) >= 0, 'levels disagree', this.#seed, state);
       const closings = Object.values(closed).reduce((sum, count) => sum + count, 0);
       holds(opened === size + closings, 'opened ≠ open + closed', this.#seed, state);
-      holds(acquired - released === this.#pool.holders().length, 'acquired ≠ released + held', this.#seed, state);
+      const held = this.#pool.holders().length;
+      const leases = acquired - released;
+      const depth = this.#pool.configuration.pipelining === false ? 1 : this.#pool.configuration.pipelining.depth;
+      // Connections may be shared: each is held by at least one, and by no more than may be.
+      const agree = leases >= held && leases <= held * depth;
+      holds(agree, 'acquired ≠ released + held', this.#seed, { acquired, released, held, ...state });
       const now = performance.now();
       for (const since of this.#busySince.values()) {
         holds(now - since < LONGEST_MS, 'an operation does not end', this.#seed, { forMs: now - since, ...state });

@@ -1,4 +1,4 @@
-/** `npm run chaos -- --seed N --minutes M`: see database-chaos.ts. */
+/** `npm run chaos -- --seed N --minutes M [--pipelining]`: see database-chaos.ts. */
 import { parseArgs } from 'node:util';
 import { runDatabaseChaos } from './database-chaos.js';
 
@@ -6,6 +6,7 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
     minutes: { type: 'string', default: '1' },
+    pipelining: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -17,6 +18,7 @@ const log = (line: string): void => console.log(`${((performance.now() - started
 const report = await runDatabaseChaos({
   seed,
   durationMs: minutes * 60_000,
+  ...(values.pipelining ? { pool: { pipelining: {} } } : undefined),
   ...(values.verbose ? { log } : undefined),
 });
 console.log(JSON.stringify(report, null, 2));
