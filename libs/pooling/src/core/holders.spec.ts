@@ -1,4 +1,4 @@
-import { firstForeignFrame, nameAcquirer, summariseHolders, type Holder } from './holders.js';
+import { acquirerOf, firstForeignFrame, nameAcquirer, summariseHolders, type Holder } from './holders.js';
 
 const LIBRARY_FILE = new URL('./pool.ts', import.meta.url);
 
@@ -43,6 +43,35 @@ describe('the position that acquired', () => {
     const timer = 'listOnTimeout (node:internal/timers:581:17)';
     expect(firstForeignFrame(stackOf(own, 'Array.map (<anonymous>)', timer))).toBeUndefined();
     expect(firstForeignFrame(undefined)).toBeUndefined();
+  });
+});
+
+describe('on whose behalf a connection was acquired', () => {
+  const service = 'OrdersService.place (/app/orders.service.ts:7:1)';
+  const nest = 'file:///app/node_modules/@nestjs/core/router/router-execution-context.js:61:37';
+  const labelOf = (...frames: string[]): string | undefined =>
+    acquirerOf({ trace: { stack: stackOf(...frames) }, label: undefined }).label;
+
+  it('is said by the label, where there is one', () => {
+    const trace = { stack: stackOf(service, nest) };
+    expect(acquirerOf({ trace, label: 'OrdersController.create' })).toEqual({
+      label: 'OrdersController.create',
+      acquiredAt: 'OrdersService.place (orders.service.ts:7)',
+      stack: trace.stack,
+    });
+  });
+
+  it('is the outermost function of the application on the stack, awaited or not', () => {
+    expect(labelOf(service, 'async OrdersController.create (/app/orders.controller.ts:9:1)', nest)).toBe(
+      'OrdersController.create',
+    );
+    expect(labelOf(service, 'OrdersController.create (/app/orders.controller.ts:9:1)')).toBe('OrdersController.create');
+  });
+
+  it('stays unknown when nothing of the application has a name, or nobody looked', () => {
+    expect(labelOf(service, '<anonymous> (/app/jobs.ts:3:1)')).toBeUndefined();
+    expect(labelOf('Query.run (/app/node_modules/pg-boss/boss.js:3:1)')).toBeUndefined();
+    expect(acquirerOf(undefined)).toEqual({});
   });
 });
 

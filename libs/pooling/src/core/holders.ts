@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import type { AcquireOrigin } from './acquire-origin.js';
 import type { PoolEntry } from './pool-entry.js';
 
 /** What a connection does now, as its connector sees it. Never parameter values or rows. */
@@ -13,20 +14,24 @@ export interface HolderActivity {
   readonly serverId?: number;
 }
 
+/** Who acquired, as far as that was kept. */
+export interface Acquirer {
+  /** On whose behalf: a controller's handler, a queue's consumer, where that is known. */
+  readonly label?: string;
+  /** The code position that acquired, when leak detection is on: `OrdersService.create (orders.service.ts:42)`. */
+  readonly acquiredAt?: string;
+  /** The whole stack of the acquire, when leak detection is on. */
+  readonly stack?: string;
+}
+
 /** Somebody who holds a connection. */
-export interface Holder extends HolderActivity {
+export interface Holder extends HolderActivity, Acquirer {
   /** Identifies the connection within its pool, for as long as it lives. */
   readonly connection: number;
   /** For how long it is held, in milliseconds. */
   readonly heldMs: number;
   /** For how long nothing has run on it, in milliseconds; left out while something runs, or when that isn't known. */
   readonly idleMs?: number;
-  /** On whose behalf: a controller's handler, where Nest knows it. */
-  readonly label?: string;
-  /** The code position that acquired it, when leak detection is on: `OrdersService.create (orders.service.ts:42)`. */
-  readonly acquiredAt?: string;
-  /** The whole stack of the acquire, when leak detection is on. */
-  readonly stack?: string;
   /** Whether it was reported as a leak. */
   readonly leaked: boolean;
 }
@@ -57,6 +62,29 @@ export function foreignFrames(stack: string | undefined): string[] {
   return own.length > 0 ? own : frames;
 }
 
+/**
+ * On whose behalf a stack runs: the application's outermost function in it, which Nest called. V8 keeps who awaits
+ * whom, so that the handler is there after an `await`, too. `undefined` when it has no name.
+ */
+function handlerIn(stack: string | undefined): string | undefined {
+  const outermost = foreignFrames(stack).at(-1);
+  if (outermost === undefined || outermost.includes('/node_modules/')) return undefined;
+  const name = /^(.*) \(/.exec(shortFrame(outermost))?.[1];
+  return name?.includes('<anonymous>') === true ? undefined : name;
+}
+
+/** Formats what was captured: only when somebody looks. */
+export function acquirerOf(origin: AcquireOrigin | undefined): Acquirer {
+  const stack = origin?.trace?.stack;
+  const label = origin?.label ?? handlerIn(stack);
+  const acquiredAt = firstForeignFrame(stack);
+  return {
+    ...(label === undefined ? undefined : { label }),
+    ...(acquiredAt === undefined ? undefined : { acquiredAt }),
+    ...(stack === undefined ? undefined : { stack }),
+  };
+}
+
 /** A line of a stack without the folders of its file: people know their files by name. */
 function shortFrame(line: string): string {
   const frame = line.trim().replace(/^at (?:async )?/, '');
@@ -70,24 +98,19 @@ function shortFrame(line: string): string {
  * Who acquired, in one phrase: the handler and the position in the code, or whichever of them is known.
  * `OrdersController.create (orders.controller.ts:42)`, `OrdersController.create, in OrdersService.place (orders.service.ts:7)`.
  */
-export function nameAcquirer({ label, acquiredAt }: Pick<Holder, 'label' | 'acquiredAt'>): string | undefined {
+export function nameAcquirer({ label, acquiredAt }: Acquirer): string | undefined {
   if (label === undefined || acquiredAt === undefined) return label ?? acquiredAt;
   return acquiredAt.startsWith(`${label} (`) ? acquiredAt : `${label}, in ${acquiredAt}`;
 }
 
 /** Describes who holds an entry. */
 export function describeHolder<T>(entry: PoolEntry<T>, now: number, activity: HolderActivity | undefined): Holder {
-  const stack = entry.origin?.trace?.stack;
-  const label = entry.origin?.label;
-  const acquiredAt = firstForeignFrame(stack);
   return {
     connection: entry.id,
     heldMs: now - entry.leasedAt,
     ...(activity?.active === false ? { idleMs: now - Math.max(entry.leasedAt, entry.verifiedAt) } : undefined),
     leaked: entry.leakReported,
-    ...(label === undefined ? undefined : { label }),
-    ...(acquiredAt === undefined ? undefined : { acquiredAt }),
-    ...(stack === undefined ? undefined : { stack }),
+    ...acquirerOf(entry.origin),
     ...activity,
   };
 }

@@ -1,5 +1,5 @@
 import { Deadline, type Deadlines } from './deadlines.js';
-import { firstForeignFrame, type HolderActivity } from './holders.js';
+import { acquirerOf, type HolderActivity } from './holders.js';
 import type { Lease } from './lease.js';
 import type { PoolEntry } from './pool-entry.js';
 import type { LeakReport } from './pool-options.js';
@@ -20,16 +20,11 @@ export function leakReport<T>(
   collected: boolean,
   activity: HolderActivity | undefined,
 ): LeakReport {
-  const stack = entry.origin?.trace?.stack;
-  const label = entry.origin?.label;
-  const acquiredAt = firstForeignFrame(stack);
   return {
     connection: entry.id,
     heldMs: now - entry.leasedAt,
     collected,
-    ...(label === undefined ? undefined : { label }),
-    ...(acquiredAt === undefined ? undefined : { acquiredAt }),
-    ...(stack === undefined ? undefined : { stack }),
+    ...acquirerOf(entry.origin),
     ...(activity === undefined ? undefined : { activity }),
   };
 }

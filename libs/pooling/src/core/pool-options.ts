@@ -1,5 +1,5 @@
 import type { Clock } from './clock.js';
-import type { Holder, HolderActivity } from './holders.js';
+import type { Acquirer, Holder, HolderActivity } from './holders.js';
 import type { PoolEntry } from './pool-entry.js';
 import type { CloseReason } from './statistics.js';
 
@@ -83,15 +83,9 @@ export interface PoolObserver<T> {
 }
 
 /** A lease that was held too long. */
-export interface LeakReport {
+export interface LeakReport extends Acquirer {
   readonly connection: number;
   readonly heldMs: number;
-  /** On whose behalf it was acquired, where that is known. */
-  readonly label?: string;
-  /** The code position that acquired it: `OrdersService.create (orders.service.ts:42)`. */
-  readonly acquiredAt?: string;
-  /** The stack of the acquire. */
-  readonly stack?: string;
   /** Whether the garbage collector found it: nobody can release it any more, its connection was destroyed. */
   readonly collected: boolean;
   readonly activity?: HolderActivity;

@@ -7,7 +7,7 @@ import {
   releaseChannel,
   timeoutChannel,
 } from '../core/diagnostics.js';
-import { firstForeignFrame } from '../core/holders.js';
+import { acquirerOf } from '../core/holders.js';
 import type { Pool } from '../core/pool.js';
 import type { LeakReport, ObservedSlot, PoolObserver } from '../core/pool-options.js';
 import type { CloseReason } from '../core/statistics.js';
@@ -54,12 +54,8 @@ export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 't
 
 /** Who acquires and where, as far as it was kept. */
 export function originOf({ origin }: Pick<ObservedSlot<unknown>, 'origin'>): { label?: string; acquiredAt?: string } {
-  const label = origin?.label;
-  const acquiredAt = firstForeignFrame(origin?.trace?.stack);
-  return {
-    ...(label === undefined ? undefined : { label }),
-    ...(acquiredAt === undefined ? undefined : { acquiredAt }),
-  };
+  const { stack: _stack, ...acquirer } = acquirerOf(origin);
+  return acquirer;
 }
 
 /** What the events of a pool are told with. */

@@ -35,11 +35,10 @@ export function databaseProviders<Source>(
         store.addAbsent('database', name);
         return notConfigured<DatabasePool>(name, 'the database pool', SET_DATABASE);
       }
-      const label = namesHolders(given) ? labels.current : undefined;
-      if (label !== undefined) labels.enable();
+      if (namesHolders(given)) labels.enable();
       const made = new DatabasePool(name, given, {
         observer: new PoolLog(name),
-        ...(label === undefined ? undefined : { label }),
+        ...(namesHolders(given) && labels.enabled ? { label: labels.current } : undefined),
       });
       store.addDatabase(name, made);
       return made;
