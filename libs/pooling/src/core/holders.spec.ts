@@ -61,7 +61,8 @@ describe('on whose behalf a connection was acquired', () => {
     });
   });
 
-  it('is the outermost function of the application on the stack, awaited or not', () => {
+  it('is the outermost function of the application on the stack, awaited or not, that has a name', () => {
+    expect(labelOf(service, '/app/jobs.ts:8:3')).toBe('OrdersService.place');
     expect(labelOf(service, 'async OrdersController.create (/app/orders.controller.ts:9:1)', nest)).toBe(
       'OrdersController.create',
     );
@@ -69,7 +70,7 @@ describe('on whose behalf a connection was acquired', () => {
   });
 
   it('stays unknown when nothing of the application has a name, or nobody looked', () => {
-    expect(labelOf(service, '<anonymous> (/app/jobs.ts:3:1)')).toBeUndefined();
+    expect(labelOf('<anonymous> (/app/jobs.ts:3:1)', '/app/jobs.ts:8:3')).toBeUndefined();
     expect(labelOf('Query.run (/app/node_modules/pg-boss/boss.js:3:1)')).toBeUndefined();
     expect(acquirerOf(undefined)).toEqual({});
   });

@@ -63,14 +63,15 @@ export function foreignFrames(stack: string | undefined): string[] {
 }
 
 /**
- * On whose behalf a stack runs: the application's outermost function in it, which Nest called. V8 keeps who awaits
- * whom, so that the handler is there after an `await`, too. `undefined` when it has no name.
+ * On whose behalf a stack runs: the application's outermost function in it that has a name, which Nest called. V8 knows
+ * who awaits whom, so that the handler is there after an `await`, too; whoever returned a promise without awaiting it
+ * is gone.
  */
 function handlerIn(stack: string | undefined): string | undefined {
-  const outermost = foreignFrames(stack).at(-1);
-  if (outermost === undefined || outermost.includes('/node_modules/')) return undefined;
-  const name = /^(.*) \(/.exec(shortFrame(outermost))?.[1];
-  return name?.includes('<anonymous>') === true ? undefined : name;
+  const names = foreignFrames(stack)
+    .filter((line) => !line.includes('/node_modules/'))
+    .map((line) => /^(.*) \(/.exec(shortFrame(line))?.[1]);
+  return names.findLast((name) => name !== undefined && !name.includes('<anonymous>'));
 }
 
 /** Formats what was captured: only when somebody looks. */
