@@ -36,6 +36,8 @@ export class PoolEntry<T> extends LinkedNode {
   lost = false;
   /** How many borrowers share it; 0: it has one of its own, or none. */
   shares = 0;
+  /** When one of those who share it last gave it back: whoever comes next has it from then on. */
+  returnedAt = 0;
   /** Why it is closed when the last of those who share it gives it back. */
   doom: CloseReason | undefined;
   /** Who holds it. */

@@ -263,13 +263,16 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   giveBackShare(lease: SharedLease<T>, reason: CloseReason | undefined): void {
     const { entry } = lease;
     entry.doom ??= reason;
+    const now = this.#clock.now();
+    // One after another: together their uses are as long as the connection was in use, which sizing goes by.
+    const since = Math.max(lease.since, entry.returnedAt);
+    entry.returnedAt = now;
     if (entry.shares === 1) {
-      entry.leasedAt = lease.since;
+      entry.leasedAt = since;
       return this.giveBack(entry, entry.doom);
     }
-    const now = this.#clock.now();
     entry.shares--;
-    this.#countRelease(entry, now - lease.since);
+    this.#countRelease(entry, now - since);
     const crowded = this.open > this.#size && this.#waiters.length === 0;
     if (entry.doom !== undefined || entry.lost || crowded) return this.#shared.remove(entry);
     this.#shared.place(entry);
