@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http';
 import { hostname } from 'node:os';
 import type { Advice } from '../advice/advice.js';
 import { systemClock, type Clock } from '../core/clock.js';
@@ -7,7 +6,13 @@ import type { ConsoleSource } from './console-source.js';
 import { Recorder } from './recorder.js';
 
 /** The part of a response that the feed writes to. */
-export type Viewer = Pick<ServerResponse, 'write' | 'end' | 'writableNeedDrain' | 'once'>;
+export interface Viewer {
+  /** Whether it has more to send than it can. */
+  readonly writableNeedDrain: boolean;
+  write(text: string): unknown;
+  end(): unknown;
+  once(event: 'close', listener: () => void): unknown;
+}
 
 /** The advisor looks again this often while somebody watches, in milliseconds. */
 const ADVICE_INTERVAL_MS = 5_000;

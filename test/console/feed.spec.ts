@@ -1,0 +1,221 @@
+import { EventEmitter } from 'node:events';
+import type { Advice } from '../../libs/pooling/src/advice/advice.js';
+import { ConsoleSource, type ConsoleDatabase } from '../../libs/pooling/src/console/console-source.js';
+import { LiveFeed, type Viewer } from '../../libs/pooling/src/console/live-feed.js';
+import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
+import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+
+/** Shows one pool, and counts what it is asked for. */
+class CountingSource extends ConsoleSource {
+  readonly asked = { statistics: 0, holders: 0, advice: 0, configuration: 0 };
+  readonly #shown: ConsoleDatabase;
+
+  constructor(pool: DatabasePool) {
+    super();
+    const { asked } = this;
+    this.#shown = {
+      name: pool.name,
+      histograms: () => pool.histograms(),
+      expireAll: () => pool.expireAll(),
+      suspend: () => pool.suspend(),
+      resume: () => pool.resume(),
+      resize: (bounds) => pool.resize(bounds),
+      terminate: (connection) => pool.terminate(connection),
+      statistics() {
+        asked.statistics++;
+        return pool.statistics();
+      },
+      holders() {
+        asked.holders++;
+        return pool.holders();
+      },
+    };
+  }
+
+  override databases(): readonly ConsoleDatabase[] {
+    return [this.#shown];
+  }
+
+  override httpClients(): readonly [] {
+    return [];
+  }
+
+  override configuration(): object & Readonly<Record<string, unknown>> {
+    this.asked.configuration++;
+    return {};
+  }
+
+  override advice(): readonly Advice[] {
+    return [];
+  }
+
+  override async refreshAdvice(): Promise<void> {
+    this.asked.advice++;
+  }
+
+  override load(): undefined {
+    return undefined;
+  }
+}
+
+interface Message {
+  readonly event: string;
+  readonly data: {
+    readonly events: readonly { readonly kind: string; readonly text: string; readonly routine?: true }[];
+    readonly databases: readonly { readonly statistics: { readonly inUse: number } }[];
+    readonly histories: { readonly databases: readonly { readonly count: number; readonly columns: object }[] };
+  };
+}
+
+/** Somebody who watches: a response that keeps what is written to it. */
+class Watcher extends EventEmitter implements Viewer {
+  readonly messages: Message[] = [];
+  writableNeedDrain = false;
+  ended = false;
+
+  write(text: string): boolean {
+    const [, event = '', data = ''] = /event: (\w+)\ndata: (.*)\n\n$/.exec(text) ?? [];
+    this.messages.push({ event, data: JSON.parse(data) as Message['data'] });
+    return true;
+  }
+
+  end(): void {
+    this.ended = true;
+  }
+
+  events(): string[] {
+    return this.messages.map(({ event }) => event);
+  }
+}
+
+describe('the live feed', () => {
+  let database: TestDatabase;
+  let clock: ManualClock;
+  let pool: DatabasePool;
+  let source: CountingSource;
+  let feed: LiveFeed;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+
+  afterAll(() => database.drop());
+
+  beforeEach(() => {
+    clock = new ManualClock();
+    pool = new DatabasePool('orders', { url: database.url, size: 2, maxOverflow: 0, leakDetectionMs: 20 });
+    source = new CountingSource(pool);
+    feed = new LiveFeed(source, ['suspend'], clock);
+    feed.start();
+  });
+
+  afterEach(async () => {
+    feed.end();
+    await pool.close({ deadlineMs: 0 });
+  });
+
+  function watch(): Watcher {
+    const watcher = new Watcher();
+    feed.add(watcher);
+    return watcher;
+  }
+
+  it('looks at numbers only while nobody watches, once a second', async () => {
+    await clock.advance(10_000);
+    expect(source.asked).toEqual({ statistics: 11, holders: 0, advice: 0, configuration: 0 });
+  });
+
+  it('gives the last ten minutes first, and then what is new, one text a second for all', async () => {
+    await clock.advance(700_000);
+    const watchers = [watch(), watch()];
+    await clock.advance(3_000);
+    for (const { messages, events } of watchers.map((watcher) => ({
+      messages: watcher.messages,
+      events: watcher.events(),
+    }))) {
+      expect(events).toEqual(['hello', 'tick', 'tick', 'tick']);
+      expect(messages[0]?.data.histories.databases[0]).toMatchObject({ count: 600 });
+    }
+    // Two hellos and three ticks: not one for each who watches.
+    expect(source.asked.holders).toBe(5);
+    expect(source.asked.advice).toBe(1);
+  });
+
+  it('lets who is too slow miss seconds, and forgets who has left', async () => {
+    const slow = watch();
+    slow.writableNeedDrain = true;
+    await clock.advance(5_000);
+    expect(slow.events()).toEqual(['hello']);
+    slow.writableNeedDrain = false;
+    await clock.advance(1_000);
+    expect(slow.events()).toEqual(['hello', 'tick']);
+    slow.emit('close');
+    expect(feed.viewers).toBe(0);
+    const before = source.asked.holders;
+    await clock.advance(5_000);
+    expect(source.asked.holders).toBe(before);
+  });
+
+  it('ends everybody, and looks no more', async () => {
+    const watcher = watch();
+    feed.end();
+    expect(watcher.ended).toBe(true);
+    expect(watch().ended).toBe(true);
+    const before = source.asked.statistics;
+    await clock.advance(10_000);
+    expect(source.asked.statistics).toBe(before);
+  });
+
+  it('tells what has happened in words, and keeps leaks apart from what happens all the time', async () => {
+    const watcher = watch();
+    const client = await pool.connect();
+    await vi.waitFor(() => expect(pool.statistics().leaks).toBe(1));
+    await clock.advance(1_000);
+    pool.suspend();
+    await clock.advance(1_000);
+    pool.resume();
+    pool.resize({ size: 3 });
+    client.release();
+    await clock.advance(1_000);
+    const told = watcher.messages.flatMap(({ event, data }) => (event === 'tick' ? data.events : []));
+    expect(told.map(({ kind, text }) => `${kind}: ${text.replace(/\d+\.\d s/, 'a while')}`)).toEqual([
+      'opened: 1 connection opened',
+      expect.stringMatching(/^leak: connection 1 is not given back: held for a while by feed\.spec\.ts:\d+$/),
+      'state: running → suspended',
+      'state: suspended → running',
+      'state: resized: at most 3 connections, before 2',
+    ]);
+    expect(told.filter(({ routine }) => routine === true)).toHaveLength(1);
+    // Whoever comes later is told, too.
+    expect(watch().messages[0]?.data.events).toHaveLength(5);
+  });
+
+  it('names a lease that was dropped and collected between two looks', async () => {
+    const watcher = watch();
+    await drop(pool);
+    const { setFlagsFromString } = await import('node:v8');
+    const { runInNewContext } = await import('node:vm');
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    await vi.waitFor(
+      () => {
+        collect();
+        expect(pool.statistics().closed.broken).toBe(1);
+      },
+      { timeout: 10_000, interval: 20 },
+    );
+    await clock.advance(1_000);
+    const told = watcher.messages.flatMap(({ data }) => data.events).filter(({ kind }) => kind === 'leak');
+    expect(told.map(({ text }) => text)).toEqual([
+      expect.stringMatching(
+        /^connection 1 was dropped without being given back, and closed: held for .* by .*drop \(feed\.spec\.ts:\d+\)$/,
+      ),
+    ]);
+  });
+});
+
+async function drop(pool: DatabasePool): Promise<void> {
+  const client = await pool.connect();
+  await client.query('select 1');
+}
