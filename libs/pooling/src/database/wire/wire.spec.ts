@@ -21,9 +21,12 @@ const EVERY_TYPE = `
   from generate_series(1, $2::int) n order by n`;
 
 /** Between pool and server: passes the server's answers on in pieces of random sizes. */
-async function choppingServer(random: () => number): Promise<{ port: number; close: () => Promise<void> }> {
+async function choppingServer(
+  random: () => number,
+): Promise<{ port: number; send: (bytes: Buffer) => void; close: () => Promise<void> }> {
   const { hostname, port } = new URL(url);
   const sockets = new Set<Socket>();
+  const clients = new Set<Socket>();
   const server = createServer((client) => {
     const upstream = connect(Number(port), hostname);
     for (const socket of [client, upstream]) {
@@ -31,6 +34,7 @@ async function choppingServer(random: () => number): Promise<{ port: number; clo
       socket.setNoDelay(true);
       socket.on('error', () => undefined);
     }
+    clients.add(client);
     client.pipe(upstream);
     upstream.on('close', () => client.destroy());
     upstream.on('data', (bytes: Buffer) => {
@@ -45,6 +49,10 @@ async function choppingServer(random: () => number): Promise<{ port: number; clo
   await once(server, 'listening');
   return {
     port: (server.address() as { port: number }).port,
+    /** Says something that the server hasn't said. */
+    send: (bytes) => {
+      for (const client of clients) client.write(bytes);
+    },
     close: async () => {
       for (const socket of sockets) socket.destroy();
       server.close();
@@ -157,6 +165,25 @@ describe('a wire', () => {
         }
       });
       expect(pool.statistics()).toMatchObject({ opened: 1, size: 1 });
+    } finally {
+      await close();
+    }
+  });
+
+  it('gives a connection up on which comes what is no message, with the query that runs there', async () => {
+    const { port, send, close } = await choppingServer(() => 0.5);
+    try {
+      const target = new URL(url);
+      target.port = String(port);
+      await using pool = new DatabasePool('wire', { url: target.href, size: 1, maxOverflow: 0 });
+      for (let use = 0; use < 3; use++) await pool.query('select $1::int as n', [use]);
+      for (const nonsense of [Buffer.from('no message at all'), Buffer.from([0x44, 0, 0, 0, 0, 1, 2, 3])]) {
+        const slept = pool.query('select pg_sleep($1)', [0.5]);
+        await expect.poll(() => pool.holders()[0]?.active).toBe(true);
+        send(nonsense);
+        await expect(slept).rejects.toThrow(/no message of its protocol|invalid response|terminated|lost/);
+        expect((await pool.query('select $1::int as n', [7])).rows).toEqual([{ n: 7 }]);
+      }
     } finally {
       await close();
     }

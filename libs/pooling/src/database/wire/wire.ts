@@ -189,8 +189,7 @@ export class Wire {
       else {
         const type = bytes[at] as number;
         const length = 1 + bytes.readUInt32BE(at + 1);
-        if (length > LONGEST_MESSAGE)
-          return this.#host.ending(new Error('the server sent something that is no message'));
+        if (length < HEADER_BYTES || length > LONGEST_MESSAGE) return this.#giveUp();
         if (!this.#isOwn(type)) at = this.#passOn(bytes, at, this.#foreignRun(bytes, at, length));
         else if (bytes.length - at < length) at = this.#hold(bytes, at, length);
         else {
@@ -199,6 +198,13 @@ export class Wire {
         }
       }
     }
+  }
+
+  #giveUp(): void {
+    const error = new Error('the server has sent something that is no message of its protocol');
+    this.#host.ending(error);
+    this.#loseAll(error, () => false);
+    this.#protocol.stream.destroy();
   }
 
   #isOwn(type: number): boolean {
