@@ -3,6 +3,7 @@ import { systemClock, type Clock, type Timer } from '../libs/pooling/src/core/cl
 import { HttpClient } from '../libs/pooling/src/http/http-client.js';
 import { delay } from '../libs/pooling/src/testing/delay.js';
 import { CountingServer, refusedPort } from './support/http-server.js';
+import { SeededRandom } from './support/random.js';
 
 const HOSTS = 8;
 const LIMIT = 24;
@@ -39,17 +40,6 @@ class CountingClock implements Clock {
     this.pending.add(timer);
     return timer;
   }
-}
-
-/** Random numbers that are the same in every run: mulberry32, by Tommy Ettinger. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }
 
 /** Misbehaves in every way that a server can. */
@@ -91,7 +81,7 @@ describe('the HTTP client in chaos', () => {
     'holds its limits over 22,500 requests to eight misbehaving hosts and a dead one, and leaks nothing',
     { timeout: 180_000 },
     async () => {
-      const random = seeded(20_261_123);
+      const random = new SeededRandom(20_261_123).next;
       let running = 0;
       let peak = 0;
       const servers = await Promise.all(

@@ -8,7 +8,7 @@ import { createKysely } from '../../libs/pooling/src/database/kysely.js';
 import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
 import { retryTransaction } from '../../libs/pooling/src/database/retry.js';
 import { TrackedSockets } from '../support/tracked-sockets.js';
-import { SeededRandom } from './random.js';
+import { SeededRandom } from '../support/random.js';
 
 /** What a run is made with. */
 export interface DatabaseChaosOptions {

@@ -1,20 +1,10 @@
 import fc from 'fast-check';
+import { SeededRandom } from '../../../../test/support/random.js';
 import { expectLoad, recommendPoolSize, sizeForLoad } from './sizing.js';
-
-/** A reproducible source of numbers between 0 and 1 (mulberry32). */
-function numbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 /** Plays customers through a first-come-first-served pool, and returns their waits in order of length, in milliseconds. */
 function simulateWaits(size: number, acquiresPerSecond: number, meanUseMs: number, customers: number): number[] {
-  const random = numbers(20_26);
+  const random = new SeededRandom(20_26).next;
   const exponential = (mean: number): number => -Math.log(1 - random()) * mean;
   const freeAt = Array.from({ length: size }, () => 0);
   const waits: number[] = [];

@@ -1,5 +1,6 @@
 import { Client } from 'pg';
 import { inject } from 'vitest';
+import { SeededRandom } from '../../../../test/support/random.js';
 import { createKysely } from './kysely.js';
 import { DatabasePool } from './database-pool.js';
 import type { ReplannedReport } from './database-events.js';
@@ -7,21 +8,13 @@ import { PlanWatch, type PlanVerdict } from './plan-watch.js';
 
 const url = inject('databaseUrl');
 
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fff_ffff;
-    return state / 0x7fff_ffff;
-  };
-}
-
 /** Runs a statement many times, whose durations are made up; gives the verdict and how many runs it took. */
 function watch(
   runs: number,
   durations: { kept: (random: () => number) => number; anew: (random: () => number) => number },
 ): { verdict: PlanVerdict | undefined; runs: number; anew: number } {
-  const random = seeded(20_261_123);
-  const plans = new PlanWatch(seeded(3_211_202));
+  const random = new SeededRandom(20_261_123).next;
+  const plans = new PlanWatch(new SeededRandom(3_211_202).next);
   let anew = 0;
   for (let run = 1; run <= runs; run++) {
     const planned = plans.takeTurn();

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, connect, type Socket } from 'node:net';
 import { types, Pool } from 'pg';
 import { inject } from 'vitest';
+import { SeededRandom } from '../../../../../test/support/random.js';
 import { DatabasePool } from '../database-pool.js';
 import { columnReader } from './column-readers.js';
 
@@ -61,14 +62,6 @@ async function choppingServer(
   };
 }
 
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fff_ffff;
-    return state / 0x7fff_ffff;
-  };
-}
-
 describe('a wire', () => {
   it('reads what pg reads, column by column, with and without a time zone of its own', async () => {
     await using pool = new DatabasePool('wire', { url, size: 1, session: { timezone: 'UTC' } });
@@ -99,7 +92,7 @@ describe('a wire', () => {
   it.each([1114, 1184])('reads ten thousand timestamps (%i) as pg does, to the millisecond', (dataTypeId) => {
     const parse = types.getTypeParser(dataTypeId as never, 'text') as (text: string) => unknown;
     const read = columnReader(dataTypeId, parse);
-    const random = seeded(dataTypeId);
+    const random = new SeededRandom(dataTypeId).next;
     const digits = (below: number, places: number): string =>
       String(Math.floor(random() * below)).padStart(places, '0');
     const zones = dataTypeId === 1114 ? [''] : ['+00', '-03', '+05:30', '+12:45', '-00:19:32'];
@@ -127,7 +120,7 @@ describe('a wire', () => {
   });
 
   it('puts together answers that come in pieces, with notices and notifications in between, and queries of pg before and after', async () => {
-    const random = seeded(20_261_123);
+    const random = new SeededRandom(20_261_123).next;
     const { port, close } = await choppingServer(random);
     const heard: string[] = [];
     try {
