@@ -95,9 +95,9 @@ describe('the channels of a database pool', () => {
 
   it('tell of time-outs with the error that the caller gets', async () => {
     const heard = listen('late');
-    const pool = createPool('late', { acquireTimeoutMs: 30, queryTimeoutMs: 50 });
+    const pool = createPool('late', { queryTimeoutMs: 50 });
     const client = await pool.connect();
-    const refused = await pool.connect().catch((error: unknown) => error);
+    const refused = await pool.connect({ timeoutMs: 30 }).catch((error: unknown) => error);
     const late = await client.query('select pg_sleep(5)').catch((error: unknown) => error);
     client.release();
     expect(of(heard, 'timeout')).toEqual([

@@ -137,10 +137,10 @@ const TROUBLES: Record<string, () => Promise<void>> = {
 
   async transaction() {
     const running = await start({ leakDetectionMs: 60_000 });
-    const finish = await running.orders.pay();
+    await running.get('/orders/pay');
     await pause(10_100);
     show('transaction:advice', ...(await advice(running, 'IDLE_IN_TRANSACTION')));
-    await finish();
+    await running.orders.finish();
     await running.application.close();
   },
 
@@ -250,7 +250,7 @@ const TROUBLES: Record<string, () => Promise<void>> = {
     await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
     const carrier = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
     const running = await start({}, { http: { limitPerHost: 2, leakDetectionMs: 200, timeouts: { acquireMs: 500 } } });
-    await Promise.all([running.orders.track(`${carrier}/parcels/1`), running.orders.track(`${carrier}/parcels/2`)]);
+    await Promise.all([1, 2].map((parcel) => running.get(`/orders/track?parcel=${carrier}/parcels/${parcel}`)));
     await until(() => log.length >= 2);
     show('bodies:log', log[0]!);
     show('bodies:error', await errorOf(running.orders.track(`${carrier}/parcels/3`)));
@@ -264,7 +264,7 @@ const TROUBLES: Record<string, () => Promise<void>> = {
   async shutdown() {
     const running = await start({ leakDetectionMs: 60_000 }, { shutdown: { timeoutMs: 300 } });
     show('shutdown:advice', ...(await advice(running, 'NO_SHUTDOWN_HOOKS')));
-    await running.orders.exportAll();
+    await running.get('/orders/export');
     await running.application.close();
     show('shutdown:log', ...log);
     show('shutdown:error', await errorOf(running.orders.list()));

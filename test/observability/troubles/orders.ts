@@ -26,12 +26,15 @@ export class OrdersService {
     await client.query('select * from generate_series(1, 3) as orders');
   }
 
+  /** Ends what `pay` has begun. */
+  finish: () => Promise<void> = () => Promise.resolve();
+
   /** Begins a transaction and goes on to something else. */
-  async pay(): Promise<() => Promise<void>> {
+  async pay(): Promise<void> {
     const client = await this.pool.connect();
     await client.query('begin');
     await client.query('select 1 as stock');
-    return async () => {
+    this.finish = async () => {
       await client.query('rollback');
       client.release();
     };
@@ -51,6 +54,16 @@ export class OrdersController {
   @Get('export')
   exportAll(): Promise<void> {
     return this.orders.exportAll();
+  }
+
+  @Get('pay')
+  pay(): Promise<void> {
+    return this.orders.pay();
+  }
+
+  @Get('track')
+  track(@Query('parcel') parcel: string): Promise<number> {
+    return this.orders.track(parcel);
   }
 
   @Get('report')
