@@ -60,6 +60,23 @@ describe('a pool over TLS', () => {
     });
   });
 
+  it.each([
+    ['postgres', false],
+    ['direct', false],
+    ['postgres', {}],
+  ] as const)('prepares and runs statements through TLS (%s, pipelining %j)', async (sslnegotiation, pipelining) => {
+    await using pool = createPool({ pipelining, connection: { sslnegotiation } });
+    const text = "select $1::int as n, repeat('x', 50000) as long";
+    for (let round = 0; round < 5; round++) {
+      const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => pool.query(text, [n])));
+      expect(answers.map(({ rows }) => rows)).toEqual(
+        Array.from({ length: 20 }, (_, n) => [{ n, long: 'x'.repeat(50_000) }]),
+      );
+    }
+    expect((await pool.query(ENCRYPTED)).rows).toEqual([{ encrypted: true }]);
+    expect(pool.statistics().preparedStatementHits).toBeGreaterThan(20);
+  });
+
   it.each(['postgres', 'direct'] as const)('cancels a query through TLS as well (%s)', async (sslnegotiation) => {
     await using pool = createPool({ queryTimeoutMs: 500, connection: { sslnegotiation } });
     expect((await pool.query(ENCRYPTED)).rows).toEqual([{ encrypted: true }]);
