@@ -36,7 +36,7 @@ test('a failed dial fails no acquire before its deadline, and is its cause then'
         error.code,
         (error.cause as { code?: string } | undefined)?.code,
       ]);
-  const outcome = await onBothPools(nowhere(), refused, { ours: { acquireTimeoutMs: 100 } });
+  const outcome = await onBothPools(nowhere(), refused, { ours: { acquireTimeoutMs: 1_000 } });
   expect(outcome).toEqual({
     theirs: ['ECONNREFUSED', undefined],
     ours: ['ERR_POOL_ACQUIRE_TIMEOUT', 'ECONNREFUSED'],
@@ -49,7 +49,7 @@ test('an error of onConnect is a failed dial', async () => {
   };
   const outcome = await onBothPools(database.url, ({ pool }) => messageOf(pool.connect()), {
     theirs: { onConnect },
-    ours: { onConnect, acquireTimeoutMs: 100 },
+    ours: { onConnect, acquireTimeoutMs: 1_000 },
   });
   expect(outcome.theirs).toBe('not today');
   expect(outcome.ours).toContain('Last connect failure: not today');
