@@ -218,11 +218,11 @@ describe('pipelining', () => {
     const pool = await pipelinedPool({}, [TWICE, change]);
     const { rows } = await pool.query<{ pid: number }>('select pg_backend_pid() as pid');
     await control.query('begin; update pipelined_ended set n = 0 where id = 1');
-    const ended = pool.query(change, [1]);
+    const ended = expect(pool.query(change, [1])).rejects.toMatchObject({ code: '57P01' });
     const behind = Array.from({ length: 9 }, (_, n) => pool.query(TWICE, [n]));
     await locked('pipelined_ended');
     await control.query('select pg_terminate_backend($1)', [rows[0]?.pid]);
-    await expect(ended).rejects.toMatchObject({ code: '57P01' });
+    await ended;
     expect((await Promise.all(behind)).map((answer) => answer.rows[0])).toEqual(
       Array.from({ length: 9 }, (_, n) => ({ twice: 2 * n })),
     );
