@@ -17,6 +17,7 @@ const WATCHED: readonly (readonly [watching: Watching, what: string, most: numbe
   ['console', 'a console that nobody looks at', 1.02],
   ['ten consoles', 'ten consoles open', 1.02],
 ];
+const SUBJECTS: readonly Watching[] = ['nothing', ...WATCHED.map(([watching]) => watching)];
 const CONSOLES = 10;
 
 /** CPU time per query of one configuration, against that of a process that watches nothing. */
@@ -45,22 +46,20 @@ async function watch(url: string, signal: AbortSignal): Promise<void> {
   for await (const _chunk of body ?? []) if (signal.aborted) return;
 }
 
-async function measure(settings: BenchSettings, children: ReadonlyMap<Watching, Child>): Promise<Cost[]> {
+async function measure(settings: BenchSettings, child: Child): Promise<Cost[]> {
   const random = seededRandom(settings.seed);
   const rounds: Map<Watching, number>[] = [];
   for (let round = 0; round < settings.rounds; round++) {
     const microseconds = new Map<Watching, number>();
-    for (const [watching, child] of shuffled([...children], random)) {
-      microseconds.set(
-        watching,
-        microsecondsOf(await child.ask<Slice>('slice', settings.sliceMs, settings.seed + round)),
-      );
+    for (const watching of shuffled([...SUBJECTS], random)) {
+      const slice = await child.ask<Slice>('slice', watching, settings.sliceMs, settings.seed + round);
+      microseconds.set(watching, microsecondsOf(slice));
     }
     rounds.push(microseconds);
   }
   const all = (watching: Watching): number[] => rounds.map((round) => round.get(watching) ?? NaN);
   const nothing = all('nothing');
-  return [...children.keys()].map((watching) => {
+  return SUBJECTS.map((watching) => {
     const own = all(watching);
     return { watching, microseconds: median(own), ratios: own.map((value, at) => value / (nothing[at] ?? NaN)) };
   });
@@ -85,22 +84,22 @@ function report(costs: readonly Cost[]): string {
   );
 }
 
-/** Measures what it costs to watch: CPU time per query of one process for each configuration, in short turns. */
+/** Measures what it costs to watch: CPU time per query of one process under each configuration, in short turns. */
 export async function benchObservability(settings: BenchSettings): Promise<void> {
   await using server = await BenchServer.start();
-  const children = new Map<Watching, Child>();
+  const child = new Child(new URL('./worker.js', import.meta.url), ['observability']);
   const closing = new AbortController();
   try {
-    for (const watching of ['nothing', ...WATCHED.map(([name]) => name)] as const) {
-      const child = new Child(new URL('./worker.js', import.meta.url), [watching]);
-      children.set(watching, child);
+    for (const watching of SUBJECTS) {
       const url = await child.ask<string | undefined>('open', watching, server.url);
       if (watching === 'defaults') scrape(String(url), closing.signal).catch(() => {});
       if (watching !== 'ten consoles') continue;
       for (let viewer = 0; viewer < CONSOLES; viewer++) watch(String(url), closing.signal).catch(() => {});
     }
-    for (const child of children.values()) await child.ask('slice', Math.max(settings.warmUpMs, 1), settings.seed);
-    const costs = await measure(settings, children);
+    for (const watching of SUBJECTS) {
+      await child.ask('slice', watching, Math.max(settings.warmUpMs, 1), settings.seed);
+    }
+    const costs = await measure(settings, child);
     const machine = environment(['@nestjs/core', 'pg', 'kysely'], { postgresql: await server.version() });
     const markdown =
       `Reading a customer by its key through Kysely: 16 callers, 10 connections, ${settings.rounds} rounds of ` +
@@ -113,6 +112,6 @@ export async function benchObservability(settings: BenchSettings): Promise<void>
   } finally {
     // Who scrapes and who watches has nothing more to say.
     closing.abort();
-    await Promise.all([...children.values()].map((child) => child.end()));
+    await child.end();
   }
 }

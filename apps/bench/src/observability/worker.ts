@@ -11,7 +11,7 @@ import { Meter } from '../race/meter.js';
 import { seededRandom } from '../race/random.js';
 import type { Slice } from '../race/slice.js';
 
-/** What is watched in a process of its own. */
+/** What is watched. */
 export type Watching = 'nothing' | 'defaults' | 'stacks' | 'leaks' | 'console' | 'ten consoles';
 
 const CALLERS = 16;
@@ -51,17 +51,17 @@ const SUBJECTS: Readonly<Record<Watching, (database: DatabaseOptions) => Promise
   'ten consoles': (database) => application(database, { ...NOTHING, console: {} }),
 };
 
-let subject: Subject;
+/** All in one process: two processes that do the same differ by more than what is looked for. */
+const subjects = new Map<Watching, Subject>();
 const meter = new Meter();
 
-async function call(random: () => number): Promise<void> {
+async function call({ db, labels }: Subject, random: () => number): Promise<void> {
   const select = (): Promise<unknown> =>
-    subject.db
+    db
       .selectFrom('customers')
       .select(['id', 'name', 'city', 'active', 'created_at'])
       .where('id', '=', 1 + Math.floor(random() * CUSTOMERS))
       .executeTakeFirst();
-  const { labels } = subject;
   for (let goOn = true; goOn;) {
     await (labels === undefined ? select() : labels.run('CustomersController.byId', select));
     goOn = meter.ended(undefined);
@@ -70,13 +70,16 @@ async function call(random: () => number): Promise<void> {
 
 answerParent({
   open: async (watching: Watching, url: string): Promise<string | undefined> => {
-    subject = await SUBJECTS[watching]({ url, size: SIZE, maxOverflow: 0, startup: 'lazy' });
+    const subject = await SUBJECTS[watching]({ url, size: SIZE, maxOverflow: 0, startup: 'lazy' });
+    subjects.set(watching, subject);
     return subject.url;
   },
-  slice: async (durationMs: number, seed: number): Promise<Slice> => {
+  slice: async (watching: Watching, durationMs: number, seed: number): Promise<Slice> => {
+    const subject = subjects.get(watching);
+    if (subject === undefined) throw new Error(`${watching} was not opened`);
     const random = seededRandom(seed);
     meter.start(durationMs, [], []);
-    await Promise.all(Array.from({ length: CALLERS }, () => call(random)));
+    await Promise.all(Array.from({ length: CALLERS }, () => call(subject, random)));
     return meter.result();
   },
 });
