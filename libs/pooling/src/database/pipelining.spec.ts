@@ -52,9 +52,18 @@ async function locked(table: string): Promise<void> {
     .toBe(1);
 }
 
-/** Blocks this process, so that whatever happens meanwhile is found all at once. */
-function block(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+function isRunning(processId: number): boolean {
+  try {
+    return process.kill(processId, 0);
+  } catch (error) {
+    return (error as { code?: unknown }).code !== 'ESRCH';
+  }
+}
+
+/** Blocks this process until backends have ended, so that whatever they have said is found all at once. */
+function blockUntilEnded(processIds: readonly number[]): void {
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  for (let round = 0; round < 2_000 && processIds.some(isRunning); round++) Atomics.wait(never, 0, 0, 5);
 }
 
 describe('pipelining', () => {
@@ -234,11 +243,14 @@ describe('pipelining', () => {
     async (pipelining) => {
       const control = await controlClient();
       const pool = await pipelinedPool({ size: 3, pipelining, applicationName: 'ended before' });
-      await Promise.all(Array.from({ length: 3 }, () => pool.withConnection((client) => client.query(TWICE, [1]))));
+      const backend = 'select pg_backend_pid() as pid, pg_sleep(0.05)::text';
+      const backends = await Promise.all(Array.from({ length: 3 }, () => pool.query<{ pid: number }>(backend)));
+      const processIds = backends.map(({ rows }) => rows[0]?.pid as number);
+      expect(new Set(processIds).size).toBe(3);
       const terminated = control.query(
         "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'ended before'",
       );
-      block(150);
+      blockUntilEnded(processIds);
       const answers = await Promise.allSettled(Array.from({ length: 6 }, (_, n) => pool.query(TWICE, [n])));
       await terminated;
       expect(answers).toEqual(

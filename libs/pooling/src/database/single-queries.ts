@@ -112,7 +112,8 @@ export class SingleQueries {
     const outcome: QueryOutcome = (error, result, untouched) => {
       // First the connection, then the caller: what the caller throws must not cost a slot.
       this.#leases.giveBack(lease, error);
-      if (untouched === true && query.attempts++ < MOST_ATTEMPTS) this.#dispatch(query);
+      // Later in this turn: by then it is known which other connections the server has ended, too.
+      if (untouched === true && query.attempts++ < MOST_ATTEMPTS) setImmediate(() => this.#dispatch(query));
       else query.callback(error, result);
     };
     try {
