@@ -40,6 +40,26 @@ describe('prepareQuery', () => {
     expect(await select.execute({ id: 3 })).toEqual([{ id: 3, name: 'three' }]);
   });
 
+  it('lets plugins know each result’s query, in a transaction as well', async () => {
+    const kinds = new WeakMap<object, string>();
+    const db = createKysely<Tables>(pool, {
+      plugins: [
+        {
+          transformQuery: ({ node, queryId }) => {
+            kinds.set(queryId, node.kind);
+            return node;
+          },
+          transformResult: async ({ result, queryId }) => ({ ...result, rows: [{ kind: kinds.get(queryId) }] }),
+        },
+      ],
+    });
+    const kindOf = (each: typeof db) =>
+      prepareQuery(each, (p: { id: number }) => each.selectFrom('kept').selectAll().where('id', '=', p.id));
+    expect(await kindOf(db).execute({ id: 1 })).toEqual([{ kind: 'SelectQueryNode' }]);
+    const inTransaction = await db.transaction().execute((transaction) => kindOf(transaction).execute({ id: 1 }));
+    expect(inTransaction).toEqual([{ kind: 'SelectQueryNode' }]);
+  });
+
   it('refuses to send a query without one of its parameters', async () => {
     const db = createKysely<Tables>(pool);
     const select = prepareQuery(db, (p: { id: number }) => db.selectFrom('kept').selectAll().where('id', '=', p.id));

@@ -14,6 +14,11 @@ interface Compilable<Row> {
   compile(): CompiledQuery<Row>;
 }
 
+/** Kysely's executor as it was before 0.28.3: plugins know a query by its id, which stands beside it. Later ones look into the query. */
+interface IdentifyingExecutor {
+  executeQuery<Row>(compiledQuery: CompiledQuery, queryId: CompiledQuery['queryId']): Promise<QueryResult<Row>>;
+}
+
 /** A query that was built and compiled once. */
 export interface PreparedQuery<Parameters, Row> {
   /** The text that is sent. */
@@ -47,10 +52,10 @@ export function prepareQuery<DB, Parameters extends object, Row>(
   });
   const compiled = build(placeholders).compile();
   const slots = compiled.parameters;
-  const executor = db.getExecutor();
+  const executor = db.getExecutor() as IdentifyingExecutor;
   const run = async (parameters: Parameters): Promise<QueryResult<Row>> => {
     const values = slots.map((slot) => (slot instanceof Placeholder ? valueOf(parameters, slot.parameter) : slot));
-    return executor.executeQuery<Row>({ ...compiled, parameters: values });
+    return executor.executeQuery<Row>({ ...compiled, parameters: values }, compiled.queryId);
   };
   return {
     sql: compiled.sql,
