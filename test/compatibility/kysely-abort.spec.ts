@@ -1,16 +1,12 @@
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { sql, type Kysely } from 'kysely';
 import { createKysely } from '../../libs/pooling/src/database/kysely.js';
 import type { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
+import { isAtLeast, versionOf } from '../support/peer-version.js';
 import { useProxiedDatabase } from '../support/proxied-pools.js';
 import { noneLost, slotsOf } from '../support/slots.js';
 
-const packageFile = createRequire(import.meta.url)
-  .resolve('kysely')
-  .replace(/(.*[\\/]kysely[\\/]).*/, '$1package.json');
-const { version } = JSON.parse(await readFile(packageFile, 'utf8')) as { version: string };
-const abortable = !/^0\.(1?\d|2[0-8])\./.test(version);
+const version = versionOf('kysely');
+const abortable = isAtLeast('kysely', '0.29.0');
 if (!abortable) {
   process.stderr.write(
     `\nNOT TESTED: Kysely ${version} knows no abort signals: test/compatibility/kysely-abort.spec.ts is for 0.29 (npm run test:compat)\n`,

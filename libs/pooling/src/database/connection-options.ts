@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ClientConfig } from 'pg';
 import { parse } from 'pg-connection-string';
-import { isPlainObject } from '../core/validation.js';
+import { isPlainObject, rule } from '../core/validation.js';
+import { negotiatesDirectTls } from './pg-internals.js';
 
 /** Before the first keep-alive probe of an idle socket, in milliseconds. */
 const KEEP_ALIVE_INITIAL_DELAY_MS = 10_000;
@@ -47,6 +48,12 @@ export function redactUrl(url: string): string {
   return scheme + user + rest.slice(at + 1).replace(/([?&](?:password|sslkey)=)[^&]*/gi, '$1***');
 }
 
+/** How TLS may begin: `direct`, without asking the server first, needs a pg that knows of it. */
+export const tlsNegotiationRule = rule(
+  '"postgres", or "direct" with pg 8.22 or later',
+  (value) => value === 'postgres' || (value === 'direct' && negotiatesDirectTls()),
+);
+
 /** What is wrong with an URL, or nothing. */
 export function urlProblem(url: unknown): string | undefined {
   const allowed = 'a URL like postgres://user:password@host:5432/database';
@@ -54,8 +61,10 @@ export function urlProblem(url: unknown): string | undefined {
   const known = /^(postgres|postgresql|socket):\/\//i.test(url) || url.startsWith('socket:') || url.startsWith('/');
   if (!known) return `"${redactUrl(url)}" is not allowed; ${allowed}`;
   try {
-    const { port } = parse(url);
+    const { port, sslnegotiation } = parse(url);
     if (port && !/^\d{1,5}$/.test(port)) throw new Error('the port is not a number');
+    const [problem] = tlsNegotiationRule.problems('sslnegotiation', sslnegotiation || undefined);
+    if (problem !== undefined) throw new Error(problem);
     return undefined;
   } catch (error) {
     // A file that the URL names can't be read, or the URL itself makes no sense.
@@ -107,6 +116,8 @@ function describeSource(given: Record<string, unknown>, environment: NodeJS.Proc
   const port = Number(rest['port'] ?? (environment['PGPORT'] || 5432));
   const database = text(rest['database']) ?? (environment['PGDATABASE'] || user);
   const ssl = sslOf(rest['ssl'], environment['PGSSLMODE']);
+  const sslnegotiation =
+    rest['sslnegotiation'] ?? (negotiatesDirectTls() ? environment['PGSSLNEGOTIATION'] || undefined : undefined);
   const secret = password ?? (environment['PGPASSWORD'] || undefined);
   const clientConfig: ClientConfig = {
     keepAlive: true,
@@ -117,6 +128,7 @@ function describeSource(given: Record<string, unknown>, environment: NodeJS.Proc
     port,
     database,
     ssl,
+    ...(sslnegotiation === undefined ? undefined : { sslnegotiation: sslnegotiation as 'postgres' | 'direct' }),
     // A function hides it from whatever prints this object.
     ...(secret === undefined || secret === null
       ? undefined

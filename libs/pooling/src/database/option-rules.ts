@@ -16,7 +16,7 @@ import {
   type Rule,
   type Rules,
 } from '../core/validation.js';
-import { urlProblem } from './connection-options.js';
+import { tlsNegotiationRule, urlProblem } from './connection-options.js';
 import type { DatabaseOptions } from './options.js';
 
 /** PostgreSQL's time-outs are 32-bit milliseconds. */
@@ -42,6 +42,7 @@ const connectionRule: Rule = {
       database: string(),
       connectionString: urlRule,
       keepAlive: boolean(),
+      sslnegotiation: tlsNegotiationRule,
       application_name: string({ empty: true }),
     };
     const problems = Object.entries(fields).flatMap(([name, each]) => each.problems(`${path}.${name}`, value[name]));

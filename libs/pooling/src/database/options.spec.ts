@@ -1,4 +1,6 @@
 import { inspect } from 'node:util';
+import { defaults } from 'pg';
+import { isAtLeast } from '../../../../test/support/peer-version.js';
 import { PoolOptionsError } from '../core/errors.js';
 import { redactUrl } from './connection-options.js';
 import { DATABASE_RULES } from './option-rules.js';
@@ -31,6 +33,7 @@ describe('resolveDatabaseOptions', () => {
       'PGDATABASE',
       'PGPASSWORD',
       'PGSSLMODE',
+      'PGSSLNEGOTIATION',
       'PGAPPNAME',
     ]) {
       vi.stubEnv(name, undefined);
@@ -194,6 +197,44 @@ describe('resolveDatabaseOptions', () => {
       ssl: true,
     });
     expect(resolveDatabaseOptions('orders', { connection: { host: 'given' } }).target.host).toBe('given');
+  });
+
+  describe('begins TLS directly', () => {
+    const connection = { ssl: true, sslnegotiation: 'direct' } as const;
+    const url = `${URL}?sslmode=require&sslnegotiation=direct`;
+    const refused = /"postgres", or "direct" with pg 8\.22 or later/;
+
+    it.runIf(isAtLeast('pg', '8.22.0'))('with a pg that can, by an option, the URL or the environment', () => {
+      const direct = { sslnegotiation: 'direct' };
+      expect(resolveDatabaseOptions('orders', { connection }).clientConfig).toMatchObject(direct);
+      expect(resolveDatabaseOptions('orders', { url }).clientConfig).toMatchObject(direct);
+      vi.stubEnv('PGSSLNEGOTIATION', 'direct');
+      expect(resolveDatabaseOptions('orders', { url: URL }).clientConfig).toMatchObject(direct);
+      const asked = { url: URL, connection: { sslnegotiation: 'postgres' } } as const;
+      expect(resolveDatabaseOptions('orders', asked).clientConfig.sslnegotiation).toBe('postgres');
+    });
+
+    it('with no older pg, which would pass over it without a word', () => {
+      const known = Object.getOwnPropertyDescriptor(defaults, 'sslnegotiation');
+      // Where there is one, pg is made as old as those that have none.
+      Reflect.deleteProperty(defaults, 'sslnegotiation');
+      onTestFinished(() => void (known && Object.defineProperty(defaults, 'sslnegotiation', known)));
+      expect(refusal({ connection }).message).toMatch(/connection\.sslnegotiation: "direct" is not allowed; /);
+      for (const options of [{ connection }, { url }, { connection: { connectionString: url } }]) {
+        expect(refusal(options).message).toMatch(refused);
+        expect(refusal(options).message).not.toContain(PASSWORD);
+      }
+      vi.stubEnv('DATABASE_URL', url);
+      expect(refusal({}).message).toMatch(refused);
+      // Which that pg doesn't read.
+      vi.stubEnv('PGSSLNEGOTIATION', 'direct');
+      expect(resolveDatabaseOptions('orders', { url: URL }).clientConfig).not.toHaveProperty('sslnegotiation');
+    });
+
+    it('and in no way that there isn’t', () => {
+      expect(refusal({ connection: { sslnegotiation: 'sideways' as 'direct' } }).message).toMatch(refused);
+      expect(refusal({ url: `${URL}?sslnegotiation=sideways` }).message).toMatch(refused);
+    });
   });
 
   it('reads the environment once: what changes later changes nothing', async () => {

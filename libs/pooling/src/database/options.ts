@@ -37,7 +37,10 @@ export type ResetHook = (client: Client) => void | Promise<void>;
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database?…`. Left out, with `connection` too: `DATABASE_URL`, then the `PG*` variables. */
   readonly url?: string;
-  /** Connection fields of `pg`: `host`, `ssl`, `password` (may be an async function), …. The URL wins field by field. */
+  /**
+   * Connection fields of `pg`: `host`, `ssl`, `password` (may be an async function), …. The URL wins field by field.
+   * `sslnegotiation: 'direct'` needs pg 8.22, and is refused with an older one.
+   */
   readonly connection?: ClientConfig;
   /** `'small'` by default. */
   readonly preset?: DatabasePreset;

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
-import { types, type Client, type ClientConfig } from 'pg';
+import { defaults, types, type Client, type ClientConfig } from 'pg';
 import type { Socket } from 'node:net';
 
 /** One letter of `ReadyForQuery`: idle, in a transaction, in a failed transaction. */
@@ -86,6 +86,11 @@ export function intercept(client: Client, reader: (bytes: Buffer) => void): ((by
   return listener;
 }
 
+/** Whether pg knows `sslnegotiation`, as it does from 8.22 on: before, it would pass over `direct` without a word. */
+export function negotiatesDirectTls(): boolean {
+  return 'sslnegotiation' in defaults;
+}
+
 /** How `pg.Connection` is made: `@types/pg` doesn't say. */
 export type ProtocolConnectionConstructor = new (options: {
   readonly stream: ClientConfig['stream'];
@@ -104,7 +109,7 @@ interface ClientInternals {
   readonly processID: number | null;
   readonly _queryQueue?: readonly unknown[];
   readonly _activeQuery?: unknown;
-  /** Before pg 8.18. */
+  /** Before pg 8.17. */
   readonly queryQueue: readonly unknown[];
   readonly activeQuery: unknown;
 }
