@@ -24,7 +24,7 @@ function recordEvents(pool: EventEmitter): string[] {
   return events;
 }
 
-async function outcome(pool: Pool, run: (either: EitherPool) => Promise<unknown>): Promise<unknown> {
+async function outcome(pool: Pool, run: Case): Promise<unknown> {
   const events = recordEvents(pool);
   try {
     return await run({ pool, events });
@@ -33,15 +33,28 @@ async function outcome(pool: Pool, run: (either: EitherPool) => Promise<unknown>
   }
 }
 
-/** Runs one case on a `pg.Pool` of three connections and on a `DatabasePool` of three; what it returns is for comparing. */
+type Case = (either: EitherPool) => Promise<unknown>;
+
+/** Runs one case on a `pg.Pool` of three connections. */
+export async function onPgPool(url: string, run: Case, config?: PoolConfig): Promise<unknown> {
+  return outcome(new pg.Pool({ connectionString: url, max: 3, ...config }), run);
+}
+
+/** Runs one case on a `DatabasePool` of three connections. */
+export async function onDatabasePool(url: string, run: Case, options?: DatabaseOptions): Promise<unknown> {
+  return outcome(new DatabasePool('compatible', { url, size: 3, maxOverflow: 0, ...options }), run);
+}
+
+/** Runs one case on both pools; what it returns is for comparing. */
 export async function onBothPools(
   url: string,
-  run: (either: EitherPool) => Promise<unknown>,
+  run: Case,
   options: BothOptions = {},
 ): Promise<{ theirs: unknown; ours: unknown }> {
-  const theirs = new pg.Pool({ connectionString: url, max: 3, ...options.theirs });
-  const ours = new DatabasePool('compatible', { url, size: 3, maxOverflow: 0, ...options.ours });
-  return { theirs: await outcome(theirs, run), ours: await outcome(ours, run) };
+  return {
+    theirs: await onPgPool(url, run, options.theirs),
+    ours: await onDatabasePool(url, run, options.ours),
+  };
 }
 
 /** The code of the error that a promise is rejected with. */

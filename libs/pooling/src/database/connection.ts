@@ -142,6 +142,11 @@ export class PostgresConnection implements StatementOwner, WireHost {
     return this.alive && this.#status === 'I' && this.#quiet;
   }
 
+  /** As the server last told it. */
+  get transactionStatus(): TransactionStatus {
+    return this.#status;
+  }
+
   /** Whether a transaction is open, failed or not. */
   get inTransaction(): boolean {
     return this.#status !== 'I';
@@ -199,12 +204,16 @@ export class PostgresConnection implements StatementOwner, WireHost {
     callback: QueryOutcome,
   ): void {
     if (!this.alive) return this.#refuse(callback);
+    const given = values ?? (typeof config === 'object' ? config.values : undefined);
+    // Whatever isn't an array pg itself refuses, before it has sent anything.
+    const sent = Array.isArray(given) ? this.#serialise(given, callback) : given;
+    if (sent === undefined && given !== undefined) return;
     const text = textOf(config);
     const statement = new Statement(this, lease, text, timeoutMs, this.#timed(lease, text, callback));
     // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
     // (research: scavenges ten times as long on results of many rows).
     const settle = (error: Error | undefined, result: QueryResult): void => statement.settle(error, result);
-    statement.query = new Query(ownConfig(config) as string, values, settle as never);
+    statement.query = new Query(ownConfig(config) as string, sent, settle as never);
     this.#start(statement);
     this.client.query(statement.query as Query);
   }
@@ -220,18 +229,26 @@ export class PostgresConnection implements StatementOwner, WireHost {
     const wire = this.#wire;
     if (wire === undefined) return this.executeUnprepared(lease, prepared.text, [...values], timeoutMs, callback);
     if (!this.alive) return this.#refuse(callback);
-    let sent: WireValue[];
-    try {
-      sent = values.map((value) => prepareValue(value));
-    } catch (error) {
-      process.nextTick(() => callback(error as Error, undefined as never));
-      return;
-    }
+    const sent = this.#serialise(values, callback);
+    if (sent === undefined) return;
     const heard = this.#timed(lease, prepared.text, callback);
     const query = new WireQuery(wire, this, lease, prepared, sent, timeoutMs, heard);
     this.#start(query);
     if (query.shared && wire.underway > 0) wire.join(query);
     else this.client.query(query as unknown as Query);
+  }
+
+  /**
+   * Values as pg sends them; `undefined`, and the caller hears it, when one of them can't be. That is found before anything
+   * is sent: pg before 8.22 has sent half a query by then, and waits for an answer that never comes.
+   */
+  #serialise(values: readonly unknown[], callback: QueryOutcome): WireValue[] | undefined {
+    try {
+      return values.map((value) => prepareValue(value));
+    } catch (error) {
+      process.nextTick(() => callback(error as Error, undefined as never));
+      return undefined;
+    }
   }
 
   #timed(lease: DatabaseLease | undefined, text: string, callback: QueryOutcome): QueryOutcome {

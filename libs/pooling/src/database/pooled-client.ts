@@ -121,9 +121,10 @@ class PooledClientFacade {
     void ended.then(() => callback());
   }
 
-  /** The transaction status as the server last told it. */
+  /** The transaction status as the server last told it; with any pg, though pg's own clients tell it from 8.21 on. */
   getTransactionStatus(): ReturnType<ClientBase['getTransactionStatus']> {
-    return this.#borrowed().getTransactionStatus();
+    if (this.#lease.released) throw this.#leaseOver('used');
+    return this.#connection.transactionStatus;
   }
 
   setTypeParser(...parameters: Parameters<Client['setTypeParser']>): void {

@@ -220,6 +220,30 @@ describe('a connection that is given back', () => {
   });
 });
 
+describe('a value that can’t be sent', () => {
+  const circular: Record<string, unknown> = {};
+  circular['self'] = circular;
+
+  it.each<[string, DatabaseOptions, pg.QueryConfig]>([
+    ['prepared', {}, { text: 'select $1::text' }],
+    ['not prepared', { preparedStatements: false }, { text: 'select $1::text' }],
+    ['prepared by its name', {}, { text: 'select $1::text', name: 'named' }],
+    ['its values in its config', { preparedStatements: false }, { text: 'select $1::text', values: [circular] }],
+  ])('fails its query and leaves the connection as it was: %s', async (_how, options, config) => {
+    const pool = createPool({ ...options, queryTimeoutMs: 1_000, prePing: { timeoutMs: 1_000 } });
+    const values = config.values === undefined ? [circular] : undefined;
+    await expect(pool.query(config, values)).rejects.toThrow('circular');
+    const client = await pool.connect();
+    await client.query('begin');
+    await expect(client.query(config, values)).rejects.toThrow('circular');
+    expect((await client.query('select $1::int as one', [1])).rows).toEqual([{ one: 1 }]);
+    await client.query('rollback');
+    client.release();
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect(pool.statistics()).toMatchObject({ opened: 1, idle: 1, closed: { reset: 0 } });
+  });
+});
+
 describe('reset', () => {
   async function leaveTransaction(pool: DatabasePool, fail = false): Promise<void> {
     const client = await pool.connect();
@@ -313,13 +337,14 @@ describe('reset', () => {
   it('takes a function, run after an open transaction was rolled back', async () => {
     const seen: unknown[] = [];
     const reset = async (client: Client): Promise<void> => {
-      seen.push(client.getTransactionStatus());
+      // In a transaction `now()` is when that began.
+      seen.push((await client.query('select now() = statement_timestamp() as outside')).rows[0]);
       await client.query("set application_name = 'reset'");
     };
     const pool = createPool({ reset });
     await leaveTransaction(pool);
     expect((await pool.query('show application_name')).rows).toEqual([{ application_name: 'reset' }]);
-    expect(seen[0]).toBe('I');
+    expect(seen[0]).toEqual({ outside: true });
     expect(pool.statistics().opened).toBe(1);
   });
 
