@@ -1,13 +1,15 @@
 /**
- * `npm run test:compat [-- newest|oldest]`: runs the suites that meet our peers with other versions of them than the
- * lock file has: the newest there are, and the oldest that package.json of the library allows. Each in a copy of the
- * checkout under the temporary folder, with a newer Node from npm where the peers want one.
+ * `npm run test:compat [-- newest|oldest] [--pipelining]`: runs the suites that meet our peers with other versions of them
+ * than the lock file has: the newest there are, and the oldest that package.json of the library allows. Each in a copy of
+ * the checkout under the temporary folder, with a newer Node from npm where the peers want one. With `--pipelining` the
+ * database's suites are run, with pipelining as the default.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
@@ -20,6 +22,34 @@ const NEST_SUITES = [
   'test/module-shutdown.spec.ts',
 ];
 
+const RUNS = {
+  usual: { mode: [], suites: [...DATABASE_SUITES, ...HTTP_SUITES, ...NEST_SUITES] },
+  pipelining: { mode: ['--mode', 'pipelining'], suites: DATABASE_SUITES },
+};
+
+const NEST_COMPANIONS = ['platform-express', 'platform-fastify', 'testing'].map((name) => `@nestjs/${name}`);
+
+const { peerDependencies, dependencies } = JSON.parse(readFileSync(join(ROOT, 'libs/pooling/package.json'), 'utf8'));
+
+/** The lowest version of a range such as `^11.0.0 || ^12.0.0`; none of `*`. */
+function floorOf(range) {
+  return /\d+\.\d+\.\d+/.exec(range)?.[0];
+}
+
+function oldestPackages() {
+  const floors = Object.entries({ ...peerDependencies, ...dependencies })
+    .map(([name, range]) => [name, floorOf(range)])
+    .filter(([, floor]) => floor !== undefined);
+  const nest = floorOf(peerDependencies['@nestjs/core']);
+  return [
+    ...floors.map(([name, floor]) => `${name}@${floor}`),
+    ...NEST_COMPANIONS.map((name) => `${name}@${nest}`),
+    // Of the time of that pg; its own range would take the newest.
+    'pg-protocol@1.10.0',
+    'pg-query-stream@4.10.0',
+  ];
+}
+
 const ENDS = {
   newest: {
     packages: [
@@ -29,30 +59,13 @@ const ENDS = {
       'pg-cursor@latest',
       'pg-query-stream@latest',
       'prom-client@latest',
-      ...['common', 'core', 'platform-express', 'platform-fastify', 'testing', 'terminus'].map(
-        (name) => `@nestjs/${name}@latest`,
-      ),
+      ...['@nestjs/common', '@nestjs/core', '@nestjs/terminus', ...NEST_COMPANIONS].map((name) => `${name}@latest`),
     ],
     // Kysely 0.29 and undici 8 want at least 22.19.
     node: 24,
     types: true,
-    suites: [...DATABASE_SUITES, ...HTTP_SUITES, ...NEST_SUITES],
   },
-  oldest: {
-    packages: [
-      'kysely@0.28.5',
-      'undici@7.30.2',
-      'pg@8.22.0',
-      'pg-cursor@2.15.0',
-      'pg-query-stream@4.15.0',
-      ...['common', 'core', 'platform-express', 'platform-fastify', 'testing', 'terminus'].map(
-        (name) => `@nestjs/${name}@11`,
-      ),
-    ],
-    node: undefined,
-    types: false,
-    suites: [...DATABASE_SUITES, ...HTTP_SUITES, ...NEST_SUITES],
-  },
+  oldest: { packages: oldestPackages(), node: undefined, types: false },
 };
 
 function run(program, parameters, cwd, env = process.env) {
@@ -83,7 +96,7 @@ function installedVersion(folder, name) {
   return JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8')).version;
 }
 
-function test(name, { packages, node: major, types, suites }) {
+function test(name, { packages, node: major, types }, { mode, suites }) {
   const folder = mkdtempSync(join(tmpdir(), `nestjs-pooling-${name}-`));
   // The tests' PostgreSQL runs as somebody else when we are root.
   chmodSync(folder, 0o755);
@@ -103,18 +116,21 @@ function test(name, { packages, node: major, types, suites }) {
     const typed =
       !types ||
       run(node, ['node_modules/typescript/bin/tsc', '-p', 'libs/pooling/tsconfig.lib.json', '--noEmit'], checkout, env);
-    const tested = run(node, ['node_modules/vitest/vitest.mjs', 'run', ...suites], checkout, env);
+    const tested = run(node, ['node_modules/vitest/vitest.mjs', 'run', ...mode, ...suites], checkout, env);
     const verdict = [
       !types ? 'types not checked' : typed ? 'types passed' : 'types FAILED',
       tested ? 'tests passed' : 'tests FAILED',
     ].join(', ');
-    return `${name}: ${verdict} on Node ${version} with ${versions}\n  ran: ${suites.join(' ')}`;
+    return `${name}: ${verdict} on Node ${version} with ${versions}\n  ran: ${[...mode, ...suites].join(' ')}`;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-const wanted = process.argv.slice(2);
+const { values, positionals: wanted } = parseArgs({
+  allowPositionals: true,
+  options: { pipelining: { type: 'boolean' } },
+});
 const unknown = wanted.filter((name) => !(name in ENDS));
 if (unknown.length > 0) {
   console.error(`what is ${unknown.join(', ')}? There are: ${Object.keys(ENDS).join(', ')}`);
@@ -122,6 +138,6 @@ if (unknown.length > 0) {
 }
 const results = Object.entries(ENDS)
   .filter(([name]) => wanted.length === 0 || wanted.includes(name))
-  .map(([name, end]) => test(name, end));
+  .map(([name, end]) => test(name, end, values.pipelining ? RUNS.pipelining : RUNS.usual));
 console.log(`\n${results.join('\n')}`);
 process.exitCode = results.every((result) => !/FAILED|NOT RUN/.test(result)) ? 0 : 1;
