@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { ClientConfig } from 'pg';
 import { parse } from 'pg-connection-string';
 import { isPlainObject, rule } from '../core/validation.js';
-import { negotiatesDirectTls } from './pg-internals.js';
+import { negotiatesDirectTls, type TlsNegotiation } from './pg-internals.js';
 
 /** Before the first keep-alive probe of an idle socket, in milliseconds. */
 const KEEP_ALIVE_INITIAL_DELAY_MS = 10_000;
@@ -128,7 +128,7 @@ function describeSource(given: Record<string, unknown>, environment: NodeJS.Proc
     port,
     database,
     ssl,
-    ...(sslnegotiation === undefined ? undefined : { sslnegotiation: sslnegotiation as 'postgres' | 'direct' }),
+    ...(sslnegotiation === undefined ? undefined : { sslnegotiation: sslnegotiation as TlsNegotiation }),
     // A function hides it from whatever prints this object.
     ...(secret === undefined || secret === null
       ? undefined

@@ -86,6 +86,9 @@ export function intercept(client: Client, reader: (bytes: Buffer) => void): ((by
   return listener;
 }
 
+/** How TLS begins: the server is asked first, or not. In words of our own, which an older `@types/pg` lacks. */
+export type TlsNegotiation = 'postgres' | 'direct';
+
 /** Whether pg knows `sslnegotiation`, as it does from 8.22 on: before, it would pass over `direct` without a word. */
 export function negotiatesDirectTls(): boolean {
   return 'sslnegotiation' in defaults;
@@ -95,7 +98,7 @@ export function negotiatesDirectTls(): boolean {
 export type ProtocolConnectionConstructor = new (options: {
   readonly stream: ClientConfig['stream'];
   readonly ssl: ClientConfig['ssl'];
-  readonly sslNegotiation: ClientConfig['sslnegotiation'];
+  readonly sslNegotiation: TlsNegotiation | undefined;
 }) => ProtocolConnection;
 
 /**
