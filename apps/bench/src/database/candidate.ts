@@ -16,7 +16,7 @@ export interface OrderRow {
   readonly placed_at: Date;
 }
 
-/** An order's total: the result of the four-table join. */
+/** An order's total: the result of the four-table joins. */
 export interface OrderTotalRow {
   readonly order_id: number;
   readonly status: string;
@@ -37,8 +37,10 @@ export interface NewEvent {
 export interface Candidate {
   /** One customer by its primary key. */
   selectByKey(id: number): Promise<CustomerRow | undefined>;
-  /** The totals of a customer's orders: four tables, grouped. */
-  fourTableJoin(customerId: number): Promise<OrderTotalRow[]>;
+  /** The total of one order by its primary key: four tables, grouped. */
+  orderTotal(orderId: number): Promise<OrderTotalRow[]>;
+  /** The totals of a customer's ten orders: the same four tables. */
+  customerTotals(customerId: number): Promise<OrderTotalRow[]>;
   /** The hundred orders after this id. */
   hundredRows(afterId: number): Promise<OrderRow[]>;
   /** Inserts a row and gives its id. */
@@ -62,14 +64,21 @@ export interface CandidateOptions {
 /** Makes a candidate. */
 export type CandidateFactory = (options: CandidateOptions) => Candidate | Promise<Candidate>;
 
-/** The texts of the statements, for candidates that take SQL. */
-export const SQL = {
-  selectByKey: 'select id, name, city, active, created_at from customers where id = $1',
-  fourTableJoin:
+function orderTotals(column: string): string {
+  return (
     'select o.id as order_id, o.status, c.name as customer, count(i.id)::int as lines, ' +
     'sum(i.quantity * i.price)::int as total, max(p.title) as dearest ' +
     'from customers c inner join orders o on o.customer_id = c.id inner join order_items i on i.order_id = o.id ' +
-    'inner join products p on p.id = i.product_id where c.id = $1 group by o.id, o.status, c.name order by o.id limit 20',
+    `inner join products p on p.id = i.product_id where ${column} = $1 ` +
+    'group by o.id, o.status, c.name order by o.id limit 20'
+  );
+}
+
+/** The texts of the statements, for candidates that take SQL. */
+export const SQL = {
+  selectByKey: 'select id, name, city, active, created_at from customers where id = $1',
+  orderTotal: orderTotals('o.id'),
+  customerTotals: orderTotals('c.id'),
   hundredRows: 'select id, customer_id, status, note, placed_at from orders where id > $1 order by id limit 100',
   insert: 'insert into events (customer_id, kind, payload) values ($1, $2, $3) returning id',
   slow: 'select pg_sleep(0.1)',

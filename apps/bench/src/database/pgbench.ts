@@ -6,7 +6,7 @@ import { delimiter, join } from 'node:path';
 import { cpuTimeOf, cpuTimeOfDeadChildren, KNOWS_CPU_TIME, machineBusyMs } from '../race/machine.js';
 import type { Slice } from '../race/slice.js';
 import { SQL } from './candidate.js';
-import { ACCOUNTS, CUSTOMERS, LAST_PAGE } from './schema.js';
+import { ACCOUNTS, CUSTOMERS, LAST_PAGE, ORDERS } from './schema.js';
 import type { BenchServer } from './server.js';
 import { SLOW_EVERY, type Workload } from './workload.js';
 
@@ -35,7 +35,8 @@ const SELECT_BY_KEY = [ANY_CUSTOMER, withNames(SQL.selectByKey, 'id')];
 /** The same statements in pgbench's language; more than one script: the second is the rare one. */
 const SCRIPTS: Readonly<Record<Workload, readonly (readonly string[])[]>> = {
   'select-by-key': [SELECT_BY_KEY],
-  'four-table-join': [[ANY_CUSTOMER, withNames(SQL.fourTableJoin, 'id')]],
+  'four-table-join': [[`\\set id random(1, ${ORDERS})`, withNames(SQL.orderTotal, 'id')]],
+  'customer-join': [[ANY_CUSTOMER, withNames(SQL.customerTotals, 'id')]],
   'hundred-rows': [[`\\set id random(0, ${LAST_PAGE})`, withNames(SQL.hundredRows, 'id')]],
   insert: [[ANY_CUSTOMER, withNames(SQL.insert.replace('$2, $3', "'viewed', 'customer did something'"), 'id')]],
   mixed: [SELECT_BY_KEY, [`${SQL.slow};`]],

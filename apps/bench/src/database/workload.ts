@@ -1,10 +1,11 @@
-import { ACCOUNTS, CUSTOMERS, LAST_PAGE } from './schema.js';
+import { ACCOUNTS, CUSTOMERS, LAST_PAGE, ORDERS } from './schema.js';
 import type { Candidate, NewEvent } from './candidate.js';
 
 /** What candidates are asked to do. */
 export const WORKLOADS = [
   'select-by-key',
   'four-table-join',
+  'customer-join',
   'hundred-rows',
   'insert',
   'mixed',
@@ -40,7 +41,9 @@ export function operate(candidate: Candidate, workload: Workload, random: () => 
     case 'select-by-key':
       return { timed: true, done: candidate.selectByKey(between(1, CUSTOMERS, random)) };
     case 'four-table-join':
-      return { timed: true, done: candidate.fourTableJoin(between(1, CUSTOMERS, random)) };
+      return { timed: true, done: candidate.orderTotal(between(1, ORDERS, random)) };
+    case 'customer-join':
+      return { timed: true, done: candidate.customerTotals(between(1, CUSTOMERS, random)) };
     case 'hundred-rows':
       return { timed: true, done: candidate.hundredRows(between(0, LAST_PAGE, random)) };
     case 'insert':
@@ -63,7 +66,8 @@ export async function sample(candidate: Candidate): Promise<Record<string, unkno
   for (let round = 1; round <= 3; round++) {
     results[`select by key ${round}`] = await candidate.selectByKey(round * 7);
     results[`select by a key that isn't there ${round}`] = (await candidate.selectByKey(-round)) ?? null;
-    results[`four-table join ${round}`] = await candidate.fourTableJoin(round * 11);
+    results[`four-table join ${round}`] = await candidate.orderTotal(round * 11);
+    results[`join of a customer's orders ${round}`] = await candidate.customerTotals(round * 11);
     results[`hundred rows ${round}`] = await candidate.hundredRows(round * 13);
     results[`insert ${round}`] = Number.isInteger(await candidate.insert(eventOf(round)));
     results[`transaction ${round}`] = await candidate.transaction(round, round + 10, 5);

@@ -1,4 +1,4 @@
-import { eq, gt, max, sql } from 'drizzle-orm';
+import { eq, gt, max, sql, type SQL } from 'drizzle-orm';
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { boolean, integer, pgTable, text, timestamp } from 'drizzle-orm/pg-core';
 import type { Candidate, CandidateOptions } from '../candidate.js';
@@ -41,32 +41,34 @@ const events = pgTable('events', {
 type Parameter = ReturnType<typeof sql.placeholder> | number;
 
 function queriesOf(db: NodePgDatabase) {
+  const orderTotals = (condition: SQL) =>
+    db
+      .select({
+        order_id: orders.id,
+        status: orders.status,
+        customer: customers.name,
+        lines: sql<number>`count(${orderItems.id})::int`,
+        total: sql<number>`sum(${orderItems.quantity} * ${orderItems.price})::int`,
+        dearest: max(products.title).mapWith(String),
+      })
+      .from(customers)
+      .innerJoin(orders, eq(orders.customer_id, customers.id))
+      .innerJoin(orderItems, eq(orderItems.order_id, orders.id))
+      .innerJoin(products, eq(products.id, orderItems.product_id))
+      .where(condition)
+      .groupBy(orders.id, orders.status, customers.name)
+      .orderBy(orders.id)
+      .limit(20);
   return {
     selectByKey: (id: Parameter) => db.select().from(customers).where(eq(customers.id, id)),
-    fourTableJoin: (customerId: Parameter) =>
-      db
-        .select({
-          order_id: orders.id,
-          status: orders.status,
-          customer: customers.name,
-          lines: sql<number>`count(${orderItems.id})::int`,
-          total: sql<number>`sum(${orderItems.quantity} * ${orderItems.price})::int`,
-          dearest: max(products.title).mapWith(String),
-        })
-        .from(customers)
-        .innerJoin(orders, eq(orders.customer_id, customers.id))
-        .innerJoin(orderItems, eq(orderItems.order_id, orders.id))
-        .innerJoin(products, eq(products.id, orderItems.product_id))
-        .where(eq(customers.id, customerId))
-        .groupBy(orders.id, orders.status, customers.name)
-        .orderBy(orders.id)
-        .limit(20),
+    orderTotal: (orderId: Parameter) => orderTotals(eq(orders.id, orderId)),
+    customerTotals: (customerId: Parameter) => orderTotals(eq(customers.id, customerId)),
     hundredRows: (afterId: Parameter) =>
       db.select().from(orders).where(gt(orders.id, afterId)).orderBy(orders.id).limit(100),
   };
 }
 
-type Queries = Pick<Candidate, 'selectByKey' | 'fourTableJoin' | 'hundredRows' | 'insert'>;
+type Queries = Pick<Candidate, 'selectByKey' | 'orderTotal' | 'customerTotals' | 'hundredRows' | 'insert'>;
 
 function candidateOf(db: NodePgDatabase, queries: Queries, close: () => Promise<void>): Candidate {
   return {
@@ -97,10 +99,11 @@ function candidateOf(db: NodePgDatabase, queries: Queries, close: () => Promise<
 export function drizzlePlain(options: CandidateOptions): Candidate {
   const pool = createPgPool(options);
   const db = drizzle(pool);
-  const { selectByKey, fourTableJoin, hundredRows } = queriesOf(db);
+  const { selectByKey, orderTotal, customerTotals, hundredRows } = queriesOf(db);
   const queries: Queries = {
     selectByKey: async (id) => (await selectByKey(id))[0],
-    fourTableJoin: async (customerId) => await fourTableJoin(customerId),
+    orderTotal: async (orderId) => await orderTotal(orderId),
+    customerTotals: async (customerId) => await customerTotals(customerId),
     hundredRows: async (afterId) => await hundredRows(afterId),
     insert: async (event) => (await db.insert(events).values(event).returning({ id: events.id }))[0]?.id as number,
   };
@@ -113,7 +116,8 @@ export function drizzlePrepared(options: CandidateOptions): Candidate {
   const db = drizzle(pool);
   const queries = queriesOf(db);
   const selectByKey = queries.selectByKey(sql.placeholder('id')).prepare('selectByKey');
-  const fourTableJoin = queries.fourTableJoin(sql.placeholder('id')).prepare('fourTableJoin');
+  const orderTotal = queries.orderTotal(sql.placeholder('id')).prepare('orderTotal');
+  const customerTotals = queries.customerTotals(sql.placeholder('id')).prepare('customerTotals');
   const hundredRows = queries.hundredRows(sql.placeholder('id')).prepare('hundredRows');
   const insert = db
     .insert(events)
@@ -126,7 +130,8 @@ export function drizzlePrepared(options: CandidateOptions): Candidate {
     .prepare('insert');
   const prepared: Queries = {
     selectByKey: async (id) => (await selectByKey.execute({ id }))[0],
-    fourTableJoin: (customerId) => fourTableJoin.execute({ id: customerId }),
+    orderTotal: (orderId) => orderTotal.execute({ id: orderId }),
+    customerTotals: (customerId) => customerTotals.execute({ id: customerId }),
     hundredRows: (afterId) => hundredRows.execute({ id: afterId }),
     insert: async (event) => (await insert.execute({ ...event }))[0]?.id as number,
   };

@@ -8,21 +8,22 @@ export function knex({ url, poolSize, applicationName }: CandidateOptions): Cand
     connection: { connectionString: url, application_name: applicationName },
     pool: { min: 0, max: poolSize },
   });
+  const orderTotals = () =>
+    db('customers as c')
+      .innerJoin('orders as o', 'o.customer_id', 'c.id')
+      .innerJoin('order_items as i', 'i.order_id', 'o.id')
+      .innerJoin('products as p', 'p.id', 'i.product_id')
+      .select('o.id as order_id', 'o.status', 'c.name as customer')
+      .select(db.raw('count(i.id)::int as lines'), db.raw('sum(i.quantity * i.price)::int as total'))
+      .max('p.title as dearest')
+      .groupBy('o.id', 'o.status', 'c.name')
+      .orderBy('o.id')
+      .limit(20);
   return {
     selectByKey: async (id) =>
       await db<CustomerRow>('customers').select('id', 'name', 'city', 'active', 'created_at').where('id', id).first(),
-    fourTableJoin: async (customerId) =>
-      (await db('customers as c')
-        .innerJoin('orders as o', 'o.customer_id', 'c.id')
-        .innerJoin('order_items as i', 'i.order_id', 'o.id')
-        .innerJoin('products as p', 'p.id', 'i.product_id')
-        .select('o.id as order_id', 'o.status', 'c.name as customer')
-        .select(db.raw('count(i.id)::int as lines'), db.raw('sum(i.quantity * i.price)::int as total'))
-        .max('p.title as dearest')
-        .where('c.id', customerId)
-        .groupBy('o.id', 'o.status', 'c.name')
-        .orderBy('o.id')
-        .limit(20)) as OrderTotalRow[],
+    orderTotal: async (orderId) => (await orderTotals().where('o.id', orderId)) as OrderTotalRow[],
+    customerTotals: async (customerId) => (await orderTotals().where('c.id', customerId)) as OrderTotalRow[],
     hundredRows: async (afterId) =>
       (await db('orders')
         .select('id', 'customer_id', 'status', 'note', 'placed_at')

@@ -1,9 +1,9 @@
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { sql, type Kysely } from 'kysely';
+import type { Kysely } from 'kysely';
 import { getDbToken, PoolingModule, prepareQuery, type DatabaseOptions } from 'nestjs-pooling';
 import type { Candidate, CandidateOptions, NewEvent } from '../candidate.js';
-import { kyselyCandidate, type Tables } from './kysely.js';
+import { kyselyCandidate, orderTotals, type Tables } from './kysely.js';
 
 /** An application with this library in it, and the `Kysely` that it injects. */
 async function injectedDb(
@@ -46,25 +46,8 @@ function keptCandidate({ db, close }: { db: Kysely<Tables>; close: () => Promise
   const selectByKey = prepareQuery(db, (p: { id: number }) =>
     db.selectFrom('customers').select(['id', 'name', 'city', 'active', 'created_at']).where('id', '=', p.id),
   );
-  const fourTableJoin = prepareQuery(db, (p: { id: number }) =>
-    db
-      .selectFrom('customers as c')
-      .innerJoin('orders as o', 'o.customer_id', 'c.id')
-      .innerJoin('order_items as i', 'i.order_id', 'o.id')
-      .innerJoin('products as p', 'p.id', 'i.product_id')
-      .select(({ fn }) => [
-        'o.id as order_id',
-        'o.status',
-        'c.name as customer',
-        sql<number>`count(i.id)::int`.as('lines'),
-        sql<number>`sum(i.quantity * i.price)::int`.as('total'),
-        fn.max('p.title').as('dearest'),
-      ])
-      .where('c.id', '=', p.id)
-      .groupBy(['o.id', 'o.status', 'c.name'])
-      .orderBy('o.id')
-      .limit(20),
-  );
+  const orderTotal = prepareQuery(db, (p: { id: number }) => orderTotals(db).where('o.id', '=', p.id));
+  const customerTotals = prepareQuery(db, (p: { id: number }) => orderTotals(db).where('c.id', '=', p.id));
   const hundredRows = prepareQuery(db, (p: { id: number }) =>
     db
       .selectFrom('orders')
@@ -79,7 +62,8 @@ function keptCandidate({ db, close }: { db: Kysely<Tables>; close: () => Promise
   return {
     ...kyselyCandidate(db, close),
     selectByKey: (id) => selectByKey.executeTakeFirst({ id }),
-    fourTableJoin: (customerId) => fourTableJoin.execute({ id: customerId }),
+    orderTotal: (orderId) => orderTotal.execute({ id: orderId }),
+    customerTotals: (customerId) => customerTotals.execute({ id: customerId }),
     hundredRows: (afterId) => hundredRows.execute({ id: afterId }),
     insert: async (event) => (await insert.executeTakeFirst(event))?.id as number,
   };

@@ -23,7 +23,8 @@ type Run = <Row extends pg.QueryResultRow>(
 function candidateOf(pool: pg.Pool, run: Run): Candidate {
   return {
     selectByKey: async (id) => (await run<CustomerRow>(pool, 'selectByKey', [id])).rows[0],
-    fourTableJoin: async (customerId) => (await run<OrderTotalRow>(pool, 'fourTableJoin', [customerId])).rows,
+    orderTotal: async (orderId) => (await run<OrderTotalRow>(pool, 'orderTotal', [orderId])).rows,
+    customerTotals: async (customerId) => (await run<OrderTotalRow>(pool, 'customerTotals', [customerId])).rows,
     hundredRows: async (afterId) => (await run<OrderRow>(pool, 'hundredRows', [afterId])).rows,
     insert: async ({ customer_id, kind, payload }) =>
       (await run<{ id: number }>(pool, 'insert', [customer_id, kind, payload])).rows[0]?.id as number,

@@ -7,7 +7,14 @@ export function postgresJs({ url, poolSize, applicationName }: CandidateOptions)
   return {
     selectByKey: async (id) =>
       (await sql<CustomerRow[]>`select id, name, city, active, created_at from customers where id = ${id}`)[0],
-    fourTableJoin: async (customerId) =>
+    orderTotal: async (orderId) =>
+      await sql<OrderTotalRow[]>`
+        select o.id as order_id, o.status, c.name as customer, count(i.id)::int as lines,
+          sum(i.quantity * i.price)::int as total, max(p.title) as dearest
+        from customers c inner join orders o on o.customer_id = c.id inner join order_items i on i.order_id = o.id
+        inner join products p on p.id = i.product_id
+        where o.id = ${orderId} group by o.id, o.status, c.name order by o.id limit 20`,
+    customerTotals: async (customerId) =>
       await sql<OrderTotalRow[]>`
         select o.id as order_id, o.status, c.name as customer, count(i.id)::int as lines,
           sum(i.quantity * i.price)::int as total, max(p.title) as dearest

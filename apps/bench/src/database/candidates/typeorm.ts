@@ -47,28 +47,29 @@ export async function typeorm({ url, poolSize, applicationName }: CandidateOptio
   const customerRepository = source.getRepository(customers);
   const orderRepository = source.getRepository(orders);
   const eventRepository = source.getRepository(events);
+  const orderTotals = () =>
+    source
+      .createQueryBuilder()
+      .select('o.id', 'order_id')
+      .addSelect('o.status', 'status')
+      .addSelect('c.name', 'customer')
+      .addSelect('count(i.id)::int', 'lines')
+      .addSelect('sum(i.quantity * i.price)::int', 'total')
+      .addSelect('max(p.title)', 'dearest')
+      .from('customers', 'c')
+      .innerJoin('orders', 'o', 'o.customer_id = c.id')
+      .innerJoin('order_items', 'i', 'i.order_id = o.id')
+      .innerJoin('products', 'p', 'p.id = i.product_id')
+      .groupBy('o.id')
+      .addGroupBy('o.status')
+      .addGroupBy('c.name')
+      .orderBy('o.id')
+      .limit(20);
   return {
     selectByKey: async (id) => (await customerRepository.findOneBy({ id })) ?? undefined,
-    fourTableJoin: (customerId) =>
-      source
-        .createQueryBuilder()
-        .select('o.id', 'order_id')
-        .addSelect('o.status', 'status')
-        .addSelect('c.name', 'customer')
-        .addSelect('count(i.id)::int', 'lines')
-        .addSelect('sum(i.quantity * i.price)::int', 'total')
-        .addSelect('max(p.title)', 'dearest')
-        .from('customers', 'c')
-        .innerJoin('orders', 'o', 'o.customer_id = c.id')
-        .innerJoin('order_items', 'i', 'i.order_id = o.id')
-        .innerJoin('products', 'p', 'p.id = i.product_id')
-        .where('c.id = :customerId', { customerId })
-        .groupBy('o.id')
-        .addGroupBy('o.status')
-        .addGroupBy('c.name')
-        .orderBy('o.id')
-        .limit(20)
-        .getRawMany<OrderTotalRow>(),
+    orderTotal: (orderId) => orderTotals().where('o.id = :orderId', { orderId }).getRawMany<OrderTotalRow>(),
+    customerTotals: (customerId) =>
+      orderTotals().where('c.id = :customerId', { customerId }).getRawMany<OrderTotalRow>(),
     hundredRows: (afterId) =>
       orderRepository.find({ where: { id: MoreThan(afterId) }, order: { id: 'ASC' }, take: 100 }),
     insert: async (event) => {
