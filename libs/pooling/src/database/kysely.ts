@@ -11,9 +11,10 @@ import {
   type PostgresCursorConstructor,
   type QueryCompiler,
 } from 'kysely';
+import { CompiledQueryCache } from './compile/compiled-query-cache.js';
+import { PoolQueryCompiler } from './compile/query-compiler.js';
 import type { DatabasePool } from './database-pool.js';
 import { KyselyDriver } from './kysely-driver.js';
-import { PoolQueryCompiler } from './query-compiler.js';
 import { PoolQueryExecutor } from './pool-query-executor.js';
 
 /** What {@link createKysely} hands on. */
@@ -27,6 +28,7 @@ export interface CreateKyselyOptions {
 /** PostgreSQL as Kysely knows it, on a {@link DatabasePool}. */
 class DatabasePoolDialect implements Dialect {
   readonly #driver: KyselyDriver;
+  readonly #compiled = new CompiledQueryCache();
 
   constructor(driver: KyselyDriver) {
     this.#driver = driver;
@@ -37,7 +39,7 @@ class DatabasePoolDialect implements Dialect {
   }
 
   createQueryCompiler(): QueryCompiler {
-    return new PoolQueryCompiler();
+    return new PoolQueryCompiler(this.#compiled);
   }
 
   createAdapter(): DialectAdapter {

@@ -1,10 +1,6 @@
 import { createHash } from 'node:crypto';
 import { PlanWatch, type PlanVerdict } from './plan-watch.js';
-
-/** Texts seen once that are remembered: a text is prepared from its second use on, so that one-off texts fill nothing. */
-const MOST_SEEN = 4_096;
-/** Longer texts are rather made once than again and again, in characters. */
-const LONGEST_TEXT = 32_768;
+import { SeenTexts } from './seen-texts.js';
 
 /** A statement that usually takes longer than this has its connection for itself, in milliseconds. */
 const SLOW_MS = 10;
@@ -52,7 +48,7 @@ export class StatementCache {
   #misses = 0;
   #uses = 0;
   #generation = 0;
-  readonly #seen = new Set<string>();
+  readonly #seen = new SeenTexts();
   readonly #hot = new Map<string, PreparedText>();
   readonly #replanned: (text: string, verdict: PlanVerdict) => void;
 
@@ -81,7 +77,7 @@ export class StatementCache {
   use(text: string): PreparedText | undefined {
     let prepared = this.#hot.get(text);
     if (prepared === undefined) {
-      if (!this.#secondUse(text)) {
+      if (!this.#seen.again(text)) {
         this.#misses++;
         return undefined;
       }
@@ -119,14 +115,6 @@ export class StatementCache {
     prepared.dropped = true;
     this.#generation++;
     this.#hot.set(prepared.text, new PreparedText(prepared.text, this.#generation));
-  }
-
-  #secondUse(text: string): boolean {
-    if (text.length > LONGEST_TEXT) return false;
-    if (this.#seen.delete(text)) return true;
-    if (this.#seen.size >= MOST_SEEN) this.#seen.clear();
-    this.#seen.add(text);
-    return false;
   }
 
   #dropLeastRecent(): void {
