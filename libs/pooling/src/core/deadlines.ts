@@ -11,17 +11,17 @@ const BATCH = 32;
 
 /** Something that must happen by a time. Whoever has a deadline extends it or holds one: setting it allocates nothing. */
 export abstract class Deadline {
-  /** @internal */ previousDeadline: Deadline | undefined;
-  /** @internal */ nextDeadline: Deadline | undefined;
-  /** @internal */ slot: Slot | undefined;
+  /** @internal */ previousDeadline: Deadline | undefined = undefined;
+  /** @internal */ nextDeadline: Deadline | undefined = undefined;
+  /** @internal */ slot: Slot | undefined = undefined;
 
   /** Called once when the time has come, unless the deadline was cleared. Must not throw. */
   abstract expire(): void;
 }
 
 class Slot {
-  head: Deadline | undefined;
-  tail: Deadline | undefined;
+  head: Deadline | undefined = undefined;
+  tail: Deadline | undefined = undefined;
 }
 
 /**

@@ -18,7 +18,7 @@ export class Statement extends TimedWaiter {
   readonly text: string;
   readonly timeoutMs: number;
   /** What pg runs for it, where that is another object. */
-  query: Submittable | undefined;
+  query: Submittable | undefined = undefined;
   #settled = false;
   readonly #owner: StatementOwner;
   readonly #callback: QueryOutcome;

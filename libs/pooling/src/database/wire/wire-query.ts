@@ -20,12 +20,12 @@ export class WireQuery extends Statement {
   readonly prepared: PreparedText;
   readonly values: readonly WireValue[];
   /** What it is on the connection it was sent on. */
-  statement: PreparedStatement | undefined;
-  shape: RowShape | null | undefined;
+  statement: PreparedStatement | undefined = undefined;
+  shape: RowShape | null | undefined = undefined;
   rows: Row[] = [];
   tag = '';
   /** The server's error, or what a parser threw. */
-  error: Error | undefined;
+  error: Error | undefined = undefined;
   /** Whether the server had prepared the text, and bound the parameters: before that it has done nothing. */
   parsed = false;
   bound = false;
