@@ -1,13 +1,10 @@
 import { HELP, readSettings, type BenchSettings } from './settings.js';
 
-/** What each subject's program is; the one for HTTP stands by itself. */
+/** What each subject's program is. */
 const PROGRAMS: Readonly<Record<BenchSettings['subject'], (settings: BenchSettings) => Promise<void>>> = {
   database: async (settings) => (await import('./database/bench-database.js')).benchDatabase(settings),
   pool: async (settings) => (await import('./pool/bench-pool.js')).benchPool(settings),
-  http: async () => {
-    const program = new URL('./http.js', import.meta.url).href;
-    await ((await import(program)) as { benchHttp(): Promise<void> }).benchHttp();
-  },
+  http: async (settings) => (await import('./http/bench-http.js')).benchHttp(settings),
   observability: async (settings) =>
     (await import('./observability/bench-observability.js')).benchObservability(settings),
   scale: async (settings) => (await import('./scale/bench-scale.js')).benchScale(settings),

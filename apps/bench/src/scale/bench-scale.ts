@@ -11,7 +11,6 @@ const POOLS = [1, 10, 100, 1_000];
 const SMOKE_POOLS = [1, 10];
 
 const COLUMNS: readonly (readonly [keyof ScaleFigures, string])[] = [
-  ['heapKiB', 'memory per pool, KiB'],
   ['idleCpuMs', 'idle CPU, ms per s'],
   ['acquireMicroseconds', 'acquire and release, µs'],
   ['acquireWhileScrapedMicroseconds', 'the same while scraped, µs'],
@@ -34,13 +33,19 @@ export async function benchScale(settings: BenchSettings): Promise<void> {
     }
   }
   const machine = environment(['@nestjs/core', 'prom-client']);
+  const [first] = results;
+  const heapPerPool = (pools: number, heapKiB: number): number | undefined =>
+    first === undefined || pools === first.pools
+      ? undefined
+      : (heapKiB - first.figures.heapKiB) / (pools - first.pools);
   const rows = results.map(({ pools, figures }) => [
     pools.toLocaleString('en'),
+    figure(heapPerPool(pools, figures.heapKiB)),
     ...COLUMNS.map(([column]) => figure(figures[column])),
   ]);
   const markdown =
     `One application with this many pools, each of two connections and not yet used but one. ${environmentLine(machine)}.\n\n` +
-    table(['pools', ...COLUMNS.map(([, title]) => title)], rows);
+    table(['pools', 'heap for one more pool, KiB', ...COLUMNS.map(([, title]) => title)], rows);
   process.stdout.write(`${markdown}\n`);
   const lines = COLUMNS.filter(([column]) => column === 'scrapeMs' || column === 'acquireMicroseconds').map(
     ([column, label]) => ({ label, points: results.map(({ pools, figures }) => ({ x: pools, y: figures[column] })) }),

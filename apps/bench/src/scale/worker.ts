@@ -7,7 +7,7 @@ import { median } from '../race/slice.js';
 
 /** What an application with so many pools costs. */
 export interface ScaleFigures {
-  /** Memory for one more pool, in KiB; `undefined` of a single one. */
+  /** What the application and its pools take of the heap, in KiB. */
   readonly heapKiB: number;
   /** CPU time of a second in which nothing happens, in milliseconds. */
   readonly idleCpuMs: number;
@@ -41,7 +41,7 @@ async function acquireCost(pool: DatabasePool): Promise<number> {
   return median(costs);
 }
 
-/** A second application beside nothing: what `pools` more pools cost. */
+/** An application with so many pools. */
 async function measure(url: string, pools: number): Promise<ScaleFigures> {
   const options = (name: string): DatabaseOptions & { name: string } => ({
     name,
@@ -66,7 +66,7 @@ async function measure(url: string, pools: number): Promise<ScaleFigures> {
   const address = await application.getUrl();
   const pool = application.get<DatabasePool>(getDbPoolToken(names[0]));
   await pool.query('select 1');
-  const heapKiB = (heap() - before) / 1_024 / pools;
+  const heapKiB = (heap() - before) / 1_024;
   const cpu = process.cpuUsage();
   await pause(IDLE_MS);
   const { user, system } = process.cpuUsage(cpu);
