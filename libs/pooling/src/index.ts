@@ -46,6 +46,7 @@ export type {
 } from './database/options.js';
 export type { PingResult } from './database/ping.js';
 export { prepareQuery, type PreparedQuery } from './database/prepare-query.js';
+export { UnpreparedPlugin } from './database/unprepared-plugin.js';
 export { retryTransaction, type RetryTransactionOptions } from './database/retry.js';
 
 export { HttpClient, type HttpClientDependencies } from './http/http-client.js';

@@ -17,7 +17,8 @@ import { endsConnection, type PostgresConnection } from './connection.js';
 import type { DatabaseLease } from './database-leases.js';
 import type { DatabasePool } from './database-pool.js';
 import { kyselyResult } from './pool-query-executor.js';
-import { promiseOf } from './query-forms.js';
+import { promiseOf, type QueryText } from './query-forms.js';
+import { textOfCompiled } from './unprepared-plugin.js';
 
 /** By this Kysely 0.29 knows that a failed commit has already ended the transaction. */
 const ABORTED_TRANSACTION = Symbol.for('kysely.AbortedTransactionError');
@@ -52,11 +53,11 @@ export class KyselyConnection implements DatabaseConnection {
   }
 
   async executeQuery<Row>(compiledQuery: CompiledQuery): Promise<QueryResult<Row>> {
-    return kyselyResult(await this.run(compiledQuery.sql, compiledQuery.parameters as unknown[]));
+    return kyselyResult(await this.run(textOfCompiled(compiledQuery), compiledQuery.parameters as unknown[]));
   }
 
   /** Runs one statement on this connection. */
-  async run(text: string, values?: unknown[]): Promise<PgQueryResult> {
+  async run(text: QueryText, values?: unknown[]): Promise<PgQueryResult> {
     const connection = this.#connection();
     this.#running++;
     try {

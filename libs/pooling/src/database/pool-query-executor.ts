@@ -10,6 +10,7 @@ import {
 } from 'kysely';
 import type { QueryResult as PgQueryResult } from 'pg';
 import type { SingleQueries } from './single-queries.js';
+import { textOfCompiled } from './unprepared-plugin.js';
 
 /** Commands whose affected rows Kysely reports. */
 const CHANGING_COMMANDS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
@@ -67,9 +68,9 @@ export class PoolQueryExecutor extends DefaultQueryExecutor {
     return result;
   }
 
-  #run({ sql, parameters, query }: CompiledQuery): Promise<PgQueryResult> {
+  #run(query: CompiledQuery): Promise<PgQueryResult> {
     // What Kysely has built is one statement; raw SQL may be several.
-    return this.#way.queries.run(sql, parameters as unknown[], query.kind !== 'RawNode');
+    return this.#way.queries.run(textOfCompiled(query), query.parameters as unknown[], query.query.kind !== 'RawNode');
   }
 
   async #runLogged(query: CompiledQuery): Promise<PgQueryResult> {

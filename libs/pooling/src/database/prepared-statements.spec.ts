@@ -1,7 +1,10 @@
 import type { QueryConfig } from 'pg';
 import { inject } from 'vitest';
 import { DatabasePool } from './database-pool.js';
+import { createKysely } from './kysely.js';
 import type { DatabaseOptions } from './options.js';
+import { prepareQuery } from './prepare-query.js';
+import { UnpreparedPlugin } from './unprepared-plugin.js';
 
 const url = inject('databaseUrl');
 
@@ -36,6 +39,26 @@ describe('prepared statements', () => {
     }
     expect(await preparedTexts(off)).toEqual([]);
     expect(await preparedTexts(pool)).toEqual([]);
+  });
+
+  it("prepares none of Kysely's queries behind the plugin, in transactions neither", async () => {
+    await using pool = poolOf();
+    const db = createKysely<{ pg_class: { oid: number; relname: string } }>(pool);
+    const unprepared = db.withPlugin(new UnpreparedPlugin());
+    const byId = prepareQuery(unprepared, (p: { oid: number }) =>
+      unprepared.selectFrom('pg_class').select('relname').where('oid', '=', p.oid),
+    );
+    for (let use = 0; use < 3; use++) {
+      await unprepared.selectFrom('pg_class').select('oid').where('oid', '=', 1259).execute();
+      expect(await byId.execute({ oid: 1259 })).toEqual([{ relname: 'pg_class' }]);
+      await db.transaction().execute(async (transaction) => {
+        const single = transaction.withPlugin(new UnpreparedPlugin()).selectFrom('pg_class').select('oid');
+        expect(await single.where('relname', '=', 'pg_class').execute()).toEqual([{ oid: 1259 }]);
+      });
+    }
+    expect(await preparedTexts(pool)).toEqual([]);
+    for (let use = 0; use < 2; use++) await db.selectFrom('pg_class').select('oid').where('oid', '=', 1).execute();
+    expect(await preparedTexts(pool)).toHaveLength(1);
   });
 
   it('keeps the most recently used ones and closes the others on the server', async () => {

@@ -85,7 +85,7 @@ export class SingleQueries {
    *
    * @param single whether the text is known to hold one statement.
    */
-  run(text: string, values: unknown[], single: boolean): Promise<QueryResult> {
+  run(text: QueryText, values: unknown[], single: boolean): Promise<QueryResult> {
     return promiseOf((settle) => this.execute(text, values, settle, single));
   }
 
