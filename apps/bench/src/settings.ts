@@ -41,7 +41,7 @@ export const HELP = `npm run bench -- [database|pool|http|scale|observability] [
   --concurrency <numbers> callers at once
   --pool <numbers>        connections
   --only <names>          candidates whose name contains one of these
-  --slice <ms>            one candidate's turn (500)
+  --slice <ms>            one candidate's turn (750)
   --rounds <number>       turns of each candidate (7)
   --seed <number>         another order of turns and keys
   --output <folder>       where results are written (docs/benchmarks); none: nowhere
@@ -119,8 +119,8 @@ export function readSettings(parameters: readonly string[]): BenchSettings | und
     smoke,
     scenarios,
     only: listOf(values.only) ?? [],
-    sliceMs: number('slice', smoke ? 30 : 500),
-    warmUpMs: smoke ? 0 : 300,
+    sliceMs: number('slice', smoke ? 30 : 750),
+    warmUpMs: smoke ? 0 : 2_000,
     rounds: number('rounds', smoke ? 1 : 7),
     seed: number('seed', 1),
     folder: smoke || values.output === 'none' ? undefined : values.output,

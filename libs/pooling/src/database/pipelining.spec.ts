@@ -6,7 +6,7 @@ import { ManualClock } from '../testing/manual-clock.js';
 import { DatabasePool } from './database-pool.js';
 import { createKysely } from './kysely.js';
 import type { DatabaseOptions } from './options.js';
-import { StatementCache } from './statement-cache.js';
+import { StatementCache, type PreparedText, type StatementRun } from './statement-cache.js';
 
 const url = inject('databaseUrl');
 const TWICE = 'select $1::int * 2 as twice';
@@ -50,6 +50,11 @@ async function locked(table: string): Promise<void> {
       return rows[0]?.waiting;
     })
     .toBe(1);
+}
+
+/** A run of a statement that compared nothing. */
+function runOf(prepared: PreparedText, use: number): StatementRun {
+  return { prepared, use, turn: undefined, shared: false };
 }
 
 function isRunning(processId: number): boolean {
@@ -167,7 +172,7 @@ describe('pipelining', () => {
     const prepared = cache.use(text);
     if (prepared === undefined) throw new Error('not prepared');
     expect(cache.mayShare(prepared)).toBe(false);
-    cache.ran(prepared, 1, 0.2);
+    cache.ran(runOf(prepared, 1), 0.2);
     expect(cache.mayShare(prepared)).toBe(expected);
   });
 
@@ -177,9 +182,9 @@ describe('pipelining', () => {
     cache.use(text);
     const prepared = cache.use(text);
     if (prepared === undefined) throw new Error('not prepared');
-    for (let use = 1; use < 40; use++) cache.ran(prepared, use, 100);
+    for (let use = 1; use < 40; use++) cache.ran(runOf(prepared, use), 100);
     expect(cache.mayShare(prepared)).toBe(false);
-    for (let use = 40; use < 90; use++) cache.ran(prepared, use, 0.2);
+    for (let use = 40; use < 90; use++) cache.ran(runOf(prepared, use), 0.2);
     expect(cache.mayShare(prepared)).toBe(true);
   });
 

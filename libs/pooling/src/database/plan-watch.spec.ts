@@ -17,9 +17,10 @@ function watch(
   const plans = new PlanWatch(new SeededRandom(3_211_202).next);
   let anew = 0;
   for (let run = 1; run <= runs; run++) {
-    const planned = plans.takeTurn();
-    if (planned) anew++;
-    const verdict = planned ? plans.ranAnew(durations.anew(random)) : plans.ranKept(durations.kept(random), run);
+    const turn = plans.takeTurn();
+    if (turn === 'anew') anew++;
+    const verdict =
+      turn === 'anew' ? plans.ranAnew(durations.anew(random)) : plans.ranKept(durations.kept(random), run, turn, true);
     if (verdict !== undefined) return { verdict, runs: run, anew };
   }
   return { verdict: undefined, runs, anew };
@@ -32,8 +33,8 @@ function noisy(ms: number): (random: () => number) => number {
 
 describe('the watch over plans', () => {
   it('gives up one plan for all that is slower than planning each time', () => {
-    const { verdict, runs } = watch(2_000, { kept: noisy(1.9), anew: noisy(0.8) });
-    expect(runs).toBeLessThan(1_000);
+    const { verdict, runs } = watch(10_000, { kept: noisy(1.9), anew: noisy(0.8) });
+    expect(runs).toBeLessThan(3_000);
     expect(verdict?.keptMs).toBeGreaterThan(1.5 * (verdict?.anewMs ?? Infinity));
   });
 
@@ -53,6 +54,34 @@ describe('the watch over plans', () => {
       anew: () => 0.35,
     });
     expect(verdict).toBeDefined();
+  });
+
+  it('compares only runs that had their connection for themselves: others are held up by their neighbours', () => {
+    const random = new SeededRandom(20_261_123).next;
+    const plans = new PlanWatch(new SeededRandom(3_211_202).next);
+    for (let run = 1; run <= 50_000; run++) {
+      const turn = run % 2 === 0 ? plans.takeTurn() : undefined;
+      // Those that share a connection, half of them, take long, and every tenth is late.
+      const alone = run % 2 === 0;
+      const ms = alone ? noisy(0.3)(random) : noisy(random() < 0.1 ? 20 : 0.6)(random);
+      const verdict = turn === 'anew' ? plans.ranAnew(ms) : plans.ranKept(ms, run, turn, alone);
+      expect(verdict).toBe(undefined);
+    }
+  });
+
+  it('gives up none of many statements by chance, on a machine that stalls now and then', () => {
+    const random = new SeededRandom(20_261_123).next;
+    const stalling = (): number => (random() < 0.02 ? 20 * random() : 0.2 + 0.2 * random());
+    const given: PlanVerdict[] = [];
+    for (let statement = 1; statement <= 300; statement++) {
+      const plans = new PlanWatch(new SeededRandom(statement).next);
+      for (let run = 1; run <= 10_000; run++) {
+        const turn = plans.takeTurn();
+        const verdict = turn === 'anew' ? plans.ranAnew(stalling()) : plans.ranKept(stalling(), run, turn, true);
+        if (verdict !== undefined) given.push(verdict);
+      }
+    }
+    expect(given).toEqual([]);
   });
 
   it('leaves alone a statement whose runs are late either way', () => {

@@ -3,7 +3,7 @@ const CUSTOM_PLANS = 5;
 /** So many runs with the one plan come before it is first compared. */
 const FIRST_COMPARISON = 100;
 /** Each comparison without a verdict makes the next one come this much later. */
-const PATIENCE = 4;
+const PATIENCE = 2;
 /** A comparison runs the statement at least so often each way. */
 const RUNS_EACH_WAY = 30;
 /** How many runs it takes to have so many each way, when chance decides. */
@@ -14,8 +14,11 @@ const WORSE = { share: 0.15, ms: 0.05 };
 const STANDARD_ERRORS = 3;
 /** A run that takes this much longer than usual is late: by a factor, and in milliseconds. */
 const LATE = { factor: 8, ms: 2 };
-/** With the one plan so many runs must have been late, and so many must be expected without it, to tell by them. */
-const LATE_RUNS = { seen: 3, expected: 4 };
+/**
+ * To tell by late runs, so many must have been late with the one plan and so many be expected of those without it, and of
+ * the latter no more than this share may have been.
+ */
+const LATE_RUNS = { seen: 3, expected: 6, share: 1 / 8 };
 /** The weight of the last run in the time that a statement usually takes, and the most that one run counts for. */
 const LAST_RUN = { weight: 0.1, weightOfQuick: 0.5, most: 4 };
 
@@ -38,6 +41,9 @@ class Durations {
   }
 }
 
+/** Which way a run goes that takes part in a comparison. */
+export type PlanTurn = 'kept' | 'anew';
+
 /** Why a statement's one plan was given up. */
 export interface PlanVerdict {
   /** How long it took on average with the one plan, in milliseconds. */
@@ -52,7 +58,9 @@ export interface PlanVerdict {
  * becomes many times slower by being prepared (research: 0.3 ms became 30 ms).
  *
  * Now and then it lets runs alternate between both ways, so that they are compared under the same load, and tells by
- * their means, or by how often a run is late: on skewed data it is the rare run with a frequent value that suffers.
+ * their means, or by how often a run is late: on skewed data it is the rare run with a frequent value that suffers. Only
+ * runs that have their connection for themselves are compared, and what one comparison says, a second one has to confirm:
+ * a plan is given up for good.
  */
 export class PlanWatch {
   /** How long a run usually takes, in milliseconds; `Infinity` while nobody knows. */
@@ -63,6 +71,8 @@ export class PlanWatch {
   #nextComparison = FIRST_COMPARISON;
   #gap = FIRST_COMPARISON;
   #comparing = 0;
+  /** Whether the last comparison was for giving the one plan up. */
+  #suspected = false;
   /** Of all runs either way. */
   readonly #all = { kept: 0, keptLate: 0, anew: 0, anewLate: 0 };
 
@@ -78,12 +88,12 @@ export class PlanWatch {
     return this.#comparing > 0;
   }
 
-  /** Whether the run that comes now is to be planned for its own values. */
-  takeTurn(): boolean {
-    if (this.#comparing === 0) return false;
+  /** Which way the run goes that comes now; `undefined`: nothing is being compared. */
+  takeTurn(): PlanTurn | undefined {
+    if (this.#comparing === 0) return undefined;
     this.#comparing--;
     // At random: whoever runs it may have a rhythm of their own.
-    return this.#random() < 0.5;
+    return this.#random() < 0.5 ? 'anew' : 'kept';
   }
 
   /** Notes a run that was planned for its own values. Gives the verdict, once the one plan is known to be worse. */
@@ -94,15 +104,20 @@ export class PlanWatch {
     return this.#judge();
   }
 
-  /** Notes a run of the prepared statement, the `use`th on its connection. */
-  ranKept(ms: number, use: number): PlanVerdict | undefined {
+  /**
+   * Notes a run of the prepared statement, the `use`th on its connection.
+   *
+   * @param turn whether it took part in a comparison.
+   * @param alone whether it had its connection for itself.
+   */
+  ranKept(ms: number, use: number, turn: PlanTurn | undefined, alone: boolean): PlanVerdict | undefined {
     const late = this.#isLate(ms);
     this.#learn(ms);
     if (use <= CUSTOM_PLANS) return undefined;
-    this.#all.kept++;
-    if (this.comparing || this.#kept.count > 0) this.#kept.add(ms);
+    if (turn === 'kept') this.#kept.add(ms);
+    if (alone) this.#all.kept++;
     if (late) {
-      this.#all.keptLate++;
+      if (alone) this.#all.keptLate++;
       // Sooner than planned, but not again and again.
       this.#nextComparison = Math.min(this.#nextComparison, this.#runs + Math.floor(this.#gap / PATIENCE));
     }
@@ -111,8 +126,8 @@ export class PlanWatch {
   }
 
   #compare(): void {
-    this.#kept = new Durations();
-    this.#anew = new Durations();
+    this.#forget();
+    this.#suspected = false;
     this.#comparing = RUNS;
     this.#gap *= PATIENCE;
     this.#nextComparison = this.#runs + this.#gap;
@@ -130,12 +145,19 @@ export class PlanWatch {
   }
 
   #judge(): PlanVerdict | undefined {
-    if (this.#anew.count < RUNS_EACH_WAY || this.#kept.count < RUNS_EACH_WAY) return undefined;
-    const verdict = { keptMs: this.#kept.mean, anewMs: this.#anew.mean };
-    if (this.#slower() || this.#lateMoreOften()) return verdict;
+    const needed = this.#suspected ? 2 * RUNS_EACH_WAY : RUNS_EACH_WAY;
+    if (this.#anew.count < needed || this.#kept.count < needed) return undefined;
+    const worse = this.#slower() || this.#lateMoreOften();
+    if (worse && this.#suspected) return { keptMs: this.#kept.mean, anewMs: this.#anew.mean };
+    this.#suspected = worse;
+    if (worse) this.#comparing = RUNS;
+    else this.#forget();
+    return undefined;
+  }
+
+  #forget(): void {
     this.#kept = new Durations();
     this.#anew = new Durations();
-    return undefined;
   }
 
   #slower(): boolean {
@@ -148,6 +170,6 @@ export class PlanWatch {
   #lateMoreOften(): boolean {
     const { kept, keptLate, anew, anewLate } = this.#all;
     const expected = (keptLate / kept) * anew;
-    return keptLate >= LATE_RUNS.seen && expected >= LATE_RUNS.expected && anewLate <= expected / 4;
+    return keptLate >= LATE_RUNS.seen && expected >= LATE_RUNS.expected && anewLate <= LATE_RUNS.share * expected;
   }
 }

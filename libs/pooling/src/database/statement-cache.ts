@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { PlanWatch, type PlanVerdict } from './plan-watch.js';
+import { PlanWatch, type PlanTurn, type PlanVerdict } from './plan-watch.js';
 import { SeenTexts } from './seen-texts.js';
 
 /** A statement that usually takes longer than this has its connection for itself, in milliseconds. */
@@ -35,6 +35,17 @@ export class PreparedText {
     this.name = generation === 0 ? `np_${hash}` : `np_${hash}_${generation}`;
     this.nameBytes = Buffer.from(`${this.name}\0`);
   }
+}
+
+/** A run of a prepared statement that has ended. */
+export interface StatementRun {
+  readonly prepared: PreparedText;
+  /** Which use of the statement on its connection it was; `undefined`: it was planned for its own values. */
+  readonly use: number | undefined;
+  /** Which way it went in a comparison of both. */
+  readonly turn: PlanTurn | undefined;
+  /** Whether others may have run on the same connection. */
+  readonly shared: boolean;
 }
 
 /**
@@ -95,15 +106,11 @@ export class StatementCache {
     else this.#misses++;
   }
 
-  /** Whether the run of a statement that comes now is to be planned for its own values. */
-  isPlannedAnew(prepared: PreparedText): boolean {
-    return prepared.plannedAnew || prepared.plans.takeTurn();
-  }
-
-  /** Notes how long a run took in milliseconds: the `use`th of the statement on its connection, or one that was planned anew. */
-  ran(prepared: PreparedText, use: number | undefined, ms: number): void {
+  /** Notes how long a run took, in milliseconds. */
+  ran({ prepared, use, turn, shared }: StatementRun, ms: number): void {
     if (prepared.plannedAnew) return;
-    const verdict = use === undefined ? prepared.plans.ranAnew(ms) : prepared.plans.ranKept(ms, use);
+    const { plans } = prepared;
+    const verdict = use === undefined ? plans.ranAnew(ms) : plans.ranKept(ms, use, turn, !shared);
     if (verdict === undefined) return;
     prepared.plannedAnew = true;
     this.#replanned(prepared.text, verdict);

@@ -3,6 +3,7 @@ import { SharedLease } from '../../core/lease.js';
 import type { PreparedStatement } from '../connection-statements.js';
 import type { DatabaseLease } from '../database-leases.js';
 import type { QueryOutcome } from '../query-forms.js';
+import type { PlanTurn } from '../plan-watch.js';
 import type { PreparedText } from '../statement-cache.js';
 import { Statement, type StatementOwner } from '../statement.js';
 import type { WireValue } from './message-writer.js';
@@ -19,6 +20,8 @@ const COMMAND_TAG = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/;
 export class WireQuery extends Statement {
   readonly prepared: PreparedText;
   readonly values: readonly WireValue[];
+  /** Which way it goes in a comparison of one plan with planning anew. */
+  turn: PlanTurn | undefined = undefined;
   /** What it is on the connection it was sent on. */
   statement: PreparedStatement | undefined = undefined;
   shape: RowShape | null | undefined = undefined;
@@ -53,6 +56,11 @@ export class WireQuery extends Statement {
   /** Whether others may run on the same connection at the same time. */
   get shared(): boolean {
     return this.lease instanceof SharedLease;
+  }
+
+  /** Which use of its statement on its connection it was; `undefined`: it was planned for its own values. */
+  get use(): number | undefined {
+    return this.statement?.uses;
   }
 
   /** The columns, for the caller. */

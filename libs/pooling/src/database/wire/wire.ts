@@ -162,7 +162,9 @@ export class Wire {
   #write(query: WireQuery, now: number): void {
     const { prepared } = query;
     const { statements } = this.#host;
-    if (statements.cache.isPlannedAnew(prepared)) return this.#writeAnew(query, now);
+    if (prepared.plannedAnew) return this.#writeAnew(query, now);
+    if (!query.shared) query.turn = prepared.plans.takeTurn();
+    if (query.turn === 'anew') return this.#writeAnew(query, now);
     const known = statements.get(prepared);
     statements.cache.found(known !== undefined);
     query.sentAt = now;
@@ -355,7 +357,7 @@ export class Wire {
       statement.shape = query.shape ?? null;
       statement.uses++;
     }
-    this.#host.statements.cache.ran(query.prepared, statement?.uses, now - startedAt);
+    this.#host.statements.cache.ran(query, now - startedAt);
     try {
       query.settle(undefined, query as never);
     } catch (error) {
