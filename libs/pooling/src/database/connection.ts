@@ -1,13 +1,13 @@
 import { Client, Query, type ClientConfig, type PoolClient, type QueryResult, type Submittable } from 'pg';
-import type { Clock, Timer } from '../core/clock.js';
+import type { Clock } from '../core/clock.js';
 import type { Deadlines } from '../core/deadlines.js';
 import { PoolQueryTimeoutError } from '../core/errors.js';
 import type { HolderActivity } from '../core/holders.js';
 import type { CloseReason } from '../core/statistics.js';
+import { Cancellation } from './cancellation.js';
 import type { DatabaseLease } from './database-leases.js';
 import {
   activeQueryOf,
-  backendKeyOf,
   isReadyForQuery,
   prepareValue,
   processIdOf,
@@ -17,7 +17,6 @@ import {
 } from './pg-internals.js';
 import { ConnectionStatements } from './connection-statements.js';
 import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText } from './query-forms.js';
-import { cancelBackend } from './server-request.js';
 import { shortenStatement } from './shown-statement.js';
 import type { SlowQueries } from './slow-queries.js';
 import type { PreparedText, StatementCache } from './statement-cache.js';
@@ -25,9 +24,6 @@ import { Statement, type StatementOwner } from './statement.js';
 import type { WireValue } from './wire/message-writer.js';
 import { WireQuery } from './wire/wire-query.js';
 import { Wire, type WireHost } from './wire/wire.js';
-
-/** How long a cancel request may take before the connection is destroyed without it, in milliseconds. */
-const CANCEL_TIMEOUT_MS = 1_000;
 
 /** What borrowers have run. */
 export interface DatabaseTraffic {
@@ -87,17 +83,22 @@ export class PostgresConnection implements StatementOwner, WireHost {
   #unanswered = 0;
   #answeredQuery: unknown;
   #ending: Promise<void> | undefined;
-  #cancelling: Promise<void> | undefined;
-  /** Whether a cancel request was sent while others waited behind the query that it was for. */
-  #cancelled = false;
-  /** Until when the server has to heed that request. */
-  #heedTimer: Timer | undefined;
+  readonly #cancellation: Cancellation;
 
   constructor(host: ConnectionHost, lost: (error?: Error) => void) {
     this.#host = host;
     this.#lost = lost;
     this.client = new Client(host.clientConfig);
     this.statements = new ConnectionStatements(host.statements);
+    this.#cancellation = new Cancellation({
+      client: this.client,
+      clientConfig: host.clientConfig,
+      clock: host.clock,
+      cancelFailed: () => {
+        this.doom ??= 'broken';
+        host.cancelFailed();
+      },
+    });
     const protocol = protocolOf(this.client);
     // Before pg's own listeners, which run the callbacks that ask for this.
     protocol.on('readyForQuery', (message?: { status?: TransactionStatus }) => {
@@ -331,12 +332,12 @@ export class PostgresConnection implements StatementOwner, WireHost {
    * would end the next borrower's query.
    */
   settle(): undefined | 'busy' | Promise<void> {
-    if (this.#quiet) return this.#cancelling;
+    if (this.#quiet) return this.#cancellation.underway;
     if (queuedQueries(this.client) > 0) return 'busy';
     const active = activeQueryOf(this.client);
     if (active !== null && active !== undefined && active !== this.#answeredQuery) return 'busy';
     const ready = new Promise<void>((resolve) => this.client.once('drain', resolve));
-    return ready.then(() => this.#cancelling);
+    return ready.then(() => this.#cancellation.underway);
   }
 
   /** @internal */
@@ -387,34 +388,22 @@ export class PostgresConnection implements StatementOwner, WireHost {
 
   /** @internal The server works on a query that nobody waits for any more. */
   unwanted(query: WireQuery): void {
-    this.#cancelled = true;
-    void this.cancel();
-    const { clock } = this.#host;
-    if (this.#heedTimer !== undefined) clock.clearTimeout(this.#heedTimer);
-    this.#heedTimer = clock.setTimeout(() => {
+    this.#cancellation.requestAmidOthers(() => {
       if (this.#wire?.head === query) this.destroy();
-    }, CANCEL_TIMEOUT_MS);
+    });
   }
 
   /** @internal Whether a cancel request may have met a query that it wasn't meant for: that one has done nothing. */
   wasCancelled(error: Error | undefined): boolean {
-    return this.#cancelled && (error as { code?: unknown } | undefined)?.code === '57014';
+    return this.#cancellation.mayHaveMissed(error);
   }
 
   /**
    * Asks the server to cancel what runs now. Failing at it is counted, and ends the connection when it is given back:
    * the request may arrive yet, and meet whatever runs then.
    */
-  async cancel(): Promise<void> {
-    const key = backendKeyOf(this.client);
-    if (key === undefined) return;
-    this.#cancelling ??= cancelBackend(this.#host.clientConfig, key, CANCEL_TIMEOUT_MS, this.#host.clock)
-      .catch(() => {
-        this.doom ??= 'broken';
-        this.#host.cancelFailed();
-      })
-      .finally(() => (this.#cancelling = undefined));
-    await this.#cancelling;
+  cancel(): Promise<void> {
+    return this.#cancellation.request();
   }
 
   /** Closes it, politely with a goodbye to the server or at once; resolves when the socket is gone. */
@@ -448,7 +437,7 @@ export class PostgresConnection implements StatementOwner, WireHost {
   #end(): void {
     const byItself = this.#state === 'open';
     this.#state = 'ended';
-    if (this.#heedTimer !== undefined) this.#host.clock.clearTimeout(this.#heedTimer);
+    this.#cancellation.stop();
     if (byItself) {
       this.doom ??= 'broken';
       this.#lost(this.#failure);
