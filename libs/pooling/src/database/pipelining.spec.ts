@@ -172,7 +172,7 @@ describe('pipelining', () => {
     const prepared = cache.use(text);
     if (prepared === undefined) throw new Error('not prepared');
     expect(cache.mayShare(prepared)).toBe(false);
-    cache.ran(runOf(prepared, 1), 0.2);
+    cache.ran(runOf(prepared, 1), 0.2, 0);
     expect(cache.mayShare(prepared)).toBe(expected);
   });
 
@@ -182,9 +182,9 @@ describe('pipelining', () => {
     cache.use(text);
     const prepared = cache.use(text);
     if (prepared === undefined) throw new Error('not prepared');
-    for (let use = 1; use < 40; use++) cache.ran(runOf(prepared, use), 100);
+    for (let use = 1; use < 40; use++) cache.ran(runOf(prepared, use), 100, use);
     expect(cache.mayShare(prepared)).toBe(false);
-    for (let use = 40; use < 90; use++) cache.ran(runOf(prepared, use), 0.2);
+    for (let use = 40; use < 90; use++) cache.ran(runOf(prepared, use), 0.2, use);
     expect(cache.mayShare(prepared)).toBe(true);
   });
 

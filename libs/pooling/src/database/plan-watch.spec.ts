@@ -4,9 +4,26 @@ import { SeededRandom } from '../../../../test/support/random.js';
 import { createKysely } from './kysely.js';
 import { DatabasePool } from './database-pool.js';
 import type { ReplannedReport } from './database-events.js';
-import { PlanWatch, type PlanVerdict } from './plan-watch.js';
+import { PlanWatch, type PlanTurn, type PlanVerdict } from './plan-watch.js';
 
 const url = inject('databaseUrl');
+
+/** How long after one made-up run the next one ends, in milliseconds. */
+const EVERY_MS = 1;
+
+/** Notes one run, made up, and gives what comes of it. */
+function note(
+  plans: PlanWatch,
+  use: number,
+  durations: { readonly kept: number; readonly anew: number },
+  at: number,
+  shared = false,
+): { turn: PlanTurn | undefined; verdict: PlanVerdict | undefined } {
+  const turn = shared ? undefined : plans.takeTurn();
+  const planned = turn === 'anew';
+  const run = { use: planned ? undefined : use, turn, shared };
+  return { turn, verdict: plans.ran(run, planned ? durations.anew : durations.kept, at) };
+}
 
 /** Runs a statement many times, whose durations are made up; gives the verdict and how many runs it took. */
 function watch(
@@ -17,10 +34,9 @@ function watch(
   const plans = new PlanWatch(new SeededRandom(3_211_202).next);
   let anew = 0;
   for (let run = 1; run <= runs; run++) {
-    const turn = plans.takeTurn();
+    const both = { kept: durations.kept(random), anew: durations.anew(random) };
+    const { turn, verdict } = note(plans, run, both, run * EVERY_MS);
     if (turn === 'anew') anew++;
-    const verdict =
-      turn === 'anew' ? plans.ranAnew(durations.anew(random)) : plans.ranKept(durations.kept(random), run, turn, true);
     if (verdict !== undefined) return { verdict, runs: run, anew };
   }
   return { verdict: undefined, runs, anew };
@@ -60,24 +76,30 @@ describe('the watch over plans', () => {
     const random = new SeededRandom(20_261_123).next;
     const plans = new PlanWatch(new SeededRandom(3_211_202).next);
     for (let run = 1; run <= 50_000; run++) {
-      const turn = run % 2 === 0 ? plans.takeTurn() : undefined;
       // Those that share a connection, half of them, take long, and every tenth is late.
       const alone = run % 2 === 0;
       const ms = alone ? noisy(0.3)(random) : noisy(random() < 0.1 ? 20 : 0.6)(random);
-      const verdict = turn === 'anew' ? plans.ranAnew(ms) : plans.ranKept(ms, run, turn, alone);
-      expect(verdict).toBe(undefined);
+      expect(note(plans, run, { kept: ms, anew: ms }, run * EVERY_MS, !alone).verdict).toBe(undefined);
     }
   });
 
   it('gives up none of many statements by chance, on a machine that stalls now and then', () => {
     const random = new SeededRandom(20_261_123).next;
-    const stalling = (): number => (random() < 0.02 ? 20 * random() : 0.2 + 0.2 * random());
     const given: PlanVerdict[] = [];
-    for (let statement = 1; statement <= 300; statement++) {
+    for (let statement = 1; statement <= 500; statement++) {
       const plans = new PlanWatch(new SeededRandom(statement).next);
+      let at = 0;
+      let stalled = 0;
       for (let run = 1; run <= 10_000; run++) {
-        const turn = plans.takeTurn();
-        const verdict = turn === 'anew' ? plans.ranAnew(stalling()) : plans.ranKept(stalling(), run, turn, true);
+        at += 0.1 * random();
+        if (stalled === 0 && random() < 0.003) {
+          // Whatever is under way on ten connections then is late.
+          stalled = 10;
+          at += 15;
+        }
+        if (stalled > 0) stalled--;
+        const ms = stalled > 0 ? 5 + 15 * random() : 0.2 + 0.2 * random();
+        const { verdict } = note(plans, run, { kept: ms, anew: ms }, at);
         if (verdict !== undefined) given.push(verdict);
       }
     }

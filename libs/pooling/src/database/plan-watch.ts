@@ -1,5 +1,5 @@
-/** So many times the server plans a prepared statement for its own values before it may make one plan for all. */
-const CUSTOM_PLANS = 5;
+/** So many uses of a prepared statement are planned: five for their own values, and then it may make one plan for all. */
+const CUSTOM_PLANS = 6;
 /** So many runs with the one plan come before it is first compared. */
 const FIRST_COMPARISON = 100;
 /** Each comparison without a verdict makes the next one come this much later. */
@@ -19,6 +19,8 @@ const LATE = { factor: 8, ms: 2 };
  * the latter no more than this share may have been.
  */
 const LATE_RUNS = { seen: 3, expected: 6, share: 1 / 8 };
+/** Runs that are late within this time of each other were held up by the same stall, in milliseconds: they count as one. */
+const STALL_MS = 20;
 /** The weight of the last run in the time that a statement usually takes, and the most that one run counts for. */
 const LAST_RUN = { weight: 0.1, weightOfQuick: 0.5, most: 4 };
 
@@ -43,6 +45,16 @@ class Durations {
 
 /** Which way a run goes that takes part in a comparison. */
 export type PlanTurn = 'kept' | 'anew';
+
+/** A run that is to be judged by. */
+export interface PlannedRun {
+  /** Which use of the statement on its connection it was; `undefined`: it was planned for its own values. */
+  readonly use: number | undefined;
+  /** Which way it went in a comparison of both. */
+  readonly turn: PlanTurn | undefined;
+  /** Whether others may have run on the same connection. */
+  readonly shared: boolean;
+}
 
 /** Why a statement's one plan was given up. */
 export interface PlanVerdict {
@@ -73,6 +85,8 @@ export class PlanWatch {
   #comparing = 0;
   /** Whether the last comparison was for giving the one plan up. */
   #suspected = false;
+  /** When a run was last late. */
+  #lateAt = -Infinity;
   /** Of all runs either way. */
   readonly #all = { kept: 0, keptLate: 0, anew: 0, anewLate: 0 };
 
@@ -96,33 +110,38 @@ export class PlanWatch {
     return this.#random() < 0.5 ? 'anew' : 'kept';
   }
 
-  /** Notes a run that was planned for its own values. Gives the verdict, once the one plan is known to be worse. */
-  ranAnew(ms: number): PlanVerdict | undefined {
-    this.#all.anew++;
-    if (this.#isLate(ms)) this.#all.anewLate++;
-    this.#anew.add(ms);
+  /**
+   * Notes a run that took so long and ended at a time, both in milliseconds. Gives the verdict, once the one plan is known
+   * to be worse.
+   */
+  ran(run: PlannedRun, ms: number, at: number): PlanVerdict | undefined {
+    const limit = this.#lateFrom;
+    const late = ms > limit && at - this.#lateAt > STALL_MS;
+    if (late) this.#lateAt = at;
+    // What is later than late may have waited for the machine: it must not count for more.
+    const counted = Math.min(ms, limit);
+    if (run.use === undefined) this.#ranAnew(counted, late);
+    else this.#ranKept(run, run.use, ms, counted, late);
     return this.#judge();
   }
 
-  /**
-   * Notes a run of the prepared statement, the `use`th on its connection.
-   *
-   * @param turn whether it took part in a comparison.
-   * @param alone whether it had its connection for itself.
-   */
-  ranKept(ms: number, use: number, turn: PlanTurn | undefined, alone: boolean): PlanVerdict | undefined {
-    const late = this.#isLate(ms);
+  #ranAnew(counted: number, late: boolean): void {
+    this.#all.anew++;
+    if (late) this.#all.anewLate++;
+    this.#anew.add(counted);
+  }
+
+  #ranKept({ turn, shared }: PlannedRun, use: number, ms: number, counted: number, late: boolean): void {
     this.#learn(ms);
-    if (use <= CUSTOM_PLANS) return undefined;
-    if (turn === 'kept') this.#kept.add(ms);
-    if (alone) this.#all.kept++;
+    if (use <= CUSTOM_PLANS) return;
+    if (turn === 'kept') this.#kept.add(counted);
+    if (!shared) this.#all.kept++;
     if (late) {
-      if (alone) this.#all.keptLate++;
+      if (!shared) this.#all.keptLate++;
       // Sooner than planned, but not again and again.
       this.#nextComparison = Math.min(this.#nextComparison, this.#runs + Math.floor(this.#gap / PATIENCE));
     }
     if (++this.#runs >= this.#nextComparison && !this.comparing) this.#compare();
-    return this.#judge();
   }
 
   #compare(): void {
@@ -140,8 +159,9 @@ export class PlanWatch {
     else this.usualMs += LAST_RUN.weight * (Math.min(ms, LAST_RUN.most * this.usualMs + 0.1) - this.usualMs);
   }
 
-  #isLate(ms: number): boolean {
-    return ms > LATE.factor * this.usualMs + LATE.ms;
+  /** Longer runs are late, in milliseconds; none is while nobody knows how long they usually take. */
+  get #lateFrom(): number {
+    return LATE.factor * this.usualMs + LATE.ms;
   }
 
   #judge(): PlanVerdict | undefined {

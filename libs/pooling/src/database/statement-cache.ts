@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { PlanWatch, type PlanTurn, type PlanVerdict } from './plan-watch.js';
+import { PlanWatch, type PlannedRun, type PlanVerdict } from './plan-watch.js';
 import { SeenTexts } from './seen-texts.js';
 
 /** A statement that usually takes longer than this has its connection for itself, in milliseconds. */
@@ -38,14 +38,8 @@ export class PreparedText {
 }
 
 /** A run of a prepared statement that has ended. */
-export interface StatementRun {
+export interface StatementRun extends PlannedRun {
   readonly prepared: PreparedText;
-  /** Which use of the statement on its connection it was; `undefined`: it was planned for its own values. */
-  readonly use: number | undefined;
-  /** Which way it went in a comparison of both. */
-  readonly turn: PlanTurn | undefined;
-  /** Whether others may have run on the same connection. */
-  readonly shared: boolean;
 }
 
 /**
@@ -106,11 +100,11 @@ export class StatementCache {
     else this.#misses++;
   }
 
-  /** Notes how long a run took, in milliseconds. */
-  ran({ prepared, use, turn, shared }: StatementRun, ms: number): void {
+  /** Notes how long a run took and when it ended, in milliseconds. */
+  ran(run: StatementRun, ms: number, at: number): void {
+    const { prepared } = run;
     if (prepared.plannedAnew) return;
-    const { plans } = prepared;
-    const verdict = use === undefined ? plans.ranAnew(ms) : plans.ranKept(ms, use, turn, !shared);
+    const verdict = prepared.plans.ran(run, ms, at);
     if (verdict === undefined) return;
     prepared.plannedAnew = true;
     this.#replanned(prepared.text, verdict);

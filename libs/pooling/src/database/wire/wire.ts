@@ -357,7 +357,7 @@ export class Wire {
       statement.shape = query.shape ?? null;
       statement.uses++;
     }
-    this.#host.statements.cache.ran(query, now - startedAt);
+    this.#host.statements.cache.ran(query, now - startedAt, now);
     try {
       query.settle(undefined, query as never);
     } catch (error) {
