@@ -41,14 +41,14 @@ export const HELP = `npm run bench -- [database|pool|http|scale|observability] [
   --concurrency <numbers> callers at once
   --pool <numbers>        connections
   --only <names>          candidates whose name contains one of these
-  --slice <ms>            one candidate's turn (750)
+  --slice <ms>            one candidate's turn (500)
   --rounds <number>       turns of each candidate (7)
   --seed <number>         another order of turns and keys
   --output <folder>       where results are written (docs/benchmarks); none: nowhere
 `;
 
 const DEFAULT_POOL = 10;
-/** Every workload with many callers, and two with one and with very many: a few minutes. */
+/** Every workload with many callers, and two with one and with very many: a quarter of an hour. */
 const DEFAULT_SCENARIOS: readonly Scenario[] = [
   ...WORKLOADS.map((workload) => ({ workload, concurrency: 64, poolSize: DEFAULT_POOL })),
   { workload: 'select-by-key', concurrency: 1, poolSize: DEFAULT_POOL },
@@ -119,7 +119,7 @@ export function readSettings(parameters: readonly string[]): BenchSettings | und
     smoke,
     scenarios,
     only: listOf(values.only) ?? [],
-    sliceMs: number('slice', smoke ? 30 : 750),
+    sliceMs: number('slice', smoke ? 30 : 500),
     warmUpMs: smoke ? 0 : 2_000,
     rounds: number('rounds', smoke ? 1 : 7),
     seed: number('seed', 1),

@@ -61,6 +61,12 @@ export interface CandidateOptions {
   readonly applicationName: string;
 }
 
+/**
+ * Pools that close connections after ten seconds by default would do so between their turns, and open them in each: a
+ * candidate that is asked all the time doesn't. In milliseconds.
+ */
+export const IDLE_BETWEEN_TURNS_MS = 120_000;
+
 /** Makes a candidate. */
 export type CandidateFactory = (options: CandidateOptions) => Candidate | Promise<Candidate>;
 

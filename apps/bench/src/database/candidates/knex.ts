@@ -1,12 +1,19 @@
 import createKnex from 'knex';
-import type { Candidate, CandidateOptions, CustomerRow, OrderRow, OrderTotalRow } from '../candidate.js';
+import {
+  IDLE_BETWEEN_TURNS_MS,
+  type Candidate,
+  type CandidateOptions,
+  type CustomerRow,
+  type OrderRow,
+  type OrderTotalRow,
+} from '../candidate.js';
 
 /** Knex over pg, with tarn as its pool. */
 export function knex({ url, poolSize, applicationName }: CandidateOptions): Candidate {
   const db = createKnex({
     client: 'pg',
     connection: { connectionString: url, application_name: applicationName },
-    pool: { min: 0, max: poolSize },
+    pool: { min: 0, max: poolSize, idleTimeoutMillis: IDLE_BETWEEN_TURNS_MS },
   });
   const orderTotals = () =>
     db('customers as c')

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import {
+  IDLE_BETWEEN_TURNS_MS,
   SQL,
   type Candidate,
   type CandidateOptions,
@@ -10,7 +11,12 @@ import {
 
 /** The `pg.Pool` that candidates stand on. */
 export function createPgPool({ url, poolSize, applicationName }: CandidateOptions): pg.Pool {
-  return new pg.Pool({ connectionString: url, max: poolSize, application_name: applicationName });
+  return new pg.Pool({
+    connectionString: url,
+    max: poolSize,
+    application_name: applicationName,
+    idleTimeoutMillis: IDLE_BETWEEN_TURNS_MS,
+  });
 }
 
 type Statement = keyof typeof SQL;

@@ -1,5 +1,12 @@
 import { DataSource, EntitySchema, MoreThan } from 'typeorm';
-import type { Candidate, CandidateOptions, CustomerRow, OrderRow, OrderTotalRow } from '../candidate.js';
+import {
+  IDLE_BETWEEN_TURNS_MS,
+  type Candidate,
+  type CandidateOptions,
+  type CustomerRow,
+  type OrderRow,
+  type OrderTotalRow,
+} from '../candidate.js';
 
 const customers = new EntitySchema<CustomerRow>({
   name: 'customers',
@@ -42,6 +49,7 @@ export async function typeorm({ url, poolSize, applicationName }: CandidateOptio
     url,
     poolSize,
     applicationName,
+    extra: { idleTimeoutMillis: IDLE_BETWEEN_TURNS_MS },
     entities: [customers, orders, accounts, events],
   }).initialize();
   const customerRepository = source.getRepository(customers);
