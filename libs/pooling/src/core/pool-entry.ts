@@ -22,7 +22,7 @@ class StepDeadline extends Deadline {
 /** One slot of the pool: a connection from its dial to the end of its socket. */
 export class PoolEntry<T> extends LinkedNode {
   state: EntryState = 'connecting';
-  connection: T | undefined;
+  connection: T | undefined = undefined;
   /** Counts the leases; a lease of an older epoch is over. */
   epoch = 0;
   uses = 0;
@@ -39,13 +39,13 @@ export class PoolEntry<T> extends LinkedNode {
   /** When one of those who share it last gave it back: whoever comes next has it from then on. */
   returnedAt = 0;
   /** Why it is closed when the last of those who share it gives it back. */
-  doom: CloseReason | undefined;
+  doom: CloseReason | undefined = undefined;
   /** Who holds it. */
-  origin: AcquireOrigin | undefined;
+  origin: AcquireOrigin | undefined = undefined;
   /** Whom it is being prepared for. */
-  preparedFor: AcquireWaiter<T> | undefined;
+  preparedFor: AcquireWaiter<T> | undefined = undefined;
   leakReported = false;
-  leakDeadline: Deadline | undefined;
+  leakDeadline: Deadline | undefined = undefined;
   readonly stepDeadline = new StepDeadline();
 
   constructor(

@@ -68,9 +68,9 @@ export class PostgresConnection implements StatementOwner, WireHost {
   /** Resolves when its socket is gone. */
   readonly ended: Promise<void>;
   /** Why it must be closed when it is given back, though its socket may still live. */
-  doom: CloseReason | undefined;
+  doom: CloseReason | undefined = undefined;
   /** The client through which it is borrowed now, once that has listeners: it hears the events. */
-  borrower: PoolClient | undefined;
+  borrower: PoolClient | undefined = undefined;
   /** What it has prepared. */
   readonly statements: ConnectionStatements;
   readonly #host: ConnectionHost;

@@ -41,7 +41,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   statusCode = 0;
   /** Bytes of the body so far. */
   received = 0;
-  protected controller: Dispatcher.DispatchController | undefined;
+  protected controller: Dispatcher.DispatchController | undefined = undefined;
   /** The clock's time of the last byte or of the request; what `readMs` counts from. */
   lastReadAt = 0;
   /** Since when the consumer has taken nothing more, on the clock's scale; `Infinity` while it does. */

@@ -31,7 +31,7 @@ export class Origin extends LinkedNode {
   /** Whether the connector has dropped this record; another one stands for the origin from then on. */
   forgotten = false;
   /** What the last connection spoke. */
-  version: 'h1' | 'h2' | undefined;
+  version: 'h1' | 'h2' | undefined = undefined;
 
   constructor(
     /** `https://host:port`, as `URL.origin` gives it. */
