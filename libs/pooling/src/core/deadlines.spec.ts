@@ -3,7 +3,7 @@ import { Deadline, Deadlines } from './deadlines.js';
 import { ManualClock } from '../testing/manual-clock.js';
 
 class Probe extends Deadline {
-  expiredAt: number | undefined;
+  expiredAt: number | undefined = undefined;
 
   constructor(readonly now: () => number) {
     super();

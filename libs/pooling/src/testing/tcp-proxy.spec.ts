@@ -46,7 +46,7 @@ class Caller {
   readonly heard: Buffer[] = [];
   ended = false;
   closed = false;
-  error: string | undefined;
+  error: string | undefined = undefined;
 
   constructor(port: number) {
     this.socket = connect({ port, host: '127.0.0.1' });
