@@ -35,10 +35,11 @@ export function databaseProviders<Source>(
         store.addAbsent('database', name);
         return notConfigured<DatabasePool>(name, 'the database pool', SET_DATABASE);
       }
-      if (namesHolders(given)) labels.enable();
+      const named = namesHolders(given);
+      if (named) labels.enable();
       const made = new DatabasePool(name, given, {
         observer: new PoolLog(name),
-        ...(namesHolders(given) && labels.enabled ? { label: labels.current } : undefined),
+        ...(named && labels.enabled ? { label: labels.current } : undefined),
       });
       store.addDatabase(name, made);
       return made;

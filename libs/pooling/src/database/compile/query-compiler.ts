@@ -31,11 +31,13 @@ export class PoolQueryCompiler extends PostgresQueryCompiler {
   override compileQuery(query: RootOperationNode, queryId: QueryId): CompiledQuery {
     const found = this.#cache.find(query);
     if (found !== undefined) return { query, queryId, sql: found.sql, parameters: found.parameters };
-    this.#places.clear();
-    const compiled = super.compileQuery(query, queryId);
-    this.#cache.add(query, compiled, this.#places);
-    this.#places.clear();
-    return compiled;
+    try {
+      const compiled = super.compileQuery(query, queryId);
+      this.#cache.add(query, compiled, this.#places);
+      return compiled;
+    } finally {
+      this.#places.clear();
+    }
   }
 
   protected override visitValue(node: ValueNode): void {
