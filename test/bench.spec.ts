@@ -51,6 +51,11 @@ describe('the short form of the benchmark', { timeout: 120_000 }, () => {
     expect(await shortForm('scale')).toEqual(['pools', '1', '10']);
   });
 
+  it('compares this checkout with another one, here with itself', async () => {
+    const what = ['the engine, one borrower', 'HTTP, 50 callers', 'select-by-key, 8 callers: nestjs-pooling'];
+    expect(await shortForm('checkouts', '--against', '.')).toEqual(expect.arrayContaining(what));
+  });
+
   it('measures what watching costs', async () => {
     expect(await shortForm('observability')).toContain('ten consoles open');
   });

@@ -7,6 +7,7 @@ const PROGRAMS: Readonly<Record<BenchSettings['subject'], (settings: BenchSettin
   http: async (settings) => (await import('./http/bench-http.js')).benchHttp(settings),
   observability: async (settings) =>
     (await import('./observability/bench-observability.js')).benchObservability(settings),
+  checkouts: async (settings) => (await import('./checkouts/bench-checkouts.js')).benchCheckouts(settings),
   scale: async (settings) => (await import('./scale/bench-scale.js')).benchScale(settings),
 };
 

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { WORKLOADS, type Workload } from './database/workload.js';
 
 /** What is measured. */
-export const SUBJECTS = ['database', 'pool', 'http', 'scale', 'observability'] as const;
+export const SUBJECTS = ['database', 'pool', 'http', 'scale', 'observability', 'checkouts'] as const;
 export type Subject = (typeof SUBJECTS)[number];
 
 /** One thing to measure in the database. */
@@ -23,17 +23,20 @@ export interface BenchSettings {
   readonly warmUpMs: number;
   readonly rounds: number;
   readonly seed: number;
+  /** The other checkout of a comparison: its folder, or a revision. */
+  readonly against: string;
   /** Where results are written; `undefined`: nowhere. */
   readonly folder: string | undefined;
 }
 
-export const HELP = `npm run bench -- [database|pool|http|scale|observability] [options]
+export const HELP = `npm run bench -- [database|pool|http|scale|observability|checkouts] [options]
 
   database (the default)  this library and others against one PostgreSQL
   pool                    the engine alone against pg-pool, tarn and generic-pool
   http                    the HTTP client
   scale                   how cost grows with pools, waiters and metrics
   observability           what metrics, leak detection and the console cost
+  checkouts               this checkout against another one: what a change costs
 
   --full                  every workload, 1, 64 and 512 callers, pools of 2, 10 and 20
   --smoke                 a short run that judges nothing and writes nothing
@@ -43,8 +46,9 @@ export const HELP = `npm run bench -- [database|pool|http|scale|observability] [
   --only <names>          candidates whose name contains one of these
   --slice <ms>            one candidate's turn (500)
   --rounds <number>       turns of each candidate (7)
+  --against <checkout>    with checkouts: the folder of the other one, or a revision (HEAD)
   --seed <number>         another order of turns and keys
-  --output <folder>       where results are written (docs/benchmarks); none: nowhere
+  --output <folder>       where results are written (docs/benchmarks; checkouts: nowhere); none: nowhere
 `;
 
 const DEFAULT_POOL = 10;
@@ -55,6 +59,11 @@ const DEFAULT_SCENARIOS: readonly Scenario[] = [
   { workload: 'four-table-join', concurrency: 1, poolSize: DEFAULT_POOL },
   { workload: 'select-by-key', concurrency: 512, poolSize: DEFAULT_POOL },
 ];
+
+/** What a change of the hot path shows in. */
+const HOT_PATHS: readonly Scenario[] = (['select-by-key', 'hundred-rows', 'insert', 'transaction'] as const).map(
+  (workload) => ({ workload, concurrency: 64, poolSize: DEFAULT_POOL }),
+);
 
 function every(workloads: readonly Workload[], concurrencies: readonly number[], pools: readonly number[]): Scenario[] {
   return pools.flatMap((poolSize) =>
@@ -97,23 +106,26 @@ export function readSettings(parameters: readonly string[]): BenchSettings | und
       slice: { type: 'string' },
       rounds: { type: 'string' },
       seed: { type: 'string' },
-      output: { type: 'string', default: 'docs/benchmarks' },
+      against: { type: 'string', default: 'HEAD' },
+      output: { type: 'string' },
     },
   });
   if (values.help) return undefined;
   const subject = (positionals[0] ?? 'database') as Subject;
   if (!SUBJECTS.includes(subject)) throw new RangeError(`there is nothing called ${subject}: ${SUBJECTS.join(', ')}`);
   const { smoke } = values;
+  // What one checkout came to against another is no record that belongs into the documents.
+  const output = values.output ?? (subject === 'checkouts' ? 'none' : 'docs/benchmarks');
   const number = (name: 'slice' | 'rounds' | 'seed', otherwise: number): number =>
     numbersOf(name, values[name])?.[0] ?? otherwise;
   const workloads = workloadsOf(values.workload);
   const concurrencies = numbersOf('concurrency', values.concurrency);
   const pools = numbersOf('pool', values.pool);
   const chosen = workloads !== undefined || concurrencies !== undefined || pools !== undefined;
-  let scenarios = DEFAULT_SCENARIOS;
+  let scenarios = subject === 'checkouts' ? HOT_PATHS : DEFAULT_SCENARIOS;
   if (values.full) scenarios = every(workloads ?? WORKLOADS, concurrencies ?? [1, 64, 512], pools ?? [2, 10, 20]);
   else if (chosen) scenarios = every(workloads ?? WORKLOADS, concurrencies ?? [64], pools ?? [DEFAULT_POOL]);
-  else if (smoke) scenarios = every(WORKLOADS, [8], [4]);
+  else if (smoke) scenarios = every(subject === 'checkouts' ? ['select-by-key'] : WORKLOADS, [8], [4]);
   return {
     subject,
     smoke,
@@ -123,6 +135,7 @@ export function readSettings(parameters: readonly string[]): BenchSettings | und
     warmUpMs: smoke ? 0 : 2_000,
     rounds: number('rounds', smoke ? 1 : 7),
     seed: number('seed', 1),
-    folder: smoke || values.output === 'none' ? undefined : values.output,
+    against: values.against,
+    folder: smoke || output === 'none' ? undefined : output,
   };
 }

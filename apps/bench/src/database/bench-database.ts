@@ -1,15 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
-import { Child } from '../race/child.js';
 import { race, type Contestant } from '../race/race.js';
 import { seededRandom } from '../race/random.js';
-import type { Slice, Summary } from '../race/slice.js';
+import type { Summary } from '../race/slice.js';
 import { reportDatabase } from '../report/database-report.js';
 import type { BenchSettings, Scenario } from '../settings.js';
 import { CANDIDATES, REFERENCE } from './candidates/index.js';
-import type { CandidateOptions } from './candidate.js';
+import { Participant } from './participant.js';
 import { findPgbench, Pgbench } from './pgbench.js';
 import { BenchServer } from './server.js';
-import type { SliceOrder } from './worker.js';
 
 /** The C client's name in tables. */
 export const PGBENCH = 'pgbench -M prepared';
@@ -18,46 +16,6 @@ export const PGBENCH = 'pgbench -M prepared';
 export interface ScenarioResult {
   readonly scenario: Scenario;
   readonly summaries: ReadonlyMap<string, Summary>;
-}
-
-/** A candidate in its process. */
-class Participant {
-  readonly name: string;
-  readonly #child: Child;
-  readonly #server: BenchServer;
-  readonly #applicationName: string;
-
-  constructor(name: string, server: BenchServer) {
-    this.name = name;
-    this.#server = server;
-    this.#applicationName = `bench ${name}`.slice(0, 63);
-    this.#child = new Child(new URL('./worker.js', import.meta.url), [name]);
-  }
-
-  open(poolSize: number): Promise<void> {
-    const options: CandidateOptions = { url: this.#server.url, poolSize, applicationName: this.#applicationName };
-    return this.#child.ask('open', this.name, options);
-  }
-
-  sample(): Promise<unknown> {
-    return this.#child.ask('sample');
-  }
-
-  async slice({ workload, concurrency }: Scenario, durationMs: number, seed: number): Promise<Slice> {
-    const backends = await this.#server.backendsOf(this.#applicationName);
-    const server = this.#server.family();
-    const order: SliceOrder = { workload, concurrency, durationMs, seed, backends, server };
-    return this.#child.ask('slice', order);
-  }
-
-  async close(): Promise<void> {
-    await this.#child.ask('close').catch(() => undefined);
-    await this.#child.end();
-  }
-
-  end(): Promise<void> {
-    return this.#child.end();
-  }
 }
 
 /** Rows come with their columns in whatever order; what is compared is their content. */

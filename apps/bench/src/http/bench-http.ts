@@ -1,6 +1,7 @@
 import { Child } from '../race/child.js';
-import { seededRandom, shuffled } from '../race/random.js';
-import { median, quantile, summarise, type Slice } from '../race/slice.js';
+import { duel, ratioCells, type DuelResult } from '../race/duel.js';
+import { seededRandom } from '../race/random.js';
+import { median, summarise, type Slice } from '../race/slice.js';
 import { environment, environmentLine } from '../report/environment.js';
 import { writeResults } from '../report/files.js';
 import { figure, table } from '../report/format.js';
@@ -20,18 +21,10 @@ const CALLERS = 50;
 const SLICE_MS = 200;
 const WARM_UP_MS = 1_000;
 
-/** Turns of this library's client and a rival's, each right after the other, so that both meet the same machine. */
-interface Duel {
+/** Turns of this library's client and a rival's. */
+interface Duel extends DuelResult {
   readonly rival: string;
-  readonly own: readonly Slice[];
-  readonly other: readonly Slice[];
-  /** CPU per request, own over other, round by round. */
-  readonly ratios: readonly number[];
   readonly atMost: number | undefined;
-}
-
-function cpuPerRequest({ clientCpuMs, operations }: Slice): number {
-  return ((clientCpuMs as number) * 1_000) / operations;
 }
 
 function clientsTable(duels: readonly Duel[]): string {
@@ -49,8 +42,7 @@ function clientsTable(duels: readonly Duel[]): string {
 function ratiosTable(duels: readonly Duel[]): string {
   const rows = duels.map(({ rival, ratios, atMost }) => [
     rival,
-    median(ratios).toFixed(3),
-    `${quantile(ratios, 0.25).toFixed(3)}–${quantile(ratios, 0.75).toFixed(3)}`,
+    ...ratioCells(ratios),
     String(ratios.length),
     atMost === undefined ? '' : atMost.toFixed(2),
   ]);
@@ -78,16 +70,9 @@ export async function benchHttp(settings: BenchSettings): Promise<void> {
     const random = seededRandom(settings.seed);
     const duels: Duel[] = [];
     for (const { name: rival, rounds, atMost } of RIVALS) {
-      const slices = new Map<string, Slice[]>([
-        [OWN, []],
-        [rival, []],
-      ]);
-      for (let round = 0; round < (settings.smoke ? 1 : rounds); round++) {
-        for (const name of shuffled([OWN, rival], random)) slices.get(name)?.push(await slice(name, sliceMs));
-      }
-      const [own, other] = [...slices.values()] as [Slice[], Slice[]];
-      const ratios = own.map((each, round) => cpuPerRequest(each) / cpuPerRequest(other[round] as Slice));
-      duels.push({ rival, own, other, ratios, atMost });
+      const own = (): Promise<Slice> => slice(OWN, sliceMs);
+      const other = (): Promise<Slice> => slice(rival, sliceMs);
+      duels.push({ rival, atMost, ...(await duel(own, other, { rounds: settings.smoke ? 1 : rounds, random })) });
     }
     const machine = environment(['undici', 'axios', '@nestjs/axios']);
     const markdown =
