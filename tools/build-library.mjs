@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -23,6 +23,12 @@ cpSync(join(library, 'src'), join(target, 'lib'), {
   recursive: true,
   filter: (source) => !source.endsWith('.ts'),
 });
+// The charts' library, as it was published and with its licence: the page loads nothing from elsewhere.
+const charts = dirname(createRequire(import.meta.url).resolve('uplot/package.json'));
+const vendor = join(target, 'lib/console/page/vendor');
+for (const file of ['dist/uPlot.iife.min.js', 'dist/uPlot.min.css', 'LICENSE']) {
+  cpSync(join(charts, file), join(vendor, basename(file)));
+}
 cpSync(join(library, 'package.json'), join(target, 'package.json'));
 cpSync(join(root, 'README.md'), join(target, 'README.md'));
 cpSync(join(root, 'LICENSE'), join(target, 'LICENSE'));
