@@ -149,6 +149,18 @@ describe.each<Adapter>(['express', 'fastify'])('metrics on %s', (adapter) => {
     ).toBe(1);
   });
 
+  it('of a client with a base URL are there before its first request', async () => {
+    const http = { baseUrl: 'http://carrier.example/v1' };
+    const samples = await scrape(await start({ imports: [pooling({ database: false, http })] }, adapter));
+    const labels = 'pool="default",origin="http://carrier.example"';
+    for (const name of ['size', 'available', 'in_use', 'waiting', 'retries_total', 'leaks_total', 'opened_total']) {
+      expect(samples.get(`http_pool_${name}{${labels}}`)).toBe(0);
+    }
+    expect(samples.get(`http_pool_timeouts_total{${labels},phase="total"}`)).toBe(0);
+    expect(samples.get(`http_pool_acquire_seconds_count{${labels}}`)).toBe(0);
+    expect(samples.get(`http_pool_limit{${labels}}`)).toBe(20);
+  });
+
   it('have buckets that only grow, up to the count', async () => {
     const application = await start({ imports: [pooling()] }, adapter);
     const pool = application.get(PoolRegistry).database();

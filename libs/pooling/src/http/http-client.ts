@@ -72,6 +72,9 @@ export class HttpClient {
     const deadlines = new Deadlines(inBackground(clock));
     const events = new HttpEvents(name);
     this.#counters = new CountersByOrigin(clock);
+    const { baseUrl } = this.#options;
+    // Its series are there before its first request: a rate over them would miss what came first.
+    if (baseUrl !== undefined) this.#counters.of(new URL(baseUrl).origin);
     this.#connector = new Connector({
       name,
       options: this.#options,
