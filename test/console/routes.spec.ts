@@ -1,3 +1,4 @@
+import { request as httpRequest } from 'node:http';
 import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import type { ConsoleOptions } from 'nestjs-pooling';
 import { startConsoleApplication, type ConsoleApplication } from '../support/console-application.js';
@@ -21,11 +22,12 @@ describe.each(['express', 'fastify'] as const)('the routes of the console (%s)',
 
   afterAll(() => database.drop());
 
-  function start(options: ConsoleOptions = {}, globalPrefix?: string): Promise<ConsoleApplication> {
+  function start(options: ConsoleOptions = {}, globalPrefix?: string, cors = false): Promise<ConsoleApplication> {
     return startConsoleApplication({
       databaseUrl: database.url,
       console: options,
       adapter,
+      cors,
       ...(globalPrefix === undefined ? {} : { globalPrefix }),
     });
   }
@@ -103,8 +105,73 @@ describe.each(['express', 'fastify'] as const)('the routes of the console (%s)',
     expect(await statusOf({ origin: url, 'sec-fetch-site': 'cross-site' })).toBe(403);
     expect(await statusOf({ origin: url, 'sec-fetch-site': 'same-site' })).toBe(403);
     expect(await statusOf({ origin: url })).toBe(200);
-    expect(await statusOf({ origin: 'https://shop.example', 'x-forwarded-host': 'shop.example' })).toBe(200);
+    expect(await statusOf({ origin: 'https://shop.example', 'sec-fetch-site': 'same-origin' })).toBe(200);
     expect(await statusOf({ origin: url, 'sec-fetch-site': 'same-origin' })).toBe(200);
+  });
+
+  /** Node's own client: `fetch` doesn't let its caller choose the Host header. */
+  function statusFrom(url: string, method: 'GET' | 'POST', headers: Record<string, string>): Promise<number> {
+    const body = JSON.stringify({ action: 'suspend', pool: 'default' });
+    return new Promise((resolve, reject) => {
+      const sent = httpRequest(
+        url,
+        { method, headers: { 'content-type': 'application/json', 'x-pool-console': '1', ...headers } },
+        (answer) => {
+          answer.resume();
+          resolve(answer.statusCode ?? 0);
+        },
+      );
+      sent.on('error', reject);
+      sent.end(method === 'POST' ? body : undefined);
+    });
+  }
+
+  it('take no order from a site that sends the header of a proxy, or whose name points here', async () => {
+    await using application = await start({ allowedActions: ['suspend'] });
+    const { host } = new URL(application.url);
+    const order = (headers: Record<string, string>): Promise<number> =>
+      statusFrom(`${application.url}/pools/actions`, 'POST', headers);
+    expect(await order({ host, origin: 'http://evil.example', 'x-forwarded-host': 'evil.example' })).toBe(403);
+    expect(await order({ host: 'evil.example:3000', origin: 'http://evil.example:3000' })).toBe(403);
+    expect(await order({ host, origin: 'http://10.0.0.7' })).toBe(403);
+    expect(await order({ host: 'localhost:3000', origin: 'http://localhost:3000' })).toBe(200);
+    expect(await order({ host: '[::1]:3000', origin: 'http://[::1]:3000' })).toBe(200);
+  });
+
+  it('can be told their hosts, and are served under no other', async () => {
+    await using application = await start(
+      { allowedActions: ['suspend'], allowedHosts: ['Pools.example', 'inner.example:8080'] },
+      'behind/a/proxy',
+    );
+    const order = (headers: Record<string, string>): Promise<number> =>
+      statusFrom(`${application.url}/pools/actions`, 'POST', headers);
+    const { host } = new URL(application.url);
+    expect(await order({ host: 'pools.example', origin: 'http://pools.example' })).toBe(200);
+    expect(await order({ host, origin: 'http://pools.example:81' })).toBe(200);
+    expect(await order({ host: 'inner.example:8080', origin: 'http://inner.example:8080' })).toBe(200);
+    expect(await order({ host: 'inner.example:8081', origin: 'http://inner.example:8081' })).toBe(403);
+    expect(await order({ host: 'pools.example', origin: 'http://evil.example' })).toBe(403);
+    for (const path of ['pools', 'pools/size', 'pools/app.js']) {
+      const url = `${application.url}/${path}`;
+      expect([path, await statusFrom(url, 'GET', { host: 'evil.example' })]).toEqual([path, 403]);
+      expect([path, await statusFrom(url, 'GET', { host: 'pools.example' })]).toEqual([path, 200]);
+      expect([path, await statusFrom(url, 'GET', { host })]).toEqual([path, 200]);
+    }
+    expect(await statusFrom(`${application.url}/pools/events`, 'GET', { host: 'evil.example' })).toBe(403);
+  });
+
+  it('let no other site read them, where the application’s own answers may be read by all', async () => {
+    await using application = await start({}, undefined, true);
+    const headers = { origin: 'http://evil.example' };
+    const allowed = async (path: string): Promise<string | null> => {
+      const answer = await fetch(application.url + path, { headers });
+      await answer.body?.cancel();
+      return answer.headers.get('access-control-allow-origin');
+    };
+    expect(await allowed('/orders')).toBe('*');
+    for (const path of ['/pools', '/pools/events', '/pools/size', '/pools/app.js']) {
+      expect([path, await allowed(path)]).toEqual([path, null]);
+    }
   });
 
   it('are not there unless they are asked for', async () => {

@@ -80,6 +80,8 @@ export interface ConsoleApplicationOptions {
   readonly database?: DatabaseOptions;
   readonly adapter?: 'express' | 'fastify';
   readonly globalPrefix?: string;
+  /** Whether every site may read the application's answers. */
+  readonly cors?: boolean;
   /** Left out: a free one. */
   readonly port?: number;
   /** Another pool, under {@link HOSTILE_NAME}. */
@@ -127,6 +129,7 @@ export async function startConsoleApplication(options: ConsoleApplicationOptions
       ? module.createNestApplication(new FastifyAdapter(), { logger: false })
       : module.createNestApplication(new ExpressAdapter(), { logger: false });
   if (options.globalPrefix !== undefined) application.setGlobalPrefix(options.globalPrefix);
+  if (options.cors === true) application.enableCors();
   await application.listen(options.port ?? 0, '127.0.0.1');
   const url = (await application.getUrl()).replace('[::1]', '127.0.0.1');
   const prefix = options.globalPrefix === undefined ? '' : `/${options.globalPrefix}`;

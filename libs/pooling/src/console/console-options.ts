@@ -15,6 +15,12 @@ export interface ConsoleOptions {
    * it belongs where strangers don't come.
    */
   readonly guards?: readonly (Type<CanActivate> | CanActivate)[];
+  /**
+   * Hosts under which the console is served, as the application sees them: `pools.example` on any port, or
+   * `pools.example:8080`. IP addresses and `localhost` always are. Left out: it is shown under every host, and over plain
+   * HTTP it takes orders under an IP address or `localhost` alone, because any name can be pointed here (DNS rebinding).
+   */
+  readonly allowedHosts?: readonly string[];
   /** Modules that the guards need something from. */
   readonly imports?: ModuleMetadata['imports'];
   /** What may be done on it; everything else is refused. Default: nothing. */

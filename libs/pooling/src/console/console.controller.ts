@@ -17,6 +17,7 @@ import {
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { sizeForLoad } from '../advice/sizing.js';
 import type { ConsoleOptions } from './console-options.js';
+import { ConsoleHostGuard } from './host-guard.js';
 import { PoolConsoleService } from './pool-console.service.js';
 import { isFromOwnPage } from './same-origin.js';
 
@@ -29,6 +30,7 @@ const HEADERS: Readonly<Record<string, string>> = {
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'X-Content-Type-Options': 'nosniff',
   'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Resource-Policy': 'same-origin',
   'Cache-Control': 'no-store',
 };
 
@@ -79,7 +81,7 @@ export function createConsoleController(options: ConsoleOptions): Type<unknown> 
   const path = options.path ?? DEFAULT_CONSOLE_PATH;
 
   @Controller({ path, version: VERSION_NEUTRAL })
-  @UseGuards(...(options.guards ?? []))
+  @UseGuards(new ConsoleHostGuard(options.allowedHosts), ...(options.guards ?? []))
   class PoolConsoleController {
     constructor(private readonly service: PoolConsoleService) {}
 
@@ -112,7 +114,11 @@ export function createConsoleController(options: ConsoleOptions): Type<unknown> 
     @Post('actions')
     @HttpCode(200)
     act(@Req() request: AnyRequest, @Body() body: unknown): { done: string } {
-      if (!isFromOwnPage(rawRequest(request).headers)) throw new ForbiddenException('only from the console’s own page');
+      if (!isFromOwnPage(rawRequest(request).headers, options.allowedHosts)) {
+        throw new ForbiddenException(
+          'only from the console’s own page; over plain HTTP its host has to be among allowedHosts',
+        );
+      }
       return { done: this.service.act(body) };
     }
 

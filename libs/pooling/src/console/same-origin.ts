@@ -1,20 +1,47 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { isIP } from 'node:net';
 
 /** A form, an image or a link of another site can't send a header of one's own. */
 export const CONSOLE_HEADER = 'x-pool-console';
 
 /**
- * Whether a request that changes something comes from the console's own page: it carries a header that only a script
- * can send, and the browser doesn't say that another origin sent it.
+ * Whether a request that changes something comes from the console's own page: it carries a header that only a script can
+ * send, and the browser says that the page that sent it was served by this application.
+ *
+ * `X-Forwarded-Host` proves nothing: where CORS is open, a script of any site may send it. On plain HTTP a name proves
+ * nothing either, because whoever owns a name can point it here (DNS rebinding): only an address, `localhost` and
+ * `allowedHosts` are believed there.
  */
-export function isFromOwnPage(headers: IncomingHttpHeaders): boolean {
+export function isFromOwnPage(headers: IncomingHttpHeaders, allowedHosts: readonly string[] | undefined): boolean {
   if (headers[CONSOLE_HEADER] !== '1') return false;
   const site = headers['sec-fetch-site'];
+  // Browsers send it where nobody can rebind a name: over HTTPS and to localhost. No script can set it.
   if (site !== undefined) return site === 'same-origin';
-  // Browsers leave that header out on plain HTTP; the origin is always there.
   const { origin } = headers;
+  // What isn't a browser sends no origin.
   if (origin === undefined) return true;
-  const forwarded = headers['x-forwarded-host'];
-  const hosts = [headers.host, ...(typeof forwarded === 'string' ? forwarded.split(',') : [])];
-  return URL.canParse(origin) && hosts.some((host) => host?.trim() === new URL(origin).host);
+  if (!URL.canParse(origin)) return false;
+  const { host } = new URL(origin);
+  return isAmong(host, allowedHosts ?? []) || (host === headers.host && isUnowned(host));
+}
+
+/** Whether the console is served under this host: without `allowedHosts` it is under any. */
+export function isAllowedHost(host: string | undefined, allowedHosts: readonly string[] | undefined): boolean {
+  return allowedHosts === undefined || (host !== undefined && (isUnowned(host) || isAmong(host, allowedHosts)));
+}
+
+function isAmong(host: string, allowedHosts: readonly string[]): boolean {
+  const wanted = host.toLowerCase();
+  return allowedHosts.some((each) => each.toLowerCase() === wanted || each.toLowerCase() === nameOf(wanted));
+}
+
+/** Whether nobody can own it as a name and point it elsewhere. */
+function isUnowned(host: string): boolean {
+  const name = nameOf(host.toLowerCase());
+  return name === 'localhost' || name.endsWith('.localhost') || isIP(name.replace(/^\[(.*)\]$/, '$1')) !== 0;
+}
+
+/** A host without its port. */
+function nameOf(host: string): string {
+  return host.replace(/:\d+$/, '');
 }

@@ -40,6 +40,11 @@ const staticRules: Rules<StaticOptions> = {
       path: string(),
       guards: arrayOf(rule('a guard', (guard) => typeof guard === 'function' || isPlainObject(guard))),
       imports: arrayOf(anything()),
+      allowedHosts: arrayOf(
+        rule('a host like pools.example or pools.example:8080', (host) => {
+          return typeof host === 'string' && /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(host);
+        }),
+      ),
       allowedActions: arrayOf(oneOf(...CONSOLE_ACTIONS)),
     }),
   ),
