@@ -51,9 +51,9 @@ export { retryTransaction, type RetryTransactionOptions } from './database/retry
 
 export { HttpClient, type HttpClientDependencies } from './http/http-client.js';
 export type { HttpCloseReport, HttpHolder } from './http/close.js';
+export type { HttpHeaders, HttpHeaderValue } from './http/headers.js';
 export type {
   HttpClientOptions,
-  HttpHeaders,
   HttpRedirectOptions,
   HttpRetryOptions,
   HttpTimeouts,
@@ -75,6 +75,7 @@ export type {
 } from './http/statistics.js';
 
 export {
+  HttpOriginRefusedError,
   HttpQueueFullError,
   HttpResponseTooLargeError,
   HttpStatusError,

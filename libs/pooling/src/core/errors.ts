@@ -157,3 +157,8 @@ export class HttpStatusError extends PoolingError {
 export class HttpResponseTooLargeError extends PoolingError {
   override readonly code = 'ERR_HTTP_RESPONSE_TOO_LARGE';
 }
+
+/** The request would leave the client's `baseUrl`: it names another origin, or its `..` lead out of the path. Nothing was sent. */
+export class HttpOriginRefusedError extends PoolingError {
+  override readonly code = 'ERR_HTTP_ORIGIN_REFUSED';
+}

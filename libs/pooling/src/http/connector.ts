@@ -1,10 +1,9 @@
 import { AsyncResource } from 'node:async_hooks';
-import { buildConnector } from 'undici';
 import type { Clock } from '../core/clock.js';
 import type { Deadlines } from '../core/deadlines.js';
 import type { PoolClosedError } from '../core/errors.js';
 import { Connection, H2_STREAMS, type HttpSocket } from './connection.js';
-import { Dial } from './dial.js';
+import { Dial, Dialler } from './dial.js';
 import type { HttpEvents } from './events.js';
 import type { Exchange } from './exchange.js';
 import { FairQueue } from './fair-queue.js';
@@ -49,7 +48,7 @@ export class Connector {
   readonly #events: HttpEvents;
   readonly #random: () => number;
   readonly #lookup: LookupCache;
-  readonly #connect: buildConnector.connector;
+  readonly #dialler: Dialler;
   /** Sockets outlive the request that opened them: they belong to no request's asynchronous context. */
   readonly #context = new AsyncResource('HttpConnector');
   readonly #limit: number;
@@ -78,12 +77,7 @@ export class Connector {
     this.#limitPerHost = options.limitPerHost || Infinity;
     this.#idle = new IdleConnections(clock, (connection, reason) => this.#giveUp(connection, reason));
     this.#lookup = new LookupCache(options.dnsCacheTtlMs, clock, resolve);
-    this.#connect = buildConnector({
-      ...options.tls,
-      allowH2: options.http2,
-      timeout: 0,
-      lookup: this.#lookup.lookup,
-    } as buildConnector.BuildOptions);
+    this.#dialler = new Dialler(options, this.#lookup);
   }
 
   get state(): ConnectorState {
@@ -342,7 +336,7 @@ export class Connector {
     });
     this.#dials.add(dial);
     if (patienceMs > 0) this.#deadlines.set(dial, patienceMs);
-    this.#context.runInAsyncScope(() => dial.start(this.#connect));
+    this.#context.runInAsyncScope(() => dial.start(this.#dialler));
   }
 
   #endDial(dial: Dial): boolean {

@@ -2,6 +2,7 @@ import { AsyncResource } from 'node:async_hooks';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Readable } from 'node:stream';
+import { inspect, type InspectOptions } from 'node:util';
 import type { Dispatcher } from 'undici';
 import type { Timer } from '../core/clock.js';
 import { Deadline } from '../core/deadlines.js';
@@ -10,6 +11,7 @@ import type { Abortable } from './aborts.js';
 import { Attempts } from './attempts.js';
 import type { Connection } from './connection.js';
 import { ABOVE, type ExchangeHost, type ExchangePhase, type ExchangePolicy } from './exchange-host.js';
+import { NEVER_STARTED } from './never-started.js';
 import type { ResolvedHttpTimeouts } from './options.js';
 import type { Origin } from './origin.js';
 import { wireBody, type WireRequest } from './request.js';
@@ -94,6 +96,21 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
 
   get timeouts(): ResolvedHttpTimeouts {
     return this.policy.timeouts;
+  }
+
+  get #underWay(): boolean {
+    return this.phase !== 'done';
+  }
+
+  /** What a logger may write: a request's headers, body and query may hold secrets. */
+  toJSON(): Record<string, unknown> {
+    const { method, origin, path } = this.request;
+    const url = `${origin}${path.split('?', 1)[0]}`;
+    return { client: this.host.name, method, url, phase: this.phase, statusCode: this.statusCode || undefined };
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    return `${this.constructor.name} ${inspect(this.toJSON(), options)}`;
   }
 
   /** Begins. Call it once. */
@@ -200,7 +217,7 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     this.statusCode = statusCode;
     this.#connection?.heed(headers, this.host.keepAliveMs);
     if (statusCode >= 300 && this.#replaces(statusCode, headers)) {
-      this.phase = 'discarding';
+      if (this.#underWay) this.phase = 'discarding';
       return;
     }
     this.phase = 'reading';
@@ -240,7 +257,8 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   onResponseError(controller: Dispatcher.DispatchController | null | undefined, error: Error): void {
     const connection = this.#connection;
     if (connection === undefined && !this.#above) return;
-    if (this.controller !== undefined && controller && controller !== this.controller) return;
+    const another = controller && controller !== this.controller && controller !== NEVER_STARTED;
+    if (this.controller !== undefined && another) return;
     const { phase } = this;
     const sent = this.controller !== undefined;
     const alive = connection !== undefined && !connection.gone && !connection.socket.destroyed;
@@ -385,7 +403,13 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
       this.#nextDelayMs = delayMs ?? 0;
       return delayMs !== undefined;
     }
-    const next = (this.#attempts ??= new Attempts()).redirect(this.request, statusCode, headers, this.policy.redirects);
+    let next: WireRequest | undefined;
+    try {
+      next = (this.#attempts ??= new Attempts()).redirect(this.request, statusCode, headers, this.policy.redirects);
+    } catch (refusal) {
+      this.fail(refusal);
+      return true;
+    }
     if (next === undefined) return false;
     this.request = next;
     this.origin = this.host.connector.origins.of(next.origin);

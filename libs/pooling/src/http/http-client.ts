@@ -1,14 +1,15 @@
-import { fetch as undiciFetch, type Dispatcher, type RequestInfo, type RequestInit, type Response } from 'undici';
+import type { Dispatcher, RequestInfo, RequestInit, Response } from 'undici';
 import { systemClock, type Clock } from '../core/clock.js';
 import { Deadlines } from '../core/deadlines.js';
 import { Aborts } from './aborts.js';
 import { BufferedExchange } from './buffered-exchange.js';
 import { closeConnector, type HttpCloseReport } from './close.js';
 import { Connector } from './connector.js';
-import { DispatchedExchange, HttpDispatcher } from './dispatcher.js';
+import { HttpDispatcher } from './dispatcher.js';
+import { Dispatching, type DispatchScope } from './dispatching.js';
 import { HttpEvents } from './events.js';
-import { Exchange } from './exchange.js';
-import { ABOVE, type ExchangeHost, type ExchangePolicy } from './exchange-host.js';
+import type { ExchangeHost, ExchangePolicy } from './exchange-host.js';
+import { fetchWithin } from './fetch.js';
 import type { ResolveAll } from './lookup.js';
 import {
   refuseInit,
@@ -20,8 +21,9 @@ import {
   type ResolvedHttpClientOptions,
 } from './options.js';
 import { originMetrics, originStatistics, clientStatistics } from './picture.js';
-import type { HttpRequestInit, Target, WireRequest } from './request.js';
+import type { HttpRequestInit, WireRequest } from './request.js';
 import { NO_INIT, RequestBuilder } from './request-builder.js';
+import { readInit, readMethod, type HttpRequestInitWithMethod } from './request-init.js';
 import type { HttpResponse, HttpResponsePromise, HttpStreamResponse } from './response.js';
 import { CountersByOrigin, type HttpClientStatistics, type HttpOriginMetrics } from './statistics.js';
 import { StreamedExchange, type HttpLeakReport, type LeakWatching } from './streamed-exchange.js';
@@ -59,6 +61,7 @@ export class HttpClient {
   readonly #leaks: LeakWatching;
   readonly #builder: RequestBuilder;
   readonly #policy: ExchangePolicy;
+  readonly #dispatching: Dispatching;
   readonly #dispatcher: Dispatcher;
   #draining = false;
   #closing: Promise<HttpCloseReport> | undefined;
@@ -98,8 +101,9 @@ export class HttpClient {
       keepAliveMs: this.#options.keepAliveMs,
     };
     this.#leaks = { afterMs: this.#options.leakDetectionMs, report: dependencies.onLeak ?? warnOfLeak };
-    this.#builder = new RequestBuilder(this.#options, this.#connector.origins);
-    this.#dispatcher = this.#composed(undefined);
+    this.#builder = new RequestBuilder(name, this.#options, this.#connector.origins);
+    this.#dispatching = new Dispatching(this.#host, this.#options, this.#builder.originPolicy);
+    this.#dispatcher = this.#composed({});
     this.#policy = {
       timeouts: this.#options.timeouts,
       retry: this.#options.retry,
@@ -126,8 +130,8 @@ export class HttpClient {
    * Rejects with `ERR_HTTP_TIMEOUT`, `ERR_HTTP_QUEUE_FULL`, `ERR_HTTP_RESPONSE_TOO_LARGE`, `ERR_POOL_CLOSED`, with the
    * signal's reason, or with the real error of the connection (`ECONNREFUSED`, …).
    */
-  request(url: string | URL, init: HttpRequestInit & { readonly method?: string } = NO_INIT): Promise<HttpResponse> {
-    return this.#buffered((init.method ?? 'GET').toUpperCase(), url, init);
+  request(url: string | URL, init: HttpRequestInitWithMethod = NO_INIT): Promise<HttpResponse> {
+    return this.#buffered(undefined, url, init);
   }
 
   get(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
@@ -158,11 +162,9 @@ export class HttpClient {
    * Sends a request and resolves at the answer's headers, whatever the status. The connection is held until the body
    * ends or is destroyed; read it, or destroy it. `totalMs` covers the body too.
    */
-  async stream(
-    url: string | URL,
-    init: HttpRequestInit & { readonly method?: string } = NO_INIT,
-  ): Promise<HttpStreamResponse> {
-    const request = this.#builder.build((init.method ?? 'GET').toUpperCase(), url, init);
+  async stream(url: string | URL, given: HttpRequestInitWithMethod = NO_INIT): Promise<HttpStreamResponse> {
+    const init = readInit(given);
+    const request = this.#builder.build(readMethod(init.method), url, init);
     const origin = this.#connector.origins.of(request.origin);
     const decompress = init.decompress ?? this.#options.decompress;
     const exchange = new StreamedExchange(this.#host, origin, request, this.#policyOf(init), decompress, this.#leaks);
@@ -173,19 +175,8 @@ export class HttpClient {
    * The standard `fetch` (undici's) within this client's limits, deadlines, base URL and headers. Redirects and
    * decoding are the standard's own; retries are left to the caller.
    */
-  async fetch(url: RequestInfo, init: RequestInit = {}): Promise<Response> {
-    const request = typeof url === 'object' && 'headers' in url ? url : undefined;
-    const signal = init.signal ?? request?.signal;
-    const absolute = typeof url === 'string' ? this.#builder.absolute(url) : url;
-    const headers = new Headers((init.headers ?? request?.headers) as ConstructorParameters<typeof Headers>[0]);
-    for (const [name, value] of this.#builder.headers) {
-      if (!headers.has(name)) for (const each of [value].flat() as string[]) headers.append(name, each);
-    }
-    return undiciFetch(absolute, {
-      ...init,
-      headers: [...headers],
-      dispatcher: signal === undefined || signal === null ? this.#dispatcher : this.#composed(signal),
-    });
+  fetch(url: RequestInfo, init: RequestInit = {}): Promise<Response> {
+    return fetchWithin(this.#builder, (scope) => this.#composed(scope), url, init);
   }
 
   /** An immutable picture of the client: levels now, and counters since it was made. */
@@ -222,11 +213,14 @@ export class HttpClient {
 
   // Requests
 
-  #buffered(method: string, url: string | URL, init: HttpRequestInit): HttpResponsePromise {
+  /** Without a method, that of `given`. */
+  #buffered(method: string | undefined, url: string | URL, given: HttpRequestInitWithMethod): HttpResponsePromise {
+    let init: HttpRequestInitWithMethod;
     let request: WireRequest;
     let policy: ExchangePolicy;
     try {
-      request = this.#builder.build(method, url, init);
+      init = readInit(given);
+      request = this.#builder.build(method ?? readMethod(init.method), url, init);
       policy = this.#policyOf(init);
     } catch (error) {
       return BufferedExchange.rejected(error);
@@ -266,50 +260,13 @@ export class HttpClient {
 
   // Dispatching
 
-  #composed(signal: AbortSignal | undefined): Dispatcher {
+  #composed(scope: DispatchScope): Dispatcher {
     const own = new HttpDispatcher(
-      (target, options, handler, given) => this.#dispatch(target, options, handler, given),
+      this.#dispatching,
       (deadlineMs) => this.close(deadlineMs === undefined ? {} : { deadlineMs }),
-      signal,
+      scope,
     );
     return this.#options.interceptors.length === 0 ? own : own.compose([...this.#options.interceptors]);
-  }
-
-  #dispatch(
-    target: Target,
-    options: Dispatcher.DispatchOptions,
-    handler: Dispatcher.DispatchHandler,
-    signal: AbortSignal | undefined,
-  ): void {
-    const above = (options as { [ABOVE]?: Exchange })[ABOVE];
-    const { body } = options;
-    const request: WireRequest = {
-      ...options,
-      query: undefined,
-      origin: target.origin,
-      path: target.path,
-      headers: options.headers as string[],
-      reset: options.reset ?? this.#options.keepAliveMs === 0,
-      makeBody: undefined,
-      replayable: body === null || body === undefined || typeof body === 'string' || body instanceof Uint8Array,
-      hasIdempotencyKey: false,
-    };
-    const exchange = new DispatchedExchange(
-      this.#host,
-      this.#connector.origins.of(target.origin),
-      request,
-      {
-        timeouts: above === undefined ? this.#options.timeouts : { ...above.timeouts, totalMs: 0 },
-        retry: false,
-        redirects: 0,
-        maxResponseBytes: 0,
-        signal,
-        composed: undefined,
-      },
-      handler,
-    );
-    above?.adopt(exchange);
-    exchange.start();
   }
 
   #publishedState(): HttpClientStatistics['state'] {

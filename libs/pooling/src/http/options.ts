@@ -1,5 +1,6 @@
 import type { ConnectionOptions } from 'node:tls';
 import type { Dispatcher } from 'undici';
+import { ownFields } from '../core/own-fields.js';
 import {
   arrayOf,
   boolean,
@@ -7,11 +8,11 @@ import {
   either,
   func,
   integer,
+  isPlainObject,
   number,
   object,
   oneOf,
   optionProblems,
-  recordOf,
   refusal,
   refuseProblems,
   rule,
@@ -21,9 +22,7 @@ import {
   type Rule,
   type Rules,
 } from '../core/validation.js';
-
-/** Headers of a request; a name given twice in different case is the same header, an `undefined` one isn't sent. */
-export type HttpHeaders = Readonly<Record<string, string | readonly string[] | undefined>>;
+import { mergeHeaders, headersRule, type HeaderMap, type HttpHeaders } from './headers.js';
 
 /** How long the phases of an exchange may take, in milliseconds; 0: no limit. A deadline is late by at most 25 ms. */
 export interface HttpTimeouts {
@@ -67,6 +66,11 @@ export interface HttpRedirectOptions {
 export interface HttpClientOptions {
   /** `http://` or `https://`; a request's URL without a scheme is appended to it, its path included, as axios does. */
   readonly baseUrl?: string;
+  /**
+   * What happens to a request, or a redirect, to another origin than that of `baseUrl`. Default: `false`: it is refused
+   * with `ERR_HTTP_ORIGIN_REFUSED`. `true`: it goes, without the client's own headers, credentials and TLS certificate.
+   */
+  readonly allowOtherOrigins?: boolean;
   /** Sent with every request that doesn't set them itself. */
   readonly headers?: HttpHeaders;
   /** Connections in use or being opened, over all hosts; an idle one doesn't count. 0: no limit. Default: 100. */
@@ -120,7 +124,9 @@ export interface ResolvedHttpRetry {
 /** The options with their defaults, copied and frozen. */
 export interface ResolvedHttpClientOptions {
   readonly baseUrl: string | undefined;
-  readonly headers: HttpHeaders;
+  readonly allowOtherOrigins: boolean;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string | readonly string[]>>;
   readonly limit: number;
   readonly limitPerHost: number;
   readonly maxSockets: number;
@@ -172,52 +178,22 @@ const retryRules: Rules<HttpRetryOptions> = {
   budget: number({ min: 0, max: 1 }),
 };
 
-/** A token of RFC 9110, 5.6.2; what undici would refuse with each request is refused once, at the start. */
-const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
-/** Headers that the connection is in charge of. */
-const FORBIDDEN_HEADERS: ReadonlySet<string> = new Set([
-  'transfer-encoding',
-  'keep-alive',
-  'upgrade',
-  'expect',
-  'connection',
-  'content-length',
-]);
-
-const headerValues = recordOf(
-  secret(
-    rule('a string without line breaks, or an array of them', (value) =>
-      (Array.isArray(value) ? value : [value]).every((each) => typeof each === 'string' && HEADER_VALUE.test(each)),
-    ),
-  ),
-);
-
-const headersRule: Rule = {
-  allowed: headerValues.allowed,
-  problems: (path, value) => {
-    const problems = headerValues.problems(path, value);
-    if (problems.length > 0 || value === undefined) return problems;
-    for (const name of Object.keys(value as object)) {
-      if (HEADER_NAME.test(name) && !FORBIDDEN_HEADERS.has(name.toLowerCase())) continue;
-      problems.push(`${path}: ${JSON.stringify(name)} is not allowed; a header's name that isn't the connection's own`);
-    }
-    return problems;
-  },
-};
+const HOST_ALONE = /^(?:[a-z]+:\/\/)?[\w.-]{1,60}(?::\d+)?\/?$/i;
 
 const baseUrlRule: Rule = {
   allowed: 'an http:// or https:// URL without query and fragment',
   problems: (path, value) => {
     if (value === undefined || (typeof value === 'string' && isBaseUrl(value))) return [];
-    // What stands before an @ may be a password, even in what isn't a URL.
-    const shown = typeof value === 'string' && value.includes('@') ? 'a URL that is not shown' : showValue(value);
+    // Before an @ stands a password, in a path or a query a key: a host is all that is shown.
+    const isHost = typeof value === 'string' && HOST_ALONE.test(value);
+    const shown = isHost || typeof value !== 'string' ? showValue(value) : 'a text that is not shown';
     return [refusal(path, shown, baseUrlRule.allowed)];
   },
 };
 
 const rules: Rules<HttpClientOptions> = {
   baseUrl: baseUrlRule,
+  allowOtherOrigins: boolean(),
   headers: headersRule,
   limit: integer(),
   limitPerHost: integer(),
@@ -226,7 +202,7 @@ const rules: Rules<HttpClientOptions> = {
   keepAliveMs: durationMs({ zero: 'sockets are not kept' }),
   maxSocketAgeMs: durationMs({ zero: 'never' }),
   dnsCacheTtlMs: durationMs({ zero: 'none is kept' }),
-  tls: rule("an object with tls.connect's options", (value) => typeof value === 'object' && value !== null),
+  tls: secret(rule("an object with tls.connect's options", isPlainObject)),
   timeouts: object(timeoutRules),
   retry: either(oneOf(false), object(retryRules)),
   maxResponseBytes: integer(),
@@ -239,7 +215,7 @@ const rules: Rules<HttpClientOptions> = {
 
 /** Everything that is wrong with the options of an HTTP client, one sentence each; empty when they are fine. */
 export function httpOptionProblems(options: unknown): string[] {
-  return optionProblems(rules, options);
+  return optionProblems(rules, isPlainObject(options) ? ownFields(options) : options);
 }
 
 /**
@@ -247,11 +223,15 @@ export function httpOptionProblems(options: unknown): string[] {
  *
  * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`, once, with every wrong option.
  */
-export function resolveHttpClientOptions(name: string, options: HttpClientOptions = {}): ResolvedHttpClientOptions {
-  refuseProblems(name, httpOptionProblems(options));
+export function resolveHttpClientOptions(name: string, given: HttpClientOptions = {}): ResolvedHttpClientOptions {
+  refuseProblems(name, httpOptionProblems(given));
+  const options = ownFields(given);
+  const headers: HeaderMap = new Map();
+  mergeHeaders(headers, options.headers);
   return Object.freeze({
     baseUrl: options.baseUrl,
-    headers: Object.freeze({ ...options.headers }),
+    allowOtherOrigins: options.allowOtherOrigins ?? false,
+    headers: Object.freeze(Object.fromEntries(headers)),
     limit: options.limit ?? 100,
     limitPerHost: options.limitPerHost ?? 20,
     maxSockets: options.maxSockets ?? 256,
@@ -272,8 +252,9 @@ export function resolveHttpClientOptions(name: string, options: HttpClientOption
 }
 
 /** Time-outs of one request over those of its client. */
-export function resolveTimeouts(defaults: ResolvedHttpTimeouts, own: HttpTimeouts | undefined): ResolvedHttpTimeouts {
-  if (own === undefined) return defaults;
+export function resolveTimeouts(defaults: ResolvedHttpTimeouts, given: HttpTimeouts | undefined): ResolvedHttpTimeouts {
+  if (given === undefined) return defaults;
+  const own = ownFields(given);
   return Object.freeze({
     totalMs: own.totalMs ?? defaults.totalMs,
     acquireMs: own.acquireMs ?? defaults.acquireMs,
@@ -286,9 +267,10 @@ export function resolveTimeouts(defaults: ResolvedHttpTimeouts, own: HttpTimeout
 /** The retry policy of one request over that of its client; a policy given where there was none starts from the defaults. */
 export function resolveRetry(
   defaults: ResolvedHttpRetry | false,
-  own: HttpRetryOptions | false | undefined,
+  given: HttpRetryOptions | false | undefined,
 ): ResolvedHttpRetry | false {
-  if (own === undefined || own === false) return own ?? defaults;
+  if (given === undefined || given === false) return given ?? defaults;
+  const own = ownFields(given);
   const base = defaults === false ? RETRY_DEFAULTS : defaults;
   return Object.freeze({
     attempts: own.attempts ?? base.attempts,
@@ -302,7 +284,7 @@ export function resolveRetry(
 export function resolveRedirects(defaults: number, own: HttpRedirectOptions | boolean | undefined): number {
   if (own === undefined) return defaults;
   if (typeof own === 'boolean') return own ? defaults || DEFAULT_REDIRECTS : 0;
-  return own.max ?? DEFAULT_REDIRECTS;
+  return ownFields(own).max ?? DEFAULT_REDIRECTS;
 }
 
 const initRules = {

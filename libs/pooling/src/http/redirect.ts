@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
-import { parseTarget, type WireRequest } from './request.js';
+import type { WireRequest } from './request.js';
+import { parseTarget } from './target.js';
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 /** What must not reach another origin (the fetch standard, 4.4; RFC 9110, 15.4). */
@@ -13,7 +14,11 @@ const BODY_HEADERS: ReadonlySet<string> = new Set([
   'content-location',
 ]);
 
-/** The request that follows a redirect, or `undefined` when it can't or needn't be followed. */
+/**
+ * The request that follows a redirect, or `undefined` when it can't or needn't be followed.
+ *
+ * @throws HttpOriginRefusedError when it leads to an origin that the client may not reach
+ */
 export function redirected(
   request: WireRequest,
   statusCode: number,
@@ -29,8 +34,11 @@ export function redirected(
   const becomesGet =
     (statusCode === 303 && request.method !== 'HEAD') || (statusCode < 303 && request.method === 'POST');
   if (!becomesGet && !request.replayable) return undefined;
+  const { originPolicy } = request;
+  originPolicy.admits(origin);
+  const leaves = origin !== request.origin;
   const dropped = (name: string): boolean =>
-    (becomesGet && BODY_HEADERS.has(name)) || (origin !== request.origin && CREDENTIALS.has(name));
+    (becomesGet && BODY_HEADERS.has(name)) || (leaves && (CREDENTIALS.has(name) || originPolicy.headerNames.has(name)));
   const kept: string[] = [];
   for (let at = 0; at < request.headers.length; at += 2) {
     const name = request.headers[at] as string;

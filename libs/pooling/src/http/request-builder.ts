@@ -1,56 +1,58 @@
 import type { Dispatcher } from 'undici';
 import { ACCEPT_ENCODING } from './decompress.js';
+import { flattenHeaders, hasHeader, mergeHeaders, type HeaderMap } from './headers.js';
 import type { ResolvedHttpClientOptions } from './options.js';
+import { OriginPolicy } from './origin-policy.js';
 import type { Origins } from './origins.js';
-import {
-  flattenHeaders,
-  isPlainPath,
-  mergeHeaders,
-  parseTarget,
-  plainTarget,
-  prepareBody,
-  withQuery,
-  type HttpRequestInit,
-  type Target,
-  type WireRequest,
-} from './request.js';
+import { prepareBody, withQuery, type HttpRequestInit, type WireRequest } from './request.js';
+import { BaseUrl, isPlainPath, parseTarget, plainTarget, type Target } from './target.js';
 
 /** A plain request: its headers and policy are those of the client. */
-export const NO_INIT: HttpRequestInit = Object.freeze({});
+export const NO_INIT: HttpRequestInit = Object.freeze(Object.create(null) as object);
 
 const SLASH = 47;
+const NO_HEADERS: ReadonlyMap<string, string | readonly string[]> = new Map();
 
 /** Makes requests as they are sent from what a caller gives and what the client adds. */
 export class RequestBuilder {
   readonly #options: ResolvedHttpClientOptions;
   readonly #origins: Origins;
-  readonly #base: Target | undefined;
+  readonly #base: BaseUrl | undefined;
   /** The client's own headers by lower-case name. */
-  readonly headers = new Map<string, string | readonly string[]>();
+  readonly headers: HeaderMap = new Map();
+  /** Where requests may go, and with what. */
+  readonly originPolicy: OriginPolicy;
   /** Those of a request that adds none. */
   readonly #plainHeaders: string[];
   /** The origin of the last absolute URL: often that of the next, and comparing is cheaper than looking it up. */
   #lastOrigin = '';
 
-  constructor(options: ResolvedHttpClientOptions, origins: Origins) {
+  constructor(name: string, options: ResolvedHttpClientOptions, origins: Origins) {
     this.#options = options;
     this.#origins = origins;
-    this.#base = options.baseUrl === undefined ? undefined : parseTarget(options.baseUrl);
-    if (this.#base?.authorization !== undefined) this.headers.set('authorization', this.#base.authorization);
+    this.#base = options.baseUrl === undefined ? undefined : new BaseUrl(options.baseUrl);
+    const home = this.#base?.target;
+    if (home?.authorization !== undefined) this.headers.set('authorization', home.authorization);
     mergeHeaders(this.headers, options.headers);
-    this.#plainHeaders = this.#flatHeaders(NO_INIT, undefined, undefined, options.decompress);
+    const names = new Set(this.headers.keys());
+    this.originPolicy = new OriginPolicy(name, home, options.allowOtherOrigins, names);
+    this.#plainHeaders = this.#flatHeaders(this.headers, NO_INIT, undefined, undefined, options.decompress);
   }
 
-  /** @throws TypeError when the URL or the body can't be sent */
+  /**
+   * @throws TypeError when the URL or the body can't be sent
+   * @throws HttpOriginRefusedError when the URL leads out of the base URL
+   */
   build(method: string, url: string | URL, init: HttpRequestInit): WireRequest {
-    const { origin, path, authorization } = this.#target(url);
+    const { origin, path, authorization } = this.target(url);
+    const atHome = this.originPolicy.admits(origin);
     const plain = init === NO_INIT;
     const { body, makeBody, replayable, contentType } = prepareBody(init);
     const decompress = init.decompress ?? this.#options.decompress;
     const headers =
-      plain && authorization === undefined
+      plain && atHome && authorization === undefined
         ? this.#plainHeaders
-        : this.#flatHeaders(init, contentType, authorization, decompress);
+        : this.#flatHeaders(atHome ? this.headers : NO_HEADERS, init, contentType, authorization, decompress);
     return {
       origin,
       path: init.query === undefined ? path : withQuery(path, init.query),
@@ -61,31 +63,18 @@ export class RequestBuilder {
       reset: this.#options.keepAliveMs === 0,
       makeBody,
       replayable,
-      hasIdempotencyKey: !plain && headers.includes('idempotency-key'),
+      hasIdempotencyKey: !plain && hasHeader(headers, 'idempotency-key'),
+      originPolicy: this.originPolicy,
     };
   }
 
-  /** A URL with what the base URL adds. */
-  absolute(url: string): string {
-    const { origin, path } = this.#target(url);
-    return `${origin}${path}`;
-  }
-
-  #flatHeaders(
-    init: HttpRequestInit,
-    contentType: string | undefined,
-    authorization: string | undefined,
-    decompress: boolean,
-  ): string[] {
-    const headers = new Map(this.headers);
-    if (authorization !== undefined) headers.set('authorization', authorization);
-    mergeHeaders(headers, init.headers);
-    if (contentType !== undefined && !headers.has('content-type')) headers.set('content-type', contentType);
-    if (decompress && !headers.has('accept-encoding')) headers.set('accept-encoding', ACCEPT_ENCODING);
-    return flattenHeaders(headers);
-  }
-
-  #target(url: string | URL): Target {
+  /**
+   * Where a URL leads, whoever may go there; without a scheme it is appended to the base URL.
+   *
+   * @throws TypeError when it can't be parsed
+   * @throws HttpOriginRefusedError when its `..` lead out of the base URL's path
+   */
+  target(url: string | URL): Target {
     if (typeof url !== 'string') return parseTarget(url);
     const last = this.#lastOrigin;
     if (last !== '' && url.charCodeAt(last.length) === SLASH && url.startsWith(last)) {
@@ -98,15 +87,24 @@ export class RequestBuilder {
       this.#lastOrigin = known.key;
       return { origin: known.key, path: plain.path };
     }
-    return this.#relative(url) ?? parseTarget(url);
+    if (this.#base === undefined) return parseTarget(url);
+    const target = this.#base.resolve(url);
+    if (target === undefined) throw this.originPolicy.outsidePath();
+    return target;
   }
 
-  #relative(url: string): Target | undefined {
-    const base = this.#base;
-    if (base === undefined || /^[a-z][a-z\d+.-]*:/i.test(url)) return undefined;
-    const slashed = url.startsWith('/') || url.startsWith('?') || url === '' ? url : `/${url}`;
-    const path = `${base.path === '/' && slashed.startsWith('/') ? '' : base.path.replace(/\/$/, '')}${slashed}`;
-    if (isPlainPath(path)) return { origin: base.origin, path };
-    return parseTarget(`${base.origin}${path}`);
+  #flatHeaders(
+    own: ReadonlyMap<string, string | readonly string[]>,
+    init: HttpRequestInit,
+    contentType: string | undefined,
+    authorization: string | undefined,
+    decompress: boolean,
+  ): string[] {
+    const headers: HeaderMap = new Map(own);
+    if (authorization !== undefined) headers.set('authorization', authorization);
+    mergeHeaders(headers, init.headers);
+    if (contentType !== undefined && !headers.has('content-type')) headers.set('content-type', contentType);
+    if (decompress && !headers.has('accept-encoding')) headers.set('accept-encoding', ACCEPT_ENCODING);
+    return flattenHeaders(headers);
   }
 }

@@ -1,7 +1,9 @@
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import type { HttpHeaders } from './headers.js';
 import { encodeMultipart } from './multipart.js';
-import type { HttpHeaders, HttpRedirectOptions, HttpRetryOptions, HttpTimeouts } from './options.js';
+import type { HttpRedirectOptions, HttpRetryOptions, HttpTimeouts } from './options.js';
+import type { OriginPolicy } from './origin-policy.js';
 
 /** What may be sent as a body. */
 export type HttpBody =
@@ -19,8 +21,10 @@ export type HttpQueryValue = string | number | boolean | bigint | null | undefin
 
 /** One request, beyond its URL and method. */
 export interface HttpRequestInit {
-  /** Appended to the URL's own query. */
-  readonly query?: Readonly<Record<string, HttpQueryValue | readonly HttpQueryValue[]>> | URLSearchParams;
+  /** Appended to the URL's own query: an object, `URLSearchParams`, a `Map` or pairs. */
+  readonly query?:
+    | Readonly<Record<string, HttpQueryValue | readonly HttpQueryValue[]>>
+    | Iterable<readonly [string, HttpQueryValue | readonly HttpQueryValue[]]>;
   /** Sent as JSON, with its `content-type`; `undefined` is not sent. */
   readonly json?: unknown;
   /**
@@ -57,83 +61,29 @@ export interface WireRequest extends Dispatcher.DispatchOptions {
   readonly replayable: boolean;
   /** Whether an `Idempotency-Key` is sent. */
   readonly hasIdempotencyKey: boolean;
+  /** Where a redirect may lead it. */
+  readonly originPolicy: OriginPolicy;
 }
 
-/** Where a request goes. */
-export interface Target {
-  readonly origin: string;
-  readonly path: string;
-  /** From `user:password@` in the URL. */
-  readonly authorization?: string;
-}
-
-/** A path that the URL standard leaves as it is: no need to parse it. */
-const DOT_SEGMENT = /\/(?:\.|%2e)/i;
-const PLAIN_PATH = /^\/[\w\-.~!$&()*+,;=:@%/?]*$/;
-
-/** The origin of an absolute URL as it is written, to be looked up; `undefined` when it needs to be parsed. */
-export function plainTarget(url: string): Target | undefined {
-  if (!url.startsWith('http')) return undefined;
-  const slash = url.indexOf('/', 8);
-  if (slash < 0) return { origin: url, path: '/' };
-  const path = url.slice(slash);
-  if (!isPlainPath(path)) return undefined;
-  return { origin: url.slice(0, slash), path };
-}
-
-/** Whether a path needs no parsing. */
-export function isPlainPath(path: string): boolean {
-  return PLAIN_PATH.test(path) && !DOT_SEGMENT.test(path);
-}
-
-/**
- * Where a URL leads.
- *
- * @throws TypeError when it isn't an `http:` or `https:` URL
- */
-export function parseTarget(url: string | URL): Target {
-  const parsed = typeof url === 'string' ? new URL(url) : url;
-  if (parsed.protocol !== 'http:' && parsed.protocol !== 'https:') {
-    throw new TypeError(`an HTTP client can't request ${parsed.protocol} URLs`);
-  }
-  const target = { origin: parsed.origin, path: `${parsed.pathname}${parsed.search}` };
-  if (parsed.username === '' && parsed.password === '') return target;
-  const credentials = `${decodeURIComponent(parsed.username)}:${decodeURIComponent(parsed.password)}`;
-  return { ...target, authorization: `Basic ${Buffer.from(credentials).toString('base64')}` };
-}
-
-/** A path with a query appended. */
-export function withQuery(path: string, query: HttpRequestInit['query']): string {
-  const parameters = query instanceof URLSearchParams ? query : new URLSearchParams();
-  if (!(query instanceof URLSearchParams)) {
-    for (const [name, value] of Object.entries(query ?? {})) {
-      for (const each of Array.isArray(value) ? (value as readonly HttpQueryValue[]) : [value as HttpQueryValue]) {
-        if (each !== undefined && each !== null) parameters.append(name, String(each));
-      }
-    }
-  }
-  const text = parameters.toString();
+/** A path with a query appended. @throws TypeError when the query has no names */
+export function withQuery(path: string, query: unknown): string {
+  const text = (query instanceof URLSearchParams ? query : queryParameters(query)).toString();
   if (text === '') return path;
   return `${path}${path.includes('?') ? '&' : '?'}${text}`;
 }
 
-/** Headers by lower-case name, in their flat form. */
-export function flattenHeaders(headers: ReadonlyMap<string, string | readonly string[]>): string[] {
-  const flat: string[] = [];
-  for (const [name, value] of headers) {
-    if (typeof value === 'string') flat.push(name, value);
-    else for (const each of value) flat.push(name, each);
+function queryParameters(query: unknown): URLSearchParams {
+  const parameters = new URLSearchParams();
+  if (query === undefined || query === null) return parameters;
+  if (typeof query !== 'object') throw new TypeError(`query: a ${typeof query} has no names; an object of values`);
+  const isIterable = typeof (query as { [Symbol.iterator]?: unknown })[Symbol.iterator] === 'function';
+  const pairs = isIterable ? (query as Iterable<readonly [string, unknown]>) : Object.entries(query);
+  for (const [name, value] of pairs) {
+    for (const each of Array.isArray(value) ? (value as readonly HttpQueryValue[]) : [value as HttpQueryValue]) {
+      if (each !== undefined && each !== null) parameters.append(name, String(each));
+    }
   }
-  return flat;
-}
-
-/** Adds headers to those there; a name given again replaces what was there, `undefined` takes it away. */
-export function mergeHeaders(into: Map<string, string | readonly string[]>, headers: HttpHeaders | undefined): void {
-  for (const name in headers) {
-    const value = headers[name];
-    if (value === undefined) into.delete(name.toLowerCase());
-    else into.set(name.toLowerCase(), value);
-  }
+  return parameters;
 }
 
 /** A body in the form that is sent, and whether it can be sent again. */

@@ -1,0 +1,84 @@
+import type { Dispatcher } from 'undici';
+import { DispatchedExchange } from './dispatched-exchange.js';
+import type { Exchange } from './exchange.js';
+import { ABOVE, type ExchangeHost } from './exchange-host.js';
+import { withoutHeaders } from './headers.js';
+import type { ResolvedHttpClientOptions } from './options.js';
+import type { OriginPolicy } from './origin-policy.js';
+import { withQuery, type WireRequest } from './request.js';
+import { parseTarget } from './target.js';
+
+/** On whose behalf something is dispatched. */
+export interface DispatchScope {
+  readonly signal?: AbortSignal | undefined;
+  /** The origin that was asked for, when the client's own headers stand among those of the request. */
+  origin?: string | undefined;
+}
+
+/** Sends requests that come in undici's form within a client's limits and deadlines. */
+export class Dispatching {
+  readonly #host: ExchangeHost;
+  readonly #options: ResolvedHttpClientOptions;
+  readonly #originPolicy: OriginPolicy;
+
+  constructor(host: ExchangeHost, options: ResolvedHttpClientOptions, originPolicy: OriginPolicy) {
+    this.#host = host;
+    this.#options = options;
+    this.#originPolicy = originPolicy;
+  }
+
+  /**
+   * @throws TypeError when there is no such origin
+   * @throws HttpOriginRefusedError when the client may not reach it
+   */
+  dispatch(
+    options: Dispatcher.DispatchOptions,
+    handler: Dispatcher.DispatchHandler,
+    { signal, origin: asked }: DispatchScope,
+  ): void {
+    const above = (options as { [ABOVE]?: Exchange })[ABOVE];
+    const { origins } = this.#host.connector;
+    const key = this.#originOf(options.origin);
+    const { servername } = options as { servername?: string | null };
+    this.#originPolicy.admitsDispatched(key, servername);
+    const from = above?.request.origin ?? asked;
+    const leaves = from !== undefined && key !== from && servername !== new URL(from).hostname;
+    const { body } = options;
+    const request: WireRequest = {
+      ...options,
+      query: undefined,
+      origin: key,
+      path:
+        options.query === undefined || options.query === null ? options.path : withQuery(options.path, options.query),
+      headers: (leaves ? withoutHeaders(options.headers, this.#originPolicy.headerNames) : options.headers) as string[],
+      reset: options.reset ?? this.#options.keepAliveMs === 0,
+      makeBody: undefined,
+      replayable: body === null || body === undefined || typeof body === 'string' || body instanceof Uint8Array,
+      hasIdempotencyKey: false,
+      originPolicy: this.#originPolicy,
+    };
+    const exchange = new DispatchedExchange(
+      this.#host,
+      origins.of(key),
+      request,
+      {
+        timeouts: above === undefined ? this.#options.timeouts : { ...above.timeouts, totalMs: 0 },
+        retry: false,
+        redirects: 0,
+        maxResponseBytes: 0,
+        signal,
+        composed: undefined,
+      },
+      handler,
+    );
+    above?.adopt(exchange);
+    exchange.start();
+  }
+
+  /** An origin in the form that it is known by: without a user and a password, which would be shown with it. */
+  #originOf(origin: string | URL | undefined): string {
+    const text = origin === undefined ? this.#originPolicy.home : String(origin);
+    if (text === undefined) throw new TypeError('origin: missing; this client has no baseUrl');
+    return this.#host.connector.origins.known(text)?.key ?? parseTarget(text).origin;
+  }
+}
