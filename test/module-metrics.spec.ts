@@ -228,7 +228,9 @@ describe('metrics', () => {
   it('of two applications in one process do not mix', async () => {
     const [one, other] = [
       await start({ imports: [pooling()] }),
-      await start({ imports: [pooling({ database: { url: database.url, size: 7, maxOverflow: 0 } })] }),
+      await start({
+        imports: [pooling({ database: { url: database.url, size: 7, maxOverflow: 0, startup: 'lazy' } })],
+      }),
     ];
     await one.get(PoolRegistry).database().query('select 1');
     for (let round = 0; round < 3; round++) {

@@ -63,7 +63,8 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     const picture = (): Promise<string> =>
       chart.locator('canvas').evaluate((canvas: unknown) => (canvas as { toDataURL(): string }).toDataURL());
     await expect.poll(() => cells.count()).toBe(4);
-    expect(await figure(page, 'default', 'inUse').innerText()).toBe('0 of 4');
+    // The application looks at its database when it starts.
+    await expect.poll(() => figure(page, 'default', 'inUse').innerText(), { timeout: 10_000 }).toBe('0 of 4');
     const quiet = await picture();
 
     const load = application.load(8);

@@ -97,11 +97,11 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
     waiter.reject(error);
   }
 
-  /** Refuses everybody in the queue; returns how many. */
-  rejectAll(error: Error): number {
+  /** Refuses everybody in the queue, each with an error of its own; returns how many. */
+  rejectAll(error: () => Error): number {
     const refused = this.#waiters.length;
     for (let waiter = this.#waiters.first; waiter !== undefined; waiter = this.#waiters.first) {
-      this.reject(waiter, error);
+      this.reject(waiter, error());
     }
     return refused;
   }

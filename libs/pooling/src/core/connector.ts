@@ -8,6 +8,14 @@ export interface OpenContext {
   lost(error?: Error): void;
 }
 
+/** What a failed dial means. */
+export interface DialFailure {
+  /** Whether waiting doesn't heal it: a password that is refused, a database that doesn't exist. */
+  readonly permanent: boolean;
+  /** One sentence for whoever reads the log: what is wrong, and what to do. */
+  readonly advice: string;
+}
+
 /**
  * What the pool has to know about a kind of connection. No method may throw synchronously unless it says so.
  *
@@ -16,6 +24,9 @@ export interface OpenContext {
 export interface Connector<T> {
   /** Opens one connection and sets it up. Rejects with the real error and leaves no socket behind. */
   open(context: OpenContext): Promise<T>;
+
+  /** Explains why `open` was rejected; without it, every failure may heal by waiting. */
+  explain?(error: unknown): DialFailure;
 
   /** Judges by state, at once: is it open, and is nothing of a former borrower left in it? */
   usable(connection: T): boolean;

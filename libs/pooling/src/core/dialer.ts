@@ -56,6 +56,11 @@ export class Dialer {
     return this.#failures > 0;
   }
 
+  /** Whether the last dial failed, and the next one isn't due. */
+  get pausing(): boolean {
+    return this.#failures > 0 && this.#connecting === 0 && this.#pausedUntil > this.#clock.now();
+  }
+
   /** To be called whenever demand may have grown or room was made. */
   wake(): void {
     if (this.#stopped) return;

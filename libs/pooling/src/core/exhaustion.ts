@@ -1,4 +1,5 @@
 import type { AcquireWaiter } from './acquire-waiter.js';
+import type { DialFailure } from './connector.js';
 import {
   describeCause,
   PoolAcquireTimeoutError,
@@ -15,8 +16,13 @@ const DETAILED_HOLDERS = 5;
 const MOST_ACCOUNTS = 8;
 
 /** One line of advice on why nobody got a connection. */
-function advise(statistics: PoolStatistics, holders: readonly Holder[], waitedMs: number): string {
-  if (statistics.lastConnectError !== undefined) return 'The server can’t be reached or refuses connections.';
+function advise(
+  statistics: PoolStatistics,
+  connectAdvice: string | undefined,
+  holders: readonly Holder[],
+  waitedMs: number,
+): string {
+  if (connectAdvice !== undefined) return connectAdvice;
   if (holders.some((holder) => holder.leaked)) return 'A lease was reported as leaked: release it in a finally block.';
   if (holders.some((holder) => holder.inTransaction === true && holder.active !== true && holder.heldMs >= waitedMs)) {
     return 'Transactions sit idle: look for a forgotten COMMIT or release, or slow work within a transaction.';
@@ -43,13 +49,20 @@ export class Exhaustion {
   readonly #statistics: PoolStatistics;
   readonly #suspended: boolean;
   readonly #connectError: unknown;
+  readonly #connectAdvice: string | undefined;
   readonly #holders: readonly Holder[];
   readonly #accounts = new Map<number, Account>();
 
-  constructor(statistics: PoolStatistics, suspended: boolean, connectError: unknown, holders: readonly Holder[]) {
+  constructor(
+    statistics: PoolStatistics,
+    suspended: boolean,
+    connectFailure: { readonly error: unknown; readonly explained: DialFailure } | undefined,
+    holders: readonly Holder[],
+  ) {
     this.#statistics = statistics;
     this.#suspended = suspended;
-    this.#connectError = connectError;
+    this.#connectError = connectFailure?.error;
+    this.#connectAdvice = connectFailure?.explained.advice;
     this.#holders = holders;
   }
 
@@ -98,7 +111,7 @@ export class Exhaustion {
     return (
       `${name}: no connection within ${timeoutMs} ms (${state}). ` +
       `Longest held: ${holders.length === 0 ? 'none' : summariseHolders(holders)}. ` +
-      `Last connect failure: ${this.#lastFailure}. ${advise(this.#statistics, holders, timeoutMs)}`
+      `Last connect failure: ${this.#lastFailure}. ${advise(this.#statistics, this.#connectAdvice, holders, timeoutMs)}`
     );
   }
 

@@ -2,11 +2,11 @@ import type { AcquireOrigin } from './acquire-origin.js';
 import { AcquireQueue, type AcquireQueueHost } from './acquire-queue.js';
 import type { AcquireWaiter } from './acquire-waiter.js';
 import { systemClock, type Clock } from './clock.js';
-import type { Connector } from './connector.js';
+import type { Connector, DialFailure } from './connector.js';
 import { Deadlines } from './deadlines.js';
 import { Dial } from './dial.js';
 import { Dialer, type DialerHost } from './dialer.js';
-import { PoolClosedError, PoolLeaseReleasedError } from './errors.js';
+import { describeCause, PoolClosedError, PoolConnectError, PoolLeaseReleasedError } from './errors.js';
 import { Exhaustion } from './exhaustion.js';
 import { describeHolder, type Holder } from './holders.js';
 import { Lease, SharedLease, type LeaseOwner } from './lease.js';
@@ -46,6 +46,13 @@ const POLITE_CLOSE_MS = 2_000;
 const CLOSE_GUARD_MS = 3_000;
 /** Errors of acquires that time out together share one picture of the pool, this old at most, in milliseconds. */
 const PICTURE_MS = 50;
+
+/** The last dial, where it failed. */
+interface FailedDial {
+  readonly error: unknown;
+  readonly failure: ConnectFailure;
+  readonly explained: DialFailure;
+}
 
 /** What became of a look at an idle connection. */
 type Judgement = 'ready' | 'check' | CloseReason;
@@ -91,7 +98,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   #crowded = false;
   /** Connections proven alive before this are suspects: another one was lost since. */
   #suspectAt = -Infinity;
-  #connectError: { readonly error: unknown; readonly failure: ConnectFailure } | undefined;
+  #connectError: FailedDial | undefined;
   #lastLeak: LeakNotice | undefined;
   #picture: { readonly at: number; readonly exhaustion: Exhaustion } | undefined;
   #closePromise: Promise<CloseReport> | undefined;
@@ -230,7 +237,24 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     const lease = this.tryAcquire(options?.use);
     if (lease !== undefined) return Promise.resolve(lease);
     if (this.#state === 'closing' || this.#state === 'closed') return Promise.reject(this.#closedError());
+    // The next dial is the dialer's to decide: until then its last answer holds.
+    if (this.#hopeless && this.#dialer.pausing) return Promise.reject(this.#connectFailedError());
     return this.#waiters.join(this.#origin(options?.use) ?? ANONYMOUS, options, this.#serve);
+  }
+
+  /** Whether no connection is open, and none can be for a reason that waiting doesn't heal. */
+  get #hopeless(): boolean {
+    return this.#connectError?.explained.permanent === true && this.open === 0 && this.#serving;
+  }
+
+  #connectFailedError(): PoolConnectError {
+    const { name } = this.#options;
+    const { error, explained } = this.#connectError as FailedDial;
+    return new PoolConnectError(
+      name,
+      `${name}: no connection can be opened: ${describeCause(error)}. ${explained.advice}`,
+      { cause: error },
+    );
   }
 
   #origin(use: LeaseUse = 'held'): AcquireOrigin | undefined {
@@ -246,7 +270,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
       const suspended = this.#state === 'suspended';
       this.#picture = {
         at: now,
-        exhaustion: new Exhaustion(this.statistics(), suspended, this.connectError, this.holders()),
+        exhaustion: new Exhaustion(this.statistics(), suspended, this.#connectError, this.holders()),
       };
     }
     const error = this.#picture.exhaustion.error(waiter);
@@ -609,9 +633,12 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
 
   #openFailed(entry: PoolEntry<T>, error: unknown, startedAt: number): void {
     this.#counters.connectErrors++;
-    this.#connectError = { error, failure: connectFailure(error, this.#clock.wallNow()) };
+    const explained = this.#connector.explain?.(error) ?? UNEXPLAINED;
+    this.#connectError = { error, failure: connectFailure(error, this.#clock.wallNow()), explained };
     this.#dialer.failed(startedAt);
     this.#observer.openFailed?.(error, this.#clock.now() - startedAt);
+    this.#entries.delete(entry);
+    if (this.#hopeless) this.#waiters.rejectAll(() => this.#connectFailedError());
     this.#gone(entry);
   }
 
@@ -766,7 +793,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     this.#maintenance.stop();
     this.#dialer.stop();
     const error = this.#closedError();
-    const refused = this.#waiters.rejectAll(error);
+    const refused = this.#waiters.rejectAll(() => error);
     for (const dial of [...this.#dials]) dial.abandon(error);
     this.#closeIdle('shutdown');
     const destroyed = this.#entries.size === 0 ? [] : await this.#emptied(deadlineMs);
@@ -879,4 +906,8 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   }
 }
 
+const UNEXPLAINED: DialFailure = Object.freeze({
+  permanent: false,
+  advice: 'The server can’t be reached or refuses connections.',
+});
 const ANONYMOUS: AcquireOrigin = Object.freeze({ trace: undefined, label: undefined });

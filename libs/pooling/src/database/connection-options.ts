@@ -24,8 +24,12 @@ export interface ConnectionTarget {
   readonly ssl: boolean;
 }
 
+/** Who says where the database is: the options, the variable `DATABASE_URL`, or the `PG*` variables and `pg`'s defaults. */
+export type AddressSource = 'options' | 'DATABASE_URL' | 'PG*';
+
 /** What `url`, `connection` and the environment come to. */
 export interface ConnectionSource {
+  readonly addressFrom: AddressSource;
   /** What `pg.Client` is made with; the password is hidden in a function. */
   readonly clientConfig: ClientConfig;
   readonly target: ConnectionTarget;
@@ -94,12 +98,17 @@ export function resolveConnection(
   const given: Record<string, unknown> = { ...connection };
   if (typeof given['connectionString'] === 'string') Object.assign(given, fieldsOfUrl(given['connectionString']));
   delete given['connectionString'];
-  const effectiveUrl = url ?? (connection === undefined ? environment['DATABASE_URL'] || undefined : undefined);
+  const ofOptions = url !== undefined || connection !== undefined;
+  const effectiveUrl = url ?? (ofOptions ? undefined : environment['DATABASE_URL'] || undefined);
   if (effectiveUrl !== undefined) Object.assign(given, fieldsOfUrl(effectiveUrl));
-  return describeSource(given, environment);
+  const addressFrom = ofOptions ? 'options' : effectiveUrl === undefined ? 'PG*' : 'DATABASE_URL';
+  return { addressFrom, ...describeSource(given, environment) };
 }
 
-function describeSource(given: Record<string, unknown>, environment: NodeJS.ProcessEnv): ConnectionSource {
+function describeSource(
+  given: Record<string, unknown>,
+  environment: NodeJS.ProcessEnv,
+): Omit<ConnectionSource, 'addressFrom'> {
   const {
     statement_timeout,
     lock_timeout,

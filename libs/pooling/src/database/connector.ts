@@ -1,5 +1,6 @@
-import type { Connector, OpenContext } from '../core/connector.js';
+import type { Connector, DialFailure, OpenContext } from '../core/connector.js';
 import type { CloseReason } from '../core/statistics.js';
+import { explainConnectFailure } from './connect-failure.js';
 import { PostgresConnection, type ConnectionHost } from './connection.js';
 import type { ResolvedDatabaseOptions } from './options.js';
 import { forgetStatements } from './pg-internals.js';
@@ -86,6 +87,10 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
       });
       if (!connection.alive) throw connection.failure ?? new Error('the connection was lost while it was set up');
     }
+  }
+
+  explain(error: unknown): DialFailure {
+    return explainConnectFailure(error, this.#options.target);
   }
 
   usable(connection: PostgresConnection): boolean {

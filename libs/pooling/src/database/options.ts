@@ -6,6 +6,7 @@ import {
   resolveConnection,
   shortenApplicationName,
   urlProblem,
+  type AddressSource,
   type ConnectionTarget,
 } from './connection-options.js';
 import { DATABASE_RULES } from './option-rules.js';
@@ -127,6 +128,8 @@ export interface ResolvedDatabaseOptions {
   readonly name: string;
   readonly preset: DatabasePreset;
   readonly target: ConnectionTarget;
+  /** Who says so: the options, `DATABASE_URL`, or the `PG*` variables and the driver's defaults. */
+  readonly addressFrom: AddressSource;
   readonly size: number;
   readonly maxOverflow: number;
   readonly minIdle: number;
@@ -244,6 +247,7 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
     name,
     preset: options.preset ?? defaults.preset,
     target: source.target,
+    addressFrom: source.addressFrom,
     size,
     maxOverflow: options.maxOverflow ?? preset.maxOverflow,
     minIdle,

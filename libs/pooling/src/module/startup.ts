@@ -1,6 +1,8 @@
 import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { describeCause, PoolConnectError } from '../core/errors.js';
+import { explainConnectFailure } from '../database/connect-failure.js';
 import type { DatabasePool } from '../database/database-pool.js';
+import { lookAtDatabase } from './first-look.js';
 import { PoolAdvice } from './pool-advice.js';
 import { PoolStore, type DatabaseEntry } from './pool-store.js';
 import { PoolShutdown } from './shutdown.js';
@@ -38,6 +40,7 @@ async function startPool({ pool }: DatabaseEntry): Promise<void> {
   if (startup === 'lazy') return;
   if (startup === 'required') await requireConnection(pool, connectTimeoutMs);
   pool.start();
+  if (startup === 'warm') void lookAtDatabase(pool);
 }
 
 async function requireConnection(pool: DatabasePool, timeoutMs: number): Promise<void> {
@@ -46,10 +49,11 @@ async function requireConnection(pool: DatabasePool, timeoutMs: number): Promise
     client.release();
   } catch (error) {
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+    const { advice } = explainConnectFailure(cause, pool.configuration.target);
     throw new PoolConnectError(
       pool.name,
       `${pool.name}: no connection could be opened within ${timeoutMs} ms, and the application can't start without ` +
-        `one (startup: 'required'): ${describeCause(cause)}`,
+        `one (startup: 'required'): ${describeCause(cause)}. ${advice}`,
       { cause },
     );
   }

@@ -1,0 +1,43 @@
+import { Logger } from '@nestjs/common';
+import { systemClock, type Clock } from '../core/clock.js';
+import { describeCause } from '../core/errors.js';
+import { explainConnectFailure } from '../database/connect-failure.js';
+import type { DatabasePool } from '../database/database-pool.js';
+
+/** Without an answer by then, the log says so, in milliseconds. */
+const SOON_MS = 900;
+
+const logger = new Logger('DatabasePool');
+
+function addressOf({ configuration: { target, addressFrom } }: DatabasePool): string {
+  const { host, port, database, user } = target;
+  const from = addressFrom === 'PG*' ? " (DATABASE_URL isn't set)" : '';
+  return `database ${database} at ${host}:${port} as ${user}${from}`;
+}
+
+/**
+ * Opens one connection in the background when the application has started, and says in the log, within a second, when
+ * that can't be done: what is wrong, and what to set. The application stays up, and the pool goes on trying.
+ *
+ * Never rejects. The connection stays in the pool.
+ */
+export async function lookAtDatabase(pool: DatabasePool, clock: Clock = systemClock): Promise<void> {
+  const { name, configuration } = pool;
+  const slow = clock.setBackgroundTimeout(
+    () => logger.warn(`${name}: no answer yet from ${addressOf(pool)}; still trying`),
+    SOON_MS,
+  );
+  try {
+    await pool.ping({ timeoutMs: configuration.connectTimeoutMs });
+  } catch (error) {
+    if (pool.ending) return;
+    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+    const { advice } = explainConnectFailure(cause, configuration.target);
+    logger.error(
+      `${name}: can't connect to ${addressOf(pool)}: ${describeCause(cause)}. ${advice} ` +
+        'The application stays up and goes on trying; readiness says no until then.',
+    );
+  } finally {
+    clock.clearTimeout(slow);
+  }
+}

@@ -1,0 +1,108 @@
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { Logger, type INestApplication } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import { DatabasePool, getDbPoolToken, PoolingModule, type DatabaseOptions } from 'nestjs-pooling';
+import { createTestDatabase, type TestDatabase } from './support/database.js';
+
+let database: TestDatabase;
+const applications: INestApplication[] = [];
+const servers: Server[] = [];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+  for (const application of applications.splice(0)) await application.close();
+  for (const server of servers.splice(0)) server.close();
+});
+afterAll(() => database.drop());
+
+function urlWith(change: Partial<Pick<URL, 'hostname' | 'port' | 'username' | 'pathname'>>): string {
+  return Object.assign(new URL(database.url), change).href;
+}
+
+/** Starts an application and gives the lines that it logs from then on. */
+async function start(options?: DatabaseOptions): Promise<{ lines: string[]; pool: DatabasePool }> {
+  const lines: string[] = [];
+  for (const level of ['warn', 'error'] as const) {
+    vi.spyOn(Logger.prototype, level).mockImplementation(
+      (line: unknown) => void lines.push(`${level} ${String(line)}`),
+    );
+  }
+  const testing = await Test.createTestingModule({
+    imports: [PoolingModule.forRoot({ ...(options === undefined ? {} : { database: options }), http: false })],
+  }).compile();
+  const application = testing.createNestApplication();
+  applications.push(application);
+  await application.init();
+  return { lines, pool: application.get<DatabasePool>(getDbPoolToken()) };
+}
+
+describe('an application that starts', () => {
+  it.each([
+    [
+      'the database doesn’t exist',
+      () => ({ url: urlWith({ pathname: '/nope' }) }),
+      /3D000.*database nope doesn't exist: create it/,
+    ],
+    [
+      'the user isn’t let in',
+      () => ({ url: urlWith({ username: 'nobody' }) }),
+      /28000.*doesn't let user nobody in: look at the role/,
+    ],
+    [
+      'the name of the host doesn’t exist',
+      () => ({ url: urlWith({ hostname: 'nowhere.invalid' }) }),
+      /ENOTFOUND.*nowhere\.invalid doesn't exist/,
+    ],
+    [
+      'nothing listens',
+      () => ({ url: urlWith({ port: '1' }) }),
+      /ECONNREFUSED.*Nothing listens at .*:1: start PostgreSQL there/,
+    ],
+  ] as const)('says in its log what is wrong and what to set when %s', async (_what, options, expected) => {
+    const { lines, pool } = await start(options());
+    await vi.waitFor(() => expect(lines).toHaveLength(1), 1_000);
+    expect(lines[0]).toMatch(/^error default: can't connect to database /);
+    expect(lines[0]).toMatch(expected);
+    expect(pool.statistics().state).toBe('running');
+  });
+
+  it('says after a second that there is no answer yet, and goes on trying', async () => {
+    const silent = createServer();
+    servers.push(silent);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    const { lines } = await start({
+      url: urlWith({ hostname: '127.0.0.1', port: String(port) }),
+      connectTimeoutMs: 5_000,
+    });
+    await vi.waitFor(
+      () => expect(lines).toEqual([expect.stringMatching(/^warn default: no answer yet from database /)]),
+      3_000,
+    );
+  });
+
+  it('says that DATABASE_URL isn’t set when nothing says where the database is', async () => {
+    vi.stubEnv('DATABASE_URL', '');
+    vi.stubEnv('PGHOST', '127.0.0.1');
+    vi.stubEnv('PGPORT', '1');
+    const { lines } = await start();
+    await vi.waitFor(() => expect(lines).toEqual([expect.stringContaining("(DATABASE_URL isn't set)")]), 1_000);
+  });
+
+  it('keeps the connection that it has looked with, and logs nothing, when all is well', async () => {
+    const { lines, pool } = await start({ url: database.url });
+    await vi.waitFor(() => expect(pool.statistics()).toMatchObject({ idle: 1, opened: 1 }), 5_000);
+    expect(lines).toEqual([]);
+  });
+
+  it('looks at nothing with startup: lazy', async () => {
+    const { lines, pool } = await start({ url: urlWith({ port: '1' }), startup: 'lazy' });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(pool.statistics().connectErrors).toBe(0);
+    expect(lines).toEqual([]);
+  });
+});
