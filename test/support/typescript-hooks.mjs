@@ -4,9 +4,14 @@ import { fileURLToPath } from 'node:url';
 import { transform } from 'rolldown/utils';
 
 const PATHS = new Map([
-  ['nestjs-pooling', new URL('../../libs/pooling/src/index.ts', import.meta.url).href],
+  ['nestjs-pooling', new URL('../../libs/pooling/src/esm.ts', import.meta.url).href],
   ['nestjs-pooling/testing', new URL('../../libs/pooling/src/testing/index.ts', import.meta.url).href],
 ]);
+
+/** On one line, so that positions stay. */
+const COMMONJS =
+  "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url); " +
+  'const __dirname = import.meta.dirname; ';
 
 const HELPERS = '@oxc-project/runtime/helpers/';
 const HELPER_NAMES = { decorate: '__decorate', decorateParam: '__param', decorateMetadata: '__metadata' };
@@ -18,8 +23,8 @@ export async function resolve(specifier, context, nextResolve) {
     return { url: `typescript-helper:${specifier.slice(HELPERS.length)}`, shortCircuit: true };
   if (context.parentURL?.startsWith('typescript-helper:'))
     return nextResolve(specifier, { ...context, parentURL: import.meta.url });
-  if (/^\.\.?\/.*\.js$/.test(specifier) && context.parentURL?.endsWith('.ts')) {
-    const source = new URL(specifier.replace(/\.js$/, '.ts'), context.parentURL);
+  if (/^\.\.?\/.*\.c?js$/.test(specifier) && /\.c?ts$/.test(context.parentURL ?? '')) {
+    const source = new URL(specifier.replace(/js$/, 'ts'), context.parentURL);
     if (existsSync(source)) return { url: source.href, shortCircuit: true };
   }
   return nextResolve(specifier, context);
@@ -30,7 +35,7 @@ export async function load(url, context, nextLoad) {
     const name = HELPER_NAMES[url.slice('typescript-helper:'.length)];
     return { format: 'module', shortCircuit: true, source: `export { ${name} as default } from 'tslib';` };
   }
-  if (!url.startsWith('file:') || !url.endsWith('.ts')) return nextLoad(url, context);
+  if (!url.startsWith('file:') || !/\.c?ts$/.test(url)) return nextLoad(url, context);
   const file = fileURLToPath(url);
   const { code, map, errors } = await transform(file, await readFile(file, 'utf8'), {
     lang: 'ts',
@@ -39,10 +44,12 @@ export async function load(url, context, nextLoad) {
     decorator: { legacy: true, emitDecoratorMetadata: true },
   });
   if (errors.length > 0) throw new SyntaxError(`${file}: ${errors.map((error) => error.message).join('\n')}`);
+  // CommonJS is run as an ES module, which is given what CommonJS has.
+  const prelude = url.endsWith('.cts') ? COMMONJS : '';
   const inlineMap = Buffer.from(JSON.stringify(map)).toString('base64');
   return {
     format: 'module',
     shortCircuit: true,
-    source: `${code}\n//# sourceMappingURL=data:application/json;base64,${inlineMap}`,
+    source: `${prelude}${code}\n//# sourceMappingURL=data:application/json;base64,${inlineMap}`,
   };
 }

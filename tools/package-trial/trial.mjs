@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { sql } from 'kysely';
+import { Kysely, NoResultError, sql } from 'kysely';
 import * as pooling from 'nestjs-pooling';
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
 
@@ -23,7 +23,9 @@ async function step(name, run) {
 }
 
 await step('require() gives what import gives', () => {
-  assert.deepEqual(Object.keys(requireHere('nestjs-pooling')).sort(), Object.keys(pooling).sort());
+  const required = requireHere('nestjs-pooling');
+  assert.deepEqual(Object.keys(required).sort(), Object.keys(pooling).sort());
+  for (const [name, value] of Object.entries(pooling)) assert.equal(required[name], value, `${name} is there twice`);
   assert.equal(requireHere('nestjs-pooling/testing').TcpProxy, TcpProxy);
   assert.equal(requireHere('nestjs-pooling/package.json').name, 'nestjs-pooling');
 });
@@ -77,6 +79,10 @@ await step('Kysely, transactions, prepared queries, streams, retries', async () 
   await pooling.retryTransaction(db, (trx) => trx.insertInto('item').values({ id: 1, name: 'one' }).execute());
   const find = pooling.prepareQuery(db, (p) => db.selectFrom('item').selectAll().where('id', '=', p.id));
   for (let use = 0; use < 5; use++) assert.deepEqual(await find.execute({ id: 1 }), [{ id: 1, name: 'one' }]);
+  // Of the very copy that the application imports: Kysely 0.28 has another one for `require`.
+  assert.ok(db instanceof Kysely);
+  const none = db.selectFrom('item').selectAll().where('id', '=', 2);
+  await assert.rejects(none.executeTakeFirstOrThrow(), NoResultError);
   const rows = [];
   for await (const row of db.selectFrom('item').selectAll().stream()) rows.push(row);
   assert.equal(rows.length, 1);

@@ -1,4 +1,4 @@
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { AcquireOrigin } from './acquire-origin.js';
 import type { PoolEntry } from './pool-entry.js';
 
@@ -36,8 +36,19 @@ export interface Holder extends HolderActivity, Acquirer {
   readonly leaked: boolean;
 }
 
-const LIBRARY_URL = new URL('../', import.meta.url);
-const LIBRARY_FOLDERS = [LIBRARY_URL.href, fileURLToPath(LIBRARY_URL)];
+/**
+ * Where this library's code is, as stacks may name it. Nowhere once it is bundled into one file with an application: its
+ * frames can't be told from the application's there.
+ */
+function libraryFolders(): readonly string[] {
+  const own = /at libraryFolders \((.*[\\/])core[\\/]holders\.[jt]s(?:\?.*)?:\d+:\d+\)/.exec(
+    new Error().stack ?? '',
+  )?.[1];
+  if (own === undefined) return [];
+  return own.startsWith('file:') ? [own, fileURLToPath(own)] : [own, pathToFileURL(own).href];
+}
+
+const LIBRARY_FOLDERS = libraryFolders();
 
 /** Whether a line of a stack points into this library; its specs stand beside it and count as foreign. */
 function isOwnFrame(line: string): boolean {

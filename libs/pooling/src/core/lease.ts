@@ -1,4 +1,3 @@
-import type { AcquireOrigin } from './acquire-origin.js';
 import type { PoolEntry } from './pool-entry.js';
 import type { CloseReason } from './statistics.js';
 
@@ -48,11 +47,6 @@ export class Lease<T> {
     this.#owner.giveBack(this.#entry, reason);
   }
 
-  /** @internal Who has it. */
-  get origin(): AcquireOrigin | undefined {
-    return this.#entry.origin;
-  }
-
   /** @internal What the pool's leak detection keeps instead of the lease. */
   get entry(): PoolEntry<T> {
     return this.#entry;
@@ -64,19 +58,13 @@ export class SharedLease<T> extends Lease<T> {
   /** When it began, on the pool's clock. */
   readonly since: number;
   readonly #sharedOwner: LeaseOwner<T>;
-  readonly #origin: AcquireOrigin | undefined;
   #over = false;
 
   /** @internal */
-  constructor(owner: LeaseOwner<T>, entry: PoolEntry<T>, since: number, origin: AcquireOrigin | undefined) {
+  constructor(owner: LeaseOwner<T>, entry: PoolEntry<T>, since: number) {
     super(owner, entry);
     this.#sharedOwner = owner;
-    this.#origin = origin;
     this.since = since;
-  }
-
-  override get origin(): AcquireOrigin | undefined {
-    return this.#origin;
   }
 
   override get released(): boolean {

@@ -1,4 +1,4 @@
-import { Client, Query, type ClientConfig, type PoolClient, type QueryResult, type Submittable } from 'pg';
+import type { Client, ClientConfig, PoolClient, Query, QueryResult, Submittable } from 'pg';
 import type { Clock } from '../core/clock.js';
 import type { Deadlines } from '../core/deadlines.js';
 import { PoolQueryTimeoutError } from '../core/errors.js';
@@ -6,6 +6,7 @@ import type { HolderActivity } from '../core/holders.js';
 import type { CloseReason } from '../core/statistics.js';
 import { Cancellation } from './cancellation.js';
 import type { DatabaseLease } from './database-leases.js';
+import { pg } from './pg.js';
 import {
   activeQueryOf,
   isReadyForQuery,
@@ -13,12 +14,10 @@ import {
   processIdOf,
   protocolOf,
   queuedQueries,
-  type ProtocolConnection,
   type TransactionStatus,
 } from './pg-internals.js';
 import { ConnectionStatements } from './connection-statements.js';
 import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText } from './query-forms.js';
-import { SessionChanges } from './session-changes.js';
 import { shortenStatement } from './shown-statement.js';
 import type { SlowQueries } from './slow-queries.js';
 import type { PreparedText, StatementCache } from './statement-cache.js';
@@ -86,13 +85,11 @@ export class PostgresConnection implements StatementOwner, WireHost {
   #answeredQuery: unknown;
   #ending: Promise<void> | undefined;
   readonly #cancellation: Cancellation;
-  /** Only where texts are prepared. */
-  readonly #changes: SessionChanges | undefined;
 
   constructor(host: ConnectionHost, lost: (error?: Error) => void) {
     this.#host = host;
     this.#lost = lost;
-    this.client = new Client(host.clientConfig);
+    this.client = new pg.Client(host.clientConfig);
     this.statements = new ConnectionStatements(host.statements);
     this.#cancellation = new Cancellation({
       client: this.client,
@@ -104,10 +101,9 @@ export class PostgresConnection implements StatementOwner, WireHost {
       },
     });
     const protocol = protocolOf(this.client);
-    this.#changes = host.statements === undefined ? undefined : this.#watchChanges(protocol);
     // Before pg's own listeners, which run the callbacks that ask for this.
     protocol.on('readyForQuery', (message?: { status?: TransactionStatus }) => {
-      this.ready(message?.status ?? 'I');
+      this.#status = message?.status ?? 'I';
     });
     protocol.on('errorMessage', (error: Error) => {
       if (endsConnection(error)) this.#fail(error);
@@ -118,20 +114,6 @@ export class PostgresConnection implements StatementOwner, WireHost {
     this.client.on('notice', (notice) => this.borrower?.emit('notice', notice));
     this.client.on('notification', (message) => this.borrower?.emit('notification', message));
     this.client.on('drain', () => this.borrower?.emit('drain'));
-  }
-
-  /** What pg runs, and what the server tells by itself, may change how prepared texts are read. */
-  #watchChanges(protocol: ProtocolConnection): SessionChanges {
-    const changes = new SessionChanges(this.statements);
-    protocol.on('commandComplete', ({ text: tag }: { readonly text: string }) => {
-      const { text, values } = (activeQueryOf(this.client) ?? {}) as { text?: unknown; values?: unknown };
-      const given = Array.isArray(values) ? (values as unknown[]) : undefined;
-      changes.completed(tag, typeof text === 'string' ? text : '', given, this.now());
-    });
-    protocol.on('parameterStatus', ({ parameterName }: { readonly parameterName: string }) => {
-      changes.reported(parameterName);
-    });
-    return changes;
   }
 
   /** Dials and logs in. The signal's abort destroys the socket at once. */
@@ -186,13 +168,6 @@ export class PostgresConnection implements StatementOwner, WireHost {
     return processIdOf(this.client);
   }
 
-  /** Whether its socket keeps the process alive: an idle one doesn't, as in `undici` and Node's own agents. */
-  holdProcess(hold: boolean): void {
-    const { stream } = protocolOf(this.client);
-    if (hold) stream.ref();
-    else stream.unref();
-  }
-
   /** What it does now, for people. */
   activity(): HolderActivity {
     const serverId = this.processId;
@@ -240,7 +215,7 @@ export class PostgresConnection implements StatementOwner, WireHost {
     // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
     // (research: scavenges ten times as long on results of many rows).
     const settle = (error: Error | undefined, result: QueryResult): void => statement.settle(error, result);
-    statement.query = new Query(ownConfig(config) as string, sent, settle as never);
+    statement.query = new pg.Query(ownConfig(config) as string, sent, settle as never);
     this.#start(statement);
     this.client.query(statement.query as Query);
   }
@@ -325,17 +300,16 @@ export class PostgresConnection implements StatementOwner, WireHost {
   /** @internal */
   ready(status: TransactionStatus): void {
     this.#status = status;
-    this.#changes?.ready(status, this.#host.clock);
-  }
-
-  /** @internal */
-  completed(tag: string, text: string, values: readonly unknown[]): void {
-    this.#changes?.completed(tag, text, values, this.now());
   }
 
   /** @internal */
   ending(error: Error): void {
     this.#fail(error);
+  }
+
+  /** @internal */
+  get outsideTransaction(): boolean {
+    return this.alive && this.#status === 'I';
   }
 
   /** Runs a cursor, a stream, a `COPY`: they answer for themselves and have no time limit. */

@@ -1,9 +1,7 @@
-import { asNobody } from '../core/async-context.js';
 import type { Connector, DialFailure, OpenContext } from '../core/connector.js';
 import type { CloseReason } from '../core/statistics.js';
 import { explainConnectFailure } from './connect-failure.js';
 import { PostgresConnection, type ConnectionHost } from './connection.js';
-import { failedAt, type DialStep } from './dial-step.js';
 import type { ResolvedDatabaseOptions } from './options.js';
 import { forgetStatements } from './pg-internals.js';
 
@@ -62,8 +60,8 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     signal.addEventListener('abort', abort, { once: true });
     try {
       await connection.connect(signal);
-      await this.#during('session', connection, () => this.#makeSession(connection));
-      await this.#during('onConnect', connection, () => this.#options.onConnect?.(connection.client));
+      await this.#makeSession(connection);
+      await this.#options.onConnect?.(connection.client);
       this.#host.opened(connection);
       // A listener of 'connect' may have sent something: it comes before the first borrower.
       await this.#quiet(connection);
@@ -74,15 +72,6 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
       throw signal.aborted ? signal.reason : error;
     } finally {
       signal.removeEventListener('abort', abort);
-    }
-  }
-
-  /** Notes the step at which a connection that lives fails to be set up; what a dead one rejects with says why it died. */
-  async #during(step: DialStep, connection: PostgresConnection, run: () => void | Promise<void>): Promise<void> {
-    try {
-      await run();
-    } catch (error) {
-      throw connection.alive ? failedAt(step, error) : error;
     }
   }
 
@@ -108,10 +97,6 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     return connection.usable;
   }
 
-  parked(connection: PostgresConnection, idle: boolean): void {
-    connection.holdProcess(!idle);
-  }
-
   shareable(connection: PostgresConnection): boolean {
     return connection.sociable;
   }
@@ -121,23 +106,20 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     await connection.run('');
   }
 
-  reset(connection: PostgresConnection, own: boolean): CloseReason | undefined | Promise<CloseReason | undefined> {
+  reset(connection: PostgresConnection): CloseReason | undefined | Promise<CloseReason | undefined> {
     if (connection.doom !== undefined) return connection.doom;
     const settled = connection.settle();
-    if (settled === undefined && !connection.inTransaction) return own ? undefined : this.#resetSession(connection);
+    if (settled === undefined && !connection.inTransaction) {
+      const { reset } = this.#options;
+      return reset === 'rollback' || reset === 'none' ? undefined : this.#resetFully(connection);
+    }
     if (settled === 'busy') return 'broken';
-    return this.#resetAfter(connection, settled, own);
-  }
-
-  #resetSession(connection: PostgresConnection): undefined | Promise<CloseReason | undefined> {
-    const { reset } = this.#options;
-    return reset === 'rollback' || reset === 'none' ? undefined : asNobody(this.#resetFully, connection);
+    return this.#resetAfter(connection, settled);
   }
 
   async #resetAfter(
     connection: PostgresConnection,
     settled: Promise<void> | undefined,
-    own: boolean,
   ): Promise<CloseReason | undefined> {
     await settled;
     if (connection.inTransaction) {
@@ -149,11 +131,11 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
         return 'transaction';
       }
     }
-    return own ? undefined : this.#resetSession(connection);
+    const { reset } = this.#options;
+    return reset === 'rollback' || reset === 'none' ? undefined : this.#resetFully(connection);
   }
 
-  /** Between two borrowers: it belongs to neither of them. */
-  readonly #resetFully = async (connection: PostgresConnection): Promise<CloseReason | undefined> => {
+  async #resetFully(connection: PostgresConnection): Promise<CloseReason | undefined> {
     const { reset } = this.#options;
     if (typeof reset === 'function') {
       await reset(connection.client);
@@ -166,7 +148,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     connection.statements.clear();
     await this.#makeSession(connection);
     return undefined;
-  };
+  }
 
   async close(connection: PostgresConnection, politely: boolean): Promise<void> {
     await connection.close(politely);

@@ -1,5 +1,4 @@
 import type { EventEmitter } from 'node:events';
-import { asNobody } from '../core/async-context.js';
 import {
   acquireChannel,
   closeChannel,
@@ -112,16 +111,10 @@ export class DatabaseEvents implements PoolObserver<PostgresConnection> {
 
   closed(connection: PostgresConnection, reason: CloseReason, slot: ObservedSlot<PostgresConnection>): void {
     if (!closeChannel.hasSubscribers) return;
-    const event = { ...this.#source(slot.id), reason, ageMs: connection.now() - slot.openedAt };
-    // Whoever has noticed that it is past its time, or that it is dead, has nothing to do with it.
-    asNobody(() => closeChannel.publish(event));
+    closeChannel.publish({ ...this.#source(slot.id), reason, ageMs: connection.now() - slot.openedAt });
   }
 
   lost(connection: PostgresConnection, error: Error | undefined, idle: boolean): void {
-    asNobody(() => this.#tellLost(connection, error, idle));
-  }
-
-  #tellLost(connection: PostgresConnection, error: Error | undefined, idle: boolean): void {
     const { observer, emitter } = this.#host;
     observer.lost?.(error, idle);
     // As in pg-pool the error of a borrowed connection is its borrower's.

@@ -1,23 +1,21 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
-import {
-  Client,
-  Pool as PgPool,
-  type PoolClient,
-  type PoolOptions,
-  type QueryArrayConfig,
-  type QueryArrayResult,
-  type QueryConfig,
-  type QueryConfigValues,
-  type QueryResult,
-  type QueryResultRow,
-  type Submittable,
+import type {
+  PoolClient,
+  PoolOptions,
+  QueryArrayConfig,
+  QueryArrayResult,
+  QueryConfig,
+  QueryConfigValues,
+  QueryResult,
+  QueryResultRow,
+  Submittable,
 } from 'pg';
-import { asNobody } from '../core/async-context.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { poolChannel } from '../core/diagnostics.js';
 import type { Holder } from '../core/holders.js';
 import { Pool } from '../core/pool.js';
+import { packageProblems } from '../core/optional-package.js';
 import type { AcquireOptions, CloseReport } from '../core/pool-options.js';
 import type { PoolHistograms, PoolStatistics } from '../core/statistics.js';
 import { integer, refuseProblems } from '../core/validation.js';
@@ -27,6 +25,7 @@ import { announce, DatabaseLeases } from './database-leases.js';
 import { DatabaseConnector } from './connector.js';
 import { resolveDatabaseOptions, type DatabaseOptions, type ResolvedDatabaseOptions } from './options.js';
 import { engineOptionsOf } from './engine-options.js';
+import { pg, pgPackage } from './pg.js';
 import { pgOptionsOf } from './pg-options.js';
 import { DatabasePing, type PingResult } from './ping.js';
 import { SingleQueries } from './single-queries.js';
@@ -90,7 +89,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   /** The options under the names of `pg.Pool`. */
   readonly options: PoolOptions;
   /** The class that connections are made of. */
-  readonly Client = Client;
+  readonly Client = pg.Client;
   /** @internal */
   readonly leases: DatabaseLeases;
   /** @internal */
@@ -119,6 +118,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     const name = named ? nameOrOptions : 'default';
     const options = named ? ((optionsOrDependencies ?? {}) as DatabaseOptions) : nameOrOptions;
     const dependencies = (named ? namedDependencies : (optionsOrDependencies as DatabasePoolDependencies)) ?? {};
+    refuseProblems(name, packageProblems('database', pgPackage));
     const configuration = resolveDatabaseOptions(name, options);
     const clock = dependencies.clock ?? systemClock;
     this.name = name;
@@ -156,8 +156,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       leftTransaction: () => this.#transactionsLeftOpen++,
       removed: (connection) => {
         this.#ping.slotFreed();
-        // Whoever gave it back last has had another one since, or none.
-        asNobody(announce, this, 'remove', connection.client);
+        announce(this, 'remove', connection.client);
       },
     });
     const events: DatabaseEvents = new DatabaseEvents({
@@ -401,7 +400,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
 
 // Libraries tell a pool from a client by `instanceof pg.Pool` (Drizzle begins a transaction on whichever connection is
 // free otherwise). Everything that is public there is overridden above; nothing of pg-pool's own ever runs.
-Object.setPrototypeOf(DatabasePool.prototype, PgPool.prototype);
+Object.setPrototypeOf(DatabasePool.prototype, pg.Pool.prototype);
 
 function ignore(): void {
   // Nothing is left to be done.

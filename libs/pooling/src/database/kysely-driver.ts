@@ -1,21 +1,24 @@
-import {
+import type {
   CompiledQuery,
+  DatabaseConnection,
+  Driver,
   IdentifierNode,
+  PostgresCursorConstructor,
+  QueryCompiler,
+  QueryId,
+  QueryResult,
   RawNode,
-  type DatabaseConnection,
-  type Driver,
-  type PostgresCursorConstructor,
-  type QueryCompiler,
-  type QueryResult,
-  type TransactionSettings,
+  TransactionSettings,
 } from 'kysely';
-import { DatabaseError, type QueryResult as PgQueryResult, type Submittable } from 'pg';
+import type { QueryResult as PgQueryResult, Submittable } from 'pg';
 import { PoolCommitUnknownError, PoolLeaseReleasedError } from '../core/errors.js';
 import type { AcquireOptions } from '../core/pool-options.js';
 import type { CloseReason } from '../core/statistics.js';
 import { endsConnection, type PostgresConnection } from './connection.js';
 import type { DatabaseLease } from './database-leases.js';
 import type { DatabasePool } from './database-pool.js';
+import { pg } from './pg.js';
+import { loadPgCursor } from './pg-package.cjs';
 import { kyselyResult } from './pool-query-executor.js';
 import { promiseOf, type QueryText } from './query-forms.js';
 import { textOfCompiled } from './unprepared-plugin.js';
@@ -71,7 +74,7 @@ export class KyselyConnection implements DatabaseConnection {
 
   async *streamQuery<Row>(compiledQuery: CompiledQuery, chunkSize = 100): AsyncIterableIterator<QueryResult<Row>> {
     if (!Number.isInteger(chunkSize) || chunkSize <= 0) throw new Error('chunkSize must be a positive integer');
-    const Cursor = this.#cursor ?? (await importCursor());
+    const Cursor = this.#cursor ?? requireCursor();
     const connection = this.#connection();
     const cursor = new Cursor<Row>(compiledQuery.sql, compiledQuery.parameters.slice());
     connection.submit(cursor as unknown as Submittable);
@@ -161,7 +164,7 @@ export class KyselyDriver implements Driver {
       result = await session.run('commit');
     } catch (error) {
       session.release();
-      const answered = error instanceof DatabaseError && !endsConnection(error);
+      const answered = error instanceof pg.DatabaseError && !endsConnection(error);
       throw answered || !mayHaveBeenSent ? error : this.#commitUnknown(error);
     }
     if (result.command !== 'ROLLBACK') return;
@@ -231,18 +234,18 @@ function own(connection: DatabaseConnection): KyselyConnection {
   return connection as KyselyConnection;
 }
 
+/** No plugin sees these commands. */
+const SAVEPOINT_ID: QueryId = { queryId: 'savepoint' };
+
 function savepointCommand(command: string, name: string, compileQuery: QueryCompiler['compileQuery']): CompiledQuery {
-  const node = RawNode.createWithChildren([RawNode.createWithSql(`${command} `), IdentifierNode.create(name)]);
-  const { queryId } = CompiledQuery.raw('');
-  return compileQuery(node, queryId);
+  const identifier: IdentifierNode = { kind: 'IdentifierNode', name };
+  const node: RawNode = { kind: 'RawNode', sqlFragments: [`${command} `, ''], parameters: [identifier] };
+  return compileQuery(node, SAVEPOINT_ID);
 }
 
 /** pg-cursor is wanted by those who stream, so that it is loaded when somebody does. */
-async function importCursor(): Promise<PostgresCursorConstructor> {
-  const specifier = 'pg-cursor';
-  try {
-    return ((await import(specifier)) as { default: PostgresCursorConstructor }).default;
-  } catch (cause) {
-    throw new Error('streaming needs the package pg-cursor: npm install pg-cursor', { cause });
-  }
+function requireCursor(): PostgresCursorConstructor {
+  const loaded = loadPgCursor();
+  if ('module' in loaded) return loaded.module as PostgresCursorConstructor;
+  throw new Error('streaming needs the package pg-cursor: npm install pg-cursor', { cause: loaded.error });
 }

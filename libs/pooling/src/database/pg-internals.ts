@@ -1,7 +1,10 @@
 import { EventEmitter } from 'node:events';
-import { createRequire } from 'node:module';
-import { defaults, types, type Client, type ClientConfig } from 'pg';
 import type { Socket } from 'node:net';
+import type { Client, ClientConfig } from 'pg';
+import { parse } from 'pg-protocol';
+import { optionalPackage } from '../core/optional-package.js';
+import { pg, pgPackage } from './pg.js';
+import { loadPgUtils, loadTextParsers, type TextParser } from './pg-package.cjs';
 
 /** One letter of `ReadyForQuery`: idle, in a transaction, in a failed transaction. */
 export type TransactionStatus = 'I' | 'T' | 'E';
@@ -18,13 +21,11 @@ export interface ProtocolConnection extends EventEmitter {
   end(): void;
 }
 
-const requireHere = createRequire(import.meta.url);
-/** What `pg` itself stands on, in the very versions that it uses. */
-const requireOfPg = createRequire(requireHere.resolve('pg'));
-
-const { prepareValue: preparePgValue } = requireHere('pg/lib/utils.js') as {
+interface PgUtils {
   readonly prepareValue: (value: unknown) => string | Buffer | null;
-};
+}
+
+const { prepareValue: preparePgValue } = optionalPackage<PgUtils>('pg', loadPgUtils()).module;
 
 /** A parameter as pg sends it; throws what the value's own `toPostgres` throws. */
 export function prepareValue(value: unknown): string | Buffer | null {
@@ -34,16 +35,12 @@ export function prepareValue(value: unknown): string | Buffer | null {
   return preparePgValue(value) ?? null;
 }
 
-type TextParser = (text: string) => unknown;
-
 const builtinParsers = new Map<number, TextParser>();
-const { init: registerBuiltinParsers } = requireOfPg('pg-types/lib/textParsers.js') as {
-  readonly init: (register: (dataTypeId: number, parser: TextParser) => void) => void;
-};
-registerBuiltinParsers((dataTypeId, parser) => builtinParsers.set(dataTypeId, parser));
+loadTextParsers().init((dataTypeId, parser) => builtinParsers.set(dataTypeId, parser));
 /** No type has this id, so that nobody sets a parser for it. */
 const UNKNOWN_TYPE = -1;
-const leavesText = types.getTypeParser(UNKNOWN_TYPE as never, 'text') as TextParser;
+const leavesText =
+  pgPackage.problem === undefined ? (pg.types.getTypeParser(UNKNOWN_TYPE as never, 'text') as TextParser) : undefined;
 
 /** What pg parses a type's text with unless somebody has set something else. */
 export function builtinTextParser(dataTypeId: number): TextParser | undefined {
@@ -60,12 +57,9 @@ export interface BackendMessage {
   readonly name: string;
 }
 
-const { parse } = requireOfPg('pg-protocol') as {
-  readonly parse: (stream: EventEmitter, callback: (message: BackendMessage) => void) => Promise<void>;
-};
 const bytesToParse = new EventEmitter();
 let parsedMessage: BackendMessage;
-void parse(bytesToParse, (message) => (parsedMessage = message));
+void parse(bytesToParse as never, (message) => (parsedMessage = message));
 
 /** Has pg read one whole message: those that are rare and have many fields. */
 export function parseMessage(bytes: Buffer): BackendMessage {
@@ -91,7 +85,7 @@ export type TlsNegotiation = 'postgres' | 'direct';
 
 /** Whether pg knows `sslnegotiation`, as it does from 8.22 on: before, it would pass over `direct` without a word. */
 export function negotiatesDirectTls(): boolean {
-  return 'sslnegotiation' in defaults;
+  return 'sslnegotiation' in pg.defaults;
 }
 
 /** How `pg.Connection` is made: `@types/pg` doesn't say. */

@@ -1,10 +1,9 @@
-import type { AsyncResource } from 'node:async_hooks';
-import { Client, type ClientBase, type PoolClient, type Submittable } from 'pg';
-import { inPresentContext, presentContext } from '../core/async-context.js';
+import type { Client, ClientBase, PoolClient, Submittable } from 'pg';
 import { PoolLeaseReleasedError } from '../core/errors.js';
 import type { CloseReason } from '../core/statistics.js';
 import type { PostgresConnection } from './connection.js';
 import type { DatabaseLease } from './database-leases.js';
+import { pg } from './pg.js';
 import {
   callbackOf,
   isSubmittable,
@@ -38,8 +37,6 @@ class PooledClientFacade {
   readonly #host: PooledClientHost;
   readonly #lease: DatabaseLease;
   readonly #connection: PostgresConnection;
-  /** In which its listeners run: the connection's events come from a socket that belongs to nobody. */
-  #context: AsyncResource | undefined = undefined;
 
   constructor(host: PooledClientHost, lease: DatabaseLease) {
     this.#host = host;
@@ -74,8 +71,7 @@ class PooledClientFacade {
     if (isSubmittable(config)) return this.#submit(config, values, callback);
     const given = callbackOf(config, values, callback);
     if (given === undefined) return promiseOf((outcome) => this.#execute(config, values, outcome)).then(asPgResult);
-    const answered: QueryOutcome = (error, answer) => given(error, error === undefined ? asPgResult(answer) : answer);
-    this.#execute(config, values, inPresentContext(answered));
+    this.#execute(config, values, (error, answer) => given(error, error === undefined ? asPgResult(answer) : answer));
     return undefined;
   }
 
@@ -95,8 +91,7 @@ class PooledClientFacade {
     callback: QueryOutcome | undefined,
   ): Submittable {
     const given = typeof values === 'function' ? values : callback;
-    const heard = submittable.callback ?? given;
-    if (typeof heard === 'function') submittable.callback = inPresentContext(heard);
+    if (submittable.callback === undefined && given !== undefined) submittable.callback = given;
     if (this.#lease.released) {
       const error = this.#leaseOver('used', textOf(submittable));
       if (submittable.handleError === undefined) throw error;
@@ -151,14 +146,7 @@ class PooledClientFacade {
 
   /** @internal From its first listener on it hears the connection's events, and is kept alive for them. */
   listens(): void {
-    this.#context ??= presentContext();
     if (!this.#lease.released) this.#connection.borrower = this as unknown as PoolClient;
-  }
-
-  emit(event: string, ...parameters: unknown[]): boolean {
-    const context = this.#context;
-    if (context === undefined) return emitAsClient.call(this, event, ...parameters);
-    return context.runInAsyncScope(emitAsClient, this, event, ...parameters);
   }
 
   /** @internal */
@@ -171,8 +159,6 @@ class PooledClientFacade {
     return this.#connection.client;
   }
 }
-
-const emitAsClient = Client.prototype.emit as (event: string, ...parameters: unknown[]) => boolean;
 
 /** Fields of `pg.Client` that cursors, streams, `COPY`, ORMs and logs read. */
 const MIRRORED_PROPERTIES = [
@@ -209,7 +195,7 @@ for (const name of MIRRORED_PROPERTIES) {
 }
 
 for (const name of ['on', 'addListener', 'once', 'prependListener', 'prependOnceListener'] as const) {
-  const inherited = Client.prototype[name] as (event: string, listener: () => void) => unknown;
+  const inherited = pg.Client.prototype[name] as (event: string, listener: () => void) => unknown;
   Object.defineProperty(PooledClientFacade.prototype, name, {
     configurable: true,
     value(this: PooledClientFacade, event: string, listener: () => void) {
@@ -221,7 +207,7 @@ for (const name of ['on', 'addListener', 'once', 'prependListener', 'prependOnce
 
 // Libraries ask `instanceof pg.Client`. Extending it would make a socket for every lease, so that only the
 // prototype is shared: event methods and what isn't overridden above come from there.
-Object.setPrototypeOf(PooledClientFacade.prototype, Client.prototype);
+Object.setPrototypeOf(PooledClientFacade.prototype, pg.Client.prototype);
 
 /** A borrowed connection: a `pg.PoolClient`. */
 export type PooledClient = PoolClient;

@@ -1,10 +1,11 @@
-import { Connection, type ClientConfig } from 'pg';
+import type { ClientConfig } from 'pg';
 import type { Clock } from '../core/clock.js';
+import { pg } from './pg.js';
 import type { ProtocolConnection, ProtocolConnectionConstructor } from './pg-internals.js';
 
 /** Opens a bare protocol connection, without logging in, for one short request. */
 function dial(config: ClientConfig): ProtocolConnection {
-  const connection = new (Connection as unknown as ProtocolConnectionConstructor)({
+  const connection = new (pg.Connection as unknown as ProtocolConnectionConstructor)({
     stream: config.stream,
     ssl: config.ssl,
     sslNegotiation: config.sslnegotiation,

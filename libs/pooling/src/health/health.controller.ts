@@ -1,6 +1,7 @@
 import { Controller, Get, VERSION_NEUTRAL, type Type } from '@nestjs/common';
-import { HealthCheck, type HealthCheckResult } from '@nestjs/terminus';
+import type { HealthCheckResult } from '@nestjs/terminus';
 import { PoolHealthService } from './pool-health.service.js';
+import { terminus } from './terminus.js';
 
 /**
  * The health controller for a path: a class of its own for each call, because Nest keeps a controller's path on its
@@ -12,19 +13,19 @@ export function createHealthController(path: string): Type<unknown> {
     constructor(private readonly health: PoolHealthService) {}
 
     @Get()
-    @HealthCheck()
+    @terminus.HealthCheck()
     whole(): Promise<HealthCheckResult> {
       return this.health.ready();
     }
 
     @Get('live')
-    @HealthCheck()
+    @terminus.HealthCheck()
     live(): HealthCheckResult {
       return this.health.live();
     }
 
     @Get('ready')
-    @HealthCheck()
+    @terminus.HealthCheck()
     ready(): Promise<HealthCheckResult> {
       return this.health.ready();
     }

@@ -1,8 +1,9 @@
-import { Injectable } from '@nestjs/common';
-import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
+import { Inject, Injectable } from '@nestjs/common';
+import type { HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
 import type { PoolStatistics } from '../core/statistics.js';
 import { HealthSource, type HealthHttpStatistics } from './health-source.js';
 import { PingCache } from './ping-cache.js';
+import { terminus } from './terminus.js';
 
 /** Numbers that go with a status. */
 type Details = Readonly<Record<string, number>>;
@@ -25,7 +26,7 @@ type Details = Readonly<Record<string, number>>;
 @Injectable()
 export class PoolHealthIndicator {
   constructor(
-    private readonly indicators: HealthIndicatorService,
+    @Inject(terminus.HealthIndicatorService) private readonly indicators: HealthIndicatorService,
     private readonly source: HealthSource,
     private readonly pings: PingCache,
   ) {}

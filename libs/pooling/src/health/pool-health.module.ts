@@ -1,17 +1,19 @@
 import { Module, type DynamicModule, type Type } from '@nestjs/common';
-import { TerminusModule } from '@nestjs/terminus';
 import { PingCache } from './ping-cache.js';
 import { PoolHealthIndicator } from './pool-health.indicator.js';
 import { PoolHealthService } from './pool-health.service.js';
+import { terminus, terminusPackage } from './terminus.js';
 
 /** Terminus logs an error for every probe that finds something down; what goes down is logged here once instead. */
-const quietTerminus = TerminusModule.forRoot({ logger: false });
+const quietTerminus = terminusPackage.problem === undefined ? [terminus.TerminusModule.forRoot({ logger: false })] : [];
+/** Without Terminus there are none, and nobody can ask for them. */
+const indicators = terminusPackage.problem === undefined ? [PoolHealthIndicator] : [];
 
 /** The indicators; it needs a provider of `HealthSource` in a global module. */
 @Module({
-  imports: [quietTerminus],
-  providers: [PingCache, PoolHealthIndicator],
-  exports: [PoolHealthIndicator],
+  imports: quietTerminus,
+  providers: [PingCache, ...indicators],
+  exports: indicators,
 })
 export class PoolHealthIndicatorModule {}
 
@@ -22,7 +24,7 @@ export class PoolHealthModule {
   static register(controller: Type<unknown>): DynamicModule {
     return {
       module: PoolHealthModule,
-      imports: [quietTerminus, PoolHealthIndicatorModule],
+      imports: [...quietTerminus, PoolHealthIndicatorModule],
       controllers: [controller],
       providers: [PoolHealthService],
     };

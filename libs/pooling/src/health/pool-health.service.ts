@@ -1,19 +1,20 @@
-import { Injectable } from '@nestjs/common';
-import {
+import { Inject, Injectable } from '@nestjs/common';
+import type {
+  HealthCheckResult,
   HealthCheckService,
+  HealthIndicatorFunction,
   HealthIndicatorService,
-  type HealthCheckResult,
-  type HealthIndicatorFunction,
 } from '@nestjs/terminus';
 import { HealthSource } from './health-source.js';
 import { PoolHealthIndicator } from './pool-health.indicator.js';
+import { terminus } from './terminus.js';
 
 /** The health of an application's pools in Terminus' form. */
 @Injectable()
 export class PoolHealthService {
   constructor(
-    private readonly checks: HealthCheckService,
-    private readonly indicators: HealthIndicatorService,
+    @Inject(terminus.HealthCheckService) private readonly checks: HealthCheckService,
+    @Inject(terminus.HealthIndicatorService) private readonly indicators: HealthIndicatorService,
     private readonly pools: PoolHealthIndicator,
     private readonly source: HealthSource,
   ) {}

@@ -1,9 +1,9 @@
 import { Socket } from 'node:net';
-import { Client, type Dispatcher } from 'undici';
+import type { Client, Dispatcher } from 'undici';
 import { LinkedNode } from '../core/linked-list.js';
 import type { Exchange } from './exchange.js';
 import type { Origin } from './origin.js';
-import { UNDICI_MAJOR } from './undici-version.js';
+import { undici, UNDICI_MAJOR } from './undici.js';
 
 /** Exchanges that share one HTTP/2 connection: the protocol's customary limit, and undici's. */
 export const H2_STREAMS = 100;
@@ -67,7 +67,7 @@ export class Connection extends LinkedNode {
     this.capacity = socket.alpnProtocol === 'h2' ? H2_STREAMS : 1;
     this.#shared = this.capacity > 1 ? new Set() : undefined;
     let handedOver = false;
-    this.#client = new Client(origin.key, {
+    this.#client = new undici.Client(origin.key, {
       allowH2: this.capacity > 1,
       // In undici 7 this also bounds the streams of HTTP/2.
       pipelining: this.capacity,

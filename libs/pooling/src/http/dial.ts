@@ -1,10 +1,11 @@
 import type { ConnectionOptions } from 'node:tls';
-import { buildConnector } from 'undici';
+import type { buildConnector } from 'undici';
 import { Deadline } from '../core/deadlines.js';
 import type { HttpSocket } from './connection.js';
 import type { LookupCache } from './lookup.js';
 import type { ResolvedHttpClientOptions } from './options.js';
 import type { Origin } from './origin.js';
+import { undici } from './undici.js';
 
 /** Who hears how a dial went: one of the first three, once, and `gone` once in any case. */
 export interface DialListener {
@@ -29,8 +30,11 @@ export class Dialler {
     this.#home = baseUrl === undefined ? undefined : new URL(baseUrl).origin;
     this.#servername = tls.servername;
     const common = { allowH2: http2, timeout: 0, lookup };
-    this.#connect = buildConnector({ ...tls, ...common } as buildConnector.BuildOptions);
-    this.#connectElsewhere = buildConnector({ ...withoutIdentity(tls), ...common } as buildConnector.BuildOptions);
+    this.#connect = undici.buildConnector({ ...tls, ...common } as buildConnector.BuildOptions);
+    this.#connectElsewhere = undici.buildConnector({
+      ...withoutIdentity(tls),
+      ...common,
+    } as buildConnector.BuildOptions);
   }
 
   /** Opens a socket; undici's connector returns it, though its types don't say so: it is what makes a dial cancellable. */

@@ -1,7 +1,8 @@
-import { Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { Dispatching, DispatchScope } from './dispatching.js';
 import { LegacyHandler, type LegacyDispatchHandler } from './legacy-handler.js';
 import { NEVER_STARTED } from './never-started.js';
+import { undici } from './undici.js';
 
 /** Closes the client that a dispatcher belongs to. */
 export type CloseClient = (deadlineMs?: number) => Promise<unknown>;
@@ -10,7 +11,7 @@ export type CloseClient = (deadlineMs?: number) => Promise<unknown>;
  * An undici `Dispatcher` with a client's limits, deadlines and statistics, for anything that takes one. Redirects,
  * retries and decoding are left to whoever dispatches; only a request whose kept socket had died is sent again.
  */
-export class HttpDispatcher extends Dispatcher {
+export class HttpDispatcher extends undici.Dispatcher {
   readonly #dispatching: Dispatching;
   readonly #close: CloseClient;
   readonly #scope: DispatchScope;

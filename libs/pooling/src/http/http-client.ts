@@ -1,6 +1,8 @@
 import type { Dispatcher, RequestInfo, RequestInit, Response } from 'undici';
 import { systemClock, type Clock } from '../core/clock.js';
 import { Deadlines } from '../core/deadlines.js';
+import { packageProblems } from '../core/optional-package.js';
+import { refuseProblems } from '../core/validation.js';
 import { Aborts } from './aborts.js';
 import { BufferedExchange } from './buffered-exchange.js';
 import { closeConnector, type HttpCloseReport } from './close.js';
@@ -27,6 +29,7 @@ import { readInit, readMethod, type HttpRequestInitWithMethod } from './request-
 import type { HttpResponse, HttpResponsePromise, HttpStreamResponse } from './response.js';
 import { CountersByOrigin, type HttpClientStatistics, type HttpOriginMetrics } from './statistics.js';
 import { StreamedExchange, type HttpLeakReport, type LeakWatching } from './streamed-exchange.js';
+import { undiciPackage } from './undici.js';
 
 /** What an `HttpClient` works with besides its options; all of it is for tests and for the application's own logger. */
 export interface HttpClientDependencies {
@@ -69,6 +72,7 @@ export class HttpClient {
   /** @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`, with every wrong option */
   constructor(name: string, options: HttpClientOptions = {}, dependencies: HttpClientDependencies = {}) {
     this.name = name;
+    refuseProblems(name, packageProblems('http', undiciPackage));
     this.#options = resolveHttpClientOptions(name, options);
     const clock = dependencies.clock ?? systemClock;
     const random = dependencies.random ?? Math.random;

@@ -1,8 +1,8 @@
 import { Controller, Get, Res, VERSION_NEUTRAL, type Type } from '@nestjs/common';
-import { PrometheusController } from '@willsoto/nestjs-prometheus';
-import { register } from 'prom-client';
+import type { PrometheusController } from '@willsoto/nestjs-prometheus';
 import { nodeMetrics } from './node-metrics.js';
 import { PoolMetricsService } from './pool-metrics.service.js';
+import { nestPrometheus, prometheusClient } from './prometheus.js';
 
 /** What Express' and Fastify's answers have in common. */
 interface Answer {
@@ -15,7 +15,7 @@ interface Answer {
  */
 export function createMetricsController(defaultMetrics: boolean): Type<PrometheusController> {
   @Controller({ version: VERSION_NEUTRAL })
-  class PoolMetricsController extends PrometheusController {
+  class PoolMetricsController extends nestPrometheus.PrometheusController {
     constructor(private readonly metrics: PoolMetricsService) {
       super();
     }
@@ -23,7 +23,7 @@ export function createMetricsController(defaultMetrics: boolean): Type<Prometheu
     @Get()
     override async index(@Res({ passthrough: true }) response: unknown): Promise<string> {
       const text = await this.metrics.scrape(defaultMetrics ? nodeMetrics() : []);
-      (response as Answer).header('Content-Type', register.contentType);
+      (response as Answer).header('Content-Type', prometheusClient.register.contentType);
       return text;
     }
   }

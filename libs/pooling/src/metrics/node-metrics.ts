@@ -1,4 +1,5 @@
-import { collectDefaultMetrics, Registry, type Metric } from 'prom-client';
+import type { Metric } from 'prom-client';
+import { prometheusClient } from './prometheus.js';
 
 let metrics: readonly Metric[] | undefined;
 
@@ -8,8 +9,8 @@ let metrics: readonly Metric[] | undefined;
  */
 export function nodeMetrics(): readonly Metric[] {
   if (metrics === undefined) {
-    const registry = new Registry();
-    collectDefaultMetrics({ register: registry });
+    const registry = new prometheusClient.Registry();
+    prometheusClient.collectDefaultMetrics({ register: registry });
     // The declared type is of plain data; what is returned are the metrics themselves, which `registerMetric` takes.
     metrics = registry.getMetricsAsArray() as unknown as readonly Metric[];
   }

@@ -7,8 +7,9 @@ import {
   type Type,
 } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
-import { PrometheusController, PrometheusModule } from '@willsoto/nestjs-prometheus';
+import type { PrometheusController } from '@willsoto/nestjs-prometheus';
 import { PoolMetricsService } from './pool-metrics.service.js';
+import { nestPrometheus } from './prometheus.js';
 
 /** Publishes the pools of an application; it needs a provider of `MetricsSource` in a global module. */
 @Global()
@@ -29,7 +30,7 @@ export class PoolMetricsModule implements NestModule {
       module: PoolMetricsModule,
       imports: [
         PoolMetricsServiceModule,
-        PrometheusModule.register({ path, controller, defaultMetrics: { enabled: false } }),
+        nestPrometheus.PrometheusModule.register({ path, controller, defaultMetrics: { enabled: false } }),
       ],
     };
   }
@@ -47,8 +48,6 @@ export class PoolMetricsModule implements NestModule {
 }
 
 function isPrometheusController(metatype: unknown): metatype is Type<PrometheusController> {
-  return (
-    metatype === PrometheusController ||
-    (typeof metatype === 'function' && metatype.prototype instanceof PrometheusController)
-  );
+  const { PrometheusController: Own } = nestPrometheus;
+  return metatype === Own || (typeof metatype === 'function' && metatype.prototype instanceof Own);
 }

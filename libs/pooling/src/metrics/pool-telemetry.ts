@@ -1,4 +1,6 @@
 import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { isMissingPackage } from '../core/optional-package.js';
+import { loadOpenTelemetry } from './metrics-packages.cjs';
 import { MetricsSource, type MetricsSnapshot } from './metrics-source.js';
 import { METER_NAME, PoolInstruments } from './opentelemetry.js';
 
@@ -25,9 +27,9 @@ export class PoolTelemetry implements OnModuleInit, OnApplicationShutdown {
     this.#enabled = enabled;
   }
 
-  async onModuleInit(): Promise<void> {
+  onModuleInit(): void {
     if (!this.#enabled || applications.includes(this.source)) return;
-    const api = await importApi();
+    const api = requireApi();
     if (api === undefined) return;
     const meter = api.metrics.getMeter(METER_NAME);
     if (meter === api.createNoopMeter()) return;
@@ -46,11 +48,9 @@ export class PoolTelemetry implements OnModuleInit, OnApplicationShutdown {
 }
 
 /** Who has no SDK needs no API either. */
-async function importApi(): Promise<typeof import('@opentelemetry/api') | undefined> {
-  try {
-    return await import('@opentelemetry/api');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND') return undefined;
-    throw error;
-  }
+function requireApi(): typeof import('@opentelemetry/api') | undefined {
+  const loaded = loadOpenTelemetry();
+  if ('module' in loaded) return loaded.module as typeof import('@opentelemetry/api');
+  if (isMissingPackage(loaded.error, '@opentelemetry/api')) return undefined;
+  throw loaded.error;
 }

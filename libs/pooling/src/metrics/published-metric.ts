@@ -1,11 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Logger } from '@nestjs/common';
-import { register, type Metric } from 'prom-client';
+import type { Metric } from 'prom-client';
 import { DATABASE_FAMILIES } from './database-families.js';
 import { HTTP_FAMILIES } from './http-families.js';
 import type { MetricFamily, MetricType } from './metric-family.js';
 import type { MetricsSnapshot } from './metrics-source.js';
+import { prometheusClient } from './prometheus.js';
 import type { Sample } from './samples.js';
+
+/** The registry of the process. */
+const { register } = prometheusClient;
 
 /** An application whose metrics are published. */
 export interface PublishedApplication {

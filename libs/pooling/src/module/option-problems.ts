@@ -21,6 +21,7 @@ import {
 import { CONSOLE_ACTIONS } from '../console/console-options.js';
 import { resolveDatabaseOptions } from '../database/options.js';
 import { resolveHttpClientOptions } from '../http/options.js';
+import { missingPackages } from './missing-packages.js';
 import type { PoolingModuleOptions, ShutdownOptions, StaticOptions } from './module-options.js';
 import { DEFAULT_NAME } from './tokens.js';
 
@@ -95,6 +96,7 @@ export const ROOT_OPTION_NAMES: readonly string[] = [...Object.keys(rootRules), 
  */
 export function refuseRootOptions(options: unknown): void {
   const problems = optionProblems({ ...rootRules, ...staticRules }, options);
+  if (options === undefined || isPlainObject(options)) problems.push(...missingPackages(options ?? {}));
   // What the environment says is checked like what the options say.
   if (isPlainObject(options) && options['database'] === undefined) {
     problems.push(...problemsOf('database', () => resolveDatabaseOptions(DEFAULT_NAME, {})));

@@ -1,8 +1,10 @@
 import type { FactoryProvider, Provider } from '@nestjs/common';
 import type { Kysely } from 'kysely';
+import { packageProblems } from '../core/optional-package.js';
 import { refusal, refuseProblems, showValue } from '../core/validation.js';
 import { DatabasePool } from '../database/database-pool.js';
-import { createKysely } from '../database/kysely.js';
+import { kyselyPackage } from '../database/kysely-module.js';
+import { createKyselyOn } from '../database/kysely-on-pool.js';
 import type { DatabaseOptions } from '../database/options.js';
 import { HttpClient } from '../http/http-client.js';
 import type { HttpClientOptions } from '../http/options.js';
@@ -48,11 +50,13 @@ export function databaseProviders<Source>(
   const kysely: FactoryProvider<Kysely<unknown>> = {
     provide: getDbToken(name),
     inject: [PoolStore, options.token, pool.provide],
-    useFactory: (store: PoolStore, source: Source, of: DatabasePool) => {
+    useFactory: async (store: PoolStore, source: Source, of: DatabasePool) => {
       const given = options.read(source);
       if (given === false) return notConfigured<Kysely<unknown>>(name, 'the database', SET_DATABASE);
       store.use(name, of);
-      return createKysely<unknown>(of, { plugins: given?.plugins, log: given?.log });
+      const kysely = await kyselyPackage();
+      refuseProblems(name, packageProblems('database', kysely));
+      return createKyselyOn(kysely.module)<unknown>(of, { plugins: given?.plugins, log: given?.log });
     },
   };
   return [pool, kysely];

@@ -19,6 +19,7 @@ import { createMetricsController } from '../metrics/metrics.controller.js';
 import { PoolMetricsModule } from '../metrics/pool-metrics.module.js';
 import { PoolTelemetry } from '../metrics/pool-telemetry.js';
 import { asyncOptionsProviders } from './async-options.js';
+import { isComplete } from './missing-packages.js';
 import type {
   HealthRouteOptions,
   MetricsRouteOptions,
@@ -161,12 +162,13 @@ function rootModule(
 ): DynamicModule {
   const routes: DynamicModule[] = [];
   const controllers: OwnController[] = [];
-  if (statics.health !== false) {
+  // What lacks a package is named with the wrong options, when the application starts.
+  if (statics.health !== false && isComplete('health')) {
     const controller = createHealthController(pathOf(statics.health, DEFAULT_HEALTH_PATH));
     routes.push(PoolHealthModule.register(controller));
     controllers.push([controller, "the library's health routes are off; `health: { path }` moves them"]);
   }
-  if (statics.metrics !== false) {
+  if (statics.metrics !== false && isComplete('metrics')) {
     const controller = createMetricsController(statics.metrics?.defaultMetrics === true);
     routes.push(PoolMetricsModule.register(pathOf(statics.metrics, DEFAULT_METRICS_PATH), controller));
     controllers.push([controller, "the library's metrics are there when it prints prom-client's default registry"]);

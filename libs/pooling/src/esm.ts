@@ -1,0 +1,3 @@
+import './kysely-import.js';
+
+export * from './index.js';
