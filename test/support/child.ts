@@ -16,12 +16,19 @@ export interface Child {
 /** Runs a TypeScript file of the repository: `runTypeScript(new URL('./program.ts', import.meta.url))`. */
 export function runTypeScript(
   file: URL,
-  options: { env?: NodeJS.ProcessEnv; cwd?: string; args?: string[] } = {},
+  options: { env?: NodeJS.ProcessEnv; cwd?: string; args?: string[]; nodeOptions?: string[] } = {},
 ): Child {
   const loader = new URL('./typescript.mjs', import.meta.url).href;
   const child = spawn(
     process.execPath,
-    ['--enable-source-maps', '--import', loader, fileURLToPath(file), ...(options.args ?? [])],
+    [
+      '--enable-source-maps',
+      ...(options.nodeOptions ?? []),
+      '--import',
+      loader,
+      fileURLToPath(file),
+      ...(options.args ?? []),
+    ],
     { env: { ...process.env, ...options.env }, cwd: options.cwd, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let output = '';

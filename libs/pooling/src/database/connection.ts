@@ -9,7 +9,9 @@ import type { DatabaseLease } from './database-leases.js';
 import { pg } from './pg.js';
 import {
   activeQueryOf,
+  enqueue,
   isReadyForQuery,
+  isTraced,
   prepareValue,
   processIdOf,
   protocolOf,
@@ -22,6 +24,7 @@ import { shortenStatement } from './shown-statement.js';
 import type { SlowQueries } from './slow-queries.js';
 import type { PreparedText, StatementCache } from './statement-cache.js';
 import { Statement, type StatementOwner } from './statement.js';
+import { queryTraced, runTraced, submitTraced } from './traced-queries.js';
 import type { WireValue } from './wire/message-writer.js';
 import { WireQuery } from './wire/wire-query.js';
 import { Wire, type WireHost } from './wire/wire.js';
@@ -212,12 +215,19 @@ export class PostgresConnection implements StatementOwner, WireHost {
     if (sent === undefined && given !== undefined) return;
     const text = textOf(config);
     const statement = new Statement(this, lease, text, timeoutMs, this.#timed(lease, text, callback));
+    const ownBusiness = lease === undefined || text === '';
+    if (!ownBusiness && isTraced(this.client)) {
+      this.#start(statement);
+      return queryTraced(this.client, config, sent, statement);
+    }
     // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
-    // (research: scavenges ten times as long on results of many rows).
+    // (scavenges ten times as long on results of many rows).
     const settle = (error: Error | undefined, result: QueryResult): void => statement.settle(error, result);
     statement.query = new pg.Query(ownConfig(config) as string, sent, settle as never);
     this.#start(statement);
-    this.client.query(statement.query as Query);
+    // The pool's own questions are nobody's: a tracer doesn't hear of them.
+    if (ownBusiness) enqueue(this.client, statement.query);
+    else this.client.query(statement.query as Query);
   }
 
   /** {@link execute} for a text that is to be prepared. Under a shared lease it runs between the queries of others. */
@@ -236,7 +246,8 @@ export class PostgresConnection implements StatementOwner, WireHost {
     const heard = this.#timed(lease, prepared.text, callback);
     const query = new WireQuery(wire, this, lease, prepared, sent, timeoutMs, heard);
     this.#start(query);
-    if (query.shared && wire.underway > 0) wire.join(query);
+    if (isTraced(this.client)) runTraced(this.client, wire, query);
+    else if (query.shared && wire.underway > 0) wire.join(query);
     else this.client.query(query as unknown as Query);
   }
 
@@ -315,7 +326,7 @@ export class PostgresConnection implements StatementOwner, WireHost {
   /** Runs a cursor, a stream, a `COPY`: they answer for themselves and have no time limit. */
   submit<Kind extends Submittable>(submittable: Kind): Kind {
     this.#asked(textOf(submittable));
-    return this.client.query(submittable);
+    return isTraced(this.client) ? submitTraced(this.client, submittable) : this.client.query(submittable);
   }
 
   /** Runs one statement of the pool's own; its time limit is the pool's. */

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
-import type { Client, ClientConfig } from 'pg';
+import type { Client, ClientConfig, Submittable } from 'pg';
 import { parse } from 'pg-protocol';
 import { optionalPackage } from '../core/optional-package.js';
 import { pg, pgPackage } from './pg.js';
@@ -96,7 +96,7 @@ export type ProtocolConnectionConstructor = new (options: {
 }) => ProtocolConnection;
 
 /**
- * What a `pg.Client` knows about itself and `@types/pg` doesn't tell. Read only: nothing here is written. All of it
+ * What a `pg.Client` knows about itself and `@types/pg` doesn't tell. Nothing here is written but the queue. All of it
  * is looked at in this file alone, so that a change in `pg` has one place to be answered.
  */
 interface ClientInternals {
@@ -104,11 +104,12 @@ interface ClientInternals {
   readonly readyForQuery?: boolean;
   readonly secretKey: number | null;
   readonly processID: number | null;
-  readonly _queryQueue?: readonly unknown[];
+  readonly _queryQueue?: unknown[];
   readonly _activeQuery?: unknown;
   /** Before pg 8.17. */
-  readonly queryQueue: readonly unknown[];
+  readonly queryQueue: unknown[];
   readonly activeQuery: unknown;
+  _pulseQueryQueue(): void;
 }
 
 function internals(client: Client): ClientInternals {
@@ -125,10 +126,52 @@ export function isReadyForQuery(client: Client): boolean {
   return internals(client).readyForQuery === true;
 }
 
+function queueOf(client: Client): unknown[] {
+  const inside = internals(client);
+  return inside._queryQueue ?? inside.queryQueue;
+}
+
 /** How many queries wait in the client itself. */
 export function queuedQueries(client: Client): number {
-  const inside = internals(client);
-  return (inside._queryQueue ?? inside.queryQueue).length;
+  return queueOf(client).length;
+}
+
+/** The query that the client was given last. */
+export function newestQueryOf(client: Client): unknown {
+  return queueOf(client).at(-1) ?? activeQueryOf(client);
+}
+
+/** Gives the client a query without passing by its `query`: what somebody has put in front of that doesn't hear of it. */
+export function enqueue(client: Client, query: Submittable): void {
+  queueOf(client).push(query);
+  internals(client)._pulseQueryQueue();
+}
+
+/** Takes the query that waits last in the client out of its queue. */
+export function unqueueNewest(client: Client): void {
+  queueOf(client).pop();
+}
+
+/** How `query` of `pg.Client` begins in its source, as pg itself has written it. */
+const OWN_SOURCE = /^query\(config, values, callback\)\s*\{/;
+let untracedQuery: unknown;
+const tracedQueries = new WeakSet<object>();
+
+/**
+ * Whether somebody has put something in front of `query` of a client: a tracer. Recognised by its source, because a tracer
+ * may have changed that while the module was loaded, and compared with what was seen last otherwise.
+ */
+export function isTraced(client: Client): boolean {
+  const { query } = client;
+  if (query === untracedQuery) return false;
+  if (tracedQueries.has(query)) return true;
+  const source = Function.prototype.toString.call(query);
+  if (OWN_SOURCE.test(source) && !/channel/i.test(source)) {
+    untracedQuery = query;
+    return false;
+  }
+  tracedQueries.add(query);
+  return true;
 }
 
 /** The query that the server works on; gone once it has failed, although `ReadyForQuery` is still to come. */

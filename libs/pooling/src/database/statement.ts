@@ -19,7 +19,11 @@ export class Statement extends TimedWaiter {
   readonly timeoutMs: number;
   /** What pg runs for it, where that is another object. */
   query: Submittable | undefined = undefined;
+  /** What hears the answer before the caller does, and passes it on by {@link heard}: a tracer. */
+  relay: QueryOutcome | undefined = undefined;
   #settled = false;
+  #told = false;
+  #untouched = false;
   readonly #owner: StatementOwner;
   readonly #callback: QueryOutcome;
 
@@ -49,13 +53,34 @@ export class Statement extends TimedWaiter {
     this.#settled = true;
     const failed = error !== null && error !== undefined;
     this.#owner.answered(this, failed);
-    if (failed) this.#callback(error, undefined as never, untouched);
+    if (this.relay !== undefined) this.#relayed(this.relay, failed ? error : undefined, result, untouched);
+    else if (failed) this.#callback(error, undefined as never, untouched);
     else this.#callback(undefined, result);
   }
 
   expire(): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#callback(this.#owner.overdue(this), undefined as never);
+    const error = this.#owner.overdue(this);
+    if (this.relay !== undefined) this.#relayed(this.relay, error, undefined as never, false);
+    else this.#callback(error, undefined as never);
+  }
+
+  #relayed(relay: QueryOutcome, error: Error | undefined, result: QueryResult, untouched: boolean): void {
+    this.#untouched = untouched;
+    relay(error, result);
+  }
+
+  /** The answer, from a tracer that has passed it on or from `pg`, where a tracer had it run a copy. */
+  heard(error: Error | null | undefined, result: QueryResult): void {
+    if (this.#told) return;
+    this.#told = true;
+    const failed = error !== null && error !== undefined;
+    if (!this.#settled) {
+      this.#settled = true;
+      this.#owner.answered(this, failed);
+    }
+    if (failed) this.#callback(error, undefined as never, this.#untouched);
+    else this.#callback(undefined, result);
   }
 }

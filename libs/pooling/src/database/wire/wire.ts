@@ -2,6 +2,7 @@ import type { Client, FieldDef } from 'pg';
 import { LinkedList } from '../../core/linked-list.js';
 import type { ConnectionStatements } from '../connection-statements.js';
 import {
+  enqueue,
   intercept,
   parseMessage,
   protocolOf,
@@ -371,7 +372,8 @@ export class Wire {
     query.restart();
     query.retried = true;
     if (this.#underway.length > 0) this.join(query);
-    else this.#host.client.query(query as never);
+    // A tracer has heard of it when it was asked for.
+    else enqueue(this.#host.client, query);
   }
 
   /** The connection is lost: nothing that is under way will be answered, and nothing of `asked`, which may be queued in pg. */

@@ -1,0 +1,2 @@
+await import('@sentry/node/import');
+await import('./sentry.cjs');

@@ -1,0 +1,137 @@
+import { runTypeScript } from '../support/child.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import type { SeenSpan } from './programs/traced-queries.js';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+
+async function run(
+  tracer: string,
+  load: 'import' | 'require' | 'before' | 'after',
+  options = '',
+): Promise<{ problems: string[]; spans: SeenSpan[] }> {
+  const setUp = (ending: string): string => new URL(`./set-ups/${tracer}.${ending}`, import.meta.url).pathname;
+  const child = runTypeScript(new URL('./programs/traced-queries.ts', import.meta.url), {
+    nodeOptions: load === 'import' ? ['--import', setUp('mjs')] : load === 'require' ? ['--require', setUp('cjs')] : [],
+    env: { DATABASE_URL: database.url, TRACER: tracer, LOAD: load, TRACER_OPTIONS: options },
+  });
+  onTestFinished(() => void child.process.kill('SIGKILL'));
+  const [, found] = await child.prints(/FOUND (.*)\n/);
+  expect(await child.ended).toEqual({ code: 0, signal: null });
+  return JSON.parse(found as string) as { problems: string[]; spans: SeenSpan[] };
+}
+
+const DEADLINE = 60_000;
+
+/** How many queries each step of the program runs, and which of them fail, in order. */
+const STEPS: Readonly<Record<string, readonly boolean[]>> = {
+  simple: [false],
+  values: [false, false, false, false],
+  config: [false],
+  callback: [false],
+  slow: [false, false, false],
+  ...Object.fromEntries(Array.from({ length: 12 }, (_, n) => [`pipelined ${n}`, [false]])),
+  ...Object.fromEntries(Array.from({ length: 6 }, (_, n) => [`pipelined failing ${n}`, [n % 2 === 0]])),
+  transaction: [false, false, false],
+  client: [false, false],
+  cursor: [false],
+  stream: [false],
+  'kysely stream': [false],
+  copy: [false],
+  failing: [true],
+  'failing stream': [true],
+  'failing prepared': [false, false, true],
+  'timed out': [true],
+  'timed out, prepared': [true],
+  pg_cancel_backend: [true],
+  'pg_cancel_backend, prepared': [false, false, true],
+  pg_terminate_backend: [true],
+  'pg_terminate_backend, prepared': [false, false, true],
+};
+
+function expectSpansOfAll(spans: readonly SeenSpan[], isQuery: (span: SeenSpan) => boolean): void {
+  const queries = spans.filter(isQuery);
+  expect(queries.filter(({ ended }) => !ended)).toEqual([]);
+  const found = Object.fromEntries(
+    Object.keys(STEPS).map((step) => [
+      step,
+      queries
+        .filter(({ parent }) => parent === step)
+        .map(({ failed }) => failed)
+        .toSorted((one, other) => Number(one) - Number(other)),
+    ]),
+  );
+  expect(found).toEqual(STEPS);
+  // What nobody asked for, the pool's own checks and settings, has no span.
+  expect(queries.filter(({ parent }) => parent === undefined)).toEqual([]);
+  const slow = queries.filter(({ parent, text }) => parent === 'slow' && text?.includes('pg_sleep'));
+  expect(slow.filter(({ ms }) => ms >= 195)).toHaveLength(2);
+  for (const { ms } of queries.filter(({ parent }) => parent?.startsWith('timed out'))) {
+    expect(ms).toBeGreaterThan(90);
+    expect(ms).toBeLessThan(10_000);
+  }
+}
+
+it.each([
+  ['import', ''],
+  ['import', 'comments'],
+  ['require', 'comments'],
+  ['before', 'comments'],
+  ['after', ''],
+] as const)(
+  'OpenTelemetry, loaded by --%s with "%s", sees each query once, under its caller, as long as it took',
+  async (load, options) => {
+    const { problems, spans } = await run('opentelemetry', load, options);
+    expect(problems).toEqual([]);
+    if (load === 'after') expect(spans.filter(({ ended }) => !ended)).toEqual([]);
+    else expectSpansOfAll(spans, ({ name }) => name.startsWith('pg.query'));
+  },
+  DEADLINE,
+);
+
+it.each([
+  ['import', ''],
+  ['import', 'full'],
+  ['require', ''],
+  ['before', ''],
+  ['after', ''],
+] as const)(
+  'Datadog, loaded by --%s with "%s", sees each query once, under its caller, as long as it took',
+  async (load, options) => {
+    const { problems, spans } = await run('datadog', load, options);
+    expect(problems).toEqual([]);
+    if (load !== 'after') expectSpansOfAll(spans, ({ name }) => name === 'pg.query');
+  },
+  DEADLINE,
+);
+
+it.each(['import', 'require', 'before', 'after'] as const)(
+  'Sentry, loaded by --%s, sees each query once, under its caller, as long as it took',
+  async (load) => {
+    const { problems, spans } = await run('sentry', load);
+    expect(problems).toEqual([]);
+    if (load === 'import') expectSpansOfAll(spans, ({ name, text }) => name === 'db' && text !== 'pg.connect');
+  },
+  DEADLINE,
+);
+
+it.each(['argument', 'threeArguments', 'callbackOfQueue', 'spread', 'rebuilt', 'submit'])(
+  'a wrapper of the kind "%s" before query sees each query once, under its caller, as long as it took',
+  async (kind) => {
+    const { problems, spans } = await run('by-hand', 'after', kind);
+    expect(problems).toEqual([]);
+    expectSpansOfAll(spans, () => true);
+  },
+  DEADLINE,
+);
+
+it(
+  'without a tracer the same queries give the same answers',
+  async () => {
+    expect(await run('none', 'require')).toEqual({ problems: [], spans: [] });
+  },
+  DEADLINE,
+);
