@@ -4,34 +4,42 @@ export interface Abortable {
   aborted(reason: unknown): void;
 }
 
+/** Those that one signal may end, and the listener that tells them. */
+class Watch {
+  readonly abortables = new Set<Abortable>();
+
+  constructor(readonly signal: AbortSignal) {}
+
+  readonly listener = (): void => {
+    for (const each of this.abortables) each.aborted(this.signal.reason);
+    this.abortables.clear();
+  };
+}
+
 /**
  * One listener per signal, however many exchanges share it: Node warns of a leak past ten listeners, and a
- * listener per request costs more than the request's own bookkeeping.
+ * listener per request costs more than the request's own bookkeeping. It goes with the last of them: a signal that is
+ * listened to, and all that depends on it, isn't collected.
  */
 export class Aborts {
-  readonly #abortables = new WeakMap<AbortSignal, Set<Abortable>>();
+  readonly #watches = new WeakMap<AbortSignal, Watch>();
 
   /** From now on the signal ends the abortable. The signal isn't aborted yet. */
   watch(signal: AbortSignal, abortable: Abortable): void {
-    let abortables = this.#abortables.get(signal);
-    if (abortables === undefined) {
-      abortables = new Set();
-      this.#abortables.set(signal, abortables);
-      const all = abortables;
-      signal.addEventListener(
-        'abort',
-        () => {
-          for (const each of all) each.aborted(signal.reason);
-          all.clear();
-        },
-        { once: true },
-      );
+    let watch = this.#watches.get(signal);
+    if (watch === undefined) {
+      watch = new Watch(signal);
+      this.#watches.set(signal, watch);
+      signal.addEventListener('abort', watch.listener, { once: true });
     }
-    abortables.add(abortable);
+    watch.abortables.add(abortable);
   }
 
   /** The abortable has ended by itself. */
   forget(signal: AbortSignal, abortable: Abortable): void {
-    this.#abortables.get(signal)?.delete(abortable);
+    const watch = this.#watches.get(signal);
+    if (watch === undefined || !watch.abortables.delete(abortable) || watch.abortables.size > 0) return;
+    this.#watches.delete(signal);
+    signal.removeEventListener('abort', watch.listener);
   }
 }

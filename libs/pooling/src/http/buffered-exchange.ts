@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Exchange } from './exchange.js';
 import type { ExchangeHost, ExchangePolicy } from './exchange-host.js';
-import { contentCodings, decodeBody } from './decompress.js';
+import { decodeBody, type ContentCoding } from './decompress.js';
 import type { Origin } from './origin.js';
 import type { WireRequest } from './request.js';
-import { HttpResponse, isOk, parseJson, statusError, type HttpResponsePromise } from './response.js';
+import { AskedResponse, isOk, statusError, type HttpResponse, type HttpResponsePromise } from './response.js';
 
 /** What a caller wants of the answer. */
 type Wanted = 'response' | 'json' | 'text' | 'bytes';
@@ -17,6 +17,8 @@ interface Listener {
 }
 
 const NOTHING = Buffer.alloc(0);
+/** A body that is kept in memory may be this large unless something else was said: 256 MiB. */
+export const MAX_BUFFERED_BYTES = 268_435_456;
 
 /**
  * An exchange whose answer is read to its end before the caller gets it. It is its own promise: the one that a
@@ -24,6 +26,7 @@ const NOTHING = Buffer.alloc(0);
  */
 export class BufferedExchange extends Exchange implements HttpResponsePromise {
   #headers: IncomingHttpHeaders = {};
+  #codings: readonly ContentCoding[] | undefined = undefined;
   #first: Buffer | undefined;
   #chunks: Buffer[] | undefined;
   #listener: Listener | undefined;
@@ -87,8 +90,21 @@ export class BufferedExchange extends Exchange implements HttpResponsePromise {
     return false;
   }
 
-  protected override answered(headers: IncomingHttpHeaders): void {
+  protected override get decodes(): boolean {
+    return this.decompress;
+  }
+
+  protected override get usualMaxBytes(): number {
+    return MAX_BUFFERED_BYTES;
+  }
+
+  protected override answered(
+    headers: IncomingHttpHeaders,
+    _statusText: string | undefined,
+    codings: readonly ContentCoding[] | undefined,
+  ): void {
     this.#headers = headers;
+    this.#codings = codings;
     this.#first = undefined;
     this.#chunks = undefined;
   }
@@ -103,9 +119,9 @@ export class BufferedExchange extends Exchange implements HttpResponsePromise {
     const body = this.#chunks === undefined ? (this.#first ?? NOTHING) : Buffer.concat(this.#chunks);
     this.#first = undefined;
     this.#chunks = undefined;
-    const codings = this.decompress && body.length > 0 ? contentCodings(this.#headers) : undefined;
-    if (codings === undefined) return this.#succeed(body);
-    decodeBody(this.host.name, body, codings, this.policy.maxResponseBytes).then(
+    const codings = this.#codings;
+    if (codings === undefined || body.length === 0) return this.#succeed(body);
+    decodeBody(this.host.name, body, codings, this.policy.maxResponseBytes ?? MAX_BUFFERED_BYTES).then(
       (decoded) => this.#succeed(decoded),
       (error: unknown) => this.failed(error),
     );
@@ -120,8 +136,9 @@ export class BufferedExchange extends Exchange implements HttpResponsePromise {
   }
 
   #succeed(body: Buffer): void {
-    const { origin, path } = this.request;
-    this.#response = new HttpResponse(this.statusCode, this.#headers, `${origin}${path}`, body);
+    const { method, origin, path } = this.request;
+    const source = { client: this.host.name, method };
+    this.#response = new AskedResponse(source, this.statusCode, this.#headers, `${origin}${path}`, body);
     const listener = this.#listener;
     this.#listener = undefined;
     if (listener !== undefined) this.#answer(listener, this.#response);
@@ -149,17 +166,19 @@ export class BufferedExchange extends Exchange implements HttpResponsePromise {
   }
 
   #answer(listener: Listener, response: HttpResponse): void {
-    const { wanted } = listener;
-    if (wanted === 'response') return listener.resolve(response);
-    if (!isOk(response.statusCode)) {
-      return listener.reject(statusError(this.host.name, { method: this.request.method, url: response.url }, response));
-    }
-    if (wanted === 'bytes') return listener.resolve(response.body);
-    if (wanted === 'text') return listener.resolve(response.text());
     try {
-      listener.resolve(parseJson(response.body));
+      listener.resolve(this.#wanted(listener.wanted, response));
     } catch (error) {
       listener.reject(error);
     }
+  }
+
+  #wanted(wanted: Wanted, response: HttpResponse): unknown {
+    if (wanted === 'response') return response;
+    if (!isOk(response.statusCode)) {
+      throw statusError(this.host.name, { method: this.request.method, url: response.url }, response);
+    }
+    if (wanted === 'bytes') return response.body;
+    return wanted === 'text' ? response.text() : response.json();
   }
 }

@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import type { Client, Dispatcher } from 'undici';
 import { LinkedNode } from '../core/linked-list.js';
+import { LONGEST_DELAY_MS } from '../core/validation.js';
 import type { Exchange } from './exchange.js';
 import type { Origin } from './origin.js';
 import { undici, UNDICI_MAJOR } from './undici.js';
@@ -67,14 +68,15 @@ export class Connection extends LinkedNode {
     this.capacity = socket.alpnProtocol === 'h2' ? H2_STREAMS : 1;
     this.#shared = this.capacity > 1 ? new Set() : undefined;
     let handedOver = false;
+    const backstopMs = Math.min(Math.max(keepAliveMs, HINT_CEILING_MS) + BACKSTOP_MS, LONGEST_DELAY_MS);
     this.#client = new undici.Client(origin.key, {
       allowH2: this.capacity > 1,
       // In undici 7 this also bounds the streams of HTTP/2.
       pipelining: this.capacity,
       headersTimeout: 0,
       bodyTimeout: 0,
-      keepAliveTimeout: Math.max(keepAliveMs, HINT_CEILING_MS) + BACKSTOP_MS,
-      keepAliveMaxTimeout: Math.max(keepAliveMs, HINT_CEILING_MS) + BACKSTOP_MS,
+      keepAliveTimeout: backstopMs,
+      keepAliveMaxTimeout: backstopMs,
       keepAliveTimeoutThreshold: 0,
       connect: (_options, callback) => {
         // Later: undici ignores an answer in the same tick. And once: a second call means that the socket died.

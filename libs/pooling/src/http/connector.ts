@@ -131,6 +131,15 @@ export class Connector {
     }
   }
 
+  /**
+   * Puts an exchange that lost its connection before the others that wait. It is served once that connection was given
+   * back.
+   */
+  requeue(exchange: Exchange, now: number): void {
+    exchange.enqueued('waiting', now);
+    this.#queue.putBack(exchange);
+  }
+
   /** Takes an exchange out of the queue. Its dial, if it has one, is kept for the next. */
   withdraw(exchange: Exchange): void {
     const { origin } = exchange;
@@ -145,7 +154,7 @@ export class Connector {
   release(connection: Connection, exchange: Exchange, healthy: boolean, reason: HttpCloseReason, now: number): void {
     const { origin } = connection;
     connection.unlease(exchange);
-    this.#events.released(origin, now - exchange.leasedAt);
+    this.#events.released(origin, now - exchange.leasedAt, exchange.context);
     if (healthy && connection.leases === 0) connection.idleSince = now;
     if (!healthy || this.#state !== 'open' || !connection.usable(now)) {
       if (connection.leases === 0 || !healthy) this.#giveUp(connection, this.#why(connection, healthy, reason, now));

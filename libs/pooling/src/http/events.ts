@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks';
 import {
   acquireChannel,
   closeChannel,
@@ -16,6 +17,13 @@ interface Subject {
   readonly counters: { readonly origin: string };
 }
 
+/** A request that has ended. */
+interface Finished {
+  readonly origin: Subject;
+  readonly request: { readonly method: string };
+  readonly context: AsyncResource;
+}
+
 /** Tells what happens in an HTTP client on the channels of `core/diagnostics`; nothing is made when nobody listens. */
 export class HttpEvents {
   constructor(private readonly client: string) {}
@@ -29,8 +37,11 @@ export class HttpEvents {
     if (acquireChannel.hasSubscribers) acquireChannel.publish({ kind: 'http', pool: this.client, origin, waitMs });
   }
 
-  released({ counters: { origin } }: Subject, useMs: number): void {
-    if (releaseChannel.hasSubscribers) releaseChannel.publish({ kind: 'http', pool: this.client, origin, useMs });
+  /** Published in the context of the request that had the connection. */
+  released({ counters: { origin } }: Subject, useMs: number, context: AsyncResource): void {
+    if (!releaseChannel.hasSubscribers) return;
+    const message = { kind: 'http' as const, pool: this.client, origin, useMs };
+    context.runInAsyncScope(() => releaseChannel.publish(message));
   }
 
   connected(origin: Subject, durationMs: number): void {
@@ -61,8 +72,12 @@ export class HttpEvents {
     leakChannel.publish({ ...this.#source(origin), ...held, collected: unreadMs === undefined, stack });
   }
 
-  finished({ counters: { origin } }: Subject, method: string, outcome: HttpOutcome, durationMs: number): void {
+  /** Published in the context of the request, wherever its end was noticed. */
+  finished(request: Finished, outcome: HttpOutcome, durationMs: number): void {
     if (!requestChannel.hasSubscribers) return;
-    requestChannel.publish({ kind: 'http', pool: this.client, origin, method, outcome, durationMs });
+    const { origin } = request.origin.counters;
+    const { method } = request.request;
+    const message = { kind: 'http' as const, pool: this.client, origin, method, outcome, durationMs };
+    request.context.runInAsyncScope(() => requestChannel.publish(message));
   }
 }

@@ -21,6 +21,8 @@ export interface ExchangeHost {
   readonly pausing: Set<Exchange>;
   readonly random: () => number;
   readonly keepAliveMs: number;
+  /** A longer `Retry-After` isn't waited for. */
+  readonly maxRetryAfterMs: number;
 }
 
 /** How an exchange is to be handled. */
@@ -28,7 +30,8 @@ export interface ExchangePolicy {
   readonly timeouts: ResolvedHttpTimeouts;
   readonly retry: ResolvedHttpRetry | false;
   readonly redirects: number;
-  readonly maxResponseBytes: number;
+  /** `undefined`: what is usual for the kind of answer. */
+  readonly maxResponseBytes: number | undefined;
   readonly signal: AbortSignal | undefined;
   /** What the request goes through instead of the connector: interceptors, below which it comes back as another exchange. */
   readonly composed: Dispatcher | undefined;

@@ -1,90 +1,65 @@
-import { AsyncResource } from 'node:async_hooks';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { Readable } from 'node:stream';
 import { inspect, type InspectOptions } from 'node:util';
 import type { Dispatcher } from 'undici';
 import type { Timer } from '../core/clock.js';
-import { Deadline } from '../core/deadlines.js';
-import { Waiter } from '../core/wait-queue.js';
 import type { Abortable } from './aborts.js';
+import { contentLengthOf, hasNoBody, headerLines } from './answer-headers.js';
 import { Attempts } from './attempts.js';
 import type { Connection } from './connection.js';
-import { ABOVE, type ExchangeHost, type ExchangePhase, type ExchangePolicy } from './exchange-host.js';
+import { endedByPeer, markBrokenOff, nameConnectionError } from './connection-errors.js';
+import { contentCodings, type ContentCoding } from './decompress.js';
+import { ABOVE } from './exchange-host.js';
 import { NEVER_STARTED } from './never-started.js';
-import type { ResolvedHttpTimeouts } from './options.js';
-import type { Origin } from './origin.js';
-import { wireBody, type WireRequest } from './request.js';
-import { tooLargeError } from './refusals.js';
+import { wireBody } from './request.js';
+import { isIterableStream, iterableOf, RequestBody } from './request-body.js';
+import { tooLargeError, warnOfThrow } from './refusals.js';
 import { isTransient, retryAfterMs } from './retry.js';
 import type { HttpOutcome } from './statistics.js';
-import { nextDue, overdueOf, timeoutError, type Timed } from './timeouts.js';
+import { TimedExchange } from './timed-exchange.js';
+import { verdict } from './verdict.js';
 
 /** The body of an answer that is replaced is read to keep the socket, up to this many bytes; a longer one isn't worth it. */
 const DISCARD_BYTES = 65_536;
 
-class ExchangeDeadline extends Deadline {
-  constructor(readonly exchange: Exchange) {
-    super();
-  }
-
-  override expire(): void {
-    this.exchange.deadlineReached();
-  }
-}
-
 /**
  * One request and its answer, over all its attempts: undici's handler, the deadlines and the place in the queue in
  * one object. What becomes of the answer is up to the subclass. Each attempt enters the limits anew; all of them
- * share one total deadline.
+ * share one total deadline. Whatever throws in a callback, at any moment, ends the exchange with that error.
  */
-export abstract class Exchange extends Waiter implements Dispatcher.DispatchHandler, Abortable, Timed {
-  phase: ExchangePhase = 'new';
+export abstract class Exchange extends TimedExchange implements Dispatcher.DispatchHandler, Abortable {
   statusCode = 0;
   /** Bytes of the body so far. */
   received = 0;
-  protected controller: Dispatcher.DispatchController | undefined = undefined;
-  /** The clock's time of the last byte or of the request; what `readMs` counts from. */
-  lastReadAt = 0;
-  /** Since when the consumer has taken nothing more, on the clock's scale; `Infinity` while it does. */
-  unreadSince = Infinity;
-  readonly startedAt: number;
-  readonly #deadline = new ExchangeDeadline(this);
-  readonly totalAt: number;
-  #dueAt = Infinity;
-  attemptAt = 0;
-  sentAt = 0;
   /** When it got its present connection. */
   leasedAt = 0;
-  #connection: Connection | undefined;
+  #connection: Connection | undefined = undefined;
   /** The exchange below the interceptors that acts for this one. */
-  #below: Exchange | undefined;
-  /** The caller's asynchronous context: what is sent later is sent from somebody else's. */
-  readonly #context = new AsyncResource('HttpRequest');
+  #below: Exchange | undefined = undefined;
+  /** The exchange above the interceptors for which this one acts. */
+  #actsFor: Exchange | undefined = undefined;
   /** Whether the caller's context was left. */
   #elsewhere = false;
   #expectedBytes = -1;
+  /** How many bytes may come over the wire; 0: any number. */
+  #maxBytes = 0;
   /** Whether an attempt above the interceptors is under way. */
   #above = false;
+  /** Whether the subclass was told that there is no answer, or no more of it. */
+  #toldFailure = false;
+  /** Made for a body that can fail or needs to be ended. */
+  #body: RequestBody | undefined = undefined;
   /** Made for the first thing that goes wrong. */
-  #attempts: Attempts | undefined;
+  #attempts: Attempts | undefined = undefined;
   #nextDelayMs = 0;
-  #pause: Timer | undefined;
+  #pause: Timer | undefined = undefined;
 
-  constructor(
-    protected readonly host: ExchangeHost,
-    public origin: Origin,
-    public request: WireRequest,
-    protected readonly policy: ExchangePolicy,
-  ) {
-    super();
-    this.startedAt = host.clock.now();
-    const { totalMs } = policy.timeouts;
-    this.totalAt = totalMs === 0 ? Infinity : this.startedAt + totalMs;
-  }
-
-  /** The answer that the caller gets begins. */
-  protected abstract answered(headers: IncomingHttpHeaders, statusText: string | undefined): void;
+  /** The answer that the caller gets begins; `codings` are those to be undone. */
+  protected abstract answered(
+    headers: IncomingHttpHeaders,
+    statusText: string | undefined,
+    codings: readonly ContentCoding[] | undefined,
+  ): void;
   /** A piece of its body. */
   protected abstract receivedBody(chunk: Buffer): void;
   /** It is complete. */
@@ -94,13 +69,21 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   /** Whether the caller has seen something of the answer, so that it can't be replaced any more. */
   protected abstract get delivered(): boolean;
 
-  get timeouts(): ResolvedHttpTimeouts {
-    return this.policy.timeouts;
+  /** Whether the answer is decoded before the caller gets it. */
+  protected get decodes(): boolean {
+    return false;
   }
 
-  get #underWay(): boolean {
-    return this.phase !== 'done';
+  /** How many decoded bytes the answer may have where nothing was said of it; 0: any number. */
+  protected get usualMaxBytes(): number {
+    return 0;
   }
+
+  /** undici takes the request now. */
+  protected started(_controller: Dispatcher.DispatchController, _context: unknown): void {}
+
+  /** An interim answer (1xx). */
+  protected informed(_statusCode: number, _headers: IncomingHttpHeaders, _statusText: string | undefined): void {}
 
   /** What a logger may write: a request's headers, body and query may hold secrets. */
   toJSON(): Record<string, unknown> {
@@ -118,6 +101,8 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     const { signal, composed } = this.policy;
     if (composed === undefined) this.origin.counters.requests++;
     this.origin.counters.retryBudget.request();
+    const { body } = this.request;
+    if (typeof body === 'object' && body !== null) this.#ownBody(body);
     if (signal !== undefined) {
       if (signal.aborted) return this.#settle(signal.reason, 'aborted');
       this.host.aborts.watch(signal, this);
@@ -125,7 +110,6 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     this.#submit(this.startedAt);
   }
 
-  /** Ends the exchange with an error, wherever it stands. Its connection, if it has one, is closed. */
   fail(error: unknown, outcome: HttpOutcome = 'error'): void {
     const { phase, controller } = this;
     if (phase === 'done') return;
@@ -147,17 +131,22 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   enqueued(phase: 'waiting' | 'connecting', now: number): void {
     this.phase = phase;
     this.#elsewhere = true;
-    this.#arm(now);
+    this.arm(now);
   }
 
   /** The exchange has a place; its socket is being opened. */
   promoted(now: number): void {
     this.phase = 'connecting';
-    this.#arm(now);
+    this.arm(now);
   }
 
   /** The exchange has a connection. */
   begin(connection: Connection, now: number): void {
+    if (this.#elsewhere) this.context.runInAsyncScope(this.#begin, this, connection, now);
+    else this.#begin(connection, now);
+  }
+
+  #begin(connection: Connection, now: number): void {
     const waitedMs = now - this.attemptAt;
     this.origin.counters.acquire.record(waitedMs);
     this.host.acquire.record(waitedMs);
@@ -167,22 +156,14 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     this.#connection = connection;
     this.sentAt = now;
     this.lastReadAt = now;
-    this.#arm(now);
-    const { request } = this;
-    let options: Dispatcher.DispatchOptions = request;
+    this.arm(now);
     try {
-      const { makeBody } = request;
-      if (makeBody !== undefined) {
-        options = { ...request, body: this.#context.runInAsyncScope(() => wireBody(makeBody())) };
-      }
+      connection.dispatch(this.#options(connection), this);
     } catch (error) {
       // Nothing was sent; the connection serves the next.
-      this.#settle(error, 'error');
-      this.#giveBackSoon();
-      return;
+      if (this.#connection === connection) this.#giveBackSoon();
+      this.#threw(error);
     }
-    if (this.#elsewhere) this.#context.runInAsyncScope(() => connection.dispatch(options, this));
-    else connection.dispatch(options, this);
   }
 
   /** The exchange gets no place. */
@@ -192,18 +173,24 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
 
   /** The socket that was opened for the exchange could not be. */
   connectFailed(error: Error): void {
+    nameConnectionError(error, this.host.name, this.origin.key);
     this.phase = 'new';
     this.#retryOrFail(error);
   }
 
   // What undici calls
 
-  onRequestStart(controller: Dispatcher.DispatchController, _context: unknown): void {
+  onRequestStart(controller: Dispatcher.DispatchController, context: unknown): void {
     if (this.phase !== 'sent' && this.phase !== 'above') {
       controller.abort(new Error('the request was given up'));
       return;
     }
     this.controller = controller;
+    try {
+      this.started(controller, context);
+    } catch (error) {
+      this.#threw(error);
+    }
   }
 
   onResponseStart(
@@ -213,21 +200,32 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     statusText?: string,
   ): void {
     this.lastReadAt = this.host.clock.now();
-    if (statusCode < 200 || (this.phase !== 'sent' && this.phase !== 'above')) return;
+    if (this.phase !== 'sent' && this.phase !== 'above') return;
+    try {
+      if (statusCode < 200) this.informed(statusCode, headers, statusText);
+      else this.#answered(statusCode, headers, statusText);
+    } catch (error) {
+      this.#threw(error);
+    }
+  }
+
+  #answered(statusCode: number, headers: IncomingHttpHeaders, statusText: string | undefined): void {
     this.statusCode = statusCode;
     this.#connection?.heed(headers, this.host.keepAliveMs);
     if (statusCode >= 300 && this.#replaces(statusCode, headers)) {
-      if (this.#underWay) this.phase = 'discarding';
+      this.phase = 'discarding';
       return;
     }
     this.phase = 'reading';
-    const length = headers['content-length'];
-    this.#expectedBytes = length === undefined ? -1 : Number(length);
-    const { maxResponseBytes } = this.policy;
-    if (maxResponseBytes > 0 && this.#expectedBytes > maxResponseBytes && this.request.method !== 'HEAD') {
-      return this.fail(tooLargeError(this.host.name, this.request, this.statusCode, maxResponseBytes));
-    }
-    this.answered(headers, statusText);
+    const bodyless = hasNoBody(this.request.method, statusCode);
+    const codings = bodyless || !this.decodes ? undefined : contentCodings(headers);
+    const length = contentLengthOf(headers);
+    const maxBytes = this.policy.maxResponseBytes ?? this.usualMaxBytes;
+    // What is decoded is counted when it is: encoded, hardly anything grows, and that only by a trifle.
+    this.#maxBytes = codings === undefined || maxBytes === 0 ? maxBytes : Math.ceil(maxBytes * 1.01) + 65_536;
+    this.#expectedBytes = bodyless ? 0 : length;
+    if (this.#maxBytes > 0 && this.#expectedBytes > this.#maxBytes) return this.#tooLarge(maxBytes);
+    this.answered(headers, statusText, codings);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -239,54 +237,59 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
       return;
     }
     if (this.phase !== 'reading') return;
-    const { maxResponseBytes } = this.policy;
-    if (maxResponseBytes > 0 && this.received > maxResponseBytes)
-      return this.fail(tooLargeError(this.host.name, this.request, this.statusCode, maxResponseBytes));
-    this.receivedBody(chunk);
+    if (this.#maxBytes > 0 && this.received > this.#maxBytes) {
+      return this.#tooLarge(this.policy.maxResponseBytes ?? this.usualMaxBytes);
+    }
+    try {
+      this.receivedBody(chunk);
+    } catch (error) {
+      this.#threw(error);
+    }
   }
 
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     const { phase } = this;
     const now = this.host.clock.now();
-    this.#giveBack(true, 'not-kept', now);
+    // undici closes a socket whose request was answered before it was written.
+    this.#giveBack(this.#body?.unread !== true || (this.#connection?.capacity ?? 1) > 1, 'not-kept', now);
     if (phase === 'discarding') return this.#again(this.#nextDelayMs);
-    if (phase !== 'reading') return;
-    this.#complete(trailers, now);
+    if (phase === 'reading') this.#complete(trailers, now);
   }
 
   onResponseError(controller: Dispatcher.DispatchController | null | undefined, error: Error): void {
     const connection = this.#connection;
     if (connection === undefined && !this.#above) return;
+    // Interceptors may give any controller, of another attempt or of none.
     const another = controller && controller !== this.controller && controller !== NEVER_STARTED;
-    if (this.controller !== undefined && another) return;
+    if (this.controller !== undefined && another && !this.#above) return;
     const { phase } = this;
     const sent = this.controller !== undefined;
-    const alive = connection !== undefined && !connection.gone && !connection.socket.destroyed;
+    const alive = connection === undefined || (!connection.gone && !connection.socket.destroyed);
     // One that was given up before it was sent was closed for that, although undici says so first.
-    const healthy = alive && (connection.capacity > 1 || (!sent && phase !== 'done'));
-    const stale = connection !== undefined && !alive && (!sent || (connection.served > 1 && phase === 'sent'));
-    const aborted = phase === 'done' || phase === 'discarding' || controller?.aborted === true;
+    const healthy = alive && connection !== undefined && (connection.capacity > 1 || (!sent && phase !== 'done'));
+    const broken = isTransient(error) || (connection !== undefined && endedByPeer(connection.socket));
+    if (broken) markBrokenOff(error);
+    const aborted = controller?.aborted === true;
+    const means = verdict({
+      phase,
+      sent,
+      alive,
+      broken,
+      reused: connection !== undefined && connection.served > 1,
+      aborted,
+      whole: this.received === this.#expectedBytes,
+      replaceable: !this.delivered && this.host.connector.state === 'open',
+    });
+    const replays = means === 'replay' && (this.#attempts ??= new Attempts()).replay(this.request, sent);
+    if (replays) this.#replay(connection as Connection);
     // A healthy one serves the next at once, which undici isn't ready for in its own error callback.
     if (healthy) this.#giveBackSoon();
-    else this.#giveBack(false, aborted ? 'aborted' : 'peer');
-    if (phase === 'done') return;
-    if (phase === 'discarding') return this.#again(this.#nextDelayMs);
-    if (aborted) return this.#settle(error, 'aborted');
-    // undici reports a peer that closed while the consumer was slow, though every byte had come.
-    if (phase === 'reading' && this.received === this.#expectedBytes && isTransient(error)) {
-      return this.#complete({}, this.host.clock.now());
-    }
-    const open = !this.delivered && this.host.connector.state === 'open';
-    if (
-      stale &&
-      open &&
-      (!sent || isTransient(error)) &&
-      (this.#attempts ??= new Attempts()).replay(this.request, sent)
-    ) {
-      this.origin.counters.replays++;
-      this.host.connector.suspect(connection);
-      return this.#again(0);
-    }
+    else this.#giveBack(false, aborted || phase === 'done' || phase === 'discarding' ? 'aborted' : 'peer');
+    if (replays || means === 'over') return;
+    if (means === 'next') return this.#again(this.#nextDelayMs);
+    if (connection !== undefined && means !== 'complete') nameConnectionError(error, this.host.name, this.origin.key);
+    if (means === 'given-up') return this.#settle(error, 'aborted');
+    if (means === 'complete') return this.#complete({}, this.host.clock.now());
     this.phase = 'new';
     this.#retryOrFail(error);
   }
@@ -302,64 +305,45 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   }
 
   /** Hands the socket of an upgrade over; the place within the limits is kept until the socket is closed. */
-  protected handOver(statusCode: number, socket: Duplex): void {
+  protected handOver(statusCode: number, socket: Duplex, take: () => void): void {
     this.statusCode = statusCode;
     socket.once('close', () => this.#giveBack(false, 'not-kept'));
     this.#settle(undefined, statusCode);
-  }
-
-  // Deadlines
-
-  /** The exchange's deadline has come; which of them, only the clock tells. */
-  deadlineReached(): void {
-    const now = this.host.clock.now();
-    if (this.phase === 'sent' && this.#uploading()) this.lastReadAt = this.sentAt = now;
-    // A handler behind the dispatcher pauses without saying so.
-    if (this.unreadSince === Infinity && this.controller?.paused === true) this.lastReadAt = now;
-    const overdue = overdueOf(this, now);
-    if (overdue === undefined) return this.#arm(now);
-    if (overdue === 'unread') {
-      this.unread(now - this.unreadSince);
-      this.#arm(now);
-      return;
+    try {
+      take();
+    } catch (error) {
+      socket.destroy();
+      this.#threw(error);
     }
-    this.origin.counters.timeouts[overdue]++;
-    const error = timeoutError(this.host, this, overdue, now);
-    this.host.events.timedOut(this.origin, overdue, error);
-    this.fail(error, 'timeout');
   }
 
-  /** The consumer has taken nothing for this long, in milliseconds; called once each time it stops. */
-  protected unread(_forMs: number): void {}
-
-  /** How long the consumer may take nothing before that is reported, in milliseconds; 0: it isn't. */
-  get unreadAfterMs(): number {
-    return 0;
+  protected override get uploading(): boolean {
+    return this.#body?.unread === true || (this.#connection?.socket.writableLength ?? 0) > 0;
   }
 
-  /** Sees to it that the wheel calls when the next thing is due. A call that comes too early costs less than moving it. */
-  #arm(now: number): void {
-    const due = nextDue(this);
-    if (due === Infinity) return;
-    const { deadlines } = this.host;
-    if (this.#deadline.slot !== undefined) {
-      if (this.#dueAt <= due) return;
-      deadlines.clear(this.#deadline);
-    }
-    this.#dueAt = due;
-    deadlines.set(this.#deadline, due - now);
+  // The request's body
+
+  /** The request as it goes over this connection. */
+  #options(connection: Connection): Dispatcher.DispatchOptions {
+    const { request } = this;
+    if (request.makeBody === undefined && connection.capacity === 1) return request;
+    const body = request.makeBody === undefined ? request.body : this.#ownBody(wireBody(request.makeBody()));
+    // A stream that fails after its first chunk makes Node 20's `pipeline` into HTTP/2 spin.
+    if (connection.capacity > 1 && isIterableStream(body)) return { ...request, body: iterableOf(body) as never };
+    return { ...request, body };
   }
 
-  /** The consumer stopped or went on; the deadlines follow. */
-  protected rearm(now: number): void {
-    if (this.phase !== 'done') this.#arm(now);
+  #ownBody(body: Dispatcher.DispatchOptions['body']): Dispatcher.DispatchOptions['body'] {
+    if (typeof body !== 'object' || body === null || body instanceof Uint8Array) return body;
+    this.#body ??= new RequestBody(this.lendsBody, (error) => this.fail(error));
+    const owned = this.#body.own(body);
+    if (body === this.request.body && owned !== body) this.request = { ...this.request, body: owned };
+    return owned;
   }
 
-  /** Whether the request itself is still being written, which no time-out but the total limits. */
-  #uploading(): boolean {
-    const { body } = this.request;
-    if (body instanceof Readable && !body.readableEnded && !body.destroyed) return true;
-    return (this.#connection?.socket.writableLength ?? 0) > 0;
+  /** Whether whoever made the request may send its body again in another one, as long as nothing was read of it. */
+  protected get lendsBody(): boolean {
+    return false;
   }
 
   // Attempts
@@ -374,45 +358,41 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   #submitAbove(composed: Dispatcher): void {
     this.phase = 'above';
     this.#above = true;
-    this.#arm(this.attemptAt);
+    this.arm(this.attemptAt);
     const { request } = this;
     try {
-      this.#context.runInAsyncScope(() => {
-        const body = request.makeBody === undefined ? request.body : wireBody(request.makeBody());
-        const options = { ...request, body, [ABOVE]: this };
-        composed.dispatch(options, this);
+      this.context.runInAsyncScope(() => {
+        const body = request.makeBody === undefined ? request.body : this.#ownBody(wireBody(request.makeBody()));
+        composed.dispatch({ ...request, body, [ABOVE]: this } as Dispatcher.DispatchOptions, this);
       });
     } catch (error) {
-      this.fail(error);
+      this.#threw(error);
     }
   }
 
   /** The exchange below the interceptors that acts for this one. */
   adopt(below: Exchange): void {
     this.#below = below;
+    below.#actsFor = this;
     if (this.phase === 'done') below.fail(new Error('the request was given up'), 'aborted');
   }
 
   /** Whether this answer is replaced by another attempt; if so, when is decided. */
   #replaces(statusCode: number, headers: IncomingHttpHeaders): boolean {
-    if (this.delivered || this.host.connector.state !== 'open') return false;
-    const { retry } = this.policy;
+    const { host, policy } = this;
+    if (this.delivered || host.connector.state !== 'open') return false;
+    const { retry } = policy;
     if (retry !== false && retry.statusCodes.includes(statusCode)) {
-      const atLeastMs = retryAfterMs(headers['retry-after'], this.host.clock.wallNow());
-      const delayMs = (this.#attempts ??= new Attempts()).retryDelay(this, retry, atLeastMs, this.host);
+      const atLeastMs = retryAfterMs(headerLines(headers, 'retry-after')[0], host.clock.wallNow());
+      if (atLeastMs > host.maxRetryAfterMs) return false;
+      const delayMs = (this.#attempts ??= new Attempts()).retryDelay(this, retry, atLeastMs, host);
       this.#nextDelayMs = delayMs ?? 0;
       return delayMs !== undefined;
     }
-    let next: WireRequest | undefined;
-    try {
-      next = (this.#attempts ??= new Attempts()).redirect(this.request, statusCode, headers, this.policy.redirects);
-    } catch (refusal) {
-      this.fail(refusal);
-      return true;
-    }
+    const next = (this.#attempts ??= new Attempts()).redirect(this.request, statusCode, headers, policy.redirects);
     if (next === undefined) return false;
     this.request = next;
-    this.origin = this.host.connector.origins.of(next.origin);
+    this.origin = host.connector.origins.of(next.origin);
     this.#nextDelayMs = 0;
     return true;
   }
@@ -429,10 +409,9 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
   /** The next attempt, later; never in undici's own callback, which may not be ready for it. */
   #again(delayMs: number): void {
     this.phase = 'pausing';
-    this.#elsewhere = true;
-    this.statusCode = 0;
-    this.received = 0;
-    this.#expectedBytes = -1;
+    this.#startOver();
+    // A body that is made anew, or that a redirect has dropped.
+    if (this.request.body === null) this.#body?.release();
     const { host } = this;
     host.pausing.add(this);
     const go = (): void => {
@@ -444,7 +423,25 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     };
     if (delayMs === 0) queueMicrotask(go);
     else this.#pause = host.clock.setTimeout(go, Math.ceil(delayMs));
-    this.#arm(host.clock.now());
+    this.arm(host.clock.now());
+  }
+
+  /** The same attempt over another connection: whoever came later doesn't overtake. */
+  #replay(stale: Connection): void {
+    const { host, origin } = this;
+    const now = host.clock.now();
+    origin.counters.replays++;
+    host.connector.suspect(stale);
+    this.#startOver();
+    this.attemptAt = now;
+    host.connector.requeue(this, now);
+  }
+
+  #startOver(): void {
+    this.#elsewhere = true;
+    this.statusCode = 0;
+    this.received = 0;
+    this.#expectedBytes = -1;
   }
 
   // The end
@@ -466,25 +463,51 @@ export abstract class Exchange extends Waiter implements Dispatcher.DispatchHand
     queueMicrotask(() => this.host.connector.release(connection, this, true, 'not-kept', this.host.clock.now()));
   }
 
+  #tooLarge(maxBytes: number): void {
+    this.fail(tooLargeError(this.host.name, this.request, this.statusCode, maxBytes));
+  }
+
   #complete(trailers: IncomingHttpHeaders, now: number): void {
     this.#settle(undefined, this.statusCode, now);
-    this.ended(trailers);
+    try {
+      this.ended(trailers);
+    } catch (error) {
+      this.#threw(error);
+    }
+  }
+
+  /** Something threw in a callback: the caller hears of it, even if the exchange itself has ended. */
+  #threw(error: unknown): void {
+    if (this.phase !== 'done') this.fail(error);
+    else if (!this.#toldFailure) this.#tellFailure(error);
+    else warnOfThrow(this.host.name, error);
+  }
+
+  #tellFailure(error: unknown): void {
+    this.#toldFailure = true;
+    try {
+      this.failed(error);
+    } catch (thrown) {
+      // Whoever was to hear of it can't: the exchange above the interceptors is the last that can.
+      const above = this.#actsFor;
+      if (above !== undefined && above.phase !== 'done') above.fail(thrown);
+      else warnOfThrow(this.host.name, thrown);
+    }
   }
 
   #settle(error: unknown, outcome: HttpOutcome, now = this.host.clock.now()): void {
     const { host, policy, request } = this;
     this.phase = 'done';
-    host.deadlines.clear(this.#deadline);
+    this.disarm();
     if (policy.signal !== undefined) host.aborts.forget(policy.signal, this);
     if (this.#pause !== undefined) host.clock.clearTimeout(this.#pause);
     host.pausing.delete(this);
     if (policy.composed === undefined) {
       this.origin.counters.finished(request.method, outcome, now - this.startedAt);
-      host.events.finished(this.origin, request.method, outcome, now - this.startedAt);
+      host.events.finished(this, outcome, now - this.startedAt);
     }
-    if (typeof outcome === 'number') return;
-    if (request.body instanceof Readable) request.body.destroy();
-    this.failed(error);
+    this.#body?.release();
+    if (typeof outcome !== 'number') this.#tellFailure(error);
   }
 }
 

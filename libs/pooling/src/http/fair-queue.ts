@@ -33,6 +33,13 @@ export class FairQueue {
     this.regard(exchange.origin);
   }
 
+  /** The same before all others of its origin: for one that had its turn already. */
+  putBack(exchange: Exchange): void {
+    exchange.origin.waiting.unshift(exchange);
+    this.#length++;
+    this.regard(exchange.origin);
+  }
+
   /** Takes the exchange of an origin that has waited longest; {@link regard} the origin afterwards. */
   take(origin: Origin): Exchange | undefined {
     const exchange = origin.waiting.shift();

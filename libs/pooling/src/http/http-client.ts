@@ -24,6 +24,7 @@ import {
 } from './options.js';
 import { originMetrics, originStatistics, clientStatistics } from './picture.js';
 import type { HttpRequestInit, WireRequest } from './request.js';
+import { dropBody } from './request-body.js';
 import { NO_INIT, RequestBuilder } from './request-builder.js';
 import { readInit, readMethod, type HttpRequestInitWithMethod } from './request-init.js';
 import type { HttpResponse, HttpResponsePromise, HttpStreamResponse } from './response.js';
@@ -103,6 +104,7 @@ export class HttpClient {
       pausing: new Set(),
       random,
       keepAliveMs: this.#options.keepAliveMs,
+      maxRetryAfterMs: this.#options.maxRetryAfterMs,
     };
     this.#leaks = { afterMs: this.#options.leakDetectionMs, report: dependencies.onLeak ?? warnOfLeak };
     this.#builder = new RequestBuilder(name, this.#options, this.#connector.origins);
@@ -167,11 +169,17 @@ export class HttpClient {
    * ends or is destroyed; read it, or destroy it. `totalMs` covers the body too.
    */
   async stream(url: string | URL, given: HttpRequestInitWithMethod = NO_INIT): Promise<HttpStreamResponse> {
-    const init = readInit(given);
-    const request = this.#builder.build(readMethod(init.method), url, init);
-    const origin = this.#connector.origins.of(request.origin);
-    const decompress = init.decompress ?? this.#options.decompress;
-    const exchange = new StreamedExchange(this.#host, origin, request, this.#policyOf(init), decompress, this.#leaks);
+    let exchange: StreamedExchange;
+    try {
+      const init = readInit(given);
+      const request = this.#builder.build(readMethod(init.method), url, init);
+      const origin = this.#connector.origins.of(request.origin);
+      const decompress = init.decompress ?? this.#options.decompress;
+      exchange = new StreamedExchange(this.#host, origin, request, this.#policyOf(init), decompress, this.#leaks);
+    } catch (error) {
+      dropBody((given as HttpRequestInit | undefined)?.body);
+      throw error;
+    }
     return exchange.open();
   }
 
@@ -227,6 +235,7 @@ export class HttpClient {
       request = this.#builder.build(method ?? readMethod(init.method), url, init);
       policy = this.#policyOf(init);
     } catch (error) {
+      dropBody((given as HttpRequestInit | null)?.body);
       return BufferedExchange.rejected(error);
     }
     const origin = this.#connector.origins.of(request.origin);

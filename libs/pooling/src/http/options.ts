@@ -96,7 +96,14 @@ export interface HttpClientOptions {
   readonly timeouts?: HttpTimeouts;
   /** When a request is tried again; `false`: never. */
   readonly retry?: HttpRetryOptions | false;
-  /** A larger body is refused with `ERR_HTTP_RESPONSE_TOO_LARGE`, counted after decompression; 0: no limit. Default: 0. */
+  /**
+   * A longer `Retry-After` isn't waited for: the answer that asks for it is the answer. Default: 60000.
+   */
+  readonly maxRetryAfterMs?: number;
+  /**
+   * A larger body is refused with `ERR_HTTP_RESPONSE_TOO_LARGE`, counted after decompression; 0: no limit. Default: 256
+   * MiB (268435456) for what is kept in memory, none for streams.
+   */
   readonly maxResponseBytes?: number;
   /** A streamed answer that holds a connection and isn't read for this long is reported; 0: off. Default: 30000. */
   readonly leakDetectionMs?: number;
@@ -137,7 +144,9 @@ export interface ResolvedHttpClientOptions {
   readonly tls: ConnectionOptions;
   readonly timeouts: ResolvedHttpTimeouts;
   readonly retry: ResolvedHttpRetry | false;
-  readonly maxResponseBytes: number;
+  readonly maxRetryAfterMs: number;
+  /** `undefined`: 256 MiB for what is kept in memory, none for streams. */
+  readonly maxResponseBytes: number | undefined;
   readonly leakDetectionMs: number;
   /** The most redirects to follow; 0: none. */
   readonly redirects: number;
@@ -205,6 +214,7 @@ const rules: Rules<HttpClientOptions> = {
   tls: secret(rule("an object with tls.connect's options", isPlainObject)),
   timeouts: object(timeoutRules),
   retry: either(oneOf(false), object(retryRules)),
+  maxRetryAfterMs: durationMs({ zero: 'none is waited for' }),
   maxResponseBytes: integer(),
   leakDetectionMs: durationMs({ zero: 'off' }),
   redirect: either(boolean(), object({ max: integer({ min: 1, max: 100 }) })),
@@ -242,7 +252,8 @@ export function resolveHttpClientOptions(name: string, given: HttpClientOptions 
     tls: Object.freeze({ ...options.tls }),
     timeouts: resolveTimeouts(TIMEOUT_DEFAULTS, options.timeouts),
     retry: resolveRetry(RETRY_DEFAULTS, options.retry),
-    maxResponseBytes: options.maxResponseBytes ?? 0,
+    maxRetryAfterMs: options.maxRetryAfterMs ?? 60_000,
+    maxResponseBytes: options.maxResponseBytes,
     leakDetectionMs: options.leakDetectionMs ?? 30_000,
     redirects: resolveRedirects(0, options.redirect),
     decompress: options.decompress ?? true,

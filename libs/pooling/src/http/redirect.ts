@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
+import { headerLines } from './answer-headers.js';
 import type { WireRequest } from './request.js';
 import { parseTarget } from './target.js';
 
@@ -24,8 +25,9 @@ export function redirected(
   statusCode: number,
   headers: IncomingHttpHeaders,
 ): WireRequest | undefined {
-  const { location } = headers;
-  if (location === undefined || !REDIRECTS.has(statusCode)) return undefined;
+  if (!REDIRECTS.has(statusCode)) return undefined;
+  const location = locationOf(headers);
+  if (location === undefined) return undefined;
   const base = `${request.origin}${request.path}`;
   if (!URL.canParse(location, base)) return undefined;
   const url = new URL(location, base);
@@ -47,4 +49,15 @@ export function redirected(
   const next = { ...request, origin, path, headers: kept };
   if (!becomesGet) return next;
   return { ...next, method: 'GET' as Dispatcher.HttpMethod, body: null, makeBody: undefined, replayable: true };
+}
+
+/**
+ * Where an answer leads. Two lines that say the same are one; two that don't lead nowhere, as in browsers. Servers send
+ * UTF-8 as it is, which Node reads byte by byte.
+ */
+function locationOf(headers: IncomingHttpHeaders): string | undefined {
+  const [location, ...others] = new Set(headerLines(headers, 'location'));
+  if (location === undefined || others.length > 0) return undefined;
+  const utf8 = Buffer.from(location, 'latin1').toString('utf8');
+  return utf8.includes('\ufffd') ? location : utf8;
 }

@@ -51,3 +51,15 @@ export function tooLargeError(
 export function closedError(name: string): PoolClosedError {
   return new PoolClosedError(name, `${name}: the HTTP client is closed`);
 }
+
+/**
+ * Says that a handler or a hook of the user threw where nobody is left to be told; that must neither be lost nor end
+ * the process.
+ */
+export function warnOfThrow(name: string, error: unknown): void {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.emitWarning(`${name}: a handler threw where it was told of an error: ${text}`, {
+    type: 'PoolingWarning',
+    code: 'POOL_HTTP_HANDLER',
+  });
+}

@@ -1,9 +1,11 @@
+import { AsyncResource } from 'node:async_hooks';
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { HttpHeaders } from './headers.js';
 import { encodeMultipart } from './multipart.js';
 import type { HttpRedirectOptions, HttpRetryOptions, HttpTimeouts } from './options.js';
 import type { OriginPolicy } from './origin-policy.js';
+import { isStream } from './request-body.js';
 
 /** What may be sent as a body. */
 export type HttpBody =
@@ -132,7 +134,24 @@ export function wireBody(body: HttpBody): Dispatcher.DispatchOptions['body'] {
   if (typeof body === 'string' || body instanceof Uint8Array || body instanceof Readable) return body;
   if (body instanceof Blob) return body as unknown as Dispatcher.DispatchOptions['body'];
   if (isForm(body)) throw new TypeError('a form has to be given itself, not a function that makes one');
-  return Readable.from(body as Iterable<Uint8Array>, { objectMode: false });
+  if (isStream(body)) return body;
+  return Readable.from(inContext(body), { objectMode: false });
+}
+
+/** Parts of a body are made in the context of the request, whoever sends them on. */
+function inContext(
+  body: AsyncIterable<Uint8Array | string> | Iterable<Uint8Array>,
+): AsyncIterable<Uint8Array | string> {
+  const context = new AsyncResource('HttpRequestBody');
+  return {
+    [Symbol.asyncIterator](): AsyncIterator<Uint8Array | string> {
+      const parts = Symbol.asyncIterator in body ? body[Symbol.asyncIterator]() : body[Symbol.iterator]();
+      return {
+        next: async () => context.runInAsyncScope(() => parts.next()),
+        return: async () => (await context.runInAsyncScope(() => parts.return?.())) ?? { done: true, value: undefined },
+      };
+    },
+  };
 }
 
 function isReplayable(body: HttpBody): boolean {

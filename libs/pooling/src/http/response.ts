@@ -1,9 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { HttpStatusError } from '../core/errors.js';
+import { showText } from '../core/shown-text.js';
 
 /** How much of an answer's body an `HttpStatusError` keeps, in bytes. */
 const ERROR_BODY_BYTES = 65_536;
+/** How much of a body that isn't JSON a message shows, in bytes. */
+const SHOWN_BYTES = 100;
 
 /** Headers of an answer, names in lower case. */
 export type HttpResponseHeaders = Readonly<IncomingHttpHeaders>;
@@ -37,12 +40,16 @@ export class HttpResponse {
     return isOk(this.statusCode);
   }
 
-  /** The body, parsed as JSON. @throws SyntaxError when it isn't JSON */
+  /**
+   * The body, parsed as JSON.
+   *
+   * @throws SyntaxError when it isn't JSON; it says what was asked, and how the answer began
+   */
   json<T = unknown>(): T {
-    return parseJson<T>(this.body);
+    return parseJson<T>(this.body, `${withoutQuery(this.url)} answered ${this.statusCode}`);
   }
 
-  /** The body as text, taken for UTF-8. */
+  /** The body as text, taken for UTF-8. @throws Error `ERR_STRING_TOO_LONG` when no string can hold it */
   text(): string {
     return decodeText(this.body);
   }
@@ -50,6 +57,28 @@ export class HttpResponse {
   /** The body's bytes. */
   bytes(): Buffer {
     return this.body;
+  }
+}
+
+/** An answer that knows who asked for it, and how: messages say so. */
+export class AskedResponse extends HttpResponse {
+  readonly #client: string;
+  readonly #method: string;
+
+  constructor(
+    { client, method }: { readonly client: string; readonly method: string },
+    ...answer: ConstructorParameters<typeof HttpResponse>
+  ) {
+    super(...answer);
+    this.#client = client;
+    this.#method = method;
+  }
+
+  override json<T = unknown>(): T {
+    return parseJson<T>(
+      this.body,
+      `${this.#client}: ${this.#method} ${withoutQuery(this.url)} answered ${this.statusCode}`,
+    );
   }
 }
 
@@ -76,7 +105,7 @@ export interface HttpResponsePromise extends Promise<HttpResponse> {
 
 /** The error that an answer is when its status isn't 2xx. */
 export function statusError(pool: string, source: ResponseSource, response: HttpResponse): HttpStatusError {
-  const path = source.url.split('?', 1)[0] as string;
+  const path = withoutQuery(source.url);
   return new HttpStatusError(
     pool,
     `${pool}: ${source.method} ${path} answered ${response.statusCode}`,
@@ -94,13 +123,24 @@ export function isOk(statusCode: number): boolean {
   return statusCode >= 200 && statusCode < 300;
 }
 
-/** JSON of UTF-8 bytes. */
-export function parseJson<T>(body: Buffer): T {
-  return JSON.parse(decodeText(body)) as T;
+function withoutQuery(url: string): string {
+  return url.split('?', 1)[0] as string;
+}
+
+/** JSON of UTF-8 bytes; the message of what isn't says `what` answered, and how it began. */
+function parseJson<T>(body: Buffer, what: string): T {
+  try {
+    return JSON.parse(decodeText(body)) as T;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    const start = showText(body.toString('utf8', 0, SHOWN_BYTES));
+    const found = body.length === 0 ? 'nothing' : `${body.length} bytes that begin with "${start}"`;
+    throw new SyntaxError(`${what} with ${found}, which isn't JSON`, { cause: error });
+  }
 }
 
 /** Text of UTF-8 bytes, without a byte order mark. */
-export function decodeText(body: Buffer): string {
+function decodeText(body: Buffer): string {
   const marked = body.length >= 3 && body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf;
   return body.toString('utf8', marked ? 3 : 0);
 }

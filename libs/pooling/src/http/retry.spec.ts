@@ -170,7 +170,10 @@ describe('retries', () => {
     expect(retryAfterMs(new Date(now - 4_000).toUTCString(), now)).toBe(0);
     expect(retryAfterMs('soon', now)).toBe(0);
     expect(retryAfterMs(undefined, now)).toBe(0);
-    expect(retryAfterMs(['1', '2'], now)).toBe(1_000);
+    expect(retryAfterMs('99999999999', now)).toBe(99_999_999_999_000);
+    for (const nonsense of ['', '-5', '1.5', '1e3', '9/9/2099', 'Thu', '12 apples']) {
+      expect([nonsense, retryAfterMs(nonsense, now)]).toEqual([nonsense, 0]);
+    }
   });
 
   it('forgets what lies further back than two windows', async () => {

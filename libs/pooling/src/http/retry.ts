@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.js';
+import { hasTransientCode, isBrokenOff } from './connection-errors.js';
 import type { ResolvedHttpRetry } from './options.js';
 
 /** The first back-off is up to this, in milliseconds; each further one up to twice as long. */
@@ -13,28 +14,9 @@ const WINDOW_MS = 10_000;
 /** Methods whose repetition has no further effect (RFC 9110, 9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
 
-/** Errors of a connection that failed or broke, as opposed to a wrong request or a wrong answer. */
-const TRANSIENT: ReadonlySet<string> = new Set([
-  'ECONNRESET',
-  'ECONNREFUSED',
-  'ECONNABORTED',
-  'EPIPE',
-  'ENETDOWN',
-  'ENETUNREACH',
-  'EHOSTDOWN',
-  'EHOSTUNREACH',
-  'ETIMEDOUT',
-  'EAI_AGAIN',
-  'UND_ERR_SOCKET',
-  // How undici reports a session of HTTP/2 that the server ended under an exchange.
-  'UND_ERR_INFO',
-  'ERR_HTTP2_GOAWAY_SESSION',
-  'ERR_HTTP2_STREAM_ERROR',
-]);
-
 /** Whether an error says that the connection failed or broke. */
 export function isTransient(error: unknown): boolean {
-  return error instanceof Error && TRANSIENT.has(String((error as { code?: unknown }).code));
+  return hasTransientCode(error) || isBrokenOff(error);
 }
 
 /**
@@ -55,12 +37,17 @@ export function backoffMs(retry: number, retryAfterMs: number, random: number): 
   return Math.max(retryAfterMs, random * ceiling);
 }
 
-/** What a `Retry-After` header asks for, in milliseconds from `wallNow`: seconds or a date; 0 when it asks for nothing. */
-export function retryAfterMs(header: string | string[] | undefined, wallNow: number): number {
-  const value = Array.isArray(header) ? header[0] : header;
-  if (value === undefined) return 0;
-  if (/^\s*\d+\s*$/.test(value)) return Number(value) * 1_000;
-  const date = Date.parse(value);
+/** An HTTP date begins with the name of a day, in each of its three forms (RFC 9110, 5.6.7). */
+const HTTP_DATE = /^(?:mon|tue|wed|thu|fri|sat|sun)/i;
+
+/**
+ * What a `Retry-After` header asks for, in milliseconds from `wallNow`: seconds or a date; 0 when it asks for nothing
+ * that can be understood. It may be any number, `Infinity` included.
+ */
+export function retryAfterMs(header: string | undefined, wallNow: number): number {
+  const value = header?.trim() ?? '';
+  if (/^\d+$/.test(value)) return Number(value) * 1_000;
+  const date = HTTP_DATE.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? 0 : Math.max(0, date - wallNow);
 }
 

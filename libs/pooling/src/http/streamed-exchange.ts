@@ -1,10 +1,10 @@
-import { AsyncResource } from 'node:async_hooks';
 import type { IncomingHttpHeaders } from 'node:http';
 import { Readable } from 'node:stream';
-import { contentCodings, decodeStream } from './decompress.js';
+import { decodeStream, type ContentCoding } from './decompress.js';
 import { Exchange } from './exchange.js';
 import type { ExchangeHost, ExchangePolicy } from './exchange-host.js';
 import type { Origin } from './origin.js';
+import { warnOfThrow } from './refusals.js';
 import type { WireRequest } from './request.js';
 import type { HttpStreamResponse } from './response.js';
 
@@ -59,8 +59,6 @@ export class StreamedExchange extends Exchange {
   readonly #decompress: boolean;
   readonly #leaks: LeakWatching;
   readonly #trace: { stack?: string } = {};
-  /** Consumers' listeners run in the request's own asynchronous context, not in that of the socket. */
-  readonly #scope = new AsyncResource('HttpResponseBody');
   /** Forgotten once called: they hold the promise, which holds the body. */
   #resolve: ((response: HttpStreamResponse) => void) | undefined;
   #reject: ((error: unknown) => void) | undefined;
@@ -108,13 +106,20 @@ export class StreamedExchange extends Exchange {
     return this.#reported ? 0 : this.#leaks.afterMs;
   }
 
-  protected override answered(headers: IncomingHttpHeaders): void {
+  protected override get decodes(): boolean {
+    return this.#decompress;
+  }
+
+  protected override answered(
+    headers: IncomingHttpHeaders,
+    _statusText: string | undefined,
+    codings: readonly ContentCoding[] | undefined,
+  ): void {
     const { origin, path } = this.request;
     const body = new ResponseBody(this);
     this.#body = body;
     this.#weakBody = new WeakRef(body);
     dropped.register(body, this, this);
-    const codings = this.#decompress && this.request.method !== 'HEAD' ? contentCodings(headers) : undefined;
     const resolve = this.#resolve;
     this.#resolve = undefined;
     this.#reject = undefined;
@@ -122,14 +127,15 @@ export class StreamedExchange extends Exchange {
       statusCode: this.statusCode,
       headers,
       url: `${origin}${path}`,
-      body: codings === undefined ? body : decodeStream(this.host.name, body, codings, this.policy.maxResponseBytes),
+      body:
+        codings === undefined ? body : decodeStream(this.host.name, body, codings, this.policy.maxResponseBytes ?? 0),
     });
   }
 
   protected override receivedBody(chunk: Buffer): void {
     const body = this.#body ?? this.#weakBody?.deref();
     if (body === undefined) return;
-    if (this.#scope.runInAsyncScope(() => body.push(chunk))) return;
+    if (this.context.runInAsyncScope(() => body.push(chunk))) return;
     this.controller?.pause();
     this.unreadSince = this.lastReadAt;
     this.#body = undefined;
@@ -185,7 +191,7 @@ export class StreamedExchange extends Exchange {
     dropped.unregister(this);
     const body = this.#body ?? this.#weakBody?.deref();
     this.#body = undefined;
-    if (body !== undefined) this.#scope.runInAsyncScope(() => end(body));
+    if (body !== undefined) this.context.runInAsyncScope(() => end(body));
   }
 
   #report(unreadMs: number | undefined): void {
@@ -196,6 +202,10 @@ export class StreamedExchange extends Exchange {
     const url = `${origin}${path.split('?', 1)[0]}`;
     const report: HttpLeakReport = { client: this.host.name, method, url, unreadMs, stack };
     this.host.events.leaked(this.origin, report);
-    this.#leaks.report(report);
+    try {
+      this.#leaks.report(report);
+    } catch (error) {
+      warnOfThrow(this.host.name, error);
+    }
   }
 }

@@ -1,7 +1,8 @@
 import { HttpTimeoutError, type HttpTimeoutPhase } from '../core/errors.js';
-import type { Exchange } from './exchange.js';
+import type { Origin } from './origin.js';
 import type { ExchangeHost, ExchangePhase } from './exchange-host.js';
 import type { ResolvedHttpTimeouts } from './options.js';
+import type { WireRequest } from './request.js';
 
 const WAITING_FOR = {
   new: 'a connection',
@@ -77,7 +78,7 @@ function dueAt(since: number, ms: number): number {
 /** The error of an exchange that took too long: what it waited for, how long it was allowed to, and how full the client is. */
 export function timeoutError(
   host: ExchangeHost,
-  exchange: Exchange,
+  exchange: Timed & { readonly origin: Origin; readonly request: WireRequest; readonly startedAt: number },
   phase: HttpTimeoutPhase,
   now: number,
 ): HttpTimeoutError {

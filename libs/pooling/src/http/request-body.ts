@@ -1,0 +1,101 @@
+import { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
+
+type Body = Dispatcher.DispatchOptions['body'];
+
+/**
+ * The body of a request, owned from the moment that it is handed over: it is listened to, so that its error rejects
+ * the request and never ends the process, and it is destroyed once the request is done with it, in every outcome.
+ */
+export class RequestBody {
+  /** What is owned now. */
+  #stream: Readable | undefined = undefined;
+  readonly #lent: boolean;
+  readonly #failed: (error: unknown) => void;
+
+  /**
+   * `failed` hears of an error of the body that is owned then. A `lent` body is left alone as long as nothing was read
+   * of it: whoever lent it may send it again.
+   */
+  constructor(lent: boolean, failed: (error: unknown) => void) {
+    this.#lent = lent;
+    this.#failed = failed;
+  }
+
+  /** Whether there is more to be read of it. */
+  get unread(): boolean {
+    const stream = this.#stream;
+    return stream !== undefined && !stream.readableEnded && !stream.destroyed;
+  }
+
+  /** Takes a body over, in place of the one before, and returns it in the form that can be owned. */
+  own(body: Body): Body {
+    const stream = ownable(body);
+    if (stream === undefined || stream === this.#stream) return body;
+    this.release();
+    this.#stream = stream;
+    // The listener stays: what fails late must not end the process either.
+    stream.on('error', (error: unknown) => {
+      if (this.#stream === stream) this.#failed(error);
+    });
+    if (stream.errored) queueMicrotask(() => this.#stream === stream && this.#failed(stream.errored));
+    return stream;
+  }
+
+  /** Nothing more is needed of the body: what it holds is freed. */
+  release(): void {
+    const stream = this.#stream;
+    this.#stream = undefined;
+    if (stream === undefined || stream.destroyed || (this.#lent && !stream.readableDidRead)) return;
+    destroyBody(stream);
+  }
+}
+
+/** Ends a body that will not be sent. */
+export function dropBody(body: unknown): void {
+  if (isStream(body)) {
+    body.on('error', () => {});
+    destroyBody(body);
+  } else if (body instanceof ReadableStream && !body.locked) {
+    body.cancel().catch(() => {});
+  }
+}
+
+/**
+ * An owned body as an iterable, which undici writes in another way than a stream. It ends where the stream does: its
+ * error has been heard by then, and the request given up.
+ */
+export async function* iterableOf(stream: Readable): AsyncGenerator<Uint8Array, void> {
+  try {
+    for await (const chunk of stream) yield chunk as Uint8Array;
+  } catch (error) {
+    if (!stream.destroyed) throw error;
+  }
+}
+
+/** Whether a body is a stream that can be iterated. */
+export function isIterableStream(body: unknown): body is Readable {
+  return isStream(body) && Symbol.asyncIterator in body;
+}
+
+/** Whether something is a stream of Node's, of this or of another version of it. */
+export function isStream(body: unknown): body is Readable {
+  if (typeof body !== 'object' || body === null) return false;
+  const { pipe, on } = body as { pipe?: unknown; on?: unknown };
+  return typeof pipe === 'function' && typeof on === 'function';
+}
+
+function destroyBody(stream: Readable): void {
+  // Old streams (`form-data`'s among them) may know no `destroy`.
+  (stream as { destroy?: () => void }).destroy?.();
+}
+
+/** The stream that a body is or becomes; `undefined` for one that can't fail before it is sent. */
+function ownable(body: unknown): Readable | undefined {
+  if (typeof body !== 'object' || body === null || body instanceof Uint8Array) return undefined;
+  if (isStream(body)) return body;
+  const tag = (body as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag];
+  if (tag === 'FormData' || tag === 'Blob' || tag === 'File' || ArrayBuffer.isView(body)) return undefined;
+  const iterable = Symbol.asyncIterator in body || Symbol.iterator in body;
+  return iterable ? Readable.from(body as Iterable<Uint8Array>, { objectMode: false }) : undefined;
+}

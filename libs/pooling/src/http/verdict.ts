@@ -1,0 +1,40 @@
+import type { ExchangePhase } from './exchange-host.js';
+
+/** What is known when undici says that a request failed. */
+export interface Facts {
+  readonly phase: ExchangePhase;
+  /** Whether something of the request may have reached the server. */
+  readonly sent: boolean;
+  /** Whether the connection works on. */
+  readonly alive: boolean;
+  /** Whether the connection failed, or ended where an answer was under way. */
+  readonly broken: boolean;
+  /** Whether the connection had served before. */
+  readonly reused: boolean;
+  /** Whether we gave the request up ourselves. */
+  readonly aborted: boolean;
+  /** Whether every byte of the announced body has come. */
+  readonly whole: boolean;
+  /** Whether another answer may take the place of this one: the caller has seen nothing of it, and the client is open. */
+  readonly replaceable: boolean;
+}
+
+/**
+ * `over`: the exchange has ended already. `next`: this answer was only read to be replaced. `given-up`: it ends with the
+ * error. `complete`: the answer is all there. `replay`: it may be sent again at once, unseen. `failed`: it may be
+ * retried as the policy says.
+ */
+export type Verdict = 'over' | 'next' | 'given-up' | 'complete' | 'replay' | 'failed';
+
+/** What a failure means, judged by where the exchange stood and how its connection ended. */
+export function verdict(facts: Facts): Verdict {
+  const { phase, sent, alive, broken, reused, aborted, whole, replaceable } = facts;
+  if (phase === 'done') return 'over';
+  if (phase === 'discarding') return 'next';
+  if (aborted) return 'given-up';
+  // undici reports a peer that closed while the consumer was slow, though every byte had come.
+  if (phase === 'reading' && whole && broken) return 'complete';
+  const stale = !alive && (!sent || (reused && phase === 'sent'));
+  if (stale && replaceable && (!sent || broken)) return 'replay';
+  return 'failed';
+}
