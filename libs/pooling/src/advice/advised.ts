@@ -1,4 +1,5 @@
 import type { Holder } from '../core/holders.js';
+import type { AcquireOptions } from '../core/pool-options.js';
 import type { PoolStatistics } from '../core/statistics.js';
 import type { ResolvedDatabaseOptions } from '../database/options.js';
 import type { HttpClientStatistics } from '../http/statistics.js';
@@ -20,7 +21,7 @@ export interface AdvisedDatabase {
   readonly configuration: AdvisedConfiguration;
   statistics(): PoolStatistics;
   holders(): readonly Holder[];
-  connect(options: { readonly signal: AbortSignal }): Promise<AdvisedConnection>;
+  connect(options: AcquireOptions): Promise<AdvisedConnection>;
 }
 
 /** The part of an `HttpClient` that advice needs. */

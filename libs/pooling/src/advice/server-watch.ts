@@ -37,8 +37,8 @@ const PATIENCE_MS = 1_000;
  */
 async function askServer(pool: AdvisedDatabase): Promise<ServerRow | undefined> {
   try {
-    // Given up by a signal: a time-out would be counted among the application's.
-    const connection = await pool.connect({ signal: AbortSignal.timeout(PATIENCE_MS) });
+    // Given up by a signal: a time-out would be counted among the application's. Its hooks are for its borrowers.
+    const connection = await pool.connect({ signal: AbortSignal.timeout(PATIENCE_MS), use: 'own' });
     try {
       const row = (await connection.query(SERVER_QUERY)).rows[0] as ServerRow | undefined;
       const direct = connection.processID === undefined || connection.processID === row?.backend;

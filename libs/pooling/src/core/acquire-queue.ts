@@ -110,7 +110,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
   expired(waiter: AcquireWaiter<T>): void {
     this.#counters.acquireTimeouts++;
     // Described before it leaves: it is one of those that wait.
-    const error = this.#host.describeTimeout(waiter);
+    const error = waiter.context.runInAsyncScope(this.#host.describeTimeout, this.#host, waiter);
     this.reject(waiter, error);
   }
 

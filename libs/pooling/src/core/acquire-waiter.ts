@@ -1,3 +1,4 @@
+import { presentContext } from './async-context.js';
 import type { AcquireOrigin } from './acquire-origin.js';
 import type { Lease } from './lease.js';
 import type { LeaseUse } from './pool-options.js';
@@ -12,6 +13,8 @@ export interface WaiterOwner<T> {
 /** An acquire that could not be served at once: its promise, its one deadline and its abort signal. */
 export class AcquireWaiter<T> extends TimedWaiter {
   settled = false;
+  /** What runs on its behalf runs in it. */
+  readonly context = presentContext();
   readonly #owner: WaiterOwner<T>;
   readonly #resolve: (lease: Lease<T>) => void;
   readonly #reject: (error: unknown) => void;

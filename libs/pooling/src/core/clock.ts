@@ -1,9 +1,12 @@
+import { asNobody } from './async-context.js';
+
 /** A timer made by a {@link Clock}; opaque to its holder. */
 export type Timer = object;
 
 /**
  * The one source of time of the library. Everything that waits or measures asks a clock, so that
- * tests turn time by hand instead of sleeping.
+ * tests turn time by hand instead of sleeping. Callbacks run in the async context of no request: a timer that many
+ * share is set by whoever happens to be first.
  */
 export interface Clock {
   /** Milliseconds on a monotonic scale, with fractions. Only differences have a meaning. */
@@ -28,11 +31,11 @@ class SystemClock implements Clock {
   }
 
   setTimeout(callback: () => void, delayMs: number): Timer {
-    return setTimeout(callback, delayMs);
+    return asNobody(setTimeout, callback, delayMs);
   }
 
   setBackgroundTimeout(callback: () => void, delayMs: number): Timer {
-    return setTimeout(callback, delayMs).unref();
+    return asNobody(setTimeout, callback, delayMs).unref();
   }
 
   clearTimeout(timer: Timer): void {

@@ -34,14 +34,15 @@ export interface Connector<T> {
   /** One round trip; rejects when the connection is dead. Without it, connections are never checked. */
   ping?(connection: T): Promise<void>;
 
-  /** Runs before each lease (the user's `onAcquire`); may throw or reject: the connection is destroyed, the borrower sees the error. */
+  /** Runs before each lease (the user's `onAcquire`), in the async context of the acquire; may throw or reject: the connection is destroyed, the borrower sees the error. */
   prepare?(connection: T): void | Promise<void>;
 
   /**
    * Makes a returned connection fit for its next borrower. `undefined` at once means that it is fit already;
-   * a reason means that it isn't and why it has to be closed. A rejection closes it with `reset`.
+   * a reason means that it isn't and why it has to be closed. A rejection closes it with `reset`. After a question of
+   * the pool's `own` nothing of a borrower is left in it.
    */
-  reset?(connection: T): CloseReason | undefined | Promise<CloseReason | undefined>;
+  reset?(connection: T, own: boolean): CloseReason | undefined | Promise<CloseReason | undefined>;
 
   /** Whether one more borrower may join those that share a connection; without it, always. */
   shareable?(connection: T): boolean;

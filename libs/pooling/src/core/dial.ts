@@ -1,3 +1,4 @@
+import { asNobody } from './async-context.js';
 import type { Connector } from './connector.js';
 import { Deadline, type Deadlines } from './deadlines.js';
 
@@ -26,8 +27,15 @@ export class Dial<T> extends Deadline {
     this.#listener = listener;
   }
 
-  /** Starts; `lost` is what the connection calls when it dies by itself, later on. */
+  /**
+   * Starts; `lost` is what the connection calls when it dies by itself, later on. The connection belongs to nobody,
+   * whoever's acquire it was dialled for.
+   */
   start(lost: (error?: Error) => void): void {
+    asNobody(this.#open, lost);
+  }
+
+  readonly #open = (lost: (error?: Error) => void): void => {
     this.#deadlines.set(this, this.#timeoutMs);
     this.#connector.open({ signal: this.#abort.signal, lost }).then(
       (connection) => {
@@ -38,7 +46,7 @@ export class Dial<T> extends Deadline {
         if (this.#end()) this.#listener.failed(error);
       },
     );
-  }
+  };
 
   /** Gives up. */
   abandon(reason: Error): void {

@@ -1,3 +1,4 @@
+import type { AcquireOrigin } from './acquire-origin.js';
 import type { PoolEntry } from './pool-entry.js';
 import type { CloseReason } from './statistics.js';
 
@@ -47,6 +48,11 @@ export class Lease<T> {
     this.#owner.giveBack(this.#entry, reason);
   }
 
+  /** @internal Who has it. */
+  get origin(): AcquireOrigin | undefined {
+    return this.#entry.origin;
+  }
+
   /** @internal What the pool's leak detection keeps instead of the lease. */
   get entry(): PoolEntry<T> {
     return this.#entry;
@@ -58,13 +64,19 @@ export class SharedLease<T> extends Lease<T> {
   /** When it began, on the pool's clock. */
   readonly since: number;
   readonly #sharedOwner: LeaseOwner<T>;
+  readonly #origin: AcquireOrigin | undefined;
   #over = false;
 
   /** @internal */
-  constructor(owner: LeaseOwner<T>, entry: PoolEntry<T>, since: number) {
+  constructor(owner: LeaseOwner<T>, entry: PoolEntry<T>, since: number, origin: AcquireOrigin | undefined) {
     super(owner, entry);
     this.#sharedOwner = owner;
+    this.#origin = origin;
     this.since = since;
+  }
+
+  override get origin(): AcquireOrigin | undefined {
+    return this.#origin;
   }
 
   override get released(): boolean {

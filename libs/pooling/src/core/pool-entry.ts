@@ -44,6 +44,8 @@ export class PoolEntry<T> extends LinkedNode {
   origin: AcquireOrigin | undefined = undefined;
   /** Whom it is being prepared for. */
   preparedFor: AcquireWaiter<T> | undefined = undefined;
+  /** Whether it is leased for a question of the pool's own. */
+  own = false;
   leakReported = false;
   leakDeadline: Deadline | undefined = undefined;
   readonly stepDeadline = new StepDeadline();

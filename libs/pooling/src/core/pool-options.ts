@@ -43,9 +43,10 @@ export interface PoolOptions {
 /**
  * What a connection is leased for. `held`: for as long as the borrower likes, who may forget it, so that it is watched
  * for leaks. `brief`: for one piece of work, after which it comes back by itself, so that a watch would cost and find
- * nothing. `shared`: the same, and others may use the connection at the same time.
+ * nothing. `shared`: the same, and others may use the connection at the same time. `own`: for a question of the pool's
+ * own, which no borrower has asked: no hook of theirs runs for it.
  */
-export type LeaseUse = 'held' | 'brief' | 'shared';
+export type LeaseUse = 'held' | 'brief' | 'shared' | 'own';
 
 /** One acquire's own wishes. */
 export interface AcquireOptions {
@@ -60,7 +61,10 @@ export interface AcquireOptions {
 /** The part of a slot that observers see. */
 export type ObservedSlot<T> = Readonly<Pick<PoolEntry<T>, 'id' | 'origin' | 'openedAt'>>;
 
-/** What happened, for whoever listens: metrics, logs, events. No method may throw. */
+/**
+ * What happened, for whoever listens: metrics, logs, events. No method may throw. `acquired` and `timedOut` are called in
+ * the async context of the acquire; `released` in that of whoever gives back.
+ */
 export interface PoolObserver<T> {
   /** A connection was opened, in `durationMs`. */
   opened?(connection: T, durationMs: number, slot: ObservedSlot<T>): void;

@@ -192,19 +192,25 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
    * it is one of a connection that others use.
    */
   tryAcquire(use: LeaseUse = 'held'): Lease<T> | undefined {
-    if (this.#waiters.length > 0 || this.#connector.prepare !== undefined || !this.#serving) return undefined;
+    if (this.#waiters.length > 0 || !this.#serving || this.#prepares(use)) return undefined;
     const now = this.#clock.now();
     const entry = this.#idle.last;
     if (entry === undefined) return use === 'shared' ? this.#joinOthers(now) : undefined;
     if (this.#judge(entry, now) !== 'ready') return undefined;
     this.#unpark(entry);
-    return use === 'shared' ? this.#share(entry, now, 0) : this.#lease(entry, now, 0, this.#origin(use));
+    const origin = this.#origin(use);
+    return use === 'shared' ? this.#share(entry, now, 0, origin) : this.#lease(entry, now, 0, origin, use);
+  }
+
+  /** Whether a hook has to run first. */
+  #prepares(use: LeaseUse): boolean {
+    return this.#connector.prepare !== undefined && use !== 'own';
   }
 
   #joinOthers(now: number): Lease<T> | undefined {
     const entry = this.#joinable(now);
     if (entry === undefined) return undefined;
-    const lease = this.#share(entry, now, 0);
+    const lease = this.#share(entry, now, 0, this.#origin('shared'));
     if (this.#entries.size < this.#size) {
       this.#crowded = true;
       this.#dialer.wake();
@@ -322,7 +328,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     if (proven) entry.verifiedAt = now;
     let reset: CloseReason | undefined | Promise<CloseReason | undefined>;
     try {
-      reset = this.#connector.reset?.(entry.connection as T);
+      reset = this.#connector.reset?.(entry.connection as T, entry.own);
     } catch {
       reset = 'reset';
     }
@@ -400,21 +406,22 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   /** Lets the first waiter join others, if it will do with that; returns whether it has. */
   #serveTogether(now: number): boolean {
     const waiter = this.#waiters.first;
-    if (waiter?.use !== 'shared' || this.#connector.prepare !== undefined) return false;
+    if (waiter?.use !== 'shared' || this.#prepares('shared')) return false;
     const entry = this.#joinable(now);
     if (entry === undefined) return false;
     this.#waiters.shift();
-    this.#waiters.resolve(waiter, this.#share(entry, now, now - waiter.since));
+    this.#waiters.resolve(waiter, this.#share(entry, now, now - waiter.since, waiter.origin, waiter));
     return true;
   }
 
   #grant(entry: PoolEntry<T>, waiter: AcquireWaiter<T>, now: number): void {
-    if (this.#connector.prepare === undefined) return this.#hand(entry, waiter, now);
+    const { prepare } = this.#connector;
+    if (prepare === undefined || !this.#prepares(waiter.use)) return this.#hand(entry, waiter, now);
     entry.state = 'preparing';
     entry.preparedFor = waiter;
     let prepared: void | Promise<void>;
     try {
-      prepared = this.#connector.prepare(entry.connection as T);
+      prepared = waiter.context.runInAsyncScope(prepare, this.#connector, entry.connection as T);
     } catch (error) {
       return this.#prepareFailed(entry, error);
     }
@@ -457,38 +464,61 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   #hand(entry: PoolEntry<T>, waiter: AcquireWaiter<T>, now: number): void {
     entry.preparedFor = undefined;
     const waitMs = now - waiter.since;
-    const alone = waiter.use !== 'shared' || this.#connector.prepare !== undefined;
-    const lease = alone ? this.#lease(entry, now, waitMs, waiter.origin) : this.#share(entry, now, waitMs);
+    const { use, origin } = waiter;
+    const alone = use !== 'shared' || this.#prepares(use);
+    const lease = alone
+      ? this.#lease(entry, now, waitMs, origin, use, waiter)
+      : this.#share(entry, now, waitMs, origin, waiter);
     this.#waiters.resolve(waiter, lease);
     if (!alone && this.#waiters.length > 0) this.#serve();
   }
 
-  #lease(entry: PoolEntry<T>, now: number, waitMs: number, origin: AcquireOrigin | undefined): Lease<T> {
+  #lease(
+    entry: PoolEntry<T>,
+    now: number,
+    waitMs: number,
+    origin: AcquireOrigin | undefined,
+    use: LeaseUse,
+    waiter?: AcquireWaiter<T>,
+  ): Lease<T> {
     entry.origin = origin;
+    entry.own = use === 'own';
     const lease = new Lease<T>(this, entry);
     // What has no trace comes back by itself.
     if (origin?.trace !== undefined) this.#leakWatch?.watch(entry, lease);
-    this.#countLease(entry, now, waitMs);
+    this.#countLease(entry, now, waitMs, waiter);
     return lease;
   }
 
   /** A lease of a connection that others use or may join: for what is soon over, so that nobody watches it. */
-  #share(entry: PoolEntry<T>, now: number, waitMs: number): Lease<T> {
-    if (entry.shares === 0) entry.origin = this.#origin('shared');
+  #share(
+    entry: PoolEntry<T>,
+    now: number,
+    waitMs: number,
+    origin: AcquireOrigin | undefined,
+    waiter?: AcquireWaiter<T>,
+  ): Lease<T> {
+    // The latest is there for certain: the first may be gone by the time that somebody asks.
+    entry.origin = origin;
+    entry.own = false;
     entry.shares++;
     this.#shared.place(entry);
-    const lease = new SharedLease<T>(this, entry, now);
-    this.#countLease(entry, now, waitMs);
+    const lease = new SharedLease<T>(this, entry, now, origin);
+    this.#countLease(entry, now, waitMs, waiter);
     return lease;
   }
 
-  #countLease(entry: PoolEntry<T>, now: number, waitMs: number): void {
+  #countLease(entry: PoolEntry<T>, now: number, waitMs: number, waiter: AcquireWaiter<T> | undefined): void {
     entry.state = 'leased';
     entry.leasedAt = now;
     entry.uses++;
     this.#counters.acquired++;
     this.#counters.wait.record(waitMs);
-    this.#observer.acquired?.(entry.connection as T, waitMs, entry);
+    const { acquired } = this.#observer;
+    if (acquired === undefined) return;
+    // Who gave the connection back, or dialled it, isn't who gets it.
+    if (waiter === undefined) acquired.call(this.#observer, entry.connection as T, waitMs, entry);
+    else waiter.context.runInAsyncScope(acquired, this.#observer, entry.connection as T, waitMs, entry);
   }
 
   /** Puts a connection among the idle ones, or closes it when it isn't fit or is one too many; `proven`: alive just now. */

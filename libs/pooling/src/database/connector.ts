@@ -1,3 +1,4 @@
+import { asNobody } from '../core/async-context.js';
 import type { Connector, DialFailure, OpenContext } from '../core/connector.js';
 import type { CloseReason } from '../core/statistics.js';
 import { explainConnectFailure } from './connect-failure.js';
@@ -106,20 +107,23 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     await connection.run('');
   }
 
-  reset(connection: PostgresConnection): CloseReason | undefined | Promise<CloseReason | undefined> {
+  reset(connection: PostgresConnection, own: boolean): CloseReason | undefined | Promise<CloseReason | undefined> {
     if (connection.doom !== undefined) return connection.doom;
     const settled = connection.settle();
-    if (settled === undefined && !connection.inTransaction) {
-      const { reset } = this.#options;
-      return reset === 'rollback' || reset === 'none' ? undefined : this.#resetFully(connection);
-    }
+    if (settled === undefined && !connection.inTransaction) return own ? undefined : this.#resetSession(connection);
     if (settled === 'busy') return 'broken';
-    return this.#resetAfter(connection, settled);
+    return this.#resetAfter(connection, settled, own);
+  }
+
+  #resetSession(connection: PostgresConnection): undefined | Promise<CloseReason | undefined> {
+    const { reset } = this.#options;
+    return reset === 'rollback' || reset === 'none' ? undefined : asNobody(this.#resetFully, connection);
   }
 
   async #resetAfter(
     connection: PostgresConnection,
     settled: Promise<void> | undefined,
+    own: boolean,
   ): Promise<CloseReason | undefined> {
     await settled;
     if (connection.inTransaction) {
@@ -131,11 +135,11 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
         return 'transaction';
       }
     }
-    const { reset } = this.#options;
-    return reset === 'rollback' || reset === 'none' ? undefined : this.#resetFully(connection);
+    return own ? undefined : this.#resetSession(connection);
   }
 
-  async #resetFully(connection: PostgresConnection): Promise<CloseReason | undefined> {
+  /** Between two borrowers: it belongs to neither of them. */
+  readonly #resetFully = async (connection: PostgresConnection): Promise<CloseReason | undefined> => {
     const { reset } = this.#options;
     if (typeof reset === 'function') {
       await reset(connection.client);
@@ -148,7 +152,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     connection.statements.clear();
     await this.#makeSession(connection);
     return undefined;
-  }
+  };
 
   async close(connection: PostgresConnection, politely: boolean): Promise<void> {
     await connection.close(politely);

@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import { asNobody } from '../core/async-context.js';
 import {
   acquireChannel,
   closeChannel,
@@ -111,10 +112,16 @@ export class DatabaseEvents implements PoolObserver<PostgresConnection> {
 
   closed(connection: PostgresConnection, reason: CloseReason, slot: ObservedSlot<PostgresConnection>): void {
     if (!closeChannel.hasSubscribers) return;
-    closeChannel.publish({ ...this.#source(slot.id), reason, ageMs: connection.now() - slot.openedAt });
+    const event = { ...this.#source(slot.id), reason, ageMs: connection.now() - slot.openedAt };
+    // Whoever has noticed that it is past its time, or that it is dead, has nothing to do with it.
+    asNobody(() => closeChannel.publish(event));
   }
 
   lost(connection: PostgresConnection, error: Error | undefined, idle: boolean): void {
+    asNobody(() => this.#tellLost(connection, error, idle));
+  }
+
+  #tellLost(connection: PostgresConnection, error: Error | undefined, idle: boolean): void {
     const { observer, emitter } = this.#host;
     observer.lost?.(error, idle);
     // As in pg-pool the error of a borrowed connection is its borrower's.

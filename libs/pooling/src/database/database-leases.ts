@@ -57,7 +57,7 @@ export class DatabaseLeases {
   /** A connection that can be had without waiting: one that others use at the same time, where none is idle and it may be `shared`. */
   tryAcquire(use: LeaseUse): DatabaseLease | undefined {
     const lease = this.#host.engine.tryAcquire(use);
-    if (lease !== undefined) this.#announceAcquire(lease);
+    if (lease !== undefined && use !== 'own') this.#announceAcquire(lease);
     return lease;
   }
 
@@ -65,7 +65,7 @@ export class DatabaseLeases {
   async acquire(options?: AcquireOptions): Promise<DatabaseLease> {
     if (!this.#started) this.start();
     const lease = await this.#host.engine.acquire(options);
-    this.#announceAcquire(lease);
+    if (options?.use !== 'own') this.#announceAcquire(lease);
     return lease;
   }
 
@@ -84,7 +84,8 @@ export class DatabaseLeases {
     if (lease.released) return;
     const { connection } = lease;
     const { emitter } = this.#host;
-    if (emitter.listenerCount('release') > 0) announce(emitter, 'release', error, this.clientOf(lease));
+    if (!lease.entry.own && emitter.listenerCount('release') > 0)
+      announce(emitter, 'release', error, this.clientOf(lease));
     const { borrower } = connection;
     connection.forgetBorrower();
     lease.release(connection.doom ?? reason);

@@ -11,6 +11,7 @@ import type {
   QueryResultRow,
   Submittable,
 } from 'pg';
+import { asNobody } from '../core/async-context.js';
 import { systemClock, type Clock } from '../core/clock.js';
 import { poolChannel } from '../core/diagnostics.js';
 import type { Holder } from '../core/holders.js';
@@ -156,7 +157,8 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       leftTransaction: () => this.#transactionsLeftOpen++,
       removed: (connection) => {
         this.#ping.slotFreed();
-        announce(this, 'remove', connection.client);
+        // Whoever gave it back last has had another one since, or none.
+        asNobody(announce, this, 'remove', connection.client);
       },
     });
     const events: DatabaseEvents = new DatabaseEvents({

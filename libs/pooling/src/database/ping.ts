@@ -80,10 +80,10 @@ export class DatabasePing {
   /** `false` when the connection turned out to be dead: that says nothing about the server. */
   async #askIdle(timeoutMs: number): Promise<boolean> {
     const { leases } = this.#host;
-    const idle = leases.tryAcquire('brief');
+    const idle = leases.tryAcquire('own');
     // One that has to be checked first is checked by the engine, or replaced within the same time.
     const lease =
-      idle ?? (await leases.acquire({ timeoutMs, use: 'brief' }).catch((error: unknown) => this.#fail(error)));
+      idle ?? (await leases.acquire({ timeoutMs, use: 'own' }).catch((error: unknown) => this.#fail(error)));
     const { connection } = lease;
     try {
       if (idle === undefined) return true;

@@ -1,4 +1,6 @@
+import type { AsyncResource } from 'node:async_hooks';
 import type { Client, ClientBase, PoolClient, Submittable } from 'pg';
+import { inPresentContext, presentContext } from '../core/async-context.js';
 import { PoolLeaseReleasedError } from '../core/errors.js';
 import type { CloseReason } from '../core/statistics.js';
 import type { PostgresConnection } from './connection.js';
@@ -37,6 +39,8 @@ class PooledClientFacade {
   readonly #host: PooledClientHost;
   readonly #lease: DatabaseLease;
   readonly #connection: PostgresConnection;
+  /** In which its listeners run: the connection's events come from a socket that belongs to nobody. */
+  #context: AsyncResource | undefined = undefined;
 
   constructor(host: PooledClientHost, lease: DatabaseLease) {
     this.#host = host;
@@ -71,7 +75,8 @@ class PooledClientFacade {
     if (isSubmittable(config)) return this.#submit(config, values, callback);
     const given = callbackOf(config, values, callback);
     if (given === undefined) return promiseOf((outcome) => this.#execute(config, values, outcome)).then(asPgResult);
-    this.#execute(config, values, (error, answer) => given(error, error === undefined ? asPgResult(answer) : answer));
+    const answered: QueryOutcome = (error, answer) => given(error, error === undefined ? asPgResult(answer) : answer);
+    this.#execute(config, values, inPresentContext(answered));
     return undefined;
   }
 
@@ -91,7 +96,8 @@ class PooledClientFacade {
     callback: QueryOutcome | undefined,
   ): Submittable {
     const given = typeof values === 'function' ? values : callback;
-    if (submittable.callback === undefined && given !== undefined) submittable.callback = given;
+    const heard = submittable.callback ?? given;
+    if (typeof heard === 'function') submittable.callback = inPresentContext(heard);
     if (this.#lease.released) {
       const error = this.#leaseOver('used', textOf(submittable));
       if (submittable.handleError === undefined) throw error;
@@ -146,7 +152,14 @@ class PooledClientFacade {
 
   /** @internal From its first listener on it hears the connection's events, and is kept alive for them. */
   listens(): void {
+    this.#context ??= presentContext();
     if (!this.#lease.released) this.#connection.borrower = this as unknown as PoolClient;
+  }
+
+  emit(event: string, ...parameters: unknown[]): boolean {
+    const context = this.#context;
+    if (context === undefined) return emitAsClient.call(this, event, ...parameters);
+    return context.runInAsyncScope(emitAsClient, this, event, ...parameters);
   }
 
   /** @internal */
@@ -159,6 +172,8 @@ class PooledClientFacade {
     return this.#connection.client;
   }
 }
+
+const emitAsClient = Client.prototype.emit as (event: string, ...parameters: unknown[]) => boolean;
 
 /** Fields of `pg.Client` that cursors, streams, `COPY`, ORMs and logs read. */
 const MIRRORED_PROPERTIES = [

@@ -1,4 +1,6 @@
+import type { AsyncResource } from 'node:async_hooks';
 import type { QueryResult, Submittable } from 'pg';
+import { inPresentContext, presentContext } from '../core/async-context.js';
 import type { AcquireOptions } from '../core/pool-options.js';
 import type { DatabaseLease, DatabaseLeases } from './database-leases.js';
 import type { ResolvedDatabaseOptions } from './options.js';
@@ -29,6 +31,8 @@ interface SingleQuery {
   /** Whether it may use a connection together with others. */
   readonly shared: boolean;
   readonly callback: QueryOutcome;
+  /** Its answer comes from a socket that belongs to nobody: what that sets off belongs to its caller. */
+  readonly context: AsyncResource;
   attempts: number;
 }
 
@@ -94,7 +98,15 @@ export class SingleQueries {
     const sent = this.#statements === undefined ? undefined : preparableValues(config, values, single);
     const prepared = sent === undefined ? undefined : this.#statements?.use(textOf(config));
     const shared = this.#pipelining && prepared !== undefined && this.#statements?.mayShare(prepared) === true;
-    this.#dispatch({ config, values: prepared === undefined ? values : sent, prepared, shared, callback, attempts: 1 });
+    this.#dispatch({
+      config,
+      values: prepared === undefined ? values : sent,
+      prepared,
+      shared,
+      callback,
+      context: presentContext(),
+      attempts: 1,
+    });
   }
 
   #dispatch(query: SingleQuery): void {
@@ -109,13 +121,8 @@ export class SingleQueries {
   #executeOn(lease: DatabaseLease, query: SingleQuery): void {
     const { config, values, prepared } = query;
     const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.#queryTimeoutMs;
-    const outcome: QueryOutcome = (error, result, untouched) => {
-      // First the connection, then the caller: what the caller throws must not cost a slot.
-      this.#leases.giveBack(lease, error);
-      // Later in this turn: by then it is known which other connections the server has ended, too.
-      if (untouched === true && query.attempts++ < MOST_ATTEMPTS) setImmediate(() => this.#dispatch(query));
-      else query.callback(error, result);
-    };
+    const outcome: QueryOutcome = (error, result, untouched) =>
+      query.context.runInAsyncScope(this.#answered, this, lease, query, error, result, untouched);
     try {
       const { connection } = lease;
       if (prepared === undefined) connection.executeUnprepared(lease, config, values, timeoutMs, outcome);
@@ -124,6 +131,20 @@ export class SingleQueries {
       this.#leases.giveBack(lease, error as Error);
       query.callback(error as Error, undefined as never);
     }
+  }
+
+  #answered(
+    lease: DatabaseLease,
+    query: SingleQuery,
+    error: Error | undefined,
+    result: QueryResult,
+    untouched: boolean | undefined,
+  ): void {
+    // First the connection, then the caller: what the caller throws must not cost a slot.
+    this.#leases.giveBack(lease, error);
+    // Later in this turn: by then it is known which other connections the server has ended, too.
+    if (untouched === true && query.attempts++ < MOST_ATTEMPTS) setImmediate(() => this.#dispatch(query));
+    else query.callback(error, result);
   }
 
   /** As in pg-pool: calls back with the query's result; the connection is free when the query has ended. */
@@ -141,7 +162,7 @@ export class SingleQueries {
           this.#leases.giveBack(lease);
           settle(undefined, undefined as never);
         };
-        submittable.callback ??= settle;
+        submittable.callback = inPresentContext(submittable.callback ?? settle);
         client.once('drain', free);
         client.once('end', free);
         client.query(submittable);

@@ -1,3 +1,4 @@
+import { presentContext } from '../core/async-context.js';
 import type { Clock } from '../core/clock.js';
 import type { PostgresConnection } from './connection.js';
 import { originOf } from './database-events.js';
@@ -40,9 +41,13 @@ export class SlowQueries {
   /** The callback for a statement that is sent now, which hears of its answer before the caller does. */
   timing(connection: PostgresConnection, lease: DatabaseLease, text: string, callback: QueryOutcome): QueryOutcome {
     const startedAt = this.clock.now();
+    // The answer comes from a socket that belongs to nobody: the report belongs to whoever has asked.
+    const context = presentContext();
     return (error, result, untouched) => {
       const durationMs = this.clock.now() - startedAt;
-      if (durationMs >= this.thresholdMs) this.#slow(connection, lease, text, durationMs, error, result?.rowCount);
+      if (durationMs >= this.thresholdMs) {
+        context.runInAsyncScope(this.#slow, this, connection, lease, text, durationMs, error, result?.rowCount);
+      }
       callback(error, result, untouched);
     };
   }
@@ -66,7 +71,7 @@ export class SlowQueries {
       inTransaction: connection.inTransaction,
       connection: lease.entry.id,
       ...(serverId === undefined ? undefined : { serverId }),
-      ...originOf(lease.entry),
+      ...originOf(lease),
     });
   }
 }

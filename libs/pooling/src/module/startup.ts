@@ -45,7 +45,7 @@ async function startPool({ pool }: DatabaseEntry): Promise<void> {
 
 async function requireConnection(pool: DatabasePool, timeoutMs: number): Promise<void> {
   try {
-    const client = await pool.connect({ timeoutMs });
+    const client = await pool.connect({ timeoutMs, use: 'own' });
     client.release();
   } catch (error) {
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
