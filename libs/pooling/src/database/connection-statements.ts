@@ -1,10 +1,11 @@
 import type { PreparedText, StatementCache } from './statement-cache.js';
 import type { RowShape } from './wire/row-shape.js';
 
-/** Errors of the server by which a prepared statement is of no use any more, before it has done anything. */
-const INVALID_STATEMENT = '26000';
-const DUPLICATE_STATEMENT = '42P05';
-const CHANGED_RESULT = '0A000';
+/**
+ * A statement is prepared anew after this long, in milliseconds: somebody else may have changed what its parameters mean,
+ * and the server says nothing of it (`timestamp` has become `timestamptz`).
+ */
+const MAX_AGE_MS = 30_000;
 
 /** A statement that a connection has prepared. */
 export interface PreparedStatement {
@@ -13,16 +14,25 @@ export interface PreparedStatement {
   uses: number;
   /** `null`: it gives no rows; `undefined`: the server hasn't told yet. */
   shape: RowShape | null | undefined;
+  /** Which changes it has seen; see {@link ConnectionStatements}. */
+  changes: number;
+  /** When it is prepared anew, in milliseconds. */
+  readonly staleAt: number;
 }
 
 /**
  * What one connection has prepared, at most as much as the pool allows. What it has too much is closed together with
  * the next statement that it prepares, without a round trip of its own.
+ *
+ * A statement is good for as long as nothing has changed how its text is read: the schema, the settings of its session,
+ * what was found out about the text. Each of these is counted, and the sum tells whether one of them has changed.
  */
 export class ConnectionStatements {
   readonly #cache: StatementCache | undefined;
   readonly #statements = new Map<PreparedText, PreparedStatement>();
   #toClose: Buffer[] = [];
+  /** Counts changes of this session. */
+  #changes = 0;
 
   constructor(cache: StatementCache | undefined) {
     this.#cache = cache;
@@ -39,20 +49,40 @@ export class ConnectionStatements {
     return this.#cache;
   }
 
-  /** The statement, when the server has it. */
-  get(prepared: PreparedText): PreparedStatement | undefined {
-    return this.#statements.get(prepared);
+  /** The statement, when the server has it and its text would be read now as it was then. */
+  get(prepared: PreparedText, now: number): PreparedStatement | undefined {
+    const statement = this.#statements.get(prepared);
+    if (statement === undefined) return undefined;
+    if (statement.changes === this.#changesOf(prepared, now) && now < statement.staleAt) return statement;
+    this.remove(prepared);
+    return undefined;
   }
 
-  /** Notes that a statement is being prepared; gives the names to close before it. */
-  add(statement: PreparedStatement): readonly Buffer[] {
-    for (const prepared of this.#statements.keys()) {
-      if (prepared.dropped || prepared.plannedAnew) this.remove(prepared);
+  #changesOf(prepared: PreparedText, now: number): number {
+    return this.cache.changes(now) + this.#changes + prepared.drops;
+  }
+
+  /** Notes that a text is being prepared. */
+  add(prepared: PreparedText, now: number): PreparedStatement {
+    for (const old of this.#statements.keys()) {
+      if (old.dropped || old.plannedAnew) this.remove(old);
     }
     if (this.#statements.size >= (this.#cache?.max ?? 0)) this.#removeLeastRecent();
-    this.#statements.set(statement.prepared, statement);
+    const statement: PreparedStatement = {
+      prepared,
+      uses: 0,
+      shape: undefined,
+      changes: this.#changesOf(prepared, now),
+      staleAt: now + MAX_AGE_MS,
+    };
+    this.#statements.set(prepared, statement);
+    return statement;
+  }
+
+  /** The names to close before the next statement is prepared. */
+  takeClosed(): readonly Buffer[] {
     const names = this.#toClose;
-    this.#toClose = [];
+    if (names.length > 0) this.#toClose = [];
     return names;
   }
 
@@ -61,22 +91,16 @@ export class ConnectionStatements {
     if (this.#statements.delete(prepared)) this.#toClose.push(prepared.nameBytes);
   }
 
-  /** Forgets what a query's error tells is gone; returns whether the query's statement has to be prepared anew. */
-  invalidated({ error, prepared }: { readonly error: Error | undefined; readonly prepared: PreparedText }): boolean {
-    const { code, routine } = error as { code?: unknown; routine?: unknown };
-    if (code === CHANGED_RESULT && routine === 'RevalidateCachedQuery') {
-      this.remove(prepared);
-      this.cache.invalidate(prepared);
-      return true;
+  /** This session looks names up elsewhere from now on. */
+  sessionChanged(): void {
+    this.#changes++;
+  }
+
+  /** This session reads literals in another way from now on. */
+  literalsChanged(): void {
+    for (const statement of this.#statements.values()) {
+      if (statement.prepared.literal) statement.changes = -1;
     }
-    if (code === INVALID_STATEMENT) {
-      // Deallocated behind our back, and then hardly alone.
-      this.clear();
-      return true;
-    }
-    if (code !== DUPLICATE_STATEMENT) return false;
-    this.remove(prepared);
-    return true;
   }
 
   /** The server has none any more. */

@@ -16,10 +16,12 @@ import {
   processIdOf,
   protocolOf,
   queuedQueries,
+  type ProtocolConnection,
   type TransactionStatus,
 } from './pg-internals.js';
 import { ConnectionStatements } from './connection-statements.js';
 import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText } from './query-forms.js';
+import { SessionChanges } from './session-changes.js';
 import { shortenStatement } from './shown-statement.js';
 import type { SlowQueries } from './slow-queries.js';
 import type { PreparedText, StatementCache } from './statement-cache.js';
@@ -88,6 +90,8 @@ export class PostgresConnection implements StatementOwner, WireHost {
   #answeredQuery: unknown;
   #ending: Promise<void> | undefined;
   readonly #cancellation: Cancellation;
+  /** Only where texts are prepared. */
+  readonly #changes: SessionChanges | undefined;
 
   constructor(host: ConnectionHost, lost: (error?: Error) => void) {
     this.#host = host;
@@ -104,9 +108,10 @@ export class PostgresConnection implements StatementOwner, WireHost {
       },
     });
     const protocol = protocolOf(this.client);
+    this.#changes = host.statements === undefined ? undefined : this.#watchChanges(protocol);
     // Before pg's own listeners, which run the callbacks that ask for this.
     protocol.on('readyForQuery', (message?: { status?: TransactionStatus }) => {
-      this.#status = message?.status ?? 'I';
+      this.ready(message?.status ?? 'I');
     });
     protocol.on('errorMessage', (error: Error) => {
       if (endsConnection(error)) this.#fail(error);
@@ -117,6 +122,20 @@ export class PostgresConnection implements StatementOwner, WireHost {
     this.client.on('notice', (notice) => this.borrower?.emit('notice', notice));
     this.client.on('notification', (message) => this.borrower?.emit('notification', message));
     this.client.on('drain', () => this.borrower?.emit('drain'));
+  }
+
+  /** What pg runs, and what the server tells by itself, may change how prepared texts are read. */
+  #watchChanges(protocol: ProtocolConnection): SessionChanges {
+    const changes = new SessionChanges(this.statements);
+    protocol.on('commandComplete', ({ text: tag }: { readonly text: string }) => {
+      const { text, values } = (activeQueryOf(this.client) ?? {}) as { text?: unknown; values?: unknown };
+      const given = Array.isArray(values) ? (values as unknown[]) : undefined;
+      changes.completed(tag, typeof text === 'string' ? text : '', given, this.now());
+    });
+    protocol.on('parameterStatus', ({ parameterName }: { readonly parameterName: string }) => {
+      changes.reported(parameterName);
+    });
+    return changes;
   }
 
   /** Dials and logs in. The signal's abort destroys the socket at once. */
@@ -311,16 +330,17 @@ export class PostgresConnection implements StatementOwner, WireHost {
   /** @internal */
   ready(status: TransactionStatus): void {
     this.#status = status;
+    this.#changes?.ready(status, this.#host.clock);
+  }
+
+  /** @internal */
+  completed(tag: string, text: string, values: readonly unknown[]): void {
+    this.#changes?.completed(tag, text, values, this.now());
   }
 
   /** @internal */
   ending(error: Error): void {
     this.#fail(error);
-  }
-
-  /** @internal */
-  get outsideTransaction(): boolean {
-    return this.alive && this.#status === 'I';
   }
 
   /** Runs a cursor, a stream, a `COPY`: they answer for themselves and have no time limit. */

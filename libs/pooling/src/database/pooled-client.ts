@@ -173,7 +173,7 @@ class PooledClientFacade {
   }
 }
 
-const emitAsClient = Client.prototype.emit as (event: string, ...parameters: unknown[]) => boolean;
+const emitAsClient = pg.Client.prototype.emit as (event: string, ...parameters: unknown[]) => boolean;
 
 /** Fields of `pg.Client` that cursors, streams, `COPY`, ORMs and logs read. */
 const MIRRORED_PROPERTIES = [

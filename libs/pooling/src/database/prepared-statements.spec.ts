@@ -81,22 +81,6 @@ describe('prepared statements', () => {
     expect(await preparedTexts(pool)).toHaveLength(1);
   });
 
-  it('lets the error stand in a transaction, and the next use works', async () => {
-    await using pool = poolOf();
-    await pool.query('create temp table altered (id int)');
-    const text = 'select * from altered where id = $1';
-    for (let use = 0; use < 3; use++) await pool.query(text, [1]);
-    await pool.query('alter table altered add column name text');
-    await pool.withConnection(async (client) => {
-      await client.query('begin');
-      await expect(client.query(text, [1])).rejects.toMatchObject({ code: '0A000' });
-      await client.query('rollback');
-      await client.query('begin');
-      expect((await client.query(text, [1])).rows).toEqual([]);
-      await client.query('commit');
-    });
-  });
-
   it('prepares anew what was deallocated behind its back', async () => {
     await using pool = poolOf();
     for (let use = 0; use < 3; use++) await pool.query('select $1::int as n', [use]);

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import { PlanWatch, type PlannedRun, type PlanVerdict } from './plan-watch.js';
 import { SeenTexts } from './seen-texts.js';
+import { mayChangeReading } from './statement-effects.js';
 
 /** A statement that usually takes longer than this has its connection for itself, in milliseconds. */
 const SLOW_MS = 10;
 /** Statements that read and write rows, and nothing else: they leave nothing behind in their session. */
 const ROWS_ONLY = /^\s*(?:select|insert|update|delete|merge|with|values|table)\b/i;
+/** How often the whole pool prepares anew at the most on a mere suspicion, in milliseconds. */
+const SUSPICION_MS = 1_000;
 /** Functions that do leave something behind in their session, or wait there. */
 const OF_SESSION =
   /\b(?:set_config|setseed|currval|lastval|pg_sleep\w*|pg_(?:try_)?advisory\w*|pg_listening\w*|dblink\w*|lo_\w+)\s*\(/i;
@@ -13,12 +16,20 @@ const OF_SESSION =
 /** A text that is worth being prepared, under one name on every connection. */
 export class PreparedText {
   readonly text: string;
-  /** The server's name for it: a hash of the text, and how often it was made invalid. */
+  /** The server's name for it: a hash of the text. */
   readonly name: string;
   /** @internal The name as it is sent. */
   readonly nameBytes: Buffer;
-  /** Whether new uses go to another one: it was made invalid, or wasn't used for long. */
+  /** Whether new uses go to another one: it wasn't used for long. */
   dropped = false;
+  /** Counts how often the whole pool has dropped it. */
+  drops = 0;
+  /** When it was last dropped on a mere suspicion, in milliseconds. */
+  suspectedAt = -Infinity;
+  /** Whether it has literals, which may be read by the settings of the session. */
+  readonly literal: boolean;
+  /** Whether its text alone shows that it may change how other texts are read. */
+  readonly changing: boolean;
   /** Whether its nature lets it run on a connection between the queries of others. */
   readonly sociable: boolean;
   /** Whether its one plan for all values is known to be worse than planning each time. */
@@ -28,11 +39,13 @@ export class PreparedText {
   /** @internal When it was last used, counted in uses of all. */
   lastUse = 0;
 
-  constructor(text: string, generation: number) {
+  constructor(text: string) {
     this.text = text;
-    this.sociable = ROWS_ONLY.test(text) && !OF_SESSION.test(text);
-    const hash = createHash('sha256').update(text).digest('base64url').slice(0, 22);
-    this.name = generation === 0 ? `np_${hash}` : `np_${hash}_${generation}`;
+    const rowsOnly = ROWS_ONLY.test(text);
+    this.sociable = rowsOnly && !OF_SESSION.test(text);
+    this.literal = text.includes("'");
+    this.changing = !rowsOnly || mayChangeReading(text);
+    this.name = `np_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`;
     this.nameBytes = Buffer.from(`${this.name}\0`);
   }
 }
@@ -52,7 +65,11 @@ export class StatementCache {
   #hits = 0;
   #misses = 0;
   #uses = 0;
-  #generation = 0;
+  /** Counts changes of the schema. */
+  #changes = 0;
+  #changedAt = -Infinity;
+  /** When a change that is only suspected counts; `Infinity`: there is none. */
+  #suspicionAt = Infinity;
   readonly #seen = new SeenTexts();
   readonly #hot = new Map<string, PreparedText>();
   readonly #replanned: (text: string, verdict: PlanVerdict) => void;
@@ -87,7 +104,7 @@ export class StatementCache {
         return undefined;
       }
       if (this.#hot.size >= this.max) this.#dropLeastRecent();
-      prepared = new PreparedText(text, this.#generation);
+      prepared = new PreparedText(text);
       this.#hot.set(text, prepared);
     }
     prepared.lastUse = ++this.#uses;
@@ -110,12 +127,36 @@ export class StatementCache {
     this.#replanned(prepared.text, verdict);
   }
 
-  /** The server has made a statement invalid: the whole pool prepares its text anew, under another name. */
+  /** Counts changes of the schema: what was prepared before the last one is prepared anew. */
+  changes(now: number): number {
+    if (now >= this.#suspicionAt) this.schemaChanged(now);
+    return this.#changes;
+  }
+
+  /** The schema has changed: the whole pool prepares every text anew. */
+  schemaChanged(now: number): void {
+    this.#changes++;
+    this.#changedAt = now;
+    this.#suspicionAt = Infinity;
+  }
+
+  /** The schema may have changed: {@link schemaChanged} now, or when the last time is long enough ago. */
+  schemaMayHaveChanged(now: number): void {
+    const earliest = this.#changedAt + SUSPICION_MS;
+    if (now >= earliest) this.schemaChanged(now);
+    else this.#suspicionAt = earliest;
+  }
+
+  /** The server has made a statement invalid: the whole pool prepares its text anew. */
   invalidate(prepared: PreparedText): void {
-    if (prepared.dropped) return;
-    prepared.dropped = true;
-    this.#generation++;
-    this.#hot.set(prepared.text, new PreparedText(prepared.text, this.#generation));
+    prepared.drops++;
+  }
+
+  /** A statement may be older than the schema, and nobody can tell: {@link invalidate}, but not for each bad value. */
+  suspect(prepared: PreparedText, now: number): void {
+    if (now < prepared.suspectedAt + SUSPICION_MS) return;
+    prepared.suspectedAt = now;
+    this.invalidate(prepared);
   }
 
   #dropLeastRecent(): void {

@@ -6,6 +6,7 @@ import type { QueryOutcome } from '../query-forms.js';
 import type { PlanTurn } from '../plan-watch.js';
 import type { PreparedText } from '../statement-cache.js';
 import { Statement, type StatementOwner } from '../statement.js';
+import type { Failure } from './failed-statement.js';
 import type { WireValue } from './message-writer.js';
 import type { Row, RowShape } from './row-shape.js';
 import type { Wire } from './wire.js';
@@ -34,8 +35,11 @@ export class WireQuery extends Statement {
   bound = false;
   /** Milliseconds on the pool's clock; `Infinity` until then. */
   sentAt = Infinity;
-  /** Whether it was sent again already, after its statement had turned out to be invalid. */
-  retried = false;
+  /** Whether its statement was prepared by an earlier query. */
+  reused = false;
+  /** Why it was sent once more, its text read anew. */
+  firstError: Error | undefined = undefined;
+  firstFailure: Failure | undefined = undefined;
   readonly #wire: Wire;
 
   constructor(
@@ -80,9 +84,11 @@ export class WireQuery extends Statement {
     return count === undefined ? null : Number(count);
   }
 
-  /** Forgets what has come back, to be sent again. */
-  restart(): void {
+  /** Forgets what has come back but for the error, to be sent once more. */
+  runAgain(): void {
+    this.firstError = this.error;
     this.statement = undefined;
+    this.turn = undefined;
     this.sentAt = Infinity;
     this.shape = undefined;
     this.rows = [];
@@ -90,6 +96,7 @@ export class WireQuery extends Statement {
     this.error = undefined;
     this.parsed = false;
     this.bound = false;
+    this.reused = false;
   }
 
   /** @internal `pg.Client` tells that it is this query's turn. */

@@ -9,6 +9,7 @@ import {
   type ProtocolConnection,
   type TransactionStatus,
 } from '../pg-internals.js';
+import { failureOf, isSameError } from './failed-statement.js';
 import { MessageWriter } from './message-writer.js';
 import { RowShape } from './row-shape.js';
 import type { WireQuery } from './wire-query.js';
@@ -55,8 +56,10 @@ export interface WireHost {
   ready(status: TransactionStatus): void;
   /** The server ends the connection, and says why. */
   ending(error: Error): void;
-  /** Whether a statement that has failed before it did anything can be sent again: none of its transaction is lost. */
-  readonly outsideTransaction: boolean;
+  /** Whether further queries may be sent. */
+  readonly alive: boolean;
+  /** A command was answered that may have changed how other texts are read. */
+  completed(tag: string, text: string, values: readonly unknown[]): void;
   /** The server begins to work on a query that nobody waits for any more. */
   unwanted(query: WireQuery): void;
   /** Whether an error is of a cancel request that was meant for another query. */
@@ -163,19 +166,21 @@ export class Wire {
   #write(query: WireQuery, now: number): void {
     const { prepared } = query;
     const { statements } = this.#host;
-    if (prepared.plannedAnew) return this.#writeAnew(query, now);
+    if (prepared.plannedAnew || query.firstError !== undefined) return this.#writeAnew(query, now);
     if (!query.shared) query.turn = prepared.plans.takeTurn();
     if (query.turn === 'anew') return this.#writeAnew(query, now);
-    const known = statements.get(prepared);
+    const known = statements.get(prepared, now);
     statements.cache.found(known !== undefined);
     query.sentAt = now;
-    query.statement = known ?? { prepared, uses: 0, shape: undefined };
-    query.shape = query.statement.shape;
     if (known === undefined) {
-      for (const closed of statements.add(query.statement)) writer.close(closed);
+      query.statement = statements.add(prepared, now);
+      for (const closed of statements.takeClosed()) writer.close(closed);
       writer.parse(prepared.nameBytes, prepared.text);
     } else {
+      query.statement = known;
+      query.shape = known.shape;
       query.parsed = true;
+      query.reused = true;
     }
     writer.bind(prepared.nameBytes, query.values);
     if (query.shape === undefined) writer.describePortal();
@@ -276,6 +281,7 @@ export class Wire {
       case Message.commandComplete:
         // Ends with a zero byte.
         query.tag = bytes.toString('latin1', start + HEADER_BYTES, end - 1);
+        if (query.prepared.changing) this.#host.completed(query.tag, query.text, query.values);
         return;
       case Message.readyForQuery:
         return this.#ready(query, String.fromCharCode(bytes[start + HEADER_BYTES] as number) as TransactionStatus);
@@ -325,6 +331,7 @@ export class Wire {
 
   #ready(query: WireQuery, status: TransactionStatus): void {
     this.#underway.shift();
+    if (query.error !== undefined && this.#runsAgain(query, status)) this.#again(query);
     if (this.#underway.length === 0) {
       Wire.#atWork--;
       this.#last = query;
@@ -332,7 +339,7 @@ export class Wire {
       return;
     }
     this.#host.ready(status);
-    this.#done(query);
+    if (!query.listed) this.#done(query);
     const { first } = this.#underway;
     if (first?.settled === true && first.sentAt !== Infinity) this.#host.unwanted(first);
   }
@@ -348,17 +355,16 @@ export class Wire {
     const now = this.#host.now();
     const startedAt = Math.max(query.sentAt, this.#readyAt);
     this.#readyAt = now;
+    if (query.firstFailure === 'suspect') this.#ranAgain(query, now);
     if (query.error !== undefined) {
-      const invalid = this.#host.statements.invalidated(query);
-      if (invalid && !query.settled && !query.retried && this.#host.outsideTransaction) return this.#again(query);
-      return query.settle(query.error, undefined as never, invalid || this.#host.wasCancelled(query.error));
+      return query.settle(query.error, undefined as never, this.#host.wasCancelled(query.error));
     }
     const { statement } = query;
     if (statement !== undefined) {
       statement.shape = query.shape ?? null;
       statement.uses++;
     }
-    this.#host.statements.cache.ran(query, now - startedAt, now);
+    if (query.firstError === undefined) this.#host.statements.cache.ran(query, now - startedAt, now);
     try {
       query.settle(undefined, query as never);
     } catch (error) {
@@ -368,12 +374,43 @@ export class Wire {
     }
   }
 
+  /** Whether a query that has failed runs once more: by an error that may be of its statement's age, and has lost nothing. */
+  #runsAgain(query: WireQuery, status: TransactionStatus): boolean {
+    const failure = failureOf(query);
+    if (failure === 'genuine') return false;
+    const { statements } = this.#host;
+    const { prepared } = query;
+    if (failure === 'forgotten') statements.clear();
+    else if (failure === 'taken') statements.remove(prepared);
+    else if (failure === 'outdated') {
+      statements.cache.invalidate(prepared);
+      statements.cache.schemaMayHaveChanged(this.#host.now());
+    }
+    query.firstFailure = failure;
+    if (status === 'I' && this.#host.alive && !query.settled) return true;
+    if (failure === 'suspect') {
+      // It can't be tried without the name here: the transaction is lost.
+      statements.remove(prepared);
+      statements.cache.suspect(prepared, this.#host.now());
+    }
+    return false;
+  }
+
+  /** Sends a query once more, without a name and ahead of whatever waits in pg: the server reads its text anew. */
   #again(query: WireQuery): void {
-    query.restart();
-    query.retried = true;
-    if (this.#underway.length > 0) this.join(query);
-    // A tracer has heard of it when it was asked for.
-    else enqueue(this.#host.client, query);
+    query.runAgain();
+    this.#underway.push(query);
+    this.#unsent.push(query);
+    if (query.shared) this.#sendSoon();
+    else this.#send();
+  }
+
+  /** By how the second run went it is known whether the statement of the first was of use. */
+  #ranAgain({ error, firstError, prepared }: WireQuery, now: number): void {
+    if (firstError === undefined || (error !== undefined && isSameError(error, firstError))) return;
+    const { cache } = this.#host.statements;
+    cache.invalidate(prepared);
+    cache.schemaMayHaveChanged(now);
   }
 
   /** The connection is lost: nothing that is under way will be answered, and nothing of `asked`, which may be queued in pg. */

@@ -1,0 +1,126 @@
+/**
+ * What a statement that has run may have changed about how other texts are read:
+ *
+ * - `schema`: tables, types, functions, for everybody, once its transaction is committed.
+ * - `unsure`: perhaps the schema, perhaps the session: it has run code that nobody sees here.
+ * - `session`: where its session looks names up.
+ * - `literals`: how its session reads literals.
+ * - `forgotten`: its session has no prepared statements any more.
+ */
+export type StatementEffect = 'none' | 'schema' | 'unsure' | 'session' | 'literals' | 'forgotten';
+
+/** Names are looked up by these. */
+const PATH_SETTINGS = new Set(['search_path', 'role', 'session_authorization', 'all']);
+/** Literals and operators are read by these. */
+const LITERAL_SETTINGS = new Set([
+  'timezone',
+  'datestyle',
+  'intervalstyle',
+  'standard_conforming_strings',
+  'transform_null_equals',
+  'array_nulls',
+  'xmloption',
+  'lc_monetary',
+]);
+/** What some settings are called in `SET`, by the first word. */
+const SETTING_WORDS: Readonly<Record<string, string>> = {
+  schema: 'search_path',
+  session: 'session_authorization',
+  time: 'timezone',
+  xml: 'xmloption',
+};
+const NOTHING: ReadonlySet<string> = new Set();
+/** `SET x`, `SET LOCAL x`, `SET SESSION x`, `RESET x`: the name. */
+const SETTING = /\b(?:re)?set\s+(?:local\s+|session\s+(?!authorization\b))?"?(\w+(?:\.\w+)?)/gi;
+/** `set_config('x', …)`, `set_config($1, …)`: the literal or the parameter's number. */
+const SET_CONFIG = /\bset_config\s*\(\s*(?:'([^']*)'|\$(\d+))?/gi;
+/** A row-giving text may make a table, or set something. */
+const SUSPICIOUS = /\b(?:set_config|into|create)\b/i;
+/** Strings, quoted names and comments: what stands in there does nothing. */
+const QUOTED = /'(?:[^']|'')*'|"[^"]*"|(\$\w*\$)[\s\S]*?\1|--[^\n]*|\/\*[\s\S]*?\*\//g;
+/** `INTO` of a `SELECT`; that of an `INSERT` or `MERGE` makes no table. */
+const MAKES_TABLE = /(?<!\b(?:insert|merge)\s+)\binto\b/i;
+const TEMPORARY = /^\s*create\s+(?:(?:global|local)\s+)?temp/i;
+const SEVERAL = /;\s*\S/;
+
+/** Whether a text that gives or changes rows may change how others are read; asked once for each text that is prepared. */
+export function mayChangeReading(text: string): boolean {
+  return SUSPICIOUS.test(text) && ofRows(text, undefined, NOTHING) !== 'none';
+}
+
+/**
+ * What a command has done, by the tag that the server has answered with and by the text it was in.
+ *
+ * @param values of the text's parameters.
+ * @param reported settings whose changes the server reports by itself, in small letters.
+ */
+export function effectOf(
+  tag: string,
+  text: string,
+  values: readonly unknown[] | undefined,
+  reported: ReadonlySet<string> = NOTHING,
+): StatementEffect {
+  const end = tag.indexOf(' ');
+  switch (end === -1 ? tag : tag.slice(0, end)) {
+    case 'SELECT':
+    case 'INSERT':
+    case 'UPDATE':
+    case 'DELETE':
+    case 'MERGE':
+    case 'FETCH':
+      return SUSPICIOUS.test(text) ? ofRows(text, values, reported) : 'none';
+    case 'SET':
+    case 'RESET':
+      return ofSettings(text, reported);
+    case 'CREATE':
+    case 'ALTER':
+    case 'DROP':
+    case 'IMPORT':
+      return TEMPORARY.test(text) && !SEVERAL.test(text) ? 'session' : 'schema';
+    case 'CALL':
+    case 'DO':
+    case 'REASSIGN':
+      return 'unsure';
+    case 'COMMIT':
+      return tag === 'COMMIT PREPARED' ? 'unsure' : 'none';
+    case 'DEALLOCATE':
+      return tag === 'DEALLOCATE ALL' ? 'forgotten' : 'none';
+    case 'DISCARD':
+      return tag === 'DISCARD ALL' ? 'forgotten' : 'session';
+    default:
+      return 'none';
+  }
+}
+
+function ofRows(text: string, values: readonly unknown[] | undefined, reported: ReadonlySet<string>): StatementEffect {
+  let effect: StatementEffect = 'none';
+  for (const [, literal, parameter] of text.matchAll(SET_CONFIG)) {
+    const name = literal ?? (parameter === undefined ? undefined : values?.[Number(parameter) - 1]);
+    effect = stronger(effect, typeof name === 'string' ? ofSetting(name, reported) : 'session');
+  }
+  const bare = text.replace(QUOTED, ' ');
+  if (/^\s*create\b/i.test(bare)) return TEMPORARY.test(bare) ? 'session' : 'schema';
+  return MAKES_TABLE.test(bare) ? 'unsure' : effect;
+}
+
+function ofSettings(text: string, reported: ReadonlySet<string>): StatementEffect {
+  let effect: StatementEffect = 'none';
+  let found = false;
+  for (const [, name] of text.matchAll(SETTING)) {
+    found = true;
+    effect = stronger(effect, ofSetting(SETTING_WORDS[(name as string).toLowerCase()] ?? (name as string), reported));
+  }
+  return found ? effect : 'session';
+}
+
+function ofSetting(given: string, reported: ReadonlySet<string>): StatementEffect {
+  const name = given.toLowerCase();
+  if (reported.has(name)) return 'none';
+  if (PATH_SETTINGS.has(name)) return 'session';
+  return LITERAL_SETTINGS.has(name) ? 'literals' : 'none';
+}
+
+function stronger(one: StatementEffect, other: StatementEffect): StatementEffect {
+  if (one === 'session' || other === 'none') return one;
+  return other;
+}

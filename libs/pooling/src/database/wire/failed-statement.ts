@@ -1,0 +1,46 @@
+import type { WireQuery } from './wire-query.js';
+
+/** What an error says of a prepared statement. */
+export type Failure =
+  /** Nothing: the text, read anew, would fail in the same way. */
+  | 'genuine'
+  /** Nothing for sure: a value may be bad, or older than the schema is what the statement knows of it. */
+  | 'suspect'
+  /** The server says that the schema has changed. */
+  | 'outdated'
+  /** The server has forgotten it, and then hardly it alone. */
+  | 'forgotten'
+  /** Its name is taken. */
+  | 'taken';
+
+/** Classes of errors that a new statement would meet as well: resources, locks, deadlocks, cancels, the system. */
+const OF_THE_MOMENT = new Set(['40', '53', '55', '57', '58']);
+/** What the server says, and where, when it finds out while it runs a statement that a type has changed since it was prepared. */
+const OF_TYPES = new Set(['22P03', '42703', '42704', '42804', '42883', 'XX000']);
+const TYPE_CHECKS = /^(?:ExecEval|CheckVarSlot|CheckOpSlot|TupleDesc|get(?:Type|type)|lookup_|fmgr_info)/;
+
+interface ServerError {
+  readonly code?: unknown;
+  readonly routine?: unknown;
+}
+
+/** What the error of a query says of the statement it used. */
+export function failureOf(query: WireQuery): Failure {
+  const { code, routine } = query.error as ServerError;
+  if (typeof code !== 'string' || query.firstError !== undefined) return 'genuine';
+  if (code === '42P05') return 'taken';
+  if (!query.reused) return 'genuine';
+  if (code === '26000') return 'forgotten';
+  if (code === '0A000' && routine === 'RevalidateCachedQuery') return 'outdated';
+  if (query.bound) {
+    const ofTypes = OF_TYPES.has(code) && typeof routine === 'string' && TYPE_CHECKS.test(routine);
+    // The server has undone what it did of it, save what no transaction undoes.
+    return ofTypes && query.prepared.sociable ? 'suspect' : 'genuine';
+  }
+  return OF_THE_MOMENT.has(code.slice(0, 2)) ? 'genuine' : 'suspect';
+}
+
+/** Whether both say the same. */
+export function isSameError(one: Error & ServerError, other: Error & ServerError): boolean {
+  return one.code === other.code && one.message === other.message;
+}
