@@ -1,6 +1,16 @@
 import { Agent, get as httpGet } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Controller, Get, Logger, type INestApplication, type ModuleMetadata } from '@nestjs/common';
+import {
+  Controller,
+  Get,
+  Global,
+  Injectable,
+  Logger,
+  Module,
+  type INestApplication,
+  type ModuleMetadata,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { sql, type Kysely } from 'kysely';
@@ -252,6 +262,38 @@ describe('closing', () => {
     await listening.close();
     expect(performance.now() - listeningAt).toBeGreaterThanOrEqual(299);
   });
+
+  it.each(['before', 'after'] as const)(
+    'comes after the shutdown of a global module that still uses them, imported %s',
+    async (when) => {
+      const ended: unknown[] = [];
+
+      @Injectable()
+      class JobQueue implements OnApplicationShutdown {
+        constructor(@InjectDb() private readonly db: Kysely<unknown>) {}
+
+        // As a queue's worker does, whose job is half done.
+        async onApplicationShutdown(): Promise<void> {
+          await pause(50);
+          await sql`select 1`.execute(this.db);
+          await pause(50);
+          await sql`select 1`.execute(this.db);
+          ended.push('job');
+        }
+      }
+
+      @Global()
+      @Module({ providers: [JobQueue] })
+      class JobQueueModule {}
+
+      const imports = when === 'before' ? [JobQueueModule, pooling()] : [pooling(), JobQueueModule];
+      const application = await start({ imports });
+      await application.get(PoolRegistry).database().query('select 1');
+      await application.close();
+      expect(ended).toEqual(['job']);
+      expect(await backends()).toBe(0);
+    },
+  );
 
   it('works without an HTTP server', async () => {
     const testing = await Test.createTestingModule({ imports: [pooling()] }).compile();

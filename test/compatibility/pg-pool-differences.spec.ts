@@ -245,10 +245,11 @@ test('a lost connection that nobody listens to ends no process, whether idle or 
   expect(codes).toEqual([1, 0]);
 });
 
-test('allowExitOnIdle is false: a process ends when its pool is closed', async () => {
+test('allowExitOnIdle is true: idle connections keep no process alive', async () => {
   await using pool = new DatabasePool('idle', { url: database.url });
-  expect(pool.options.allowExitOnIdle).toBe(false);
-  expect(await exitCodeOf('pg', 'pool-left-open')).toBe(0);
+  expect(pool.options.allowExitOnIdle).toBe(true);
+  expect(new pg.Pool().options.allowExitOnIdle).toBe(false);
+  expect(await exitCodeOf('database', 'pool-left-open')).toBe(0);
 });
 
 test('what a listener throws is thrown in the next turn, and the pool goes on', async () => {

@@ -1,12 +1,18 @@
 import type { AcquireOrigin } from './acquire-origin.js';
 import { AcquireWaiter, type WaiterOwner } from './acquire-waiter.js';
-import type { Clock } from './clock.js';
+import type { Clock, Timer } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { PoolQueueFullError } from './errors.js';
 import type { Lease } from './lease.js';
 import type { AcquireOptions, PoolOptions } from './pool-options.js';
 import type { PoolCounters } from './statistics.js';
 import { WaitQueue } from './wait-queue.js';
+
+/**
+ * While somebody waits, the process must not end, though nothing may be under way but a pause of the dialler. It is
+ * looked at this often whether somebody still does, in milliseconds.
+ */
+const VIGIL_MS = 250;
 
 /** What the queue asks of its pool. */
 export interface AcquireQueueHost<T> {
@@ -24,6 +30,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
   readonly #options: Pick<PoolOptions, 'name' | 'acquireTimeoutMs' | 'maxWaiting'>;
   readonly #counters: PoolCounters;
   readonly #host: AcquireQueueHost<T>;
+  #vigil: Timer | undefined;
 
   constructor(
     clock: Clock,
@@ -70,9 +77,14 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
       );
       this.#deadlines.set(waiter, timeoutMs);
       this.#waiters.push(waiter);
+      if (this.#vigil === undefined) this.#keepVigil();
       joined();
     });
   }
+
+  readonly #keepVigil = (): void => {
+    this.#vigil = this.#waiters.length === 0 ? undefined : this.#clock.setTimeout(this.#keepVigil, VIGIL_MS);
+  };
 
   /** Takes the waiter that has waited longest. Its deadline and its signal stay in force until it settles. */
   shift(): AcquireWaiter<T> | undefined {
@@ -103,6 +115,8 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
     for (let waiter = this.#waiters.first; waiter !== undefined; waiter = this.#waiters.first) {
       this.reject(waiter, error());
     }
+    if (this.#vigil !== undefined) this.#clock.clearTimeout(this.#vigil);
+    this.#vigil = undefined;
     return refused;
   }
 

@@ -134,7 +134,8 @@ export class Deadlines {
   #wakeIn(delayMs: number, now: number): void {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     this.#wakesAt = now + delayMs;
-    this.#timer = this.#clock.setTimeout(this.#turn, delayMs);
+    // What is waited for keeps the process alive: a socket, or the queue. A deadline taken back long ago must not.
+    this.#timer = this.#clock.setBackgroundTimeout(this.#turn, delayMs);
   }
 
   #pushTick(tick: number): void {

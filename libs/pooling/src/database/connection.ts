@@ -190,6 +190,13 @@ export class PostgresConnection implements StatementOwner, WireHost {
     return processIdOf(this.client);
   }
 
+  /** Whether its socket keeps the process alive: an idle one doesn't, as in `undici` and Node's own agents. */
+  holdProcess(hold: boolean): void {
+    const { stream } = protocolOf(this.client);
+    if (hold) stream.ref();
+    else stream.unref();
+  }
+
   /** What it does now, for people. */
   activity(): HolderActivity {
     const serverId = this.processId;

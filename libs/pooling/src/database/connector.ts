@@ -98,6 +98,10 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     return connection.usable;
   }
 
+  parked(connection: PostgresConnection, idle: boolean): void {
+    connection.holdProcess(!idle);
+  }
+
   shareable(connection: PostgresConnection): boolean {
     return connection.sociable;
   }

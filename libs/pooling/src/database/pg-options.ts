@@ -15,7 +15,7 @@ export function pgOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {
     connectionTimeoutMillis: options.connectTimeoutMs,
     maxUses: options.maxUses === 0 ? Infinity : options.maxUses,
     maxLifetimeSeconds: options.maxLifetimeMs / 1_000,
-    allowExitOnIdle: false,
+    allowExitOnIdle: true,
   };
   Object.defineProperty(pgOptions, 'password', { enumerable: false, value: password });
   Object.defineProperty(pgOptions, 'ssl', { enumerable: typeof ssl === 'boolean', value: ssl });

@@ -283,12 +283,7 @@ const CASES: Record<string, (either: EitherPool) => Promise<unknown>> = {
     return [counters, pool.totalCount, pool.idleCount, pool.waitingCount];
   },
   'options by the names of pg': ({ pool }) =>
-    Promise.resolve([
-      pool.options.max,
-      pool.options.maxUses,
-      pool.options.allowExitOnIdle,
-      (pool as unknown as DatabasePool).Client === pg.Client,
-    ]),
+    Promise.resolve([pool.options.max, pool.options.maxUses, (pool as unknown as DatabasePool).Client === pg.Client]),
 };
 
 /** Cases of what `pg.Pool` can only do from some version on, and `DatabasePool` with every one. */

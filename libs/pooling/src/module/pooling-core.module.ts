@@ -1,5 +1,5 @@
 import { Global, Module } from '@nestjs/common';
-import { APP_INTERCEPTOR } from '@nestjs/core';
+import { APP_INTERCEPTOR, ModulesContainer } from '@nestjs/core';
 import { PoolAdvisor } from '../advice/pool-advisor.js';
 import { ConsoleSource } from '../console/console-source.js';
 import { HealthSource } from '../health/health-source.js';
@@ -17,7 +17,7 @@ import { PoolStartup } from './startup.js';
 
 /**
  * Owns every pool of an application. A static module, not a dynamic one: Nest tells dynamic modules apart by
- * reference, so each import of one would own pools of its own. Global, so Nest closes it last.
+ * reference, so each import of one would own pools of its own.
  */
 @Global()
 @Module({
@@ -50,4 +50,15 @@ import { PoolStartup } from './startup.js';
     PoolHealthIndicatorModule,
   ],
 })
-export class PoolingCoreModule {}
+export class PoolingCoreModule {
+  /**
+   * Nest runs the shutdown hooks of modules by their distance from the root, the farthest last; global modules all stand
+   * at the same one, in the order of their import. One step farther, pools close after queues, schedulers and whatever
+   * else may use them, wherever the application imports this.
+   */
+  constructor(modules: ModulesContainer) {
+    for (const module of modules.values()) {
+      if (module.metatype === PoolingCoreModule) module.distance = Infinity;
+    }
+  }
+}
