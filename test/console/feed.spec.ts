@@ -157,6 +157,37 @@ describe('the live feed', () => {
     expect(source.asked.holders).toBe(before);
   });
 
+  it('stays small when the server’s last words are long, and shows no control characters of theirs', async () => {
+    const clock = new ManualClock();
+    const broken = new DatabasePool(
+      'broken',
+      {
+        url: database.url,
+        onConnect: () => {
+          throw new Error(`\u001b[2J${'x'.repeat(4_000_000)}`);
+        },
+        acquireTimeoutMs: 2_000,
+      },
+      { clock },
+    );
+    const source = new CountingSource(broken);
+    const feed = new LiveFeed(source, [], clock);
+    feed.start();
+    const failed = broken.query('select 1').catch((error: unknown) => error as Error);
+    await vi.waitFor(() => expect(broken.statistics().connectErrors).toBeGreaterThan(0));
+    const watcher = new Watcher();
+    feed.add(watcher);
+    for (let second = 0; second < 4; second++) await clock.advance(1_000);
+    expect(((await failed) as Error).message.length).toBeLessThan(3_000);
+    feed.end();
+    await broken.close({ deadlineMs: 0 });
+    expect(watcher.messages.length).toBeGreaterThan(3);
+    const sent = watcher.messages.map((message) => JSON.stringify(message));
+    expect(sent.join('').length).toBeLessThan(100_000);
+    expect(sent.join('')).toContain('\\\\x1b[2Jxxx');
+    expect(sent.join('')).toContain('(4000004 characters)');
+  });
+
   it('ends everybody, and looks no more', async () => {
     const watcher = watch();
     feed.end();

@@ -39,6 +39,7 @@ export class Deadlines {
   /** When the timer is due, on the clock's scale. */
   #wakesAt = 0;
   #size = 0;
+  #lastStall: { readonly endedAt: number; readonly ms: number } | undefined = undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -47,6 +48,16 @@ export class Deadlines {
   /** Deadlines that are set. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Now, on the clock's scale. */
+  get now(): number {
+    return this.#clock.now();
+  }
+
+  /** For how long the event loop stood still the last time, in milliseconds; 0 when that was before `since`. */
+  stalledSince(since: number): number {
+    return this.#lastStall === undefined || this.#lastStall.endedAt < since ? 0 : this.#lastStall.ms;
   }
 
   /** Sets a deadline `inMs` from now; it is never early, and late by at most 25 ms while the event loop is free. */
@@ -99,6 +110,7 @@ export class Deadlines {
     const startedAt = this.#clock.now();
     if (startedAt - this.#wakesAt > STALL_MS) {
       // Answers may lie unread in the sockets, and timers run before them: let them be read first.
+      this.#lastStall = { endedAt: startedAt, ms: startedAt - this.#wakesAt };
       this.#wakesAtTick = -Infinity;
       this.#wakeIn(1, startedAt);
       return;

@@ -2,6 +2,9 @@ import { asNobody } from './async-context.js';
 import type { Connector } from './connector.js';
 import { Deadline, type Deadlines } from './deadlines.js';
 
+/** From this share of a dial's time on, the event loop that stood still is what kept the server's answers unread. */
+const LARGE_SHARE = 0.3;
+
 /** How a dial can end; exactly one of them is called, once. */
 export interface DialListener<T> {
   opened(connection: T): void;
@@ -18,6 +21,7 @@ export class Dial<T> extends Deadline {
   readonly #listener: DialListener<T>;
   readonly #abort = new AbortController();
   #over = false;
+  #startedAt = 0;
 
   constructor(connector: Connector<T>, deadlines: Deadlines, timeoutMs: number, listener: DialListener<T>) {
     super();
@@ -36,6 +40,7 @@ export class Dial<T> extends Deadline {
   }
 
   readonly #open = (lost: (error?: Error) => void): void => {
+    this.#startedAt = this.#deadlines.now;
     this.#deadlines.set(this, this.#timeoutMs);
     this.#connector.open({ signal: this.#abort.signal, lost }).then(
       (connection) => {
@@ -57,8 +62,13 @@ export class Dial<T> extends Deadline {
 
   expire(): void {
     if (!this.#end()) return;
-    const error = Object.assign(new Error(`no connection could be opened within ${this.#timeoutMs} ms`), {
+    const stalledMs = Math.round(this.#deadlines.stalledSince(this.#startedAt));
+    // A short one costs a dial nothing: it got most of its time.
+    const stalled = stalledMs > this.#timeoutMs * LARGE_SHARE;
+    const why = stalled ? `: the event loop stood still for ${stalledMs} ms` : '';
+    const error = Object.assign(new Error(`no connection could be opened within ${this.#timeoutMs} ms${why}`), {
       code: 'ETIMEDOUT',
+      ...(stalled ? { stalledMs } : undefined),
     });
     this.#abort.abort(error);
     this.#listener.failed(error);

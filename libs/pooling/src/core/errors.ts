@@ -1,4 +1,5 @@
 import { inspect, type InspectOptions } from 'node:util';
+import { showText } from './shown-text.js';
 
 /** Plain data that an error carries for loggers: JSON values only. */
 export type ErrorDetails = Readonly<Record<string, unknown>>;
@@ -46,17 +47,21 @@ export abstract class PoolingError extends Error {
   [inspect.custom](_depth: number, options: InspectOptions): string {
     const own = `${this.stack ?? `${this.name}: ${this.message}`}\n  code: '${this.code}', pool: '${this.pool}'`;
     if (this.cause === undefined) return own;
-    return `${own}\n  [cause]: ${inspect(this.cause, { ...options, depth: 0 }).split('\n')[0]}`;
+    return `${own}\n  [cause]: ${showText(inspect(this.cause, { ...options, depth: 0 }).split('\n')[0] ?? '')}`;
   }
 }
 
-/** The short form of a cause: its code and message, never its fields. */
+/** The short form of a cause: its code and message, never its fields; one line, bounded, without control characters. */
 export function describeCause(cause: unknown): string {
+  return showText(describe(cause));
+}
+
+function describe(cause: unknown): string {
   if (!(cause instanceof Error)) return typeof cause === 'string' ? cause : inspect(cause, { depth: 0 });
   const code = (cause as { code?: unknown }).code;
   // Node's AggregateError, made when every address of a name refused, has no message of its own.
   const message =
-    cause.message || (cause instanceof AggregateError ? cause.errors.map(describeCause).join('; ') : cause.name);
+    cause.message || (cause instanceof AggregateError ? cause.errors.map(describe).join('; ') : cause.name);
   return typeof code === 'string' && !message.includes(code) ? `${code}: ${message}` : message;
 }
 

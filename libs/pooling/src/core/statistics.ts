@@ -1,5 +1,6 @@
 import { describeCause } from './errors.js';
 import { Histogram, type HistogramSnapshot, type Percentiles } from './histogram.js';
+import { showText } from './shown-text.js';
 
 /** Why a connection was closed. */
 export const CLOSE_REASONS = [
@@ -169,5 +170,9 @@ export function pictureOf(levels: PoolLevels, counters: PoolCounters): PoolStati
 /** A connect error as plain data. */
 export function connectFailure(error: unknown, at: number): ConnectFailure {
   const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
-  return { message: describeCause(error), at, ...(typeof code === 'string' ? { code } : undefined) };
+  return {
+    message: describeCause(error),
+    at,
+    ...(typeof code === 'string' ? { code: showText(code, 50) } : undefined),
+  };
 }

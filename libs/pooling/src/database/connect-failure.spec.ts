@@ -197,6 +197,53 @@ it('waits for what heals by waiting: nothing listens yet', async () => {
   });
 });
 
+describe('what isn’t the server’s is not put down to it:', () => {
+  async function adviceFor(options: DatabaseOptions): Promise<string> {
+    const pool = createPool({ url: url.href, acquireTimeoutMs: 300, ...options });
+    const error = (await pool.query('select 1').catch((reason: unknown) => reason)) as Error;
+    expect(error.message).not.toMatch(/reached|refuses connections|permission for what connecting/);
+    return error.message;
+  }
+
+  it('onConnect', async () => {
+    const fails = (): never => {
+      throw Object.assign(new Error('permission denied for table tenant'), { code: '42501' });
+    };
+    expect(await adviceFor({ onConnect: fails })).toMatch(/The connection was open by then: onConnect failed\.$/);
+  });
+
+  it('a session setting', async () => {
+    const session = { timezone: 'Nowhere/At/All' };
+    expect(await adviceFor({ session, acquireTimeoutMs: 60_000 })).toMatch(
+      /refuses a setting of its sessions: correct/,
+    );
+  });
+
+  it('the function that gives the password', async () => {
+    const password = (): Promise<string> => Promise.reject(new Error('the token service is down'));
+    const connection = { host: url.hostname, port: Number(url.port), user: 'postgres', password };
+    const said = await adviceFor({ url: undefined, connection });
+    expect(said).toMatch(/the token service is down\. The function that gives the password failed/);
+    const nothing = { ...connection, password: (() => undefined) as unknown as () => string };
+    expect(await adviceFor({ url: undefined, connection: nothing })).toMatch(/function that gives the password failed/);
+  });
+
+  it('an event loop that stood still', async () => {
+    const clock = new ManualClock();
+    const port = await answering('');
+    const pool = createPool(
+      { url: urlWith({ hostname: '127.0.0.1', port: String(port) }), connectTimeoutMs: 3_000, acquireTimeoutMs: 5_500 },
+      { clock },
+    );
+    const outcome = pool.query('select 1').catch((error: unknown) => error as Error);
+    await clock.leap(5_000);
+    await clock.advance(1_000);
+    expect(((await outcome) as Error).message).toMatch(
+      /stood still for \d+ ms\. The event loop of this process stood still/,
+    );
+  });
+});
+
 describe('the words for a failed dial', () => {
   const target = { host: 'db.example', port: 5432, database: 'shop', user: 'me', ssl: true };
   const socket = { ...target, host: '/run/postgresql' };
@@ -212,11 +259,23 @@ describe('the words for a failed dial', () => {
     ['EHOSTUNREACH', false, /no answer from db\.example:5432/],
     ['53300', false, /no connection left/],
     ['57P03', false, /starting up, shutting down or recovering/],
+    ['EMFILE', false, /may open no more files or sockets/],
+    ['ECONNRESET', false, /db\.example:5432 hung up/],
     ['XX000', false, /A connection to db\.example:5432 can't be opened: XX000/],
   ])('say of %s whether waiting may heal it, and what to do', (code, permanent, advice) => {
     const explained = explainConnectFailure(failure(code), target);
     expect(explained.permanent).toBe(permanent);
     expect(explained.advice).toMatch(advice);
+  });
+
+  it('know a pooler’s own, that every address was tried, and a fault of this process', () => {
+    const adviceOf = (error: unknown): string => explainConnectFailure(error, target).advice;
+    const pooler = (words: string): Error => Object.assign(new Error(words), { code: '08P01' });
+    expect(adviceOf(pooler('no such database: shop'))).toMatch(/pooler knows no database shop/);
+    expect(adviceOf(pooler('no more connections allowed (max_client_conn)'))).toMatch(/pooler has no connection left/);
+    expect(adviceOf(pooler('unsupported startup parameter: options'))).toMatch(/session settings/);
+    expect(adviceOf(new AggregateError([failure('ETIMEDOUT'), failure('ECONNREFUSED')]))).toMatch(/Nothing listens/);
+    expect(adviceOf(new TypeError('x is not a function'))).toMatch(/fault is in this process, not in the server/);
   });
 
   it('name a socket by its path', () => {

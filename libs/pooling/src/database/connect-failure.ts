@@ -1,6 +1,7 @@
 import type { DialFailure } from '../core/connector.js';
 import { describeCause } from '../core/errors.js';
 import type { ConnectionTarget } from './connection-options.js';
+import { stepOf, type DialStep } from './dial-step.js';
 
 /** What Node and OpenSSL call a certificate that isn't trusted. */
 const UNTRUSTED_CERTIFICATE = new Set([
@@ -50,6 +51,25 @@ const NO_ANSWER = passing(
     `There is no answer from ${addressOf(target)}: look at the address, firewalls on the way, and the server's load.`,
 );
 
+const NO_NAME_SERVER = passing(
+  ({ host }) => `The name ${host} can't be looked up now: the name server doesn't answer.`,
+);
+const HUNG_UP = passing((target) => `${addressOf(target)} hung up while the connection was opened.`);
+const NO_FILES = passing(
+  () => 'This process may open no more files or sockets: raise its limit, or find who leaks them.',
+);
+const STALLED = passing(() => 'The event loop of this process stood still meanwhile: find what blocks it.');
+const OWN_FAULT = passing(() => 'The fault is in this process, not in the server: the stack of the cause says where.');
+
+/** What isn't the server's, by the step at which it came up. */
+const BY_STEP: Readonly<Record<DialStep, Explanation>> = {
+  password: passing(() => 'The function that gives the password failed: the server was not at fault.'),
+  session: permanent(
+    () => 'The server refuses a setting of its sessions: correct session or the time-outs in the options.',
+  ),
+  onConnect: passing(() => 'The connection was open by then: onConnect failed.'),
+};
+
 /** By the error's code: SQLSTATE of the server, or Node's. */
 const BY_CODE: ReadonlyMap<string, Explanation> = new Map<string, Explanation>([
   [
@@ -67,8 +87,15 @@ const BY_CODE: ReadonlyMap<string, Explanation> = new Map<string, Explanation>([
   ],
   ['EACCES', permanent((target) => `This process may not open ${addressOf(target)}: look at its permissions.`)],
   ['ENOTFOUND', permanent(({ host }) => `The name ${host} doesn't exist: correct it in DATABASE_URL or the options.`)],
-  ['EAI_AGAIN', passing(({ host }) => `The name ${host} can't be looked up now: the name server doesn't answer.`)],
+  ['EAI_AGAIN', NO_NAME_SERVER],
+  ['ENODATA', permanent(({ host }) => `The name ${host} has no address: correct it in DATABASE_URL or the options.`)],
+  ['ESERVFAIL', NO_NAME_SERVER],
+  ['EMFILE', NO_FILES],
+  ['ENFILE', NO_FILES],
+  ['ECONNRESET', HUNG_UP],
+  ['EPIPE', HUNG_UP],
   ['ETIMEDOUT', NO_ANSWER],
+  ['ENETDOWN', NO_ANSWER],
   ['EHOSTUNREACH', NO_ANSWER],
   ['ENETUNREACH', NO_ANSWER],
   ['EHOSTDOWN', NO_ANSWER],
@@ -128,22 +155,41 @@ const BY_MESSAGE: readonly (readonly [words: RegExp, explanation: Explanation])[
     ),
   ],
   [/establishing an SSL connection/, NOT_POSTGRES],
+  [/Connection terminated|the server hung up/, HUNG_UP],
+  // PgBouncer's, whose code for all of them is a protocol violation.
   [
-    /Connection terminated|the server hung up/,
-    passing((target) => `${addressOf(target)} hung up while the connection was opened.`),
+    /no such database/i,
+    permanent(({ database }) => `The pooler knows no database ${database}: add it there, or name another one.`),
+  ],
+  [/no more connections/i, passing(() => 'The pooler has no connection left: it takes no more clients at this time.')],
+  [
+    /unsupported startup parameter/i,
+    permanent(() => 'A pooler refuses a start-up parameter: give it as one of the session settings.'),
   ],
 ];
 
 function explanationOf(error: unknown): Explanation | undefined {
   if (!(error instanceof Error)) return undefined;
-  const { code } = error as { code?: unknown };
+  // Every address of a name was tried, and each failed in its own way.
+  if (error instanceof AggregateError && (error as { code?: unknown }).code === undefined) {
+    return explanationOf(error.errors.at(-1));
+  }
+  const step = stepOf(error);
+  if (step !== undefined) return BY_STEP[step];
+  const { code, stalledMs } = error as { code?: unknown; stalledMs?: unknown };
+  if (typeof stalledMs === 'number') return STALLED;
   if (typeof code === 'string') {
     if (UNTRUSTED_CERTIFICATE.has(code)) return CERTIFICATE;
     const known = BY_CODE.get(code);
     if (known !== undefined) return known;
     if (TLS_FAILED.test(code)) return TLS;
   }
-  return BY_MESSAGE.find(([words]) => words.test(error.message))?.[1];
+  const known = BY_MESSAGE.find(([words]) => words.test(error.message))?.[1];
+  return known ?? (isProgrammingError(error) ? OWN_FAULT : undefined);
+}
+
+function isProgrammingError(error: Error): boolean {
+  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
 }
 
 /**

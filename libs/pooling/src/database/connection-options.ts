@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ClientConfig } from 'pg';
 import { parse } from 'pg-connection-string';
 import { isPlainObject, rule } from '../core/validation.js';
+import { failedAt } from './dial-step.js';
 import { negotiatesDirectTls, type TlsNegotiation } from './pg-internals.js';
 
 /** Before the first keep-alive probe of an idle socket, in milliseconds. */
@@ -139,9 +140,7 @@ function describeSource(
     ssl,
     ...(sslnegotiation === undefined ? undefined : { sslnegotiation: sslnegotiation as TlsNegotiation }),
     // A function hides it from whatever prints this object.
-    ...(secret === undefined || secret === null
-      ? undefined
-      : { password: typeof secret === 'function' ? (secret as () => Promise<string>) : () => secret as string }),
+    ...(secret === undefined || secret === null ? undefined : { password: passwordFunction(secret) }),
   };
   return {
     clientConfig: Object.freeze(clientConfig),
@@ -150,6 +149,22 @@ function describeSource(
     queryTimeoutMs: milliseconds(query_timeout),
     connectTimeoutMs: milliseconds(connectionTimeoutMillis) ?? seconds(connect_timeout),
     applicationName: text(application_name) ?? (environment['PGAPPNAME'] || undefined),
+  };
+}
+
+type PasswordFunction = (...connection: unknown[]) => string | Promise<string>;
+
+/** A password as a function that gives it; when the user's own fails, the server isn't at fault. */
+function passwordFunction(given: unknown): PasswordFunction {
+  if (typeof given !== 'function') return () => given as string;
+  return async (...connection) => {
+    try {
+      const password = await (given as PasswordFunction)(...connection);
+      if (typeof password === 'string') return password;
+    } catch (error) {
+      throw failedAt('password', error);
+    }
+    throw failedAt('password', new TypeError('the password function gave no string'));
   };
 }
 

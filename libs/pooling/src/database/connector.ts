@@ -3,6 +3,7 @@ import type { Connector, DialFailure, OpenContext } from '../core/connector.js';
 import type { CloseReason } from '../core/statistics.js';
 import { explainConnectFailure } from './connect-failure.js';
 import { PostgresConnection, type ConnectionHost } from './connection.js';
+import { failedAt, type DialStep } from './dial-step.js';
 import type { ResolvedDatabaseOptions } from './options.js';
 import { forgetStatements } from './pg-internals.js';
 
@@ -61,8 +62,8 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     signal.addEventListener('abort', abort, { once: true });
     try {
       await connection.connect(signal);
-      await this.#makeSession(connection);
-      await this.#options.onConnect?.(connection.client);
+      await this.#during('session', connection, () => this.#makeSession(connection));
+      await this.#during('onConnect', connection, () => this.#options.onConnect?.(connection.client));
       this.#host.opened(connection);
       // A listener of 'connect' may have sent something: it comes before the first borrower.
       await this.#quiet(connection);
@@ -73,6 +74,15 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
       throw signal.aborted ? signal.reason : error;
     } finally {
       signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Notes the step at which a connection that lives fails to be set up; what a dead one rejects with says why it died. */
+  async #during(step: DialStep, connection: PostgresConnection, run: () => void | Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      throw connection.alive ? failedAt(step, error) : error;
     }
   }
 

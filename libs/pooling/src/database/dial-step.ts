@@ -1,0 +1,15 @@
+/** A step of a dial at which what failed isn't the way to the server: its errors may look like anything. */
+export type DialStep = 'password' | 'session' | 'onConnect';
+
+const steps = new WeakMap<object, DialStep>();
+
+/** Notes at which step of its dial an error came up, once, and gives it back. */
+export function failedAt<Failure>(step: DialStep, error: Failure): Failure {
+  if (typeof error === 'object' && error !== null && !steps.has(error)) steps.set(error, step);
+  return error;
+}
+
+/** The step at which an error came up, where it was one of these. */
+export function stepOf(error: unknown): DialStep | undefined {
+  return typeof error === 'object' && error !== null ? steps.get(error) : undefined;
+}
