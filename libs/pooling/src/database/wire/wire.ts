@@ -2,7 +2,6 @@ import type { Client, FieldDef } from 'pg';
 import { LinkedList } from '../../core/linked-list.js';
 import type { ConnectionStatements } from '../connection-statements.js';
 import {
-  enqueue,
   intercept,
   parseMessage,
   protocolOf,
