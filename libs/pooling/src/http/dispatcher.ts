@@ -4,43 +4,82 @@ import { LegacyHandler, type LegacyDispatchHandler } from './legacy-handler.js';
 import { NEVER_STARTED } from './never-started.js';
 import { undici } from './undici.js';
 
-/** Closes the client that a dispatcher belongs to. */
-export type CloseClient = (deadlineMs?: number) => Promise<unknown>;
+/** The client that a dispatcher belongs to. */
+export interface DispatcherOwner {
+  close(options: { deadlineMs?: number }): Promise<unknown>;
+  /** Whether it takes no new requests, and whether nothing of it is left. */
+  readonly isClosed: () => boolean;
+  readonly isDestroyed: () => boolean;
+}
 
-/**
- * An undici `Dispatcher` with a client's limits, deadlines and statistics, for anything that takes one. Redirects,
- * retries and decoding are left to whoever dispatches; only a request whose kept socket had died is sent again.
- */
-export class HttpDispatcher extends undici.Dispatcher {
-  readonly #dispatching: Dispatching;
-  readonly #close: CloseClient;
-  readonly #scope: DispatchScope;
-
-  constructor(dispatching: Dispatching, close: CloseClient, scope: DispatchScope) {
+/** What is below the interceptors: it sends. */
+class Below extends undici.Dispatcher {
+  constructor(
+    private readonly dispatching: Dispatching,
+    private readonly scope: DispatchScope,
+  ) {
     super();
-    this.#dispatching = dispatching;
-    this.#close = close;
-    this.#scope = scope;
   }
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    const own =
-      handler.onRequestStart === undefined ? new LegacyHandler(handler as unknown as LegacyDispatchHandler) : handler;
+    const own = modern(handler);
     try {
-      this.#dispatching.dispatch(options, own, this.#scope);
+      this.dispatching.dispatch(options, own, this.scope);
     } catch (error) {
       own.onResponseError?.(NEVER_STARTED, error as Error);
     }
     return true;
   }
+}
+
+/**
+ * An undici `Dispatcher` with a client's limits, deadlines, interceptors and statistics, for anything that takes one.
+ * Redirects, retries and decoding are left to whoever dispatches; only a request whose kept socket had died is sent again.
+ */
+export class HttpDispatcher extends undici.Dispatcher {
+  // Not `#private`: what `compose()` makes is a proxy, which such fields don't know.
+  private readonly below: Dispatcher;
+  private readonly owner: DispatcherOwner;
+  private destroying = false;
+
+  constructor(
+    dispatching: Dispatching,
+    owner: DispatcherOwner,
+    scope: DispatchScope,
+    interceptors: readonly Dispatcher.DispatcherComposeInterceptor[],
+  ) {
+    super();
+    const below = new Below(dispatching, scope);
+    this.owner = owner;
+    this.below = interceptors.length === 0 ? below : below.compose([...interceptors]);
+  }
+
+  get closed(): boolean {
+    return this.destroying || this.owner.isClosed();
+  }
+
+  get destroyed(): boolean {
+    return this.destroying || this.owner.isDestroyed();
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    this.below.dispatch(options, modern(handler));
+    return true;
+  }
 
   override close(callback?: () => void): Promise<void> & void {
-    return settled(this.#close(), callback);
+    return settled(this.owner.close({}), callback);
   }
 
   override destroy(error?: Error | null | (() => void), callback?: () => void): Promise<void> & void {
-    return settled(this.#close(0), typeof error === 'function' ? error : callback);
+    this.destroying = true;
+    return settled(this.owner.close({ deadlineMs: 0 }), typeof error === 'function' ? error : callback);
   }
+}
+
+function modern(handler: Dispatcher.DispatchHandler): Dispatcher.DispatchHandler {
+  if (handler.onRequestStart !== undefined) return handler;
+  return new LegacyHandler(handler as unknown as LegacyDispatchHandler);
 }
 
 /** undici's overloads promise both at once. */

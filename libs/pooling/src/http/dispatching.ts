@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici';
 import { DispatchedExchange } from './dispatched-exchange.js';
 import type { Exchange } from './exchange.js';
+import { FetchedExchange, type FetchWatching } from './fetched-exchange.js';
 import { ABOVE, type ExchangeHost } from './exchange-host.js';
 import { withoutHeaders } from './headers.js';
 import type { ResolvedHttpClientOptions } from './options.js';
@@ -12,7 +13,9 @@ import { parseTarget } from './target.js';
 export interface DispatchScope {
   readonly signal?: AbortSignal | undefined;
   /** The origin that was asked for, when the client's own headers stand among those of the request. */
-  origin?: string | undefined;
+  readonly origin?: string | undefined;
+  /** For `fetch()`: how its body is watched. */
+  readonly watching?: FetchWatching | undefined;
 }
 
 /** Sends requests that come in undici's form within a client's limits and deadlines. */
@@ -34,7 +37,7 @@ export class Dispatching {
   dispatch(
     options: Dispatcher.DispatchOptions,
     handler: Dispatcher.DispatchHandler,
-    { signal, origin: asked }: DispatchScope,
+    { signal, origin: asked, watching }: DispatchScope,
   ): void {
     const above = (options as { [ABOVE]?: Exchange })[ABOVE];
     const { origins } = this.#host.connector;
@@ -57,7 +60,7 @@ export class Dispatching {
       hasIdempotencyKey: false,
       originPolicy: this.#originPolicy,
     };
-    const exchange = new DispatchedExchange(
+    const exchange = new (watching === undefined ? DispatchedExchange : FetchedExchange)(
       this.#host,
       origins.of(key),
       request,
@@ -71,6 +74,7 @@ export class Dispatching {
       },
       handler,
     );
+    if (exchange instanceof FetchedExchange) exchange.watching = watching;
     above?.adopt(exchange);
     exchange.start();
   }

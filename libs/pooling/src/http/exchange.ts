@@ -256,7 +256,9 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     if (phase === 'reading') this.#complete(trailers, now);
   }
 
-  onResponseError(controller: Dispatcher.DispatchController | null | undefined, error: Error): void {
+  onResponseError(controller: Dispatcher.DispatchController | null | undefined, reason: Error): void {
+    // A handler may have aborted with anything: the built-in `fetch` does with a string.
+    const error = asError(reason);
     const connection = this.#connection;
     if (connection === undefined && !this.#above) return;
     // Interceptors may give any controller, of another attempt or of none.

@@ -1,4 +1,4 @@
-import type { Dispatcher, RequestInfo, RequestInit, Response } from 'undici';
+import type { Dispatcher } from 'undici';
 import { systemClock, type Clock } from '../core/clock.js';
 import { Deadlines } from '../core/deadlines.js';
 import { packageProblems } from '../core/optional-package.js';
@@ -7,11 +7,11 @@ import { Aborts } from './aborts.js';
 import { BufferedExchange } from './buffered-exchange.js';
 import { closeConnector, type HttpCloseReport } from './close.js';
 import { Connector } from './connector.js';
-import { HttpDispatcher } from './dispatcher.js';
+import { HttpDispatcher, type DispatcherOwner } from './dispatcher.js';
 import { Dispatching, type DispatchScope } from './dispatching.js';
 import { HttpEvents } from './events.js';
 import type { ExchangeHost, ExchangePolicy } from './exchange-host.js';
-import { fetchWithin } from './fetch.js';
+import { fetchOver, type Fetch } from './fetch.js';
 import type { ResolveAll } from './lookup.js';
 import {
   refuseInit,
@@ -58,6 +58,16 @@ const CLOSE_DEADLINE_MS = 10_000;
  */
 export class HttpClient {
   readonly name: string;
+  /**
+   * The standard `fetch` within this client's limits, deadlines, base URL and headers, for your own code and for whatever
+   * takes a `fetch`; it needs no `this`. Redirects and decoding are the standard's own; retries are left to the caller.
+   * Rejects as the standard does; what this client refuses is the error itself or the `cause` of `fetch failed`.
+   *
+   * ```ts
+   * const openai = new OpenAI({ fetch: http.fetch });
+   * ```
+   */
+  readonly fetch: Fetch;
   readonly #options: ResolvedHttpClientOptions;
   readonly #counters: CountersByOrigin;
   readonly #connector: Connector;
@@ -66,6 +76,11 @@ export class HttpClient {
   readonly #builder: RequestBuilder;
   readonly #policy: ExchangePolicy;
   readonly #dispatching: Dispatching;
+  readonly #owner: DispatcherOwner = {
+    close: (options) => this.close(options),
+    isClosed: () => this.#connector.state !== 'open',
+    isDestroyed: () => this.#connector.state === 'closed',
+  };
   readonly #dispatcher: Dispatcher;
   #draining = false;
   #closing: Promise<HttpCloseReport> | undefined;
@@ -110,6 +125,8 @@ export class HttpClient {
     this.#builder = new RequestBuilder(name, this.#options, this.#connector.origins);
     this.#dispatching = new Dispatching(this.#host, this.#options, this.#builder.originPolicy);
     this.#dispatcher = this.#composed({});
+    const dispatcherFor = (scope: DispatchScope): Dispatcher => this.#composed(scope);
+    this.fetch = fetchOver({ builder: this.#builder, leaks: this.#leaks, dispatcherFor });
     this.#policy = {
       timeouts: this.#options.timeouts,
       retry: this.#options.retry,
@@ -181,14 +198,6 @@ export class HttpClient {
       throw error;
     }
     return exchange.open();
-  }
-
-  /**
-   * The standard `fetch` (undici's) within this client's limits, deadlines, base URL and headers. Redirects and
-   * decoding are the standard's own; retries are left to the caller.
-   */
-  fetch(url: RequestInfo, init: RequestInit = {}): Promise<Response> {
-    return fetchWithin(this.#builder, (scope) => this.#composed(scope), url, init);
   }
 
   /** An immutable picture of the client: levels now, and counters since it was made. */
@@ -274,12 +283,7 @@ export class HttpClient {
   // Dispatching
 
   #composed(scope: DispatchScope): Dispatcher {
-    const own = new HttpDispatcher(
-      this.#dispatching,
-      (deadlineMs) => this.close(deadlineMs === undefined ? {} : { deadlineMs }),
-      scope,
-    );
-    return this.#options.interceptors.length === 0 ? own : own.compose([...this.#options.interceptors]);
+    return new HttpDispatcher(this.#dispatching, this.#owner, scope, this.#options.interceptors);
   }
 
   #publishedState(): HttpClientStatistics['state'] {

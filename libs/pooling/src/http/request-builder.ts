@@ -4,7 +4,7 @@ import { flattenHeaders, hasHeader, mergeHeaders, type HeaderMap } from './heade
 import type { ResolvedHttpClientOptions } from './options.js';
 import { OriginPolicy } from './origin-policy.js';
 import type { Origins } from './origins.js';
-import { prepareBody, withQuery, type HttpRequestInit, type WireRequest } from './request.js';
+import { prepareBody, withQuery, type HttpRequestInit, type PreparedBody, type WireRequest } from './request.js';
 import { BaseUrl, isPlainPath, parseTarget, plainTarget, type Target } from './target.js';
 
 /** A plain request: its headers and policy are those of the client. */
@@ -36,7 +36,7 @@ export class RequestBuilder {
     mergeHeaders(this.headers, options.headers);
     const names = new Set(this.headers.keys());
     this.originPolicy = new OriginPolicy(name, home, options.allowOtherOrigins, names);
-    this.#plainHeaders = this.#flatHeaders(this.headers, NO_INIT, undefined, undefined, options.decompress);
+    this.#plainHeaders = this.#flatHeaders(this.headers, NO_INIT, prepareBody(NO_INIT), undefined, options.decompress);
   }
 
   /**
@@ -47,22 +47,22 @@ export class RequestBuilder {
     const { origin, path, authorization } = this.target(url);
     const atHome = this.originPolicy.admits(origin);
     const plain = init === NO_INIT;
-    const { body, makeBody, replayable, contentType } = prepareBody(init);
+    const prepared = prepareBody(init);
     const decompress = init.decompress ?? this.#options.decompress;
     const headers =
       plain && atHome && authorization === undefined
         ? this.#plainHeaders
-        : this.#flatHeaders(atHome ? this.headers : NO_HEADERS, init, contentType, authorization, decompress);
+        : this.#flatHeaders(atHome ? this.headers : NO_HEADERS, init, prepared, authorization, decompress);
     return {
       origin,
       path: init.query === undefined ? path : withQuery(path, init.query),
       method: method as Dispatcher.HttpMethod,
       headers,
-      body,
+      body: prepared.body,
       // undici closes the socket after HEAD, and after GET and DELETE with a body, unless told not to.
       reset: this.#options.keepAliveMs === 0,
-      makeBody,
-      replayable,
+      makeBody: prepared.makeBody,
+      replayable: prepared.replayable,
       hasIdempotencyKey: !plain && hasHeader(headers, 'idempotency-key'),
       originPolicy: this.originPolicy,
     };
@@ -96,13 +96,15 @@ export class RequestBuilder {
   #flatHeaders(
     own: ReadonlyMap<string, string | readonly string[]>,
     init: HttpRequestInit,
-    contentType: string | undefined,
+    { contentType, typed, contentLength }: PreparedBody,
     authorization: string | undefined,
     decompress: boolean,
   ): string[] {
     const headers: HeaderMap = new Map(own);
     if (authorization !== undefined) headers.set('authorization', authorization);
+    if (typed) headers.delete('content-type');
     mergeHeaders(headers, init.headers);
+    if (contentLength !== undefined) headers.set('content-length', String(contentLength));
     if (contentType !== undefined && !headers.has('content-type')) headers.set('content-type', contentType);
     if (decompress && !headers.has('accept-encoding')) headers.set('accept-encoding', ACCEPT_ENCODING);
     return flattenHeaders(headers);

@@ -1,6 +1,15 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import {
+  formStreamHeaders,
+  isBlob,
+  isForm,
+  isFormStream,
+  kindOf,
+  readableOf,
+  type FormStream,
+} from './foreign-bodies.js';
 import type { HttpHeaders } from './headers.js';
 import { encodeMultipart } from './multipart.js';
 import type { HttpRedirectOptions, HttpRetryOptions, HttpTimeouts } from './options.js';
@@ -14,6 +23,9 @@ export type HttpBody =
   | URLSearchParams
   | FormData
   | Blob
+  | ArrayBuffer
+  | ArrayBufferView
+  | FormStream
   | Readable
   | AsyncIterable<Uint8Array | string>
   | Iterable<Uint8Array>;
@@ -95,9 +107,20 @@ export interface PreparedBody {
   readonly replayable: boolean;
   /** The `content-type` that goes with it, unless the request has its own. */
   readonly contentType: string | undefined;
+  /** Whether that type is part of what is sent, like a form's boundary: the client's own header gives way. */
+  readonly typed: boolean;
+  /** The length of a stream where it is known. */
+  readonly contentLength: number | undefined;
 }
 
-const NO_BODY: PreparedBody = { body: null, makeBody: undefined, replayable: true, contentType: undefined };
+const NO_BODY: PreparedBody = {
+  body: null,
+  makeBody: undefined,
+  replayable: true,
+  contentType: undefined,
+  typed: false,
+  contentLength: undefined,
+};
 
 /** The body of a request. @throws TypeError when `json` and `body` are both given, or `json` can't be serialised */
 export function prepareBody(init: HttpRequestInit): PreparedBody {
@@ -105,37 +128,52 @@ export function prepareBody(init: HttpRequestInit): PreparedBody {
     if (init.body !== undefined && init.body !== null) throw new TypeError('json and body are given: give one');
     const body = JSON.stringify(init.json) as string | undefined;
     if (body === undefined) throw new TypeError('json: a function or a symbol has no JSON form');
-    return { body, makeBody: undefined, replayable: true, contentType: 'application/json' };
+    return { ...NO_BODY, body, contentType: 'application/json' };
   }
   const { body } = init;
   if (body === undefined || body === null) return NO_BODY;
-  if (typeof body === 'function') {
-    return { body: null, makeBody: body, replayable: true, contentType: undefined };
-  }
-  if (body instanceof URLSearchParams) {
+  if (typeof body === 'function') return { ...NO_BODY, makeBody: body };
+  if (typeof body === 'string' || body instanceof Uint8Array) return { ...NO_BODY, body };
+  if (kindOf(body) === 'URLSearchParams') {
     const contentType = 'application/x-www-form-urlencoded;charset=UTF-8';
-    return { body: body.toString(), makeBody: undefined, replayable: true, contentType };
+    return { ...NO_BODY, body: String(body as URLSearchParams), contentType, typed: true };
   }
   if (isForm(body)) {
     const encoded = encodeMultipart(body);
-    return { ...NO_BODY, body: encoded.body as unknown as PreparedBody['body'], contentType: encoded.contentType };
+    const form = encoded.body as unknown as PreparedBody['body'];
+    return { ...NO_BODY, body: form, contentType: encoded.contentType, typed: true };
   }
-  return {
-    body: wireBody(body),
-    makeBody: undefined,
-    replayable: isReplayable(body),
-    contentType: body instanceof Blob && body.type !== '' ? body.type : undefined,
-  };
+  if (isFormStream(body)) {
+    const { type, length } = formStreamHeaders(body);
+    const stream = readableOf(body);
+    return {
+      body: stream,
+      makeBody: undefined,
+      replayable: false,
+      contentType: type,
+      typed: true,
+      contentLength: length,
+    };
+  }
+  const contentType = isBlob(body) && body.type !== '' ? body.type : undefined;
+  const sent = wireBody(body);
+  const replayable = isReplayable(sent);
+  return { ...NO_BODY, body: sent, replayable, contentType, typed: contentType !== undefined };
 }
 
 /** A body as undici takes it: any other iterable becomes a stream, whose progress can be seen. */
 export function wireBody(body: HttpBody): Dispatcher.DispatchOptions['body'] {
-  if (body instanceof URLSearchParams) return body.toString();
   if (typeof body === 'string' || body instanceof Uint8Array || body instanceof Readable) return body;
   if (body instanceof Blob) return body as unknown as Dispatcher.DispatchOptions['body'];
-  if (isForm(body)) throw new TypeError('a form has to be given itself, not a function that makes one');
-  if (isStream(body)) return body;
-  return Readable.from(inContext(body), { objectMode: false });
+  if (kindOf(body) === 'URLSearchParams') return String(body as URLSearchParams);
+  if (body instanceof ArrayBuffer) return new Uint8Array(body);
+  if (ArrayBuffer.isView(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
+  if (isForm(body) || isFormStream(body)) {
+    throw new TypeError('a form has to be given itself, not a function that makes one');
+  }
+  if (isBlob(body)) return Readable.from(blobBytes(body), { objectMode: false });
+  if (isStream(body)) return readableOf(body as unknown as Readable);
+  return Readable.from(inContext(body as Iterable<Uint8Array>), { objectMode: false });
 }
 
 /** Parts of a body are made in the context of the request, whoever sends them on. */
@@ -154,11 +192,10 @@ function inContext(
   };
 }
 
-function isReplayable(body: HttpBody): boolean {
-  return typeof body === 'string' || body instanceof Uint8Array || body instanceof Blob;
+async function* blobBytes(blob: Blob): AsyncGenerator<Uint8Array> {
+  yield new Uint8Array(await blob.arrayBuffer());
 }
 
-/** Node's `FormData`, or undici's, which is another class. */
-function isForm(body: HttpBody): body is FormData {
-  return (body as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] === 'FormData';
+function isReplayable(body: Dispatcher.DispatchOptions['body']): boolean {
+  return typeof body === 'string' || body instanceof Uint8Array || (body as unknown) instanceof Blob;
 }
