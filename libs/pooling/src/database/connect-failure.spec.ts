@@ -230,7 +230,10 @@ describe('what isn’t the server’s is not put down to it:', () => {
 
   it('an event loop that stood still', async () => {
     const clock = new ManualClock();
-    const port = await answering('');
+    const silent = createServer((socket) => socket.on('error', () => undefined));
+    servers.push(silent);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
     const pool = createPool(
       { url: urlWith({ hostname: '127.0.0.1', port: String(port) }), connectTimeoutMs: 3_000, acquireTimeoutMs: 5_500 },
       { clock },
