@@ -1,7 +1,7 @@
 import type { Client, ClientConfig } from 'pg';
 import type { Clock, Timer } from '../core/clock.js';
-import { backendKeyOf } from './pg-internals.js';
-import { cancelBackend } from './server-request.js';
+import { backendKeyOf, protocolOf } from './pg-internals.js';
+import { cancelBackend, type SocketAddress } from './server-request.js';
 
 /** How long a cancel request may take before the connection is destroyed without it, in milliseconds. */
 const CANCEL_TIMEOUT_MS = 1_000;
@@ -36,12 +36,22 @@ export class Cancellation {
     return this.#request;
   }
 
+  /** Where the connection goes to. A stream of the user's own finds its way by the configured name. */
+  get #address(): SocketAddress | undefined {
+    const { client, clientConfig } = this.#host;
+    if (clientConfig.stream !== undefined) return undefined;
+    const { remoteAddress, remotePort } = protocolOf(client).stream;
+    return remoteAddress === undefined || remotePort === undefined
+      ? undefined
+      : { address: remoteAddress, port: remotePort };
+  }
+
   /** Asks the server to cancel what runs now. Resolves when it has heard, or didn't hear in time. */
   async request(): Promise<void> {
     const { client, clientConfig, clock } = this.#host;
     const key = backendKeyOf(client);
     if (key === undefined) return;
-    this.#request ??= cancelBackend(clientConfig, key, CANCEL_TIMEOUT_MS, clock)
+    this.#request ??= cancelBackend(clientConfig, this.#address, key, CANCEL_TIMEOUT_MS, clock)
       .catch(() => this.#host.cancelFailed())
       .finally(() => (this.#request = undefined));
     await this.#request;

@@ -1,7 +1,28 @@
+import { isIP } from 'node:net';
 import type { ClientConfig } from 'pg';
 import type { Clock } from '../core/clock.js';
 import { pg } from './pg.js';
 import type { ProtocolConnection, ProtocolConnectionConstructor } from './pg-internals.js';
+
+/** Where a connection goes to by now: what its name means may have changed since. */
+export interface SocketAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** How to reach the very server that a connection was made to, whose certificate is for the name. */
+function configAt({ address, port }: SocketAddress, config: ClientConfig): ClientConfig {
+  const { host = 'localhost', ssl } = config;
+  if (!ssl) return { ...config, host: address, port };
+  const given = ssl === true ? {} : ssl;
+  const named = {
+    ...(isIP(host) === 0 ? { servername: host } : undefined),
+    ...given,
+    // Not enumerable, so that it doesn't come into logs.
+    ...('key' in given ? { key: given.key } : undefined),
+  };
+  return { ...config, host: address, port, ssl: named };
+}
 
 /** Opens a bare protocol connection, without logging in, for one short request. */
 function dial(config: ClientConfig): ProtocolConnection {
@@ -45,15 +66,18 @@ function request(
  * Asks the server to cancel what a backend runs: a `CancelRequest` on a connection of its own, through TLS where
  * the pool uses TLS. Resolves when the server has taken note of it.
  *
+ * @param at where the backend is; `undefined`: where the configuration says, which is certain for a Unix socket alone.
+ *
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
  */
 export async function cancelBackend(
   config: ClientConfig,
+  at: SocketAddress | undefined,
   key: { readonly processId: number; readonly secretKey: number },
   timeoutMs: number,
   clock: Clock,
 ): Promise<void> {
-  await request(config, timeoutMs, clock, (connection, done) => {
+  await request(at === undefined ? config : configAt(at, config), timeoutMs, clock, (connection, done) => {
     const send = (): void => {
       // The server sends the signal first and hangs up then: that is its answer.
       connection.removeAllListeners('end');
