@@ -22,6 +22,7 @@ import {
 import { ConnectionStatements } from './connection-statements.js';
 import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText } from './query-forms.js';
 import { SessionChanges } from './session-changes.js';
+import { endsConnection } from './server-errors.js';
 import { shortenStatement } from './shown-statement.js';
 import type { SlowQueries } from './slow-queries.js';
 import type { PreparedText, StatementCache } from './statement-cache.js';
@@ -55,14 +56,6 @@ export interface ConnectionHost {
   answered(lease: DatabaseLease): void;
   /** A cancel request failed: the server goes on with what nobody waits for. */
   cancelFailed(): void;
-}
-
-/** Whether an error ends the connection it came through: the server says so itself, in words or in its code. */
-export function endsConnection(error: unknown): boolean {
-  const { severity, code } = error as { severity?: unknown; code?: unknown };
-  if (severity === 'FATAL' || severity === 'PANIC') return true;
-  // The words are in the server's language; the codes aren't: shutdown, crash, start-up, dropped database, time-outs.
-  return typeof code === 'string' && (code.startsWith('57P0') || code.startsWith('08') || code === '25P03');
 }
 
 /**

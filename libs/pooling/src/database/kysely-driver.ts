@@ -14,13 +14,14 @@ import type { QueryResult as PgQueryResult, Submittable } from 'pg';
 import { PoolCommitUnknownError, PoolLeaseReleasedError } from '../core/errors.js';
 import type { AcquireOptions } from '../core/pool-options.js';
 import type { CloseReason } from '../core/statistics.js';
-import { endsConnection, type PostgresConnection } from './connection.js';
+import type { PostgresConnection } from './connection.js';
 import type { DatabaseLease } from './database-leases.js';
 import type { DatabasePool } from './database-pool.js';
 import { pg } from './pg.js';
 import { loadPgCursor } from './pg-package.cjs';
 import { kyselyResult } from './pool-query-executor.js';
 import { promiseOf, type QueryText } from './query-forms.js';
+import { endsConnection } from './server-errors.js';
 import { textOfCompiled } from './unprepared-plugin.js';
 
 /** By this Kysely 0.29 knows that a failed commit has already ended the transaction. */

@@ -2,7 +2,7 @@ import type { IsolationLevel, Kysely, Transaction } from 'kysely';
 import { systemClock, type Clock } from '../core/clock.js';
 import { PoolCommitUnknownError } from '../core/errors.js';
 import { integer, durationMs, optionProblems, refuseProblems, type Rule } from '../core/validation.js';
-import { endsConnection } from './connection.js';
+import { endsConnection } from './server-errors.js';
 
 /** How {@link retryTransaction} tries again. */
 export interface RetryTransactionOptions {

@@ -9,6 +9,7 @@ import {
   type TransactionStatus,
 } from '../pg-internals.js';
 import { failureOf, isSameError } from './failed-statement.js';
+import { endsConnection } from '../server-errors.js';
 import { MessageWriter } from './message-writer.js';
 import { RowShape } from './row-shape.js';
 import type { WireQuery } from './wire-query.js';
@@ -317,11 +318,11 @@ export class Wire {
     }
   }
 
-  #failed(query: WireQuery, error: Error & { severity?: string }): void {
+  #failed(query: WireQuery, error: Error): void {
     query.error = error;
     // Whether the server got as far as preparing it isn't known.
     if (!query.parsed && query.statement !== undefined) this.#host.statements.remove(query.prepared);
-    if (error.severity === 'FATAL' || error.severity === 'PANIC') {
+    if (endsConnection(error)) {
       this.#host.ending(error);
       // What wasn't bound was never begun: the server hangs up after such an error.
       this.#loseAll(error, (lost) => !lost.bound);
