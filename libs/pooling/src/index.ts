@@ -15,7 +15,7 @@ export type {
   ShutdownOptions,
   StaticOptions,
 } from './module/module-options.js';
-export { InjectDb, InjectDbPool, InjectHttpClient } from './module/decorators.js';
+export { InjectDb, InjectDbPool, InjectHttpClient, type InjectDecorator } from './module/decorators.js';
 export { getDbPoolToken, getDbToken, getHttpClientToken } from './module/tokens.js';
 export {
   PoolRegistry,
@@ -33,7 +33,8 @@ export {
   type DatabasePoolDependencies,
   type DatabasePoolStatistics,
 } from './database/database-pool.js';
-export type { DatabasePoolObserver, SlowAcquireReport } from './database/database-events.js';
+export type { DatabasePoolObserver, ReplannedReport, SlowAcquireReport } from './database/database-events.js';
+export type { AddressSource, ConnectionTarget } from './database/connection-options.js';
 export type { SlowQueryReport } from './database/slow-queries.js';
 export type {
   DatabaseOptions,
@@ -45,12 +46,15 @@ export type {
   SessionSettings,
 } from './database/options.js';
 export type { PingResult } from './database/ping.js';
-export { prepareQuery, type PreparedQuery } from './database/prepare-query.js';
+export { prepareQuery, type Compilable, type PreparedQuery } from './database/prepare-query.js';
 export { UnpreparedPlugin } from './database/unprepared-plugin.js';
 export { retryTransaction, type RetryTransactionOptions } from './database/retry.js';
 
 export { HttpClient, type HttpClientDependencies } from './http/http-client.js';
 export type { HttpCloseReport, HttpHolder } from './http/close.js';
+export type { ResolveAll } from './http/lookup.js';
+export type { FormStream } from './http/foreign-bodies.js';
+export type { HttpLeakReport } from './http/streamed-exchange.js';
 export type { HttpHeaders, HttpHeaderValue } from './http/headers.js';
 export type {
   HttpClientOptions,
@@ -58,8 +62,11 @@ export type {
   HttpRetryOptions,
   HttpTimeouts,
   ResolvedHttpClientOptions,
+  ResolvedHttpRetry,
+  ResolvedHttpTimeouts,
 } from './http/options.js';
 export type { HttpBody, HttpQueryValue, HttpRequestInit } from './http/request.js';
+export type { HttpRequestInitWithMethod } from './http/request-init.js';
 export {
   HttpResponse,
   type HttpResponseHeaders,
@@ -92,6 +99,7 @@ export {
   PoolQueueFullError,
   PoolSuspendedError,
   type ErrorDetails,
+  type PoolingErrorOptions,
   type HttpTimeoutPhase,
 } from './core/errors.js';
 export type {
@@ -105,12 +113,22 @@ export type {
   PoolReleaseEvent,
   PoolTimeoutEvent,
 } from './core/diagnostics.js';
+export type { AcquireOrigin } from './core/acquire-origin.js';
 export type { HistogramSnapshot, Percentiles } from './core/histogram.js';
-export type { Holder } from './core/holders.js';
-export type { CloseReport, LeakReport } from './core/pool-options.js';
-export type { CloseReason, PoolHistograms, PoolStatistics } from './core/statistics.js';
+export type { Acquirer, Holder, HolderActivity } from './core/holders.js';
+export type { Clock, Timer } from './core/clock.js';
+export type { AcquireOptions, CloseReport, LeakReport, ObservedSlot, PoolObserver } from './core/pool-options.js';
+export type {
+  CloseReason,
+  ConnectFailure,
+  LeakNotice,
+  PoolHistograms,
+  PoolStatistics,
+  PublishedPoolState,
+} from './core/statistics.js';
 
-export { PoolAdvisor } from './advice/pool-advisor.js';
+export { PoolAdvisor, type PoolAdvisorDependencies, type ServerLoad } from './advice/pool-advisor.js';
+export type { AdvisedConfiguration, AdvisedConnection, AdvisedDatabase, AdvisedHttpClient } from './advice/advised.js';
 export type { Advice, AdviceCode, AdviceSeverity, EvidenceValue } from './advice/advice.js';
 export type { PoolLoad } from './advice/load.js';
 export type { AdviceOptions } from './module/pool-advice.js';

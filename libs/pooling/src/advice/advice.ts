@@ -1,18 +1,28 @@
-/** What a {@link PoolAdvisor} may find; the README says what to do about each. */
-export const ADVICE_CODES = [
-  'POOL_EXCEEDS_SERVER',
-  'STALE_CONNECTION_RISK',
-  'POOL_PER_REQUEST',
-  'SAME_DATABASE_TWICE',
-  'POOL_TOO_SMALL',
-  'POOL_TOO_LARGE',
-  'IDLE_IN_TRANSACTION',
-  'LEAK_SUSPECTED',
-  'NO_SHUTDOWN_HOOKS',
-] as const;
-
 /** The stable name of a finding. */
-export type AdviceCode = (typeof ADVICE_CODES)[number];
+export type AdviceCode =
+  | 'POOL_EXCEEDS_SERVER'
+  | 'STALE_CONNECTION_RISK'
+  | 'POOL_PER_REQUEST'
+  | 'SAME_DATABASE_TWICE'
+  | 'POOL_TOO_SMALL'
+  | 'POOL_TOO_LARGE'
+  | 'IDLE_IN_TRANSACTION'
+  | 'LEAK_SUSPECTED'
+  | 'NO_SHUTDOWN_HOOKS';
+
+/** Each of them: one that is left out doesn't compile. */
+const EVERY_ADVICE_CODE: Readonly<Record<AdviceCode, true>> = {
+  POOL_EXCEEDS_SERVER: true,
+  STALE_CONNECTION_RISK: true,
+  POOL_PER_REQUEST: true,
+  SAME_DATABASE_TWICE: true,
+  POOL_TOO_SMALL: true,
+  POOL_TOO_LARGE: true,
+  IDLE_IN_TRANSACTION: true,
+  LEAK_SUSPECTED: true,
+  NO_SHUTDOWN_HOOKS: true,
+};
+export const ADVICE_CODES = Object.keys(EVERY_ADVICE_CODE) as readonly AdviceCode[];
 
 /** How much a finding matters. */
 export type AdviceSeverity = 'info' | 'warning' | 'error';

@@ -1,10 +1,17 @@
 import type { CanActivate, ModuleMetadata, Type } from '@nestjs/common';
 
-/** What the console can do to a pool. */
-export const CONSOLE_ACTIONS = ['expireAll', 'suspend', 'resume', 'resize', 'terminate'] as const;
-
 /** `expireAll`, `suspend`, `resume` and `resize` as on `DatabasePool`; `terminate` takes a connection from its holder. */
-export type ConsoleAction = (typeof CONSOLE_ACTIONS)[number];
+export type ConsoleAction = 'expireAll' | 'suspend' | 'resume' | 'resize' | 'terminate';
+
+/** Each of them: one that is left out doesn't compile. */
+const EVERY_CONSOLE_ACTION: Readonly<Record<ConsoleAction, true>> = {
+  expireAll: true,
+  suspend: true,
+  resume: true,
+  resize: true,
+  terminate: true,
+};
+export const CONSOLE_ACTIONS = Object.keys(EVERY_CONSOLE_ACTION) as readonly ConsoleAction[];
 
 /** The live page. */
 export interface ConsoleOptions {

@@ -1,6 +1,6 @@
+import type { AcquireOrigin } from './acquire-origin.js';
 import type { Clock } from './clock.js';
 import type { Acquirer, Holder, HolderActivity } from './holders.js';
-import type { PoolEntry } from './pool-entry.js';
 import type { CloseReason } from './statistics.js';
 
 /** How a {@link Pool} is sized and timed. Everything is given: defaults are the business of the room above. Times in milliseconds. */
@@ -59,7 +59,14 @@ export interface AcquireOptions {
 }
 
 /** The part of a slot that observers see. */
-export type ObservedSlot<T> = Readonly<Pick<PoolEntry<T>, 'id' | 'origin' | 'openedAt'>>;
+export interface ObservedSlot {
+  /** The connection's number in its pool. */
+  readonly id: number;
+  /** When it was opened, in milliseconds on the pool's clock. */
+  readonly openedAt: number;
+  /** Who holds it, as far as that is known. */
+  readonly origin: AcquireOrigin | undefined;
+}
 
 /**
  * What happened, for whoever listens: metrics, logs, events. No method may throw. `acquired` and `timedOut` are called in
@@ -67,15 +74,15 @@ export type ObservedSlot<T> = Readonly<Pick<PoolEntry<T>, 'id' | 'origin' | 'ope
  */
 export interface PoolObserver<T> {
   /** A connection was opened, in `durationMs`. */
-  opened?(connection: T, durationMs: number, slot: ObservedSlot<T>): void;
+  opened?(connection: T, durationMs: number, slot: ObservedSlot): void;
   /** A dial failed, after `durationMs`. */
   openFailed?(error: unknown, durationMs: number): void;
   /** A lease was given out after `waitMs`. */
-  acquired?(connection: T, waitMs: number, slot: ObservedSlot<T>): void;
+  acquired?(connection: T, waitMs: number, slot: ObservedSlot): void;
   /** A lease came back after `useMs`. */
-  released?(connection: T, useMs: number, slot: ObservedSlot<T>): void;
+  released?(connection: T, useMs: number, slot: ObservedSlot): void;
   /** A connection is being closed. */
-  closed?(connection: T, reason: CloseReason, slot: ObservedSlot<T>): void;
+  closed?(connection: T, reason: CloseReason, slot: ObservedSlot): void;
   /** A connection died by itself; `idle` tells whether nobody held it. */
   lost?(connection: T, error: Error | undefined, idle: boolean): void;
   /** An acquire timed out; called for each of them. */
@@ -107,7 +114,7 @@ export interface PoolDependencies<T> {
   readonly label?: () => string | undefined;
 }
 
-/** What {@link Pool.close} did. */
+/** What `close()` did. */
 export interface CloseReport {
   /** Whether every lease came back by itself. */
   readonly graceful: boolean;

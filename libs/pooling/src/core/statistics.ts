@@ -2,28 +2,40 @@ import { describeCause } from './errors.js';
 import { Histogram, type HistogramSnapshot, type Percentiles } from './histogram.js';
 import { showText } from './shown-text.js';
 
-/** Why a connection was closed. */
-export const CLOSE_REASONS = [
-  'idle',
-  'lifetime',
-  'uses',
-  'overflow',
-  'broken',
-  'invalid',
-  'transaction',
-  'reset',
-  'query-timeout',
-  'expired',
-  'shutdown',
-] as const;
-
 /**
  * Why a connection was closed: `idle` longer than `idleTimeoutMs`, older than its `lifetime`, leased
  * `uses` times, `overflow` given back while nobody waited, `broken` by the peer or the network, `invalid`
  * when checked before a lease, left in a `transaction` that could not be ended, `reset` failed,
  * `query-timeout`, `expired` by `expireAll()`, `shutdown`.
  */
-export type CloseReason = (typeof CLOSE_REASONS)[number];
+export type CloseReason =
+  | 'idle'
+  | 'lifetime'
+  | 'uses'
+  | 'overflow'
+  | 'broken'
+  | 'invalid'
+  | 'transaction'
+  | 'reset'
+  | 'query-timeout'
+  | 'expired'
+  | 'shutdown';
+
+/** Each of them: one that is left out doesn't compile. */
+const EVERY_CLOSE_REASON: Readonly<Record<CloseReason, true>> = {
+  idle: true,
+  lifetime: true,
+  uses: true,
+  overflow: true,
+  broken: true,
+  invalid: true,
+  transaction: true,
+  reset: true,
+  'query-timeout': true,
+  expired: true,
+  shutdown: true,
+};
+export const CLOSE_REASONS = Object.keys(EVERY_CLOSE_REASON) as readonly CloseReason[];
 
 /** The state of a pool as it is published; a pool that only finishes its leases is still `draining`. */
 export type PublishedPoolState = 'running' | 'suspended' | 'draining' | 'closed';

@@ -54,7 +54,7 @@ export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 't
 };
 
 /** Who acquires and where, as far as it was kept. */
-export function originOf({ origin }: Pick<ObservedSlot<unknown>, 'origin'>): { label?: string; acquiredAt?: string } {
+export function originOf({ origin }: Pick<ObservedSlot, 'origin'>): { label?: string; acquiredAt?: string } {
   const { stack: _stack, ...acquirer } = acquirerOf(origin);
   return acquirer;
 }
@@ -83,7 +83,7 @@ export class DatabaseEvents implements PoolObserver<PostgresConnection> {
     this.#slowAcquireMs = host.slowAcquireMs === 0 ? Infinity : host.slowAcquireMs;
   }
 
-  opened(_connection: PostgresConnection, durationMs: number, { id }: ObservedSlot<PostgresConnection>): void {
+  opened(_connection: PostgresConnection, durationMs: number, { id }: ObservedSlot): void {
     this.#host.dialled(undefined);
     if (connectChannel.hasSubscribers) connectChannel.publish({ ...this.#source(id), durationMs });
   }
@@ -95,7 +95,7 @@ export class DatabaseEvents implements PoolObserver<PostgresConnection> {
   }
 
   // Written out, because a spread costs as much as a lease.
-  acquired(_connection: PostgresConnection, waitMs: number, slot: ObservedSlot<PostgresConnection>): void {
+  acquired(_connection: PostgresConnection, waitMs: number, slot: ObservedSlot): void {
     if (acquireChannel.hasSubscribers) {
       const { name } = this.#host;
       const label = slot.origin?.label;
@@ -105,12 +105,12 @@ export class DatabaseEvents implements PoolObserver<PostgresConnection> {
     if (waitMs >= this.#slowAcquireMs) this.#slowlyAcquired(waitMs, slot);
   }
 
-  released(_connection: PostgresConnection, useMs: number, { id }: ObservedSlot<PostgresConnection>): void {
+  released(_connection: PostgresConnection, useMs: number, { id }: ObservedSlot): void {
     if (!releaseChannel.hasSubscribers) return;
     releaseChannel.publish({ kind: 'database', pool: this.#host.name, connection: id, useMs });
   }
 
-  closed(connection: PostgresConnection, reason: CloseReason, slot: ObservedSlot<PostgresConnection>): void {
+  closed(connection: PostgresConnection, reason: CloseReason, slot: ObservedSlot): void {
     if (!closeChannel.hasSubscribers) return;
     const event = { ...this.#source(slot.id), reason, ageMs: connection.now() - slot.openedAt };
     // Whoever has noticed that it is past its time, or that it is dead, has nothing to do with it.
@@ -151,7 +151,7 @@ export class DatabaseEvents implements PoolObserver<PostgresConnection> {
     this.#host.observer.unleaked?.(report);
   }
 
-  #slowlyAcquired(waitMs: number, slot: ObservedSlot<PostgresConnection>): void {
+  #slowlyAcquired(waitMs: number, slot: ObservedSlot): void {
     const { name, observer } = this.#host;
     const { open, idle, max, waiting } = this.#host.levels();
     observer.slowAcquire?.({

@@ -10,7 +10,7 @@ class Placeholder {
 }
 
 /** What a query builder gives that can be compiled. */
-interface Compilable<Row> {
+export interface Compilable<Row> {
   compile(): CompiledQuery<Row>;
 }
 

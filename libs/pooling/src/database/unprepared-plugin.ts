@@ -21,11 +21,13 @@ const UNPREPARED = new WeakSet<object>();
  * ```
  */
 export class UnpreparedPlugin implements KyselyPlugin {
+  /** Marks the query; it is sent as it is. */
   transformQuery({ node, queryId }: PluginTransformQueryArgs): RootOperationNode {
     UNPREPARED.add(queryId);
     return node;
   }
 
+  /** Gives the result as it came. */
   transformResult({ result }: PluginTransformResultArgs): Promise<QueryResult<UnknownRow>> {
     return Promise.resolve(result);
   }

@@ -25,6 +25,7 @@ type Details = Readonly<Record<string, number>>;
  */
 @Injectable()
 export class PoolHealthIndicator {
+  /** @internal Made by Nest. */
   constructor(
     @Inject(terminus.HealthIndicatorService) private readonly indicators: HealthIndicatorService,
     private readonly source: HealthSource,

@@ -3,24 +3,25 @@ import type { HttpTimeoutPhase } from '../core/errors.js';
 import { Histogram, type HistogramSnapshot, type Percentiles } from '../core/histogram.js';
 import { RetryBudget } from './retry.js';
 
-/** Why a socket was closed. */
-export const HTTP_CLOSE_REASONS = [
-  'idle',
-  'age',
-  'evicted',
-  'stale',
-  'not-kept',
-  'peer',
-  'aborted',
-  'shutdown',
-] as const;
-
 /**
  * Why a socket was closed: `idle` longer than `keepAliveMs`; of full `age`; `evicted` to stay within `maxSockets`;
  * `stale` because one that idled as long was found dead; `not-kept` because one side asked for it; by the `peer` or
  * the network; `aborted` in the middle of an exchange (signal, time-out, too large an answer); at `shutdown`.
  */
-export type HttpCloseReason = (typeof HTTP_CLOSE_REASONS)[number];
+export type HttpCloseReason = 'idle' | 'age' | 'evicted' | 'stale' | 'not-kept' | 'peer' | 'aborted' | 'shutdown';
+
+/** Each of them: one that is left out doesn't compile. */
+const EVERY_HTTP_CLOSE_REASON: Readonly<Record<HttpCloseReason, true>> = {
+  idle: true,
+  age: true,
+  evicted: true,
+  stale: true,
+  'not-kept': true,
+  peer: true,
+  aborted: true,
+  shutdown: true,
+};
+export const HTTP_CLOSE_REASONS = Object.keys(EVERY_HTTP_CLOSE_REASON) as readonly HttpCloseReason[];
 
 /** What is counted for an origin, and summed up over all of them. */
 export interface HttpCounts {

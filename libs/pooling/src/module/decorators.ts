@@ -1,7 +1,8 @@
 import { Inject } from '@nestjs/common';
 import { getDbPoolToken, getDbToken, getHttpClientToken } from './tokens.js';
 
-type InjectDecorator = PropertyDecorator & ParameterDecorator;
+/** A decorator for constructor parameters and for properties. */
+export type InjectDecorator = PropertyDecorator & ParameterDecorator;
 
 /**
  * Injects the `Kysely` of a database, which is `default` unless it is named.

@@ -40,6 +40,7 @@ export interface PoolingSnapshot {
 /** Every pool and HTTP client of the application, to look at and to look up by name. */
 @Injectable()
 export class PoolRegistry {
+  /** @internal Made by Nest. */
   constructor(
     private readonly store: PoolStore,
     private readonly advice: PoolAdvice,
