@@ -21,7 +21,7 @@ const TRANSIENT: ReadonlySet<string> = new Set([
 
 /** Errors whose message says what happened to a connection, and not to which. */
 const NAMELESS =
-  /^(?:HPE_|ERR_HTTP2_|ERR_SSL_|UND_ERR_SOCKET$|UND_ERR_INFO$|UND_ERR_RES_|UND_ERR_HEADERS_|ECONNRESET$|EPIPE$|ETIMEDOUT$)/;
+  /^(?:HPE_|HTTPParserError$|ERR_HTTP2_|ERR_SSL_|UND_ERR_SOCKET$|UND_ERR_INFO$|UND_ERR_RES_|UND_ERR_HEADERS_|ECONNRESET$|EPIPE$|ETIMEDOUT$)/;
 
 const named = new WeakSet<Error>();
 const brokenOff = new WeakSet<Error>();

@@ -280,6 +280,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
       reused: connection !== undefined && connection.served > 1,
       aborted,
       whole: this.received === this.#expectedBytes,
+      bodyless: hasNoBody(this.request.method, this.statusCode),
       replaceable: !this.delivered && this.host.connector.state === 'open',
     });
     const replays = means === 'replay' && (this.#attempts ??= new Attempts()).replay(this.request, sent);

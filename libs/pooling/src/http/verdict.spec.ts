@@ -9,6 +9,7 @@ const USUAL: Facts = {
   reused: false,
   aborted: false,
   whole: false,
+  bodyless: false,
   replaceable: true,
 };
 
@@ -23,6 +24,11 @@ describe('what a failure means', () => {
       'complete',
     ],
     ['a wrong answer, though every byte has come', { phase: 'reading', whole: true, alive: false }, 'failed'],
+    [
+      'an error after the head of an answer without a body',
+      { phase: 'reading', bodyless: true, alive: false },
+      'complete',
+    ],
     ['a kept socket that broke before an answer', { reused: true, broken: true, alive: false }, 'replay'],
     ['a kept socket that answered nonsense', { reused: true, alive: false }, 'failed'],
     ['a fresh socket that broke before an answer', { broken: true, alive: false }, 'failed'],

@@ -15,6 +15,8 @@ export interface Facts {
   readonly aborted: boolean;
   /** Whether every byte of the announced body has come. */
   readonly whole: boolean;
+  /** Whether the answer has no body by its method or status. */
+  readonly bodyless: boolean;
   /** Whether another answer may take the place of this one: the caller has seen nothing of it, and the client is open. */
   readonly replaceable: boolean;
 }
@@ -28,12 +30,14 @@ export type Verdict = 'over' | 'next' | 'given-up' | 'complete' | 'replay' | 'fa
 
 /** What a failure means, judged by where the exchange stood and how its connection ended. */
 export function verdict(facts: Facts): Verdict {
-  const { phase, sent, alive, broken, reused, aborted, whole, replaceable } = facts;
+  const { phase, sent, alive, broken, reused, aborted, whole, bodyless, replaceable } = facts;
   if (phase === 'done') return 'over';
   if (phase === 'discarding') return 'next';
   if (aborted) return 'given-up';
   // undici reports a peer that closed while the consumer was slow, though every byte had come.
   if (phase === 'reading' && whole && broken) return 'complete';
+  // undici refuses a 204 or 304 that announces the length of what isn't there.
+  if (phase === 'reading' && bodyless) return 'complete';
   const stale = !alive && (!sent || (reused && phase === 'sent'));
   if (stale && replaceable && (!sent || broken)) return 'replay';
   return 'failed';
