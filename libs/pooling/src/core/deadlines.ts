@@ -1,4 +1,5 @@
 import type { Clock, Timer } from './clock.js';
+import { LONGEST_DELAY_MS } from './validation.js';
 
 /** The grain of the wheel, in milliseconds: a deadline is late by at most this and the event loop's own delay. */
 const TICK_MS = 10;
@@ -143,8 +144,10 @@ export class Deadlines {
     this.#wakeIn(Math.max(0, Math.ceil(tick * TICK_MS - now)), now);
   }
 
-  #wakeIn(delayMs: number, now: number): void {
+  #wakeIn(wishedMs: number, now: number): void {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    // A timer that is set for longer goes off at once; one that goes off too early is set anew.
+    const delayMs = Math.min(wishedMs, LONGEST_DELAY_MS);
     this.#wakesAt = now + delayMs;
     // What is waited for keeps the process alive: a socket, or the queue. A deadline taken back long ago must not.
     this.#timer = this.#clock.setBackgroundTimeout(this.#turn, delayMs);
