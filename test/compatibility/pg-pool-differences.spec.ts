@@ -172,6 +172,20 @@ describe('a client that is given back', () => {
     expect(outcome).toEqual({ theirs: ['of the next borrower'], ours: [] });
   });
 
+  test('forgets its type parsers', async () => {
+    const outcome = await onBothPools(
+      database.url,
+      async ({ pool }) => {
+        const client = await pool.connect();
+        client.setTypeParser(23, 'text', (text) => `parsed ${text}`);
+        client.release();
+        return (await pool.query('select 1 as one')).rows;
+      },
+      { theirs: { max: 1 }, ours: { size: 1 } },
+    );
+    expect(outcome).toEqual({ theirs: [{ one: 'parsed 1' }], ours: [{ one: 1 }] });
+  });
+
   test('is another object the next time', async () => {
     const outcome = await onBothPools(
       database.url,

@@ -16,8 +16,11 @@ import {
   processIdOf,
   protocolOf,
   queuedQueries,
+  restoreTypeParsers,
   type ProtocolConnection,
   type TransactionStatus,
+  type TypeParsers,
+  typeParsersOf,
 } from './pg-internals.js';
 import { ConnectionStatements } from './connection-statements.js';
 import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText } from './query-forms.js';
@@ -85,6 +88,8 @@ export class PostgresConnection implements StatementOwner, WireHost {
   readonly #cancellation: Cancellation;
   /** Only where texts are prepared. */
   readonly #changes: SessionChanges | undefined;
+  /** Its own type parsers, while a borrower may have set others. */
+  #ownTypeParsers: TypeParsers | undefined = undefined;
 
   constructor(host: ConnectionHost, lost: (error?: Error) => void) {
     this.#host = host;
@@ -306,6 +311,18 @@ export class PostgresConnection implements StatementOwner, WireHost {
   forgetBorrower(): void {
     this.borrower = undefined;
     this.#lastText = undefined;
+  }
+
+  /** A borrower may set type parsers: they are its own, and gone with it. */
+  lendTypeParsers(): void {
+    this.#ownTypeParsers ??= typeParsersOf(this.client);
+  }
+
+  /** Everybody who has used it is gone. */
+  takeBackTypeParsers(): void {
+    if (this.#ownTypeParsers === undefined) return;
+    restoreTypeParsers(this.client, this.#ownTypeParsers);
+    this.#ownTypeParsers = undefined;
   }
 
   #refuse(callback: QueryOutcome): void {

@@ -123,6 +123,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
 
   reset(connection: PostgresConnection, own: boolean): CloseReason | undefined | Promise<CloseReason | undefined> {
     if (connection.doom !== undefined) return connection.doom;
+    connection.takeBackTypeParsers();
     const settled = connection.settle();
     if (settled === undefined && !connection.inTransaction) return own ? undefined : this.#resetSession(connection);
     if (settled === 'busy') return 'broken';

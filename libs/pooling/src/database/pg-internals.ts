@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
-import type { Client, ClientConfig, Submittable } from 'pg';
+import type { Client, ClientConfig, FieldDef, Submittable } from 'pg';
 import { parse } from 'pg-protocol';
 import { optionalPackage } from '../core/optional-package.js';
 import { pg, pgPackage } from './pg.js';
@@ -95,6 +95,12 @@ export type ProtocolConnectionConstructor = new (options: {
   readonly sslNegotiation: TlsNegotiation | undefined;
 }) => ProtocolConnection;
 
+/** The type parsers that were set on one client, by the ids of their types. */
+export interface TypeParsers {
+  text: Readonly<Record<number, unknown>>;
+  binary: Readonly<Record<number, unknown>>;
+}
+
 /**
  * What a `pg.Client` knows about itself and `@types/pg` doesn't tell. Nothing here is written but the queue. All of it
  * is looked at in this file alone, so that a change in `pg` has one place to be answered.
@@ -104,6 +110,7 @@ interface ClientInternals {
   readonly readyForQuery?: boolean;
   readonly secretKey: number | null;
   readonly processID: number | null;
+  readonly _types: TypeParsers;
   readonly _queryQueue?: unknown[];
   readonly _activeQuery?: unknown;
   /** Before pg 8.17. */
@@ -196,4 +203,37 @@ export function forgetStatements(client: Client): void {
   const protocol = protocolOf(client);
   protocol.parsedStatements = {};
   protocol.submittedNamedStatements = {};
+}
+
+/** The type parsers that are set on a client now. */
+export function typeParsersOf(client: Client): TypeParsers {
+  const { text, binary } = internals(client)._types;
+  return { text: { ...text }, binary: { ...binary } };
+}
+
+/** Takes a client back to the type parsers that it had. */
+export function restoreTypeParsers(client: Client, { text, binary }: TypeParsers): void {
+  Object.assign(internals(client)._types, { text, binary });
+}
+
+/** How pg makes the description of a column. */
+type FieldConstructor = new (
+  name: string,
+  tableID: number,
+  columnID: number,
+  dataTypeID: number,
+  dataTypeSize: number,
+  dataTypeModifier: number,
+  format: string,
+) => FieldDef;
+
+/** Descriptions of columns that belong to one caller alone. */
+export function copyFields(fields: readonly FieldDef[]): FieldDef[] {
+  const copies: FieldDef[] = [];
+  for (const field of fields) {
+    const { name, tableID, columnID, dataTypeID, dataTypeSize, dataTypeModifier, format } = field;
+    const Field = field.constructor as FieldConstructor;
+    copies.push(new Field(name, tableID, columnID, dataTypeID, dataTypeSize, dataTypeModifier, format));
+  }
+  return copies;
 }

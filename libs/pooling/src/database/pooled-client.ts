@@ -134,8 +134,11 @@ class PooledClientFacade {
     return this.#connection.transactionStatus;
   }
 
+  /** For the time of this lease. */
   setTypeParser(...parameters: Parameters<Client['setTypeParser']>): void {
-    this.#borrowed().setTypeParser(...parameters);
+    const client = this.#borrowed();
+    this.#connection.lendTypeParsers();
+    client.setTypeParser(...parameters);
   }
 
   getTypeParser(oid: number, format?: 'text' | 'binary'): unknown {
@@ -164,6 +167,7 @@ class PooledClientFacade {
 
   /** @internal */
   property(name: string): unknown {
+    if (name === '_types') this.#connection.lendTypeParsers();
     return (this.#borrowed() as unknown as Record<string, unknown>)[name];
   }
 

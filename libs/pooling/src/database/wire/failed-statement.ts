@@ -44,3 +44,8 @@ export function failureOf(query: WireQuery): Failure {
 export function isSameError(one: Error & ServerError, other: Error & ServerError): boolean {
   return one.code === other.code && one.message === other.message;
 }
+
+/** Takes the name of a statement that its caller hasn't given out of an error's message: `pg` has none there. */
+export function hideStatementName(error: Error & ServerError, { prepared }: WireQuery): void {
+  if (error.code === '08P01') error.message = error.message.replace(prepared.name, '');
+}

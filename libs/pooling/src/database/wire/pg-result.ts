@@ -1,4 +1,5 @@
 import type { QueryResult } from 'pg';
+import { copyFields } from '../pg-internals.js';
 import { pg } from '../pg.js';
 import { WireQuery } from './wire-query.js';
 
@@ -9,7 +10,7 @@ export function asPgResult(answer: QueryResult): QueryResult {
     addCommandComplete(message: { readonly text: string }): void;
   };
   result.rows = answer.rows;
-  result.fields = answer.fields;
+  result.fields = copyFields(answer.fields);
   result.addCommandComplete({ text: answer.tag });
   return result;
 }

@@ -8,8 +8,8 @@ import {
   type ProtocolConnection,
   type TransactionStatus,
 } from '../pg-internals.js';
-import { failureOf, isSameError } from './failed-statement.js';
 import { endsConnection } from '../server-errors.js';
+import { failureOf, hideStatementName, isSameError } from './failed-statement.js';
 import { MessageWriter } from './message-writer.js';
 import { RowShape } from './row-shape.js';
 import type { WireQuery } from './wire-query.js';
@@ -277,6 +277,7 @@ export class Wire {
         return this.#row(query, bytes, start + HEADER_BYTES);
       case Message.bindComplete:
         query.bound = true;
+        if (query.shape !== undefined && query.shape !== null) this.#useParsersOfNow(query, query.shape);
         return;
       case Message.commandComplete:
         // Ends with a zero byte.
@@ -306,7 +307,16 @@ export class Wire {
 
   #describe(query: WireQuery, bytes: Buffer): void {
     const { fields } = parseMessage(bytes) as unknown as { fields: FieldDef[] };
-    query.shape = new RowShape(fields, (dataTypeId) => this.#host.typeParser(dataTypeId));
+    query.shape = new RowShape(fields, this.#host);
+  }
+
+  #useParsersOfNow(query: WireQuery, shape: RowShape): void {
+    try {
+      query.shape = shape.current(this.#host);
+    } catch (error) {
+      // Of a source of parsers that is the user's own.
+      query.error = error as Error;
+    }
   }
 
   #row(query: WireQuery, bytes: Buffer, at: number): void {
@@ -320,6 +330,7 @@ export class Wire {
 
   #failed(query: WireQuery, error: Error): void {
     query.error = error;
+    hideStatementName(error, query);
     // Whether the server got as far as preparing it isn't known.
     if (!query.parsed && query.statement !== undefined) this.#host.statements.remove(query.prepared);
     if (endsConnection(error)) {
