@@ -376,7 +376,10 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
    * every socket is gone. Never rejects; a second call gets the first one's promise.
    */
   close(options: { readonly deadlineMs?: number } = {}): Promise<CloseReport> {
-    this.#closed ??= this.#engine.close(options.deadlineMs ?? this.#closeDeadlineMs);
+    if (this.#closed === undefined) {
+      this.#closed = this.#engine.close(options.deadlineMs ?? this.#closeDeadlineMs);
+      this.#ping.poolClosed();
+    }
     return this.#closed;
   }
 

@@ -110,6 +110,18 @@ describe('ping', () => {
     });
   });
 
+  it('rejects at once when the pool closes meanwhile, and leaves no timer behind', async () => {
+    await proxy.stall();
+    const clock = new ManualClock();
+    const pool = createPool({}, { clock });
+    const ping = pool.ping({ timeoutMs: 10_000 });
+    const rejected = expect(ping).rejects.toMatchObject({ code: 'ERR_POOL_CLOSED', pool: 'probed' });
+    const closed = pool.close({ deadlineMs: 0 });
+    await rejected;
+    await closed;
+    expect(clock.pendingTimers).toBe(0);
+  });
+
   it('rejects in time when an idle connection went silent', async () => {
     const pool = createPool({ prePing: false });
     await pool.ping();

@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.js';
-import { describeCause, PoolConnectError } from '../core/errors.js';
+import { describeCause, PoolClosedError, PoolConnectError } from '../core/errors.js';
 import type { Pool } from '../core/pool.js';
 import type { ClientConfig } from 'pg';
 import type { PostgresConnection } from './connection.js';
@@ -47,6 +47,12 @@ export class DatabasePing {
   /** A dial has ended: with a connection (`undefined`) or an error. */
   dialled(error: unknown): void {
     for (const watcher of this.#dialWatchers) watcher(error);
+  }
+
+  /** The pool closes: whoever waits for a dial hears of it at once, and no timer is left behind. */
+  poolClosed(): void {
+    const { name } = this.#host;
+    this.dialled(new PoolClosedError(name, `${name}: the pool is closed`));
   }
 
   /** A connection is gone for good: its slot may be the one that a ping waits for. */
@@ -124,7 +130,8 @@ export class DatabasePing {
     throw this.#failure(error);
   }
 
-  #failure(error: unknown): PoolConnectError {
+  #failure(error: unknown): PoolConnectError | PoolClosedError {
+    if (error instanceof PoolClosedError) return error;
     const { name } = this.#host;
     return new PoolConnectError(name, `${name}: the database doesn’t answer: ${describeCause(error)}`, {
       cause: error,
