@@ -1,0 +1,220 @@
+// The projects: how each one is made, how the library comes into it, and what is run.
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { runApplication } from './running.mjs';
+import { DEVELOPMENT_PACKAGES, packagesFor, sourcesFor } from './sources.mjs';
+
+const NPM_QUIET = ['--no-audit', '--no-fund', '--loglevel=error'];
+
+/** What Nest's packages ask for if it is there: a bundle for one application has none of it. */
+const NEST_OPTIONAL = [
+  '@fastify/static',
+  '@fastify/view',
+  '@nestjs/microservices',
+  '@nestjs/platform-fastify',
+  '@nestjs/platform-socket.io',
+  '@nestjs/websockets',
+  'class-transformer',
+  'class-validator',
+];
+
+function editJson(path, edit) {
+  // Nest's own files have no comments.
+  const content = JSON.parse(readFileSync(path, 'utf8'));
+  edit(content);
+  writeFileSync(path, `${JSON.stringify(content, null, 2)}\n`);
+}
+
+function writeSources(folder, options) {
+  for (const [file, content] of Object.entries(sourcesFor(options))) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    writeFileSync(join(folder, file), content);
+  }
+}
+
+/** Nest's default project, as its own command line makes it. */
+function newProject({ shell, scratch, nest }) {
+  const folder = join(scratch, 'app');
+  const parameters = ['new', 'app', '--skip-git', '--skip-install', '--package-manager', 'npm'];
+  if (nest >= 12) parameters.push('--no-observe');
+  shell.run('npx', ['--yes', `@nestjs/cli@${nest}`, ...parameters]);
+  editJson(join(folder, 'tsconfig.json'), ({ compilerOptions }) => {
+    compilerOptions.skipLibCheck = false;
+  });
+  return folder;
+}
+
+function copyTarball(project) {
+  cpSync(project.tarball, join(project.folder, 'nestjs-pooling.tgz'));
+  return './nestjs-pooling.tgz';
+}
+
+/** The package managers: how the library is added, and how a script or program is run. */
+const MANAGERS = {
+  npm: {
+    add(project) {
+      const added = [copyTarball(project), ...packagesFor(project.nest), ...DEVELOPMENT_PACKAGES, ...project.extra];
+      project.shell.in(project.folder).run('npm', ['install', ...NPM_QUIET, ...added]);
+    },
+    script: (name) => ['npm', ['run', name]],
+    program: (name, ...rest) => ['npx', ['--no-install', name, ...rest]],
+    node: (...rest) => ['node', rest],
+  },
+  pnpm: {
+    add(project) {
+      const shell = project.shell.in(project.folder);
+      const pnpm = (...rest) => shell.run('npx', ['--yes', 'pnpm@10', ...rest]);
+      pnpm('install');
+      pnpm('add', copyTarball(project), ...packagesFor(project.nest));
+      pnpm('add', '--save-dev', ...DEVELOPMENT_PACKAGES, ...project.extra);
+    },
+    script: (name) => ['npx', ['--yes', 'pnpm@10', 'run', name]],
+    program: (name, ...rest) => ['npx', ['--yes', 'pnpm@10', 'exec', name, ...rest]],
+    node: (...rest) => ['node', rest],
+  },
+  yarn: {
+    add(project) {
+      const { folder } = project;
+      writeFileSync(join(folder, '.yarnrc.yml'), 'nodeLinker: pnp\nenableTelemetry: false\nenableGlobalCache: false\n');
+      // A project of its own, though a folder above it may be one as well.
+      writeFileSync(join(folder, 'yarn.lock'), '');
+      // Yarn has settings of its own: it gets the machine's registry, whichever that is.
+      const shell = project.shell.in(folder);
+      project.env.YARN_NPM_REGISTRY_SERVER = shell.run('npm', ['config', 'get', 'registry']).trim().replace(/\/$/, '');
+      const yarn = (...rest) => shell.run('npx', ['--yes', '--package=@yarnpkg/cli-dist@4', 'yarn', ...rest]);
+      yarn('install', '--no-immutable');
+      yarn('add', `nestjs-pooling@file:${copyTarball(project)}`, ...packagesFor(project.nest));
+      yarn('add', '--dev', ...DEVELOPMENT_PACKAGES, ...project.extra);
+    },
+    script: (name) => ['npx', ['--yes', '--package=@yarnpkg/cli-dist@4', 'yarn', 'run', name]],
+    program: (name, ...rest) => ['npx', ['--yes', '--package=@yarnpkg/cli-dist@4', 'yarn', 'run', name, ...rest]],
+    // Without Yarn's own process between us and it: signals are for the application.
+    node: (...rest) => ['node', ['-r', './.pnp.cjs', ...rest]],
+  },
+};
+
+/** A runner that can't end by itself says so, and waits. */
+const HANGS = { timeoutMs: 120_000, forbid: /did not exit one second after|open handle/i };
+
+function test(project) {
+  const shell = project.shell.in(project.folder);
+  for (const script of ['test', 'test:e2e']) shell.run(...project.manager.script(script), HANGS);
+}
+
+async function start(project, main = 'dist/main.js') {
+  const [program, parameters] = project.manager.node('--enable-source-maps', main);
+  await runApplication(program, parameters, { cwd: project.folder, env: project.env });
+  project.say(`  node ${main}: answers and ends`);
+}
+
+function build(project, ...parameters) {
+  const shell = project.shell.in(project.folder);
+  if (parameters.length === 0) shell.run(...project.manager.script('build'));
+  else shell.run(...project.manager.program('nest', 'build', ...parameters));
+}
+
+/** Made, built, tested and run as the template has it. */
+function plain({ nest, manager = 'npm', extra = [], prepare = () => {} }) {
+  return {
+    nest,
+    manager: MANAGERS[manager],
+    extra,
+    async run(project) {
+      project.folder = newProject(project);
+      writeSources(project.folder, { esm: nest >= 12 });
+      prepare(project);
+      project.manager.add(project);
+      build(project);
+      test(project);
+      await start(project);
+    },
+  };
+}
+
+function useSwc({ folder }) {
+  editJson(join(folder, 'nest-cli.json'), ({ compilerOptions }) => {
+    Object.assign(compilerOptions, { builder: 'swc', typeCheck: true });
+  });
+}
+
+const webpackMonorepo = {
+  nest: 11,
+  manager: MANAGERS.npm,
+  extra: [],
+  async run(project) {
+    project.folder = newProject(project);
+    MANAGERS.npm.add(project);
+    project.shell.in(project.folder).run('npx', ['--no-install', 'nest', 'generate', 'app', 'second']);
+    const { projects, compilerOptions } = JSON.parse(readFileSync(join(project.folder, 'nest-cli.json'), 'utf8'));
+    if (compilerOptions?.webpack !== true || projects.app === undefined) throw new Error('not webpack’s monorepo mode');
+    writeSources(project.folder, { esm: false, source: 'apps/app/src', tests: 'apps/app/test' });
+    build(project, 'app');
+    test(project);
+    await start(project, 'dist/apps/app/main.js');
+  },
+};
+
+/** The bundlers: one file for the whole application, whose format is the project's. */
+const BUNDLERS = {
+  esbuild: {
+    packages: ['esbuild'],
+    bundle(shell, program, { esm, entry, file }) {
+      const banner = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
+      const format = esm ? ['--format=esm', `--banner:js=${banner}`] : ['--format=cjs'];
+      const external = NEST_OPTIONAL.map((name) => `--external:${name}`);
+      shell.run(
+        ...program('esbuild', entry, '--bundle', '--platform=node', ...format, ...external, `--outfile=${file}`),
+      );
+    },
+  },
+  rolldown: {
+    packages: ['rolldown'],
+    bundle(shell, program, { esm, entry, file }) {
+      const external = NEST_OPTIONAL.flatMap((name) => ['--external', name]);
+      const format = ['--platform', 'node', '--format', esm ? 'esm' : 'cjs', '--no-codeSplitting'];
+      shell.run(...program('rolldown', entry, ...format, ...external, '--file', file));
+    },
+  },
+};
+
+function bundled(nest, name) {
+  const { packages, bundle } = BUNDLERS[name];
+  const esm = nest >= 12;
+  return {
+    nest,
+    manager: MANAGERS.npm,
+    extra: packages,
+    async run(project) {
+      project.folder = newProject(project);
+      writeSources(project.folder, { esm });
+      MANAGERS.npm.add(project);
+      build(project);
+      const file = `bundle/main.${esm ? 'mjs' : 'cjs'}`;
+      bundle(project.shell.in(project.folder), project.manager.program, { esm, entry: 'dist/main.js', file });
+      // Nothing but this one file is there when it runs.
+      const alone = join(project.scratch, 'alone');
+      mkdirSync(alone);
+      cpSync(join(project.folder, file), join(alone, `main.${esm ? 'mjs' : 'cjs'}`));
+      rmSync(project.folder, { recursive: true });
+      if (existsSync(join(project.scratch, 'node_modules'))) throw new Error('not alone');
+      await start({ ...project, folder: alone }, `main.${esm ? 'mjs' : 'cjs'}`);
+    },
+  };
+}
+
+export const RECIPES = {
+  'nest-11': plain({ nest: 11 }),
+  'nest-12': plain({ nest: 12 }),
+  'nest-11-swc': plain({ nest: 11, extra: ['@swc/cli', '@swc/core'], prepare: useSwc }),
+  'nest-11-webpack-monorepo': webpackMonorepo,
+  'nest-11-esbuild': bundled(11, 'esbuild'),
+  'nest-12-esbuild': bundled(12, 'esbuild'),
+  'nest-11-rolldown': bundled(11, 'rolldown'),
+  'nest-12-rolldown': bundled(12, 'rolldown'),
+  'nest-11-pnpm': plain({ nest: 11, manager: 'pnpm' }),
+  'nest-12-pnpm': plain({ nest: 12, manager: 'pnpm' }),
+  'nest-11-yarn-pnp': plain({ nest: 11, manager: 'yarn' }),
+};
+
+/** Those that every change is tried with. */
+export const SHORT = ['nest-11', 'nest-12'];

@@ -1,0 +1,79 @@
+/**
+ * `npm run test:projects [-- --short] [-- --node 20,24] [-- nest-11 nest-12-esbuild …]`: makes new Nest projects in scratch
+ * folders, from the registry and the packed tarball alone, gives them the library, builds them with `skipLibCheck: false`,
+ * runs their tests, and runs them: they answer with the database up, and end on SIGTERM with exit code 0. Without
+ * arguments: every project on Node 20, 22, 24 and 26, which takes an hour. `--short`: two of them on this Node. `--keep`
+ * leaves the folders of projects that failed.
+ */
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { nodeFolder } from './projects/node-versions.mjs';
+import { RECIPES, SHORT } from './projects/recipes.mjs';
+import { cleanEnvironment, Shell } from './projects/shell.mjs';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const NODES = [20, 22, 24, 26];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { short: { type: 'boolean' }, keep: { type: 'boolean' }, node: { type: 'string' } },
+});
+const unknown = positionals.filter((name) => !(name in RECIPES));
+const name = readdirSync(join(ROOT, 'dist')).find((file) => file.endsWith('.tgz'));
+if (unknown.length > 0 || name === undefined) {
+  console.error(
+    unknown.length > 0
+      ? `what is ${unknown.join(', ')}? There are: ${Object.keys(RECIPES).join(', ')}`
+      : 'There is no tarball in dist/: run `npm run pack` first',
+  );
+  process.exit(2);
+}
+const tarball = join(ROOT, 'dist', name);
+const wanted = positionals.length > 0 ? positionals : values.short ? SHORT : Object.keys(RECIPES);
+const thisNode = Number(process.versions.node.split('.')[0]);
+const nodes = values.node ? values.node.split(',').map(Number) : values.short ? [thisNode] : NODES;
+
+const { PostgresServer } = await import('../dist/package/lib/testing/index.js');
+const scratch = mkdtempSync(join(tmpdir(), 'nestjs-pooling-projects-'));
+chmodSync(scratch, 0o755);
+const server = await PostgresServer.start();
+const say = (text) => console.log(text);
+const failures = [];
+let kept = false;
+
+async function tryProject(recipe, node) {
+  const title = `${recipe} on Node ${node}`;
+  say(title);
+  const bin = nodeFolder(node, scratch, new Shell(scratch, cleanEnvironment(), say));
+  if (bin === undefined) return void failures.push(`${title}: NOT RUN: npm has no such Node for this machine`);
+  const folder = mkdtempSync(join(scratch, `${recipe}-`));
+  const env = cleanEnvironment({
+    PATH: `${bin}${delimiter}${process.env.PATH}`,
+    DATABASE_URL: await server.createDatabase(`${recipe}-${node}`),
+  });
+  const shell = new Shell(folder, env, say);
+  const { nest, manager, extra, run } = RECIPES[recipe];
+  try {
+    await run({ shell, scratch: folder, env, say, tarball, nest, manager, extra });
+    say(`${title}: passed`);
+  } catch (error) {
+    say(`${title}: FAILED\n${error.message}`);
+    failures.push(`${title}: FAILED`);
+    if (values.keep) return void (kept = true);
+  }
+  rmSync(folder, { recursive: true, force: true });
+}
+
+try {
+  for (const node of nodes) for (const recipe of wanted) await tryProject(recipe, node);
+} finally {
+  await server.close();
+  if (kept) say(`kept in ${scratch}`);
+  else rmSync(scratch, { recursive: true, force: true });
+}
+const runs = nodes.length * wanted.length;
+say(`\n${runs - failures.length} of ${runs} projects passed${failures.map((failure) => `\n  ${failure}`).join('')}`);
+process.exitCode = failures.length === 0 ? 0 : 1;
