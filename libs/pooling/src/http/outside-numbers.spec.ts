@@ -38,7 +38,7 @@ describe('Retry-After', () => {
       expect([statusCode, server.requests]).toEqual([0, 1]);
       await clock.advance(1);
     }
-    return answer;
+    return await answer;
   }
 
   it.each([
