@@ -218,6 +218,25 @@ describe('a client that is given back', () => {
     );
     expect(outcome).toEqual({ theirs: 1, ours: 2 });
   });
+
+  test('runs nothing asked for behind COMMIT or ROLLBACK', async () => {
+    await database.query('create table behind (id int)');
+    const outcome = await onBothPools(
+      database.url,
+      async ({ pool }) => {
+        await database.query('truncate behind');
+        const client = await pool.connect();
+        await client.query('begin');
+        const ended = client.query('rollback');
+        const behind = codeOf(client.query('insert into behind values (1)'));
+        await ended;
+        client.release();
+        return [await behind, (await pool.query('select * from behind')).rowCount];
+      },
+      { theirs: { max: 1 }, ours: { size: 1 } },
+    );
+    expect(outcome).toEqual({ theirs: ['no error', 1], ours: ['ERR_POOL_TRANSACTION_OVER', 0] });
+  });
 });
 
 test('a query past query_timeout costs its connection', async () => {

@@ -1,7 +1,7 @@
-import { sql } from 'kysely';
+import { Kysely, PostgresDialect, sql, type LogEvent } from 'kysely';
 import { retryTransaction } from '../../libs/pooling/src/database/retry.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { KyselyLaboratory, NONE_LOST, rejection } from './laboratory.js';
+import { KyselyLaboratory, NONE_LOST, rejection, type Tables } from './laboratory.js';
 
 let database: TestDatabase;
 
@@ -24,6 +24,52 @@ const row = (id: number): { id: number; name: string } => ({ id, name: `entry ${
 /** Whether the message at which the connection is cut still arrives. */
 const DELIVERED = [{ deliver: false }, { deliver: true }];
 
+test('the log sees begin, commit, rollback and savepoints, as with Kysely’s own dialect', async () => {
+  const log: LogEvent[] = [];
+  await using laboratory = await KyselyLaboratory.open(database, { kysely: { log: (event) => void log.push(event) } });
+  const theirLog: LogEvent[] = [];
+  const theirs = new Kysely<Tables>({
+    dialect: new PostgresDialect({ pool: laboratory.pool }),
+    log: (event) => void theirLog.push(event),
+  });
+  for (const db of [laboratory.db, theirs]) {
+    await db.transaction().execute((trx) => trx.selectFrom('entry').select('id').execute());
+    await db
+      .transaction()
+      .setIsolationLevel('serializable')
+      .setAccessMode('read only')
+      .execute(() => Promise.reject(new Error('rolled back')))
+      .catch(() => undefined);
+    const trx = await db.startTransaction().execute();
+    const inner = await trx.savepoint('a').execute();
+    await inner.rollbackToSavepoint('a').execute();
+    await inner.releaseSavepoint('a').execute();
+    await trx.rollback().execute();
+    await trx
+      .commit()
+      .execute()
+      .catch(() => undefined);
+  }
+  const texts = (events: LogEvent[]): string[] => events.map(({ level, query }) => `${level}: ${query.sql}`);
+  expect(texts(log)).toEqual(texts(theirLog));
+  expect(texts(log)).toContain('query: begin');
+  expect(log.every(({ queryDurationMillis }) => queryDurationMillis >= 0)).toBe(true);
+});
+
+test('a log that throws after COMMIT doesn’t make the commit unknown', async () => {
+  const thrown = new Error('the log is full');
+  await using laboratory = await KyselyLaboratory.open(database, {
+    kysely: {
+      log: ({ query }) => {
+        if (query.sql === 'commit') throw thrown;
+      },
+    },
+  });
+  const transaction = laboratory.db.transaction().execute(async () => 'done');
+  expect(await rejection(transaction)).toBe(thrown);
+  expect(await laboratory.slots()).toEqual(NONE_LOST);
+});
+
 describe('a transaction', () => {
   test('whose callback throws is rolled back and keeps its connection', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
@@ -44,7 +90,7 @@ describe('a transaction', () => {
   test.each(DELIVERED)('cut at its begin (delivered: $deliver): nothing of it happened', async ({ deliver }) => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, proxy } = laboratory;
-    const cut = proxy.cutWhen({ bytes: 'start transaction\0', deliver });
+    const cut = proxy.cutWhen({ bytes: 'begin\0', deliver });
     let called = false;
     const error = await rejection(db.transaction().execute(async () => void (called = true)));
     await cut;
@@ -177,7 +223,7 @@ describe('a controlled transaction', () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, proxy } = laboratory;
     for (let round = 0; round < 3; round++) {
-      const cut = proxy.cutWhen({ bytes: 'start transaction\0', deliver });
+      const cut = proxy.cutWhen({ bytes: 'begin\0', deliver });
       await rejection(db.startTransaction().execute());
       await cut;
     }
@@ -209,7 +255,7 @@ describe('a controlled transaction', () => {
     await rejection(transaction.commit().execute());
     await cut;
     const used = await rejection(transaction.insertInto('entry').values(row(1)).execute());
-    expect(used).toMatchObject({ code: 'ERR_POOL_LEASE_RELEASED' });
+    expect(used).toMatchObject({ code: 'ERR_POOL_TRANSACTION_OVER' });
     await transaction.rollback().execute();
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
@@ -292,8 +338,8 @@ describe('retryTransaction', () => {
   });
 
   test.each([
-    { step: 'begin', bytes: 'start transaction\0', deliver: false },
-    { step: 'begin', bytes: 'start transaction\0', deliver: true },
+    { step: 'begin', bytes: 'begin\0', deliver: false },
+    { step: 'begin', bytes: 'begin\0', deliver: true },
     { step: 'statement', bytes: 'insert into', deliver: false },
     { step: 'statement', bytes: 'insert into', deliver: true },
   ])('heals a cut at a $step (delivered: $deliver): committed once', async ({ bytes, deliver }) => {

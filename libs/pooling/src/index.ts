@@ -98,6 +98,7 @@ export {
   PoolQueryTimeoutError,
   PoolQueueFullError,
   PoolSuspendedError,
+  PoolTransactionError,
   type ErrorDetails,
   type PoolingErrorOptions,
   type HttpTimeoutPhase,

@@ -105,6 +105,11 @@ export class PoolCommitUnknownError extends PoolingError {
   override readonly code = 'ERR_POOL_COMMIT_UNKNOWN';
 }
 
+/** A statement was asked for after the end of its transaction had been. It was not sent: a transaction that is over takes nothing in. */
+export class PoolTransactionError extends PoolingError {
+  override readonly code = 'ERR_POOL_TRANSACTION_OVER';
+}
+
 /** Something was injected that was never configured. */
 export class PoolNotConfiguredError extends PoolingError {
   override readonly code = 'ERR_POOL_NOT_CONFIGURED';

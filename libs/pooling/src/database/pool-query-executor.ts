@@ -1,6 +1,7 @@
 import type {
   CompiledQuery,
   ConnectionProvider,
+  DefaultQueryExecutor,
   DialectAdapter,
   KyselyPlugin,
   Log,
@@ -10,19 +11,10 @@ import type {
 } from 'kysely';
 import type { QueryResult as PgQueryResult } from 'pg';
 import type { KyselyModule } from './kysely-module.js';
+import { kyselyResult } from './kysely-result.js';
+import { pinnedQueryExecutorOn } from './pinned-query-executor.js';
 import type { SingleQueries } from './single-queries.js';
 import { textOfCompiled } from './unprepared-plugin.js';
-
-/** Commands whose affected rows Kysely reports. */
-const CHANGING_COMMANDS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
-
-/** An answer of the server's as Kysely knows it. */
-export function kyselyResult<Row>({ command, rowCount, rows }: PgQueryResult): QueryResult<Row> {
-  return {
-    rows: (rows ?? []) as Row[],
-    ...(CHANGING_COMMANDS.has(command) ? { numAffectedRows: BigInt(rowCount ?? 0) } : undefined),
-  };
-}
 
 /** What an executor runs single queries with. */
 export interface SingleQueryWay {
@@ -40,9 +32,12 @@ export type PoolQueryExecutor = new (way: SingleQueryWay, plugins?: readonly Kys
 /**
  * Kysely's way to the database outside a transaction: a single query asks the pool to run it, on whichever connection is
  * free first, instead of leasing one, running and giving it back. Transactions, `db.connection()` and streams hold a
- * connection of their own, as ever: they get Kysely's own executor.
+ * connection of their own, as ever.
  */
-export function poolQueryExecutorOn({ DefaultQueryExecutor }: KyselyModule): PoolQueryExecutor {
+export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
+  const pinnedOn = pinnedQueryExecutorOn(kysely);
+  const { DefaultQueryExecutor } = kysely;
+
   class Executor extends DefaultQueryExecutor {
     readonly #way: SingleQueryWay;
 
@@ -94,6 +89,10 @@ export function poolQueryExecutorOn({ DefaultQueryExecutor }: KyselyModule): Poo
         await log.error(() => ({ level: 'error', error, query, queryDurationMillis: duration() }));
         throw error;
       }
+    }
+
+    override withConnectionProvider(provider: ConnectionProvider): DefaultQueryExecutor {
+      return pinnedOn(provider, this.#way.compiler, this.#way.adapter, this.plugins);
     }
 
     override withPlugins(plugins: ReadonlyArray<KyselyPlugin>): Executor {

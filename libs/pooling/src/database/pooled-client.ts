@@ -1,7 +1,7 @@
 import type { AsyncResource } from 'node:async_hooks';
 import type { Client, ClientBase, PoolClient, Submittable } from 'pg';
 import { inPresentContext, presentContext } from '../core/async-context.js';
-import { PoolLeaseReleasedError } from '../core/errors.js';
+import { PoolLeaseReleasedError, PoolTransactionError } from '../core/errors.js';
 import type { CloseReason } from '../core/statistics.js';
 import type { PostgresConnection } from './connection.js';
 import type { DatabaseLease } from './database-leases.js';
@@ -15,6 +15,8 @@ import {
   type QueryOutcome,
   type QueryText,
 } from './query-forms.js';
+import { shortenStatement } from './shown-statement.js';
+import { HeldStatements, mayEndTransaction } from './transaction-end.js';
 import { asPgResult } from './wire/pg-result.js';
 
 /** What pg calls on a query object besides what its type tells. */
@@ -41,6 +43,8 @@ class PooledClientFacade {
   readonly #connection: PostgresConnection;
   /** In which its listeners run: the connection's events come from a socket that belongs to nobody. */
   #context: AsyncResource | undefined = undefined;
+  /** There from when the end of a transaction is asked for until it is answered. */
+  #held: HeldStatements | undefined = undefined;
 
   constructor(host: PooledClientHost, lease: DatabaseLease) {
     this.#host = host;
@@ -86,8 +90,41 @@ class PooledClientFacade {
       process.nextTick(() => callback(error, undefined as never));
       return;
     }
+    if (this.#held !== undefined) {
+      return this.#held.add({
+        run: () => this.#execute(config, values, callback),
+        refuse: () => callback(this.#transactionOver(textOf(config)), undefined as never),
+      });
+    }
+    const ends = this.#connection.inTransaction && mayEndTransaction(config);
+    const outcome = ends ? this.#holdingUntil(callback) : callback;
     const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.#host.queryTimeoutMs;
-    this.#connection.execute(this.#lease, config, valuesOf(values), timeoutMs, callback);
+    this.#connection.execute(this.#lease, config, valuesOf(values), timeoutMs, outcome);
+  }
+
+  /** Holds back what is asked for from now on until the end of the transaction is answered. */
+  #holdingUntil(callback: QueryOutcome): QueryOutcome {
+    const held = new HeldStatements();
+    this.#held = held;
+    const settle = (): void => {
+      this.#held = undefined;
+      held.settle(() => this.#lease.released);
+    };
+    return (error, result, untouched) => {
+      if (held.none) this.#held = undefined;
+      // Behind whatever awaits the answer, which may give the client back.
+      else setImmediate(settle);
+      callback(error, result, untouched);
+    };
+  }
+
+  #transactionOver(text: string): PoolTransactionError {
+    const { name } = this.#host;
+    return new PoolTransactionError(
+      name,
+      `${name}: the statement was not sent: it was asked for after COMMIT or ROLLBACK, and the client was given back`,
+      { details: { statement: shortenStatement(text) } },
+    );
   }
 
   #submit(
@@ -102,6 +139,14 @@ class PooledClientFacade {
       const error = this.#leaseOver('used', textOf(submittable));
       if (submittable.handleError === undefined) throw error;
       process.nextTick(() => submittable.handleError?.(error, this.#connection.client.connection));
+      return submittable;
+    }
+    if (this.#held !== undefined) {
+      this.#held.add({
+        run: () => void this.#connection.submit(submittable),
+        refuse: () =>
+          submittable.handleError?.(this.#transactionOver(textOf(submittable)), this.#connection.client.connection),
+      });
       return submittable;
     }
     return this.#connection.submit(submittable);

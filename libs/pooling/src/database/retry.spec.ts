@@ -164,7 +164,7 @@ describe('retryTransaction', () => {
     expect(await balance(1)).toBe(106);
   });
 
-  it.each(['start transaction', 'update '])('tries again when the connection is lost at "%s"', async (bytes) => {
+  it.each(['begin', 'update '])('tries again when the connection is lost at "%s"', async (bytes) => {
     let tries = 0;
     void proxy.cutWhen({ bytes });
     await retryTransaction(

@@ -1,6 +1,6 @@
 import type { IsolationLevel, Kysely, Transaction } from 'kysely';
 import { systemClock, type Clock } from '../core/clock.js';
-import { PoolCommitUnknownError } from '../core/errors.js';
+import { PoolCommitUnknownError, PoolTransactionError } from '../core/errors.js';
 import { integer, durationMs, optionProblems, refuseProblems, type Rule } from '../core/validation.js';
 import { endsConnection } from './server-errors.js';
 
@@ -43,6 +43,8 @@ const RETRY_RULES: Readonly<Record<string, Rule>> = {
 /** Whether a transaction that failed with this may be run again: nothing of it can have been committed. */
 export function isRetriable(error: unknown): boolean {
   if (!(error instanceof Error) || error instanceof PoolCommitUnknownError) return false;
+  // A fault of the code, which another try would repeat.
+  if (error instanceof PoolTransactionError) return false;
   const { code } = error as { code?: unknown };
   if (typeof code === 'string' && (RETRIABLE_STATES.has(code) || SOCKET_ERRORS.has(code))) return true;
   // pg's own words: it gives a lost connection no code.
