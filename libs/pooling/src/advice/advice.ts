@@ -8,6 +8,7 @@ export type AdviceCode =
   | 'POOL_TOO_LARGE'
   | 'IDLE_IN_TRANSACTION'
   | 'LEAK_SUSPECTED'
+  | 'READ_ONLY_SERVER'
   | 'NO_SHUTDOWN_HOOKS';
 
 /** Each of them: one that is left out doesn't compile. */
@@ -20,6 +21,7 @@ const EVERY_ADVICE_CODE: Readonly<Record<AdviceCode, true>> = {
   POOL_TOO_LARGE: true,
   IDLE_IN_TRANSACTION: true,
   LEAK_SUSPECTED: true,
+  READ_ONLY_SERVER: true,
   NO_SHUTDOWN_HOOKS: true,
 };
 export const ADVICE_CODES = Object.keys(EVERY_ADVICE_CODE) as readonly AdviceCode[];

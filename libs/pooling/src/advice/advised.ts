@@ -19,7 +19,7 @@ export type AdvisedConfiguration = Pick<ResolvedDatabaseOptions, 'target' | 'pre
 export interface AdvisedDatabase {
   readonly name: string;
   readonly configuration: AdvisedConfiguration;
-  statistics(): PoolStatistics;
+  statistics(): PoolStatistics & { readonly readOnly?: boolean };
   holders(): readonly Holder[];
   connect(options: AcquireOptions): Promise<AdvisedConnection>;
 }

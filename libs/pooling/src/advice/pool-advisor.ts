@@ -7,7 +7,7 @@ import { LeakHistory } from './leak-history.js';
 import { LoadWatch, type PoolLoad } from './load.js';
 import { poolTooLarge, poolTooSmall } from './load-findings.js';
 import { PoolCensus } from './pool-census.js';
-import { poolsExceedServers } from './server-findings.js';
+import { poolsExceedServers, readOnlyServer } from './server-findings.js';
 import { ServerWatch } from './server-watch.js';
 
 /** What a {@link PoolAdvisor} looks at. */
@@ -102,6 +102,7 @@ export class PoolAdvisor {
       const holders = database.holders();
       found.push(
         staleConnectionRisk(database),
+        readOnlyServer(database),
         idleInTransaction(database, holders),
         leakSuspected(database, holders),
         ...this.#ofLoad(database),

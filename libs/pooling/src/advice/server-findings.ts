@@ -15,6 +15,22 @@ export function poolsExceedServers(
   }).filter((advice) => advice !== undefined);
 }
 
+/** `READ_ONLY_SERVER`: whoever writes gets 25006. */
+export function readOnlyServer(pool: AdvisedDatabase): Advice | undefined {
+  if (pool.statistics().readOnly !== true) return undefined;
+  const server = serverOf(pool);
+  return {
+    code: 'READ_ONLY_SERVER',
+    severity: 'error',
+    pool: pool.name,
+    message:
+      `${pool.name}: the server ${server} takes no writes: it is a standby, or default_transaction_read_only is on. ` +
+      'Its connections are replaced until the name leads to a server that does. Promote a server, or let the name ' +
+      'point to the primary.',
+    evidence: { server },
+  };
+}
+
 function exceedsServer(
   server: string,
   group: readonly AdvisedDatabase[],

@@ -767,6 +767,11 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     this.#dialer.probe();
   }
 
+  /** Every connection is checked before it is leased again: there is reason to believe that they have changed. */
+  suspectAll(): void {
+    this.#suspectAt = this.#clock.now();
+  }
+
   /** Replaces every connection when it is next idle: after a change of credentials, or a fail-over. */
   expireAll(): void {
     this.#generation++;

@@ -25,6 +25,7 @@ import {
 import { ConnectionStatements } from './connection-statements.js';
 import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText } from './query-forms.js';
 import { SessionChanges } from './session-changes.js';
+import { ConnectionRole, READ_ONLY_TRANSACTION } from './server-role.js';
 import { endsConnection } from './server-errors.js';
 import { shortenStatement } from './shown-statement.js';
 import type { SlowQueries } from './slow-queries.js';
@@ -73,6 +74,8 @@ export class PostgresConnection implements StatementOwner, WireHost {
   doom: CloseReason | undefined = undefined;
   /** The client through which it is borrowed now, once that has listeners: it hears the events. */
   borrower: PoolClient | undefined = undefined;
+  /** What it has told of its server's role. */
+  readonly role = new ConnectionRole();
   /** What it has prepared. */
   readonly statements: ConnectionStatements;
   readonly #host: ConnectionHost;
@@ -113,6 +116,7 @@ export class PostgresConnection implements StatementOwner, WireHost {
     });
     protocol.on('errorMessage', (error: Error) => {
       if (endsConnection(error)) this.#fail(error);
+      else this.#refused(error);
     });
     this.ended = new Promise((resolve) => protocol.once('end', resolve));
     this.client.on('error', (error) => this.#fail(error));
@@ -390,13 +394,19 @@ export class PostgresConnection implements StatementOwner, WireHost {
   }
 
   /** @internal */
-  answered(statement: Statement, failed: boolean): void {
+  answered(statement: Statement, error: Error | undefined): void {
     this.#unanswered--;
     // Only then does the client still take it for running; otherwise it would keep a dropped lease alive.
     const query = statement.query ?? statement;
     this.#answeredQuery = activeQueryOf(this.client) === query ? query : undefined;
     this.#host.deadlines.clear(statement);
-    if (!failed && statement.lease !== undefined) this.#host.answered(statement.lease);
+    if (error !== undefined) this.#refused(error);
+    else if (statement.lease !== undefined) this.#host.answered(statement.lease);
+  }
+
+  /** Where a write was refused, the server's role is asked for when the connection is given back. */
+  #refused(error: Error): void {
+    if ((error as { code?: unknown }).code === READ_ONLY_TRANSACTION) this.role.refusedWrite = true;
   }
 
   /** @internal */

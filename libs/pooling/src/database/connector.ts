@@ -6,9 +6,12 @@ import { PostgresConnection, type ConnectionHost } from './connection.js';
 import { failedAt, type DialStep } from './dial-step.js';
 import type { ResolvedDatabaseOptions } from './options.js';
 import { forgetStatements } from './pg-internals.js';
+import type { ServerRole } from './server-role.js';
 
 /** What a connector tells the room above. */
 export interface ConnectorHost extends ConnectionHost {
+  /** What the pool knows of its server's role. */
+  readonly role: ServerRole;
   /** A connection is open and set up; whoever listens may run something on it first. */
   opened(connection: PostgresConnection): void;
   /** A borrower left a transaction open. */
@@ -63,6 +66,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     try {
       await connection.connect(signal);
       await this.#during('session', connection, () => this.#makeSession(connection));
+      await this.#host.role.opened(connection);
       await this.#during('onConnect', connection, () => this.#options.onConnect?.(connection.client));
       this.#host.opened(connection);
       // A listener of 'connect' may have sent something: it comes before the first borrower.
@@ -118,14 +122,17 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
 
   async ping(connection: PostgresConnection): Promise<void> {
     // The empty query is answered without parsing, planning, or a line in the server's statistics.
-    await connection.run('');
+    const { role } = this.#host;
+    if (!role.doubts(connection)) await connection.run('');
+    else if (!(await role.ask(connection))) throw new Error('the server takes no writes');
   }
 
   reset(connection: PostgresConnection, own: boolean): CloseReason | undefined | Promise<CloseReason | undefined> {
     if (connection.doom !== undefined) return connection.doom;
     connection.takeBackTypeParsers();
     const settled = connection.settle();
-    if (settled === undefined && !connection.inTransaction) return own ? undefined : this.#resetSession(connection);
+    if (settled === undefined && !connection.inTransaction && !connection.role.refusedWrite)
+      return own ? undefined : this.#resetSession(connection);
     if (settled === 'busy') return 'broken';
     return this.#resetAfter(connection, settled, own);
   }
@@ -150,6 +157,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
         return 'transaction';
       }
     }
+    if (connection.role.refusedWrite && !(await this.#host.role.ask(connection))) return 'invalid';
     return own ? undefined : this.#resetSession(connection);
   }
 

@@ -29,6 +29,7 @@ import { engineOptionsOf } from './engine-options.js';
 import { pg, pgPackage } from './pg.js';
 import { pgOptionsOf } from './pg-options.js';
 import { DatabasePing, type PingResult } from './ping.js';
+import { ServerRole } from './server-role.js';
 import { SingleQueries } from './single-queries.js';
 import { shortenStatement } from './shown-statement.js';
 import { SlowQueries } from './slow-queries.js';
@@ -43,6 +44,8 @@ export interface DatabasePoolStatistics extends PoolStatistics {
   readonly transactionsLeftOpen: number;
   /** Cancel requests, sent after a query's time-out, that failed. */
   readonly cancelFailures: number;
+  /** Whether the server takes no writes, by what the newest connections say; asked for once a write was refused (25006). */
+  readonly readOnly: boolean;
   /** Statements that borrowers have run. */
   readonly queries: number;
   /** Queries that found their statement prepared on their connection. */
@@ -97,6 +100,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   readonly queries: SingleQueries;
   readonly #engine: Pool<PostgresConnection>;
   readonly #ping: DatabasePing;
+  readonly #role: ServerRole;
   readonly #statements: StatementCache | undefined;
   readonly #traffic: DatabaseTraffic = { queries: 0 };
   readonly #closeDeadlineMs: number;
@@ -137,6 +141,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
         observer.replanned?.({ pool: name, statement: shortenStatement(text), ...verdict }),
       );
     }
+    this.#role = new ServerRole({ clock, suspectAll: () => this.#engine.suspectAll() });
     const connector = new DatabaseConnector(configuration, {
       name,
       clock,
@@ -152,6 +157,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
           ? undefined
           : new SlowQueries(name, slowQueryMs, clock, (report) => observer.slowQuery?.(report)),
       queryTimedOut: (error) => events.queryTimedOut(error),
+      role: this.#role,
       cancelFailed: () => this.#cancelFailures++,
       opened: (connection) => announce(this, 'connect', connection.client),
       leftTransaction: () => this.#transactionsLeftOpen++,
@@ -187,7 +193,14 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       const { host, port, database } = configuration.target;
       poolChannel.publish({ name, server: `${host}:${port}/${database}` });
     }
-    this.#ping = new DatabasePing({ name, clock, clientConfig, engine: this.#engine, leases: this.leases });
+    this.#ping = new DatabasePing({
+      name,
+      clock,
+      clientConfig,
+      engine: this.#engine,
+      leases: this.leases,
+      role: this.#role,
+    });
   }
 
   /** Fills `minIdle` in the background and keeps it filled; the first acquire does the same. */
@@ -315,6 +328,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       ...this.#engine.statistics(),
       transactionsLeftOpen: this.#transactionsLeftOpen,
       cancelFailures: this.#cancelFailures,
+      readOnly: this.#role.readOnly,
       queries: this.#traffic.queries,
       preparedStatementHits: this.#statements?.hits ?? 0,
       preparedStatementMisses: this.#statements?.misses ?? 0,

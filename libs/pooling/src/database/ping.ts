@@ -4,12 +4,13 @@ import type { Pool } from '../core/pool.js';
 import type { ClientConfig } from 'pg';
 import type { PostgresConnection } from './connection.js';
 import type { DatabaseLeases } from './database-leases.js';
+import type { ServerRole } from './server-role.js';
 import { probeServer } from './server-request.js';
 
 /** A busy connection that answered this recently proves that the server lives, in milliseconds. */
 const RECENT_MS = 2_000;
 
-/** What a ping found: `up`, or `degraded` when the server answers but every connection is taken. */
+/** What a ping found: `up`, or `degraded` when the server answers but every connection is taken, or takes no writes. */
 export interface PingResult {
   readonly status: 'up' | 'degraded';
   readonly durationMs: number;
@@ -22,6 +23,7 @@ export interface PingHost {
   readonly clientConfig: ClientConfig;
   readonly engine: Pool<PostgresConnection>;
   readonly leases: DatabaseLeases;
+  readonly role: ServerRole;
 }
 
 /**
@@ -68,7 +70,10 @@ export class DatabasePing {
     const { clock, engine } = this.#host;
     const startedAt = clock.now();
     const left = (): number => Math.max(1, timeoutMs - (clock.now() - startedAt));
-    const found = (status: PingResult['status']): PingResult => ({ status, durationMs: clock.now() - startedAt });
+    const found = (status: PingResult['status']): PingResult => ({
+      status: this.#host.role.readOnly ? 'degraded' : status,
+      durationMs: clock.now() - startedAt,
+    });
     while (engine.idle > 0 && engine.waiting === 0 && clock.now() - startedAt < timeoutMs) {
       if (await this.#askIdle(left())) return found('up');
     }
@@ -85,7 +90,7 @@ export class DatabasePing {
 
   /** `false` when the connection turned out to be dead: that says nothing about the server. */
   async #askIdle(timeoutMs: number): Promise<boolean> {
-    const { leases } = this.#host;
+    const { leases, role } = this.#host;
     const idle = leases.tryAcquire('own');
     // One that has to be checked first is checked by the engine, or replaced within the same time.
     const lease =
@@ -93,6 +98,8 @@ export class DatabasePing {
     const { connection } = lease;
     try {
       if (idle === undefined) return true;
+      // Asked for its role when it is given back, and closed for it perhaps.
+      if (role.doubts(connection)) connection.role.refusedWrite = true;
       return await new Promise<boolean>((resolve, reject) => {
         connection.execute(lease, '', undefined, timeoutMs, (error) => {
           if (error === undefined) resolve(true);

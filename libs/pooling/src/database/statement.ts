@@ -6,7 +6,7 @@ import type { QueryOutcome } from './query-forms.js';
 /** What a statement tells the connection it runs on. */
 export interface StatementOwner {
   /** It was answered: with a result, or with an error of the server or of the connection. */
-  answered(statement: Statement, failed: boolean): void;
+  answered(statement: Statement, error: Error | undefined): void;
   /** It wasn't answered in time; gives the error that the caller sees. */
   overdue(statement: Statement): Error;
 }
@@ -52,7 +52,7 @@ export class Statement extends TimedWaiter {
     if (this.#settled) return;
     this.#settled = true;
     const failed = error !== null && error !== undefined;
-    this.#owner.answered(this, failed);
+    this.#owner.answered(this, failed ? error : undefined);
     if (this.relay !== undefined) this.#relayed(this.relay, failed ? error : undefined, result, untouched);
     else if (failed) this.#callback(error, undefined as never, untouched);
     else this.#callback(undefined, result);
@@ -78,7 +78,7 @@ export class Statement extends TimedWaiter {
     const failed = error !== null && error !== undefined;
     if (!this.#settled) {
       this.#settled = true;
-      this.#owner.answered(this, failed);
+      this.#owner.answered(this, failed ? error : undefined);
     }
     if (failed) this.#callback(error, undefined as never, this.#untouched);
     else this.#callback(undefined, result);

@@ -34,7 +34,7 @@ export class PoolHealthIndicator {
 
   /**
    * `up` when the database answered a ping within one second (shared by concurrent checks, and served for a second),
-   * `degraded` when its pool is saturated but alive or suspended, `down` when it doesn't answer or the application is shutting
+   * `degraded` when its pool is saturated but alive, suspended, or its server takes no writes, `down` when it doesn't answer or the application is shutting
    * down. The details are numbers only. Never queues behind the application's own queries.
    *
    * @throws PoolNotConfiguredError `ERR_POOL_NOT_CONFIGURED` when there is no database of this name.
