@@ -155,6 +155,13 @@ const BY_MESSAGE: readonly (readonly [words: RegExp, explanation: Explanation])[
     ),
   ],
   [/establishing an SSL connection/, NOT_POSTGRES],
+  [
+    /^the server asks for authentication/,
+    permanent(
+      ({ user }) =>
+        `pg can't log user ${user} in that way: have pg_hba.conf ask for scram-sha-256, md5, a certificate or trust.`,
+    ),
+  ],
   [/Connection terminated|the server hung up/, HUNG_UP],
   // PgBouncer's, whose code for all of them is a protocol violation.
   [

@@ -10,6 +10,7 @@ import { pg } from './pg.js';
 import {
   activeQueryOf,
   enqueue,
+  guardIncoming,
   isReadyForQuery,
   isTraced,
   prepareValue,
@@ -30,8 +31,9 @@ import { endsConnection } from './server-errors.js';
 import { shortenStatement } from './shown-statement.js';
 import type { SlowQueries } from './slow-queries.js';
 import type { PreparedText, StatementCache } from './statement-cache.js';
-import { Statement, type StatementOwner } from './statement.js';
 import { queryTraced, runTraced, submitTraced } from './traced-queries.js';
+import { rethrow, Statement, type StatementOwner } from './statement.js';
+import { MessageGuard } from './wire/message-guard.js';
 import type { WireValue } from './wire/message-writer.js';
 import { WireQuery } from './wire/wire-query.js';
 import { Wire, type WireHost } from './wire/wire.js';
@@ -80,6 +82,8 @@ export class PostgresConnection implements StatementOwner, WireHost {
   readonly statements: ConnectionStatements;
   readonly #host: ConnectionHost;
   readonly #lost: (error?: Error) => void;
+  /** There unless pg reads in a way that isn't known. */
+  #guard: MessageGuard | undefined;
   #wire: Wire | undefined;
   #state: 'open' | 'closing' | 'ended' = 'open';
   #status: TransactionStatus = 'I';
@@ -110,6 +114,8 @@ export class PostgresConnection implements StatementOwner, WireHost {
     });
     const protocol = protocolOf(this.client);
     this.#changes = host.statements === undefined ? undefined : this.#watchChanges(protocol);
+    const guard = new MessageGuard(this);
+    if (guardIncoming(protocol, (bytes, pass) => guard.read(bytes, pass))) this.#guard = guard;
     // Before pg's own listeners, which run the callbacks that ask for this.
     protocol.on('readyForQuery', (message?: { status?: TransactionStatus }) => {
       this.ready(message?.status ?? 'I');
@@ -121,9 +127,9 @@ export class PostgresConnection implements StatementOwner, WireHost {
     this.ended = new Promise((resolve) => protocol.once('end', resolve));
     this.client.on('error', (error) => this.#fail(error));
     this.client.on('end', () => this.#end());
-    this.client.on('notice', (notice) => this.borrower?.emit('notice', notice));
-    this.client.on('notification', (message) => this.borrower?.emit('notification', message));
-    this.client.on('drain', () => this.borrower?.emit('drain'));
+    this.client.on('notice', (notice) => this.#tell('notice', notice));
+    this.client.on('notification', (message) => this.#tell('notification', message));
+    this.client.on('drain', () => this.#tell('drain'));
   }
 
   /** What pg runs, and what the server tells by itself, may change how prepared texts are read. */
@@ -143,7 +149,9 @@ export class PostgresConnection implements StatementOwner, WireHost {
   /** Dials and logs in. The signal's abort destroys the socket at once. */
   async connect(signal: AbortSignal): Promise<void> {
     await this.#unlessAborted(signal, () => this.client.connect());
-    if (this.#host.statements !== undefined) this.#wire = Wire.over(this);
+    if (this.#host.statements === undefined || this.#guard === undefined) return;
+    this.#wire = new Wire(this);
+    this.#guard.serve(this.#wire);
   }
 
   /** Runs one step of setting the connection up; the signal's abort destroys the socket, which ends the step. */
@@ -344,6 +352,11 @@ export class PostgresConnection implements StatementOwner, WireHost {
   }
 
   /** @internal */
+  get pooled(): boolean {
+    return false;
+  }
+
+  /** @internal */
   now(): number {
     return this.#host.clock.now();
   }
@@ -490,7 +503,7 @@ export class PostgresConnection implements StatementOwner, WireHost {
     this.doom ??= 'broken';
     this.#lost(error);
     const { borrower } = this;
-    if (borrower !== undefined && borrower.listenerCount('error') > 0) borrower.emit('error', error);
+    if (borrower !== undefined && borrower.listenerCount('error') > 0) this.#tell('error', error);
   }
 
   #end(): void {
@@ -501,7 +514,16 @@ export class PostgresConnection implements StatementOwner, WireHost {
       this.doom ??= 'broken';
       this.#lost(this.#failure);
     }
-    this.borrower?.emit('end');
+    this.#tell('end');
+  }
+
+  /** Tells a borrower who listens; what the listener throws must not stop what else has come. */
+  #tell(event: string, what?: unknown): void {
+    try {
+      this.borrower?.emit(event as 'notice', what as never);
+    } catch (error) {
+      rethrow(error);
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
-import type { Client, ClientConfig, FieldDef, Submittable } from 'pg';
+import type { Client, ClientConfig, FieldDef, Query as PgQuery, Submittable } from 'pg';
 import { parse } from 'pg-protocol';
 import { optionalPackage } from '../core/optional-package.js';
 import { pg, pgPackage } from './pg.js';
@@ -16,6 +16,8 @@ export interface ProtocolConnection extends EventEmitter {
   parsedStatements: Record<string, string>;
   submittedNamedStatements: Record<string, string>;
   connect(port: number | string, host?: string): void;
+  /** Begins to read what comes on the socket. */
+  attachListeners?(stream: Socket): void;
   requestSsl(): void;
   cancel(processId: number, secretKey: number): void;
   end(): void;
@@ -57,27 +59,57 @@ export interface BackendMessage {
   readonly name: string;
 }
 
-const bytesToParse = new EventEmitter();
-let parsedMessage: BackendMessage;
-void parse(bytesToParse as never, (message) => (parsedMessage = message));
+/** A parser of pg's: what it reads, and the last message that it has read. */
+class MessageParser {
+  message: BackendMessage | undefined = undefined;
+  readonly #bytes = new EventEmitter();
 
-/** Has pg read one whole message: those that are rare and have many fields. */
+  constructor() {
+    void parse(this.#bytes as never, (message) => (this.message = message));
+  }
+
+  read(bytes: Buffer): void {
+    this.#bytes.emit('data', bytes);
+  }
+}
+
+let parser = new MessageParser();
+
+/** Has pg read one whole message, whose form is right: those that are rare and have many fields. */
 export function parseMessage(bytes: Buffer): BackendMessage {
-  bytesToParse.emit('data', bytes);
-  return parsedMessage;
+  try {
+    parser.message = undefined;
+    parser.read(bytes);
+    if (parser.message !== undefined) return parser.message;
+    throw new Error('bug: pg has read no message');
+  } catch (error) {
+    // It keeps what it could not read, and would go on with that.
+    parser = new MessageParser();
+    throw error;
+  }
 }
 
 /**
- * Puts a reader between a connected client's socket and pg, which gets what the reader passes on. `undefined`, and nothing
- * is changed, where pg doesn't listen as it is known to.
+ * Puts a reader between a connection's socket, once there is one to read from, and pg, which gets what the reader passes on.
+ * Returns whether pg lets it; where it listens in another way than is known, nothing is changed.
  */
-export function intercept(client: Client, reader: (bytes: Buffer) => void): ((bytes: Buffer) => void) | undefined {
-  const { stream } = protocolOf(client);
-  const [listener, ...others] = stream.listeners('data') as ((bytes: Buffer) => void)[];
-  if (listener === undefined || others.length > 0) return undefined;
-  stream.removeListener('data', listener);
-  stream.on('data', reader);
-  return listener;
+export function guardIncoming(
+  protocol: ProtocolConnection,
+  read: (bytes: Buffer, pass: (bytes: Buffer) => void) => void,
+): boolean {
+  // pg listens when the connection is made, and with TLS when that is in place.
+  const attach = protocol.attachListeners;
+  if (typeof attach !== 'function') return false;
+  protocol.attachListeners = (stream) => {
+    const before = new Set(stream.listeners('data'));
+    attach.call(protocol, stream);
+    for (const listener of stream.listeners('data') as ((bytes: Buffer) => void)[]) {
+      if (before.has(listener)) continue;
+      stream.removeListener('data', listener);
+      stream.on('data', (bytes: Buffer) => read(bytes, listener));
+    }
+  };
+  return true;
 }
 
 /** How TLS begins: the server is asked first, or not. In words of our own, which an older `@types/pg` lacks. */
@@ -185,6 +217,21 @@ export function isTraced(client: Client): boolean {
 export function activeQueryOf(client: Client): unknown {
   const inside = internals(client);
   return '_activeQuery' in inside ? inside._activeQuery : inside.activeQuery;
+}
+
+/**
+ * How the query that pg runs is answered. `simple` and `extended`: a query of pg's own class, in either protocol;
+ * `custom`: a cursor, a stream, a `COPY`, which may ask for what they like; `none`: nothing runs.
+ */
+export type ClientQueryKind = 'none' | 'simple' | 'extended' | 'custom';
+
+/** How the answer to the query that pg runs has to look. */
+export function activeQueryKind(client: Client): ClientQueryKind {
+  const active = activeQueryOf(client) as (PgQuery & { requiresPreparation?(): boolean }) | null | undefined;
+  if (active === null || active === undefined) return 'none';
+  const own = active instanceof pg.Query && active.submit === pg.Query.prototype.submit;
+  if (!own || active.requiresPreparation === undefined) return 'custom';
+  return active.requiresPreparation() ? 'extended' : 'simple';
 }
 
 /** What a cancel request proves itself with. */

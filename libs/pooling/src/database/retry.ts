@@ -27,6 +27,7 @@ const RETRIABLE_STATES = new Set(['40001', '40P01']);
 const SOCKET_ERRORS = new Set([
   'ECONNRESET',
   'EPIPE',
+  'EBADMSG',
   'ETIMEDOUT',
   'ECONNABORTED',
   'ENETDOWN',

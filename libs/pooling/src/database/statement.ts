@@ -54,8 +54,7 @@ export class Statement extends TimedWaiter {
     const failed = error !== null && error !== undefined;
     this.#owner.answered(this, failed ? error : undefined);
     if (this.relay !== undefined) this.#relayed(this.relay, failed ? error : undefined, result, untouched);
-    else if (failed) this.#callback(error, undefined as never, untouched);
-    else this.#callback(undefined, result);
+    else this.#tell(failed ? error : undefined, result, untouched);
   }
 
   expire(): void {
@@ -63,12 +62,16 @@ export class Statement extends TimedWaiter {
     this.#settled = true;
     const error = this.#owner.overdue(this);
     if (this.relay !== undefined) this.#relayed(this.relay, error, undefined as never, false);
-    else this.#callback(error, undefined as never);
+    else this.#tell(error, undefined as never, false);
   }
 
   #relayed(relay: QueryOutcome, error: Error | undefined, result: QueryResult, untouched: boolean): void {
     this.#untouched = untouched;
-    relay(error, result);
+    try {
+      relay(error, result);
+    } catch (thrown) {
+      rethrow(thrown);
+    }
   }
 
   /** The answer, from a tracer that has passed it on or from `pg`, where a tracer had it run a copy. */
@@ -80,7 +83,22 @@ export class Statement extends TimedWaiter {
       this.#settled = true;
       this.#owner.answered(this, failed ? error : undefined);
     }
-    if (failed) this.#callback(error, undefined as never, this.#untouched);
-    else this.#callback(undefined, result);
+    this.#tell(failed ? error : undefined, result, this.#untouched);
   }
+
+  #tell(error: Error | undefined, result: QueryResult, untouched: boolean): void {
+    try {
+      if (error === undefined) this.#callback(undefined, result);
+      else this.#callback(error, undefined as never, untouched);
+    } catch (thrown) {
+      rethrow(thrown);
+    }
+  }
+}
+
+/** What a caller's callback throws is the caller's own: as with pg it is uncaught, and here it stops nobody else's answers. */
+export function rethrow(thrown: unknown): void {
+  process.nextTick(() => {
+    throw thrown;
+  });
 }

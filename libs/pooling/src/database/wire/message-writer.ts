@@ -4,9 +4,12 @@ export type WireValue = string | Buffer | null;
 const INITIAL_BYTES = 16_384;
 /** Texts up to this length are written by hand when they are ASCII: the call into Node costs more than the loop. */
 const SHORT_TEXT = 40;
+/** Of texts beyond this length the bytes are counted, instead of making room for three times as many. */
+const LONG_TEXT = 65_536;
 
 /** `Execute` of the unnamed portal for all rows, and `Sync`. */
 const EXECUTE_AND_SYNC = Buffer.from([0x45, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0x53, 0, 0, 0, 4]);
+const SYNC = EXECUTE_AND_SYNC.subarray(10);
 /** `Describe` of the unnamed portal. */
 const DESCRIBE_PORTAL = Buffer.from([0x44, 0, 0, 0, 6, 0x50, 0]);
 
@@ -19,12 +22,13 @@ const DESCRIBE_PORTAL = Buffer.from([0x44, 0, 0, 0, 6, 0x50, 0]);
 export class MessageWriter {
   #buffer = Buffer.allocUnsafe(INITIAL_BYTES);
   #length = 0;
+  #mark = 0;
 
   /** `Parse`: prepares a text under a name. */
   parse(name: Buffer, text: string): void {
     const start = this.#begin(0x50);
     this.#bytes(name);
-    this.#reserve(3 * text.length + 3);
+    this.#reserve(mostBytes(text) + 3);
     this.#length += this.#buffer.write(text, this.#length, 'utf8');
     this.#buffer[this.#length++] = 0;
     // The types of no parameter are told: the server finds them out.
@@ -62,6 +66,11 @@ export class MessageWriter {
     this.#bytes(EXECUTE_AND_SYNC);
   }
 
+  /** `Sync` alone. */
+  sync(): void {
+    this.#bytes(SYNC);
+  }
+
   /** `Close`: forgets a prepared statement. */
   close(name: Buffer): void {
     const start = this.#begin(0x43);
@@ -76,16 +85,31 @@ export class MessageWriter {
     const start = this.#begin(0x66);
     this.#bytes(Buffer.from(`${reason}\0`));
     this.#end(start);
-    this.#bytes(EXECUTE_AND_SYNC.subarray(10));
+    this.sync();
+  }
+
+  /** Remembers where it is: see {@link cutToMark}. */
+  mark(): void {
+    this.#mark = this.#length;
+  }
+
+  /** Takes back what was written since the mark: messages that could not be finished. */
+  cutToMark(): void {
+    this.#length = this.#mark;
   }
 
   /** All that was written since the last time, as a buffer of its own. */
   take(): Buffer {
-    const taken = Buffer.allocUnsafe(this.#length);
-    this.#buffer.copy(taken, 0, 0, this.#length);
+    const written = this.#buffer.subarray(0, this.#length);
     this.#length = 0;
+    this.#mark = 0;
     // A parameter of many megabytes must not be paid for ever.
-    if (this.#buffer.length > 16 * INITIAL_BYTES) this.#buffer = Buffer.allocUnsafe(INITIAL_BYTES);
+    if (this.#buffer.length > 16 * INITIAL_BYTES) {
+      this.#buffer = Buffer.allocUnsafe(INITIAL_BYTES);
+      return written;
+    }
+    const taken = Buffer.allocUnsafe(written.length);
+    written.copy(taken);
     return taken;
   }
 
@@ -103,7 +127,7 @@ export class MessageWriter {
   }
 
   #text(text: string): void {
-    this.#reserve(6 + 3 * text.length);
+    this.#reserve(6 + mostBytes(text));
     const buffer = this.#buffer;
     const start = this.#length + 4;
     let at = start;
@@ -150,4 +174,9 @@ export class MessageWriter {
     this.#buffer.copy(larger, 0, 0, this.#length);
     this.#buffer = larger;
   }
+}
+
+/** How many bytes a text takes at most; of a long one, how many it takes. */
+function mostBytes(text: string): number {
+  return text.length <= LONG_TEXT ? 3 * text.length : Buffer.byteLength(text);
 }

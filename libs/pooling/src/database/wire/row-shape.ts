@@ -1,5 +1,8 @@
 import type { FieldDef } from 'pg';
 import { columnReader, type ColumnReader } from './column-readers.js';
+import { readCount } from './message-form.js';
+import { malformed, otherColumns } from './protocol-error.js';
+import { DATA_ROW } from './server-message.js';
 
 /** A row: what its columns are called, and what is in them. */
 export type Row = Record<string, unknown>;
@@ -11,9 +14,14 @@ export interface TypeParserSource {
   typeParser(dataTypeId: number): TextParser;
 }
 
-/** What the rows of a prepared statement look like: told by the server once, because it can't change under its plan. */
+/**
+ * What the rows of a prepared statement look like: told by the server once, because it can't change under its plan,
+ * unless a pooler stands between, which plans anew on another connection without a word.
+ */
 export class RowShape {
   readonly fields: FieldDef[];
+  /** The server's description, as it came. */
+  readonly description: Buffer;
   readonly #names: readonly string[];
   readonly #readers: readonly ColumnReader[];
   readonly #empty: Readonly<Row>;
@@ -21,8 +29,9 @@ export class RowShape {
   readonly #types: readonly number[];
   readonly #parsers: readonly TextParser[];
 
-  constructor(fields: FieldDef[], source: TypeParserSource) {
+  constructor(fields: FieldDef[], description: Buffer, source: TypeParserSource) {
     this.fields = fields;
+    this.description = description;
     this.#types = [...new Set(fields.map(({ dataTypeID }) => dataTypeID))];
     this.#parsers = this.#types.map((dataTypeId) => source.typeParser(dataTypeId));
     const parsers = new Map(this.#types.map((dataTypeId, at) => [dataTypeId, this.#parsers[at]] as const));
@@ -35,19 +44,23 @@ export class RowShape {
   current(source: TypeParserSource): RowShape {
     const types = this.#types;
     for (let at = 0; at < types.length; at++) {
-      if (source.typeParser(types[at] as number) !== this.#parsers[at]) return new RowShape(this.fields, source);
+      if (source.typeParser(types[at] as number) === this.#parsers[at]) continue;
+      return new RowShape(this.fields, this.description, source);
     }
     return this;
   }
 
-  /** Reads the body of a `DataRow`, which starts at `at`; throws what a parser throws. */
-  read(bytes: Buffer, at: number): Row {
+  /** Reads the body of a `DataRow`, from `at` to before `end`; throws what a parser throws, or that it is no such row. */
+  read(bytes: Buffer, at: number, end: number): Row {
     const row: Row = { ...this.#empty };
     const readers = this.#readers;
     const names = this.#names;
-    // The number of columns comes first, and is known.
+    const columns = readers.length;
     let start = at + 2;
-    for (let column = 0; column < readers.length; column++) {
+    if (start > end) throw malformed(DATA_ROW);
+    if (readCount(bytes, at) !== columns) throw otherColumns(readCount(bytes, at), columns);
+    for (let column = 0; column < columns; column++) {
+      if (start + 4 > end) throw malformed(DATA_ROW);
       const length = bytes.readInt32BE(start);
       start += 4;
       if (length === -1) {
@@ -55,9 +68,12 @@ export class RowShape {
         row[names[column] as string] = null;
         continue;
       }
-      row[names[column] as string] = (readers[column] as ColumnReader)(bytes, start, start + length);
-      start += length;
+      const next = start + length;
+      if (length < 0 || next > end) throw malformed(DATA_ROW);
+      row[names[column] as string] = (readers[column] as ColumnReader)(bytes, start, next);
+      start = next;
     }
+    if (start !== end) throw malformed(DATA_ROW);
     return row;
   }
 }

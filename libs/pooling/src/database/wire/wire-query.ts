@@ -6,6 +6,7 @@ import type { QueryOutcome } from '../query-forms.js';
 import type { PlanTurn } from '../plan-watch.js';
 import type { PreparedText } from '../statement-cache.js';
 import { Statement, type StatementOwner } from '../statement.js';
+import { UNSENT, type ExchangeStep } from './exchange-order.js';
 import type { Failure } from './failed-statement.js';
 import type { WireValue } from './message-writer.js';
 import type { Row, RowShape } from './row-shape.js';
@@ -25,6 +26,8 @@ export class WireQuery extends Statement {
   turn: PlanTurn | undefined = undefined;
   /** What it is on the connection it was sent on. */
   statement: PreparedStatement | undefined = undefined;
+  /** How far it is answered. */
+  step: ExchangeStep = UNSENT;
   shape: RowShape | null | undefined = undefined;
   rows: Row[] = [];
   tag = '';
@@ -90,6 +93,7 @@ export class WireQuery extends Statement {
     this.statement = undefined;
     this.turn = undefined;
     this.sentAt = Infinity;
+    this.step = UNSENT;
     this.shape = undefined;
     this.rows = [];
     this.tag = '';

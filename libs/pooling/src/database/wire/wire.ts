@@ -1,23 +1,27 @@
 import type { Client, FieldDef } from 'pg';
 import { LinkedList } from '../../core/linked-list.js';
 import type { ConnectionStatements } from '../connection-statements.js';
-import {
-  intercept,
-  parseMessage,
-  protocolOf,
-  type ProtocolConnection,
-  type TransactionStatus,
-} from '../pg-internals.js';
+import { parseMessage, protocolOf, type ProtocolConnection, type TransactionStatus } from '../pg-internals.js';
 import { endsConnection } from '../server-errors.js';
+import { BINDING, FAILED, nextStep, PARSING, ROWS } from './exchange-order.js';
 import { failureOf, hideStatementName, isSameError } from './failed-statement.js';
+import { checkForm, checkRowCount } from './message-form.js';
 import { MessageWriter } from './message-writer.js';
+import { ProtocolError } from './protocol-error.js';
 import { RowShape } from './row-shape.js';
+import {
+  BIND_COMPLETE,
+  COMMAND_COMPLETE,
+  COPY_IN,
+  DATA_ROW,
+  ERROR,
+  HEADER_BYTES,
+  NO_DATA,
+  PARSE_COMPLETE,
+  READY_FOR_QUERY,
+  ROW_DESCRIPTION,
+} from './server-message.js';
 import type { WireQuery } from './wire-query.js';
-
-/** A message's type and its length. */
-const HEADER_BYTES = 5;
-/** A longer message is no message: the two sides have lost each other. */
-const LONGEST_MESSAGE = 0x3fff_ffff;
 
 /** A query that takes this much longer than usual is late: by a factor, and in milliseconds. */
 const PATIENCE = { factor: 4, ms: 5 };
@@ -29,22 +33,6 @@ const PATIENCE = { factor: 4, ms: 5 };
  */
 const FEW_AT_WORK = 4;
 
-/** The types of the server's messages, by their letters. */
-const enum Message {
-  parseComplete = 0x31,
-  bindComplete = 0x32,
-  notification = 0x41,
-  commandComplete = 0x43,
-  dataRow = 0x44,
-  error = 0x45,
-  copyIn = 0x47,
-  notice = 0x4e,
-  parameterStatus = 0x53,
-  rowDescription = 0x54,
-  readyForQuery = 0x5a,
-  noData = 0x6e,
-}
-
 /** What a wire needs of its connection. */
 export interface WireHost {
   readonly client: Client;
@@ -52,6 +40,8 @@ export interface WireHost {
   /** Milliseconds on the pool's clock. */
   now(): number;
   typeParser(dataTypeId: number): (text: string) => unknown;
+  /** Whether a pooler stands between, which may prepare a statement anew, for another shape of its rows, without a word. */
+  readonly pooled: boolean;
   /** The server is ready while further queries of the wire are under way. */
   ready(status: TransactionStatus): void;
   /** The server ends the connection, and says why. */
@@ -69,7 +59,7 @@ export interface WireHost {
 /** The name of the statement that is forgotten with the next one. */
 const NO_NAME = Buffer.from('\0');
 
-/** All wires write one after another, each in one go. */
+/** All wires write one after another, each in one go: what can't be written in full is taken back. */
 const writer = new MessageWriter();
 
 /**
@@ -86,31 +76,16 @@ export class Wire {
 
   readonly #host: WireHost;
   readonly #protocol: ProtocolConnection;
-  readonly #pass: (bytes: Buffer) => void;
   /** What was sent and isn't answered, in the order in which it will be. */
   readonly #underway = new LinkedList<WireQuery>();
   #unsent: WireQuery[] = [];
   /** The last one of those under way: it is done when `pg` has taken over again. */
   #last: WireQuery | undefined;
-  /** The beginning of a message whose rest is still to come. */
-  #held: Buffer | undefined;
-  #heldLength = 0;
-  /** How much of a message of pg's is still to come, in bytes. */
-  #foreign = 0;
   #readyAt = 0;
 
-  private constructor(host: WireHost, protocol: ProtocolConnection, pass: (bytes: Buffer) => void) {
+  constructor(host: WireHost) {
     this.#host = host;
-    this.#protocol = protocol;
-    this.#pass = pass;
-  }
-
-  /** The wire of a connected client; `undefined` where `pg` isn't as it is known. */
-  static over(host: WireHost): Wire | undefined {
-    let wire: Wire | undefined;
-    const pass = intercept(host.client, (bytes) => wire?.read(bytes));
-    if (pass !== undefined) wire = new Wire(host, protocolOf(host.client), pass);
-    return wire;
+    this.#protocol = protocolOf(host.client);
   }
 
   /** How many queries are under way. */
@@ -157,11 +132,25 @@ export class Wire {
     if (queries.length === 0) return;
     this.#unsent = [];
     const now = this.#host.now();
-    for (const query of queries) this.#write(query, now);
+    for (const query of queries) this.#writeOrFail(query, now);
     const { stream } = this.#protocol;
     if (stream.writable) stream.write(writer.take());
     else writer.take();
   };
+
+  #writeOrFail(query: WireQuery, now: number): void {
+    try {
+      this.#write(query, now);
+    } catch (error) {
+      // The server is only asked to be ready, so that the answers of the others stay in their places.
+      writer.cutToMark();
+      writer.sync();
+      query.sentAt = now;
+      query.step = FAILED;
+      query.error = error as Error;
+      if (query.statement !== undefined) this.#host.statements.remove(query.prepared);
+    }
+  }
 
   #write(query: WireQuery, now: number): void {
     const { prepared } = query;
@@ -172,13 +161,17 @@ export class Wire {
     const known = statements.get(prepared, now);
     statements.cache.found(known !== undefined);
     query.sentAt = now;
+    writer.mark();
     if (known === undefined) {
       query.statement = statements.add(prepared, now);
+      query.step = PARSING;
       for (const closed of statements.takeClosed()) writer.close(closed);
+      writer.mark();
       writer.parse(prepared.nameBytes, prepared.text);
     } else {
       query.statement = known;
-      query.shape = known.shape;
+      query.step = BINDING;
+      if (!this.#host.pooled) query.shape = known.shape;
       query.parsed = true;
       query.reused = true;
     }
@@ -192,111 +185,39 @@ export class Wire {
     this.#host.statements.cache.found(false);
     query.sentAt = now;
     query.statement = undefined;
+    query.step = PARSING;
+    writer.mark();
     writer.parse(NO_NAME, query.prepared.text);
     writer.bind(NO_NAME, query.values);
     writer.describePortal();
     writer.executeAndSync();
   }
 
-  /** What has come from the server. */
-  read(bytes: Buffer): void {
-    let at = 0;
-    while (at < bytes.length) {
-      if (this.#held !== undefined) at = this.#complete(bytes, at);
-      else if (this.#foreign > 0) at = this.#passOn(bytes, at, this.#foreign);
-      else if (bytes.length - at < HEADER_BYTES) at = this.#hold(bytes, at, HEADER_BYTES);
-      else {
-        const type = bytes[at] as number;
-        const length = 1 + bytes.readUInt32BE(at + 1);
-        if (length < HEADER_BYTES || length > LONGEST_MESSAGE) return this.#giveUp();
-        if (!this.#isOwn(type)) at = this.#passOn(bytes, at, this.#foreignRun(bytes, at, length));
-        else if (bytes.length - at < length) at = this.#hold(bytes, at, length);
-        else {
-          this.#take(type, bytes, at, at + length);
-          at += length;
-        }
-      }
-    }
-  }
-
-  #giveUp(): void {
-    const error = new Error('the server has sent something that is no message of its protocol');
-    this.#host.ending(error);
-    this.#loseAll(error, () => false);
-    this.#protocol.stream.destroy();
-  }
-
-  #isOwn(type: number): boolean {
-    if (this.#underway.length === 0) return false;
-    return type !== Message.notice && type !== Message.notification && type !== Message.parameterStatus;
-  }
-
-  /** How far messages for pg go: with nothing of the wire's under way, up to where that may change. */
-  #foreignRun(bytes: Buffer, at: number, length: number): number {
-    if (this.#underway.length > 0) return length;
-    let end = at + length;
-    let type = bytes[at];
-    while (type !== Message.readyForQuery && bytes.length - end >= HEADER_BYTES) {
-      type = bytes[end];
-      end += 1 + bytes.readUInt32BE(end + 1);
-    }
-    return end - at;
-  }
-
-  #passOn(bytes: Buffer, at: number, length: number): number {
-    const end = Math.min(bytes.length, at + length);
-    this.#foreign = length - (end - at);
-    this.#pass(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end));
-    return end;
-  }
-
-  /** Keeps the beginning of a message of which `needed` bytes are wanted next. */
-  #hold(bytes: Buffer, at: number, needed: number): number {
-    this.#held = Buffer.allocUnsafeSlow(needed);
-    this.#heldLength = bytes.copy(this.#held, 0, at);
-    return bytes.length;
-  }
-
-  #complete(bytes: Buffer, at: number): number {
-    const held = this.#held as Buffer;
-    const end = at + bytes.copy(held, this.#heldLength, at, at + held.length - this.#heldLength);
-    this.#heldLength += end - at;
-    if (this.#heldLength < held.length) return end;
-    this.#held = undefined;
-    const length = 1 + held.readUInt32BE(1);
-    if (held.length === length) this.read(held);
-    else if (this.#isOwn(held[0] as number)) this.#hold(held, 0, Math.max(length, HEADER_BYTES));
-    else this.#passOn(held, 0, length);
-    return end;
-  }
-
-  #take(type: number, bytes: Buffer, start: number, end: number): void {
+  /** A message that answers the first query under way, from `start` to before `end`; throws when it may not come now. */
+  take(type: number, bytes: Buffer, start: number, end: number): void {
     const query = this.#underway.first as WireQuery;
+    if (type === DATA_ROW && query.step === ROWS) return this.#row(query, bytes, start + HEADER_BYTES, end);
+    if (type === ERROR) return this.#failed(query, bytes, start, end);
+    query.step = nextStep(query, type, start, end);
     switch (type) {
-      case Message.dataRow:
-        return this.#row(query, bytes, start + HEADER_BYTES);
-      case Message.bindComplete:
+      case BIND_COMPLETE:
         query.bound = true;
         if (query.shape !== undefined && query.shape !== null) this.#useParsersOfNow(query, query.shape);
         return;
-      case Message.commandComplete:
-        // Ends with a zero byte.
-        query.tag = bytes.toString('latin1', start + HEADER_BYTES, end - 1);
-        if (query.prepared.changing) this.#host.completed(query.tag, query.text, query.values);
-        return;
-      case Message.readyForQuery:
+      case COMMAND_COMPLETE:
+        return this.#complete(query, bytes, start, end);
+      case READY_FOR_QUERY:
+        checkForm(type, bytes, start, end);
         return this.#ready(query, String.fromCharCode(bytes[start + HEADER_BYTES] as number) as TransactionStatus);
-      case Message.parseComplete:
+      case PARSE_COMPLETE:
         query.parsed = true;
         return;
-      case Message.rowDescription:
-        return this.#describe(query, bytes.subarray(start, end));
-      case Message.noData:
+      case ROW_DESCRIPTION:
+        return this.#describe(query, bytes, start, end);
+      case NO_DATA:
         query.shape = null;
         return;
-      case Message.error:
-        return this.#failed(query, parseMessage(bytes.subarray(start, end)) as unknown as Error);
-      case Message.copyIn:
+      case COPY_IN:
         writer.copyFailAndSync('No source stream defined');
         this.#protocol.stream.write(writer.take());
         return;
@@ -305,9 +226,20 @@ export class Wire {
     }
   }
 
-  #describe(query: WireQuery, bytes: Buffer): void {
-    const { fields } = parseMessage(bytes) as unknown as { fields: FieldDef[] };
-    query.shape = new RowShape(fields, this.#host);
+  #describe(query: WireQuery, bytes: Buffer, start: number, end: number): void {
+    const known = query.statement?.shape;
+    if (known && known.description.compare(bytes, start, end) === 0) {
+      query.shape = known;
+      return this.#useParsersOfNow(query, known);
+    }
+    checkForm(ROW_DESCRIPTION, bytes, start, end);
+    const description = Buffer.from(bytes.subarray(start, end));
+    const { fields } = parseMessage(description) as unknown as { fields: FieldDef[] };
+    try {
+      query.shape = new RowShape(fields, description, this.#host);
+    } catch (error) {
+      query.error = error as Error;
+    }
   }
 
   #useParsersOfNow(query: WireQuery, shape: RowShape): void {
@@ -319,21 +251,37 @@ export class Wire {
     }
   }
 
-  #row(query: WireQuery, bytes: Buffer, at: number): void {
+  #row(query: WireQuery, bytes: Buffer, at: number, end: number): void {
     if (query.error !== undefined || query.settled) return;
     try {
-      query.rows.push((query.shape as RowShape).read(bytes, at));
+      query.rows.push((query.shape as RowShape).read(bytes, at, end));
     } catch (error) {
+      if (error instanceof ProtocolError) throw error;
       query.error = error as Error;
     }
   }
 
-  #failed(query: WireQuery, error: Error): void {
+  #complete(query: WireQuery, bytes: Buffer, start: number, end: number): void {
+    checkForm(COMMAND_COMPLETE, bytes, start, end);
+    const at = start + HEADER_BYTES;
+    if (query.shape && query.error === undefined && !query.settled) {
+      checkRowCount(bytes, at, end - 1, query.rows.length);
+    }
+    query.tag = bytes.toString('latin1', at, end - 1);
+    if (query.prepared.changing) this.#host.completed(query.tag, query.text, query.values);
+  }
+
+  #failed(query: WireQuery, bytes: Buffer, start: number, end: number): void {
+    checkForm(ERROR, bytes, start, end);
+    const error = parseMessage(bytes.subarray(start, end)) as unknown as Error;
+    const fatal = endsConnection(error);
+    // The server may hang up at any time.
+    query.step = fatal ? FAILED : nextStep(query, ERROR, start, end);
     query.error = error;
     hideStatementName(error, query);
     // Whether the server got as far as preparing it isn't known.
     if (!query.parsed && query.statement !== undefined) this.#host.statements.remove(query.prepared);
-    if (endsConnection(error)) {
+    if (fatal) {
       this.#host.ending(error);
       // What wasn't bound was never begun: the server hangs up after such an error.
       this.#loseAll(error, (lost) => !lost.bound);
@@ -376,13 +324,7 @@ export class Wire {
       statement.uses++;
     }
     if (query.firstError === undefined) this.#host.statements.cache.ran(query, now - startedAt, now);
-    try {
-      query.settle(undefined, query as never);
-    } catch (error) {
-      process.nextTick(() => {
-        throw error;
-      });
-    }
+    query.settle(undefined, query as never);
   }
 
   /** Whether a query that has failed runs once more: by an error that may be of its statement's age, and has lost nothing. */
@@ -422,6 +364,12 @@ export class Wire {
     const { cache } = this.#host.statements;
     cache.invalidate(prepared);
     cache.schemaMayHaveChanged(now);
+  }
+
+  /** What came can't be trusted: nothing that is under way will be answered. */
+  end(error: Error): void {
+    const unsent = new Set(this.#unsent);
+    this.#loseAll(error, (query) => unsent.has(query));
   }
 
   /** The connection is lost: nothing that is under way will be answered, and nothing of `asked`, which may be queued in pg. */

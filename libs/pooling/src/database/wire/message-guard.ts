@@ -1,0 +1,157 @@
+import type { Client } from 'pg';
+import { activeQueryKind, protocolOf, type ProtocolConnection } from '../pg-internals.js';
+import { ClientOrder } from './client-order.js';
+import { LoginOrder } from './login-order.js';
+import { checkForm, longestMessage } from './message-form.js';
+import { ProtocolError } from './protocol-error.js';
+import { DATA_ROW, HEADER_BYTES, isUnasked, messageName, READY_FOR_QUERY } from './server-message.js';
+import type { Wire } from './wire.js';
+
+/** What is held of a message whose rest is still to come, at first; it grows with what has come, not with what is announced. */
+const FIRST_HELD_BYTES = 1_048_576;
+
+/** What a guard needs of its connection. */
+export interface MessageGuardHost {
+  readonly client: Client;
+  /** The connection ends, and why. */
+  ending(error: Error): void;
+}
+
+/**
+ * Stands between the socket of a connection and `pg`, from the first byte of the dial on: cuts what comes into messages,
+ * checks the form and the order of each, and passes it to the {@link Wire} whose query it answers, or to `pg`. What no
+ * honest server sends ends the connection with an error for all that runs on it, and goes no further.
+ */
+export class MessageGuard {
+  readonly #host: MessageGuardHost;
+  readonly #protocol: ProtocolConnection;
+  readonly #order: ClientOrder;
+  /** Until the connection is logged in. */
+  #login: LoginOrder | undefined = new LoginOrder();
+  #wire: Wire | undefined;
+  /** What is there of the message that is to be completed, and how long it is, as far as that is known. */
+  #held: Buffer | undefined;
+  #heldLength = 0;
+  #heldNeeded = 0;
+  #over = false;
+
+  constructor(host: MessageGuardHost) {
+    this.#host = host;
+    this.#protocol = protocolOf(host.client);
+    this.#order = new ClientOrder(() => activeQueryKind(host.client));
+  }
+
+  /** From now on a wire reads the answers to its queries. */
+  serve(wire: Wire): void {
+    this.#wire = wire;
+  }
+
+  /** What has come from the server; `pass` hands bytes on to `pg`. */
+  read(bytes: Buffer, pass: (bytes: Buffer) => void): void {
+    if (this.#over) return;
+    try {
+      this.#cut(bytes, pass);
+    } catch (error) {
+      this.#end(error as Error);
+    }
+  }
+
+  #cut(bytes: Buffer, pass: (bytes: Buffer) => void): void {
+    let at = this.#held === undefined ? 0 : this.#complete(bytes, pass);
+    // Rows for pg leave together.
+    let passedTo = at;
+    while (at < bytes.length && !this.#over) {
+      if (bytes.length - at < HEADER_BYTES) {
+        this.#hold(bytes, at, HEADER_BYTES);
+        break;
+      }
+      const type = bytes[at] as number;
+      const end = at + this.#lengthOf(type, bytes, at);
+      if (end > bytes.length) {
+        this.#hold(bytes, at, end - at);
+        break;
+      }
+      const wire = this.#wire;
+      if (wire !== undefined && wire.underway > 0 && !isUnasked(type)) {
+        wire.take(type, bytes, at, end);
+        passedTo = end;
+      } else {
+        this.#check(type, bytes, at, end);
+        if (type !== DATA_ROW) {
+          this.#pass(type, passedTo === 0 && end === bytes.length ? bytes : bytes.subarray(passedTo, end), pass);
+          passedTo = end;
+        }
+      }
+      at = end;
+    }
+    if (passedTo < at) pass(bytes.subarray(passedTo, at));
+  }
+
+  /** The whole length of the message that begins at `at`. */
+  #lengthOf(type: number, bytes: Buffer, at: number): number {
+    const length = 1 + bytes.readUInt32BE(at + 1);
+    if (length < HEADER_BYTES || length > longestMessage(type, this.#login === undefined)) {
+      throw new ProtocolError(
+        `the server has sent something that is no message of its protocol: ${messageName(type)} of ${length} bytes`,
+      );
+    }
+    return length;
+  }
+
+  #check(type: number, bytes: Buffer, start: number, end: number): void {
+    checkForm(type, bytes, start, end);
+    if (this.#login === undefined) this.#order.check(type, bytes, start, end);
+    else this.#login.check(type, bytes, start, end);
+  }
+
+  #pass(type: number, bytes: Buffer, pass: (bytes: Buffer) => void): void {
+    if (type === READY_FOR_QUERY) this.#login = undefined;
+    pass(bytes);
+  }
+
+  /** Keeps the beginning of a message of which `needed` bytes are wanted next. */
+  #hold(bytes: Buffer, at: number, needed: number): void {
+    this.#held = Buffer.allocUnsafeSlow(Math.min(needed, Math.max(FIRST_HELD_BYTES, bytes.length - at)));
+    this.#heldLength = bytes.copy(this.#held, 0, at);
+    this.#heldNeeded = needed;
+  }
+
+  /** Adds to the message that is held; returns how many bytes belonged to it. */
+  #complete(bytes: Buffer, pass: (bytes: Buffer) => void): number {
+    let at = 0;
+    while (this.#held !== undefined && at < bytes.length) {
+      const taken = Math.min(bytes.length - at, this.#heldNeeded - this.#heldLength);
+      const held = this.#roomFor(this.#heldLength + taken);
+      bytes.copy(held, this.#heldLength, at, at + taken);
+      at += taken;
+      this.#heldLength += taken;
+      if (this.#heldLength < this.#heldNeeded) break;
+      const whole = held.subarray(0, this.#heldLength);
+      this.#held = undefined;
+      const length = this.#lengthOf(whole[0] as number, whole, 0);
+      if (length > whole.length) this.#hold(whole, 0, length);
+      else this.#cut(whole, pass);
+    }
+    return at;
+  }
+
+  #roomFor(length: number): Buffer {
+    const held = this.#held as Buffer;
+    if (length <= held.length) return held;
+    const larger = Buffer.allocUnsafeSlow(Math.min(this.#heldNeeded, Math.max(length, 2 * held.length)));
+    held.copy(larger, 0, 0, this.#heldLength);
+    this.#held = larger;
+    return larger;
+  }
+
+  /** Nothing on the connection can be trusted any more. */
+  #end(error: Error): void {
+    this.#over = true;
+    this.#held = undefined;
+    this.#host.ending(error);
+    this.#wire?.end(error);
+    // pg tells it whoever dials or has a query running, and then hears that the socket is closed.
+    this.#protocol.emit('error', error);
+    this.#protocol.stream.destroy();
+  }
+}
