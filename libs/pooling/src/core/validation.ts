@@ -83,8 +83,12 @@ export function arrayOf(element: Rule): Rule {
   };
 }
 
-/** An object with these options and no others; a name that it doesn't know is refused, with the name that was probably meant. */
-export function object(rules: Readonly<Record<string, Rule>>): Rule {
+/**
+ * An object with these options and no others; a name that it doesn't know is refused, with the name that was probably meant.
+ *
+ * @param hints - what to do instead, for names that others use and that only look like one of these.
+ */
+export function object(rules: Readonly<Record<string, Rule>>, hints: Readonly<Record<string, string>> = {}): Rule {
   const names = Object.keys(rules);
   const allowed = `an object with ${names.join(', ')}`;
   return {
@@ -95,9 +99,7 @@ export function object(rules: Readonly<Record<string, Rule>>): Rule {
       const problems: string[] = [];
       for (const name of Object.keys(value)) {
         if (Object.hasOwn(rules, name)) continue;
-        const near = nearest(name, names);
-        const hint = near === undefined ? `known: ${names.join(', ')}` : `did you mean ${near}?`;
-        problems.push(`${join(path, name)}: no such option; ${hint}`);
+        problems.push(`${join(path, showName(name))}: no such option; ${remedyFor(name, names, hints)}`);
       }
       for (const name of names) problems.push(...(rules[name] as Rule).problems(join(path, name), value[name]));
       return problems;
@@ -160,9 +162,13 @@ export function anything(): Rule {
 }
 
 /** Every problem of `options` under `rules`, one sentence each, with the option's path, what was given and what is allowed. */
-export function optionProblems(rules: Readonly<Record<string, Rule>>, options: unknown): string[] {
-  if (!isPlainObject(options)) return [`the options: ${showValue(options)} is not allowed; an object`];
-  return object(rules).problems('', options);
+export function optionProblems(
+  rules: Readonly<Record<string, Rule>>,
+  options: unknown,
+  hints?: Readonly<Record<string, string>>,
+): string[] {
+  if (!isPlainObject(options)) return [`the options: ${showType(options)} is not allowed; an object`];
+  return object(rules, hints).problems('', options);
 }
 
 /**
@@ -188,9 +194,22 @@ export function refusal(path: string, shown: string, allowed: string): string {
   return `${path}: ${shown} is not allowed; ${allowed}`;
 }
 
-/** A value as a message shows it: short, and objects by their kind only, because their fields may be secret. */
+/** Longer texts aren't shown. */
+const LONGEST_SHOWN = 60;
+/** A URL, what stands before an `@`, an assignment, a certificate or a key, a line break. */
+const LOOKS_LIKE_AN_ADDRESS = /:\/\/|@|=|-----|\p{Cc}/u;
+/** A word as no language has it: as long as keys and tokens are, with digits in it. */
+const LOOKS_LIKE_A_KEY = /(?=[\w+/.~-]*\d)[\w+/.~-]{20,}/;
+
+/**
+ * A value as a message shows it: short, and by its kind only where it may hold a secret: objects, long texts, and what
+ * looks like a URL, a key or an assignment that was given to the wrong option.
+ */
 export function showValue(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
+  if (typeof value === 'string') {
+    const secretive = value.length > LONGEST_SHOWN || LOOKS_LIKE_AN_ADDRESS.test(value) || LOOKS_LIKE_A_KEY.test(value);
+    return secretive ? `a text of ${value.length} characters` : JSON.stringify(value);
+  }
   if (typeof value === 'bigint') return `${value}n`;
   if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') {
     return Object.is(value, -0) ? '-0' : String(value);
@@ -198,7 +217,13 @@ export function showValue(value: unknown): string {
   return showType(value);
 }
 
-function showType(value: unknown): string {
+/** A name that isn't known as a message shows it: what looks like a secret isn't one that somebody chose for an option. */
+export function showName(name: string): string {
+  return showValue(name) === JSON.stringify(name) ? name : 'a name that is not shown';
+}
+
+/** A value's kind alone, for what is never shown. */
+export function showType(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (Array.isArray(value)) return 'an array';
   if (typeof value === 'object') return 'an object';
@@ -209,17 +234,28 @@ function join(path: string, name: string): string {
   return path === '' ? name : `${path}.${name}`;
 }
 
-/** The known name that a wrong one was probably meant to be. */
-function nearest(name: string, known: readonly string[]): string | undefined {
-  const wanted = name.toLowerCase();
-  const reach = Math.max(2, Math.floor(name.length / 3));
+function remedyFor(name: string, names: readonly string[], hints: Readonly<Record<string, string>>): string {
+  if (Object.hasOwn(hints, name)) return hints[name] as string;
+  const near = nearestName(name, names);
+  return near === undefined ? `known: ${names.join(', ')}` : `did you mean ${near}?`;
+}
+
+/** What times are given in; a name that differs in nothing else is meant. */
+const UNIT = /(?:_?(?:in)?_?(?:millis(?:econds)?|seconds|secs?|ms))$/i;
+
+/** A name without case, separators and unit: keepAlive, keep_alive and keepAliveMs are one. */
+function stem(name: string): string {
+  return name.replace(UNIT, '').replaceAll(/[_-]/g, '').toLowerCase();
+}
+
+/** The known name that a wrong one was probably meant to be: one that differs by a slip, not by a word. */
+export function nearestName(name: string, known: readonly string[]): string | undefined {
+  const wanted = stem(name);
+  const reach = wanted.length < 4 ? 1 : Math.max(2, Math.floor(wanted.length / 5));
   let best: string | undefined;
   let bestDistance = reach + 1;
   for (const candidate of known) {
-    const other = candidate.toLowerCase();
-    // keepAlive for keepAliveMs, timeout for timeouts: what lacks or has an ending is close at any length.
-    const extended = wanted.length >= 3 && (other.startsWith(wanted) || wanted.startsWith(other));
-    const distance = extended ? 1 : editDistance(wanted, other);
+    const distance = editDistance(wanted, stem(candidate));
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;

@@ -1,10 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ClientConfig } from 'pg';
-import { parse } from 'pg-connection-string';
-import { isPlainObject, rule } from '../core/validation.js';
+import { LONGEST_DELAY_MS, nearestName, showName } from '../core/validation.js';
+import { environmentProblems, tlsOfEnvironment } from './connection-environment.js';
+import { fieldsOfUrl } from './connection-url.js';
 import { failedAt } from './dial-step.js';
+import { CONNECTION_HINTS } from './option-hints.js';
 import { negotiatesDirectTls, type TlsNegotiation } from './pg-internals.js';
+import { pg } from './pg.js';
+import { serverMilliseconds, settingsOf } from './server-settings.js';
+import { hideTls, mergeTls, tlsOf, type TlsSettings } from './tls-settings.js';
 
 /** Before the first keep-alive probe of an idle socket, in milliseconds. */
 const KEEP_ALIVE_INITIAL_DELAY_MS = 10_000;
@@ -34,6 +39,10 @@ export interface ConnectionSource {
   /** What `pg.Client` is made with; the password is hidden in a function. */
   readonly clientConfig: ClientConfig;
   readonly target: ConnectionTarget;
+  /** Settings of the server that `options` makes at the start of a session: no default of ours replaces them. */
+  readonly startupSettings: ReadonlyMap<string, string>;
+  /** Whether a server that doesn't prove who it is within the exchange of the password is refused. */
+  readonly bindsChannel: boolean;
   /** Server time-outs that the URL or `connection` names, in milliseconds; they are set after connecting. */
   readonly serverTimeouts: Readonly<Partial<Record<ServerTimeout, number>>>;
   readonly queryTimeoutMs: number | undefined;
@@ -41,103 +50,131 @@ export interface ConnectionSource {
   readonly applicationName: string | undefined;
 }
 
-/** An URL as a message may show it: without password, and without any part that might hold one by mistake. */
-export function redactUrl(url: string): string {
-  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(url)?.[0];
-  if (scheme === undefined) return url.startsWith('/') ? url : '***';
-  const rest = url.slice(scheme.length);
-  const at = rest.lastIndexOf('@');
-  // Without user and password, only what looks like host and port in full is certain to hold no secret.
-  if (at < 0 && !/^[\w.-]*(:\d{1,5})?([/?]|$)/.test(rest)) return `${scheme}***`;
-  const user = at < 0 ? '' : `${rest.slice(0, at).split(':')[0]}:***@`;
-  return scheme + user + rest.slice(at + 1).replace(/([?&](?:password|sslkey)=)[^&]*/gi, '$1***');
-}
+/** Fields of `pg.ClientConfig`, and of the objects that pg-connection-string gives, that are read. */
+const CONNECTION_FIELDS = [
+  'user',
+  'password',
+  'host',
+  'port',
+  'database',
+  'options',
+  'client_encoding',
+  'application_name',
+  'fallback_application_name',
+  'statement_timeout',
+  'lock_timeout',
+  'idle_in_transaction_session_timeout',
+  'query_timeout',
+  'connectionTimeoutMillis',
+  'connect_timeout',
+  'keepAlive',
+  'keepAliveInitialDelayMillis',
+  'enableChannelBinding',
+  'scramMaxIterations',
+  'sslnegotiation',
+  'ssl',
+  'stream',
+  'types',
+  'Promise',
+  'connectionString',
+] as const;
 
-/** How TLS may begin: `direct`, without asking the server first, needs a pg that knows of it. */
-export const tlsNegotiationRule = rule(
-  '"postgres", or "direct" with pg 8.22 or later',
-  (value) => value === 'postgres' || (value === 'direct' && negotiatesDirectTls()),
-);
+/** Fields that say what is so anyhow, and what pg-connection-string leaves behind beside the `ssl` that it made of it. */
+const SPENT_FIELDS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'uselibpqcompat'] as const;
 
-/** What is wrong with an URL, or nothing. */
-export function urlProblem(url: unknown): string | undefined {
-  const allowed = 'a URL like postgres://user:password@host:5432/database';
-  if (typeof url !== 'string') return `a ${typeof url} is not allowed; ${allowed}`;
-  const known = /^(postgres|postgresql|socket):\/\//i.test(url) || url.startsWith('socket:') || url.startsWith('/');
-  if (!known) return `"${redactUrl(url)}" is not allowed; ${allowed}`;
-  try {
-    const { port, sslnegotiation } = parse(url);
-    if (port && !/^\d{1,5}$/.test(port)) throw new Error('the port is not a number');
-    const [problem] = tlsNegotiationRule.problems('sslnegotiation', sslnegotiation || undefined);
-    if (problem !== undefined) throw new Error(problem);
-    return undefined;
-  } catch (error) {
-    // A file that the URL names can't be read, or the URL itself makes no sense.
-    const reason = (error as { code?: unknown }).code === 'ERR_INVALID_URL' ? '' : ` (${(error as Error).message})`;
-    return `"${redactUrl(url)}" is not allowed${reason}; ${allowed}`;
+/** What is wrong with the names in `connection`: what nobody reads is refused. */
+export function connectionNameProblems(path: string, given: Readonly<Record<string, unknown>>): string[] {
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || value === null || (CONNECTION_FIELDS as readonly string[]).includes(name)) continue;
+    if ((SPENT_FIELDS as readonly string[]).includes(name) && given['ssl'] !== undefined) continue;
+    if (name === 'binary' || name === 'pipeline') {
+      if (value === false) continue;
+      const hint = name === 'binary' ? 'rows are read as text' : 'use pipelining, beside connection';
+      problems.push(`${path}.${name}: not supported; ${hint}`);
+      continue;
+    }
+    const hint = Object.hasOwn(CONNECTION_HINTS, name) ? CONNECTION_HINTS[name] : undefined;
+    const near = hint === undefined ? nearestName(name, CONNECTION_FIELDS) : undefined;
+    const remedy = hint ?? (near === undefined ? `known: ${CONNECTION_FIELDS.join(', ')}` : `did you mean ${near}?`);
+    problems.push(`${path}.${showName(name)}: no such option; ${remedy}`);
   }
-}
-
-/** The fields that an URL gives; what it leaves open is left out. */
-function fieldsOfUrl(url: string): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(parse(url)).filter(([, value]) => value !== undefined && value !== null && value !== ''),
-  );
+  return problems;
 }
 
 /**
  * Merges `url` over `connection`, field by field; with neither, `DATABASE_URL`; what is still open comes from the
- * `PG*` variables that `pg` reads. The environment is read now, not at each connect.
+ * `PG*` variables that `pg` reads, and then from `pg.defaults`. The environment is read now, not at each connect.
  *
- * @throws when the URL can't be parsed: look with {@link urlProblem} first.
+ * @param problems - what contradicts itself, or what the environment says wrongly, is added here.
+ * @throws when a URL can't be parsed: look with `urlProblems` first.
  */
 export function resolveConnection(
   url: string | undefined,
   connection: ClientConfig | undefined,
+  problems: string[] = [],
   environment: NodeJS.ProcessEnv = process.env,
 ): ConnectionSource {
-  const given: Record<string, unknown> = { ...connection };
-  if (typeof given['connectionString'] === 'string') Object.assign(given, fieldsOfUrl(given['connectionString']));
-  delete given['connectionString'];
+  const given: Record<string, unknown> = {};
+  // Also what isn't enumerable, and getters: pg hides the password of an object that it has used.
+  for (const name of CONNECTION_FIELDS) {
+    const value = (connection as Record<string, unknown> | undefined)?.[name];
+    if (value !== undefined && value !== null) given[name] = value;
+  }
+  let tls = tlsOf(given['ssl']);
   const ofOptions = url !== undefined || connection !== undefined;
   const effectiveUrl = url ?? (ofOptions ? undefined : environment['DATABASE_URL'] || undefined);
-  if (effectiveUrl !== undefined) Object.assign(given, fieldsOfUrl(effectiveUrl));
+  for (const each of [given['connectionString'], effectiveUrl]) {
+    if (typeof each !== 'string') continue;
+    const parsed = fieldsOfUrl(each);
+    Object.assign(given, parsed.fields);
+    tls = mergeTls(tls, parsed.tls, parsed.sslMode, problems);
+  }
   const addressFrom = ofOptions ? 'options' : effectiveUrl === undefined ? 'PG*' : 'DATABASE_URL';
-  return { addressFrom, ...describeSource(given, environment) };
+  problems.push(...environmentProblems(environment, given['host'] === undefined));
+  return {
+    addressFrom,
+    ...describeSource(given, tls ?? tlsOfEnvironment(environment, problems), environment, problems),
+  };
 }
 
 function describeSource(
-  given: Record<string, unknown>,
+  given: Readonly<Record<string, unknown>>,
+  tls: TlsSettings,
   environment: NodeJS.ProcessEnv,
+  problems: string[],
 ): Omit<ConnectionSource, 'addressFrom'> {
-  const {
-    statement_timeout,
-    lock_timeout,
-    idle_in_transaction_session_timeout,
-    query_timeout,
-    connectionTimeoutMillis,
-    connect_timeout,
-    application_name,
-    password,
-    ...rest
-  } = given;
-  const user = text(rest['user']) ?? (environment['PGUSER'] || environment['USER'] || 'postgres');
-  const host = text(rest['host']) ?? (environment['PGHOST'] || 'localhost');
-  const port = Number(rest['port'] ?? (environment['PGPORT'] || 5432));
-  const database = text(rest['database']) ?? (environment['PGDATABASE'] || user);
-  const ssl = sslOf(rest['ssl'], environment['PGSSLMODE']);
+  const defaults = pg.defaults as unknown as Readonly<Record<string, unknown>>;
+  const of = (name: string, variable: string): string | undefined =>
+    text(given[name]) ?? (environment[variable] || undefined) ?? text(defaults[name]);
+  const user = of('user', 'PGUSER') ?? (environment['USER'] || 'postgres');
+  const host = of('host', 'PGHOST') ?? 'localhost';
+  const port = Number(given['port'] ?? (environment['PGPORT'] || defaults['port'] || 5432));
+  const database = of('database', 'PGDATABASE') ?? user;
+  const ssl = hideTls(tls);
+  const options = of('options', 'PGOPTIONS');
+  const settings = settingsOf(options);
   const sslnegotiation =
-    rest['sslnegotiation'] ?? (negotiatesDirectTls() ? environment['PGSSLNEGOTIATION'] || undefined : undefined);
-  const secret = password ?? (environment['PGPASSWORD'] || undefined);
+    given['sslnegotiation'] ?? (negotiatesDirectTls() ? environment['PGSSLNEGOTIATION'] || undefined : undefined);
+  if (given['sslnegotiation'] === 'direct' && ssl === false) {
+    problems.push("connection.sslnegotiation: 'direct' needs TLS; give connection.ssl or sslmode in the URL");
+  }
+  const secret = given['password'] ?? (environment['PGPASSWORD'] || undefined) ?? defaults['password'];
+  const keepAlive = given['keepAlive'] ?? (given['keepalives'] === undefined ? true : given['keepalives'] !== '0');
+  const idle = given['keepalives_idle'];
+  const binding = given['channel_binding'] ?? (environment['PGCHANNELBINDING'] || undefined);
   const clientConfig: ClientConfig = {
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEP_ALIVE_INITIAL_DELAY_MS,
-    ...rest,
+    ...Object.fromEntries(PASSED_ON.filter((name) => name in given).map((name) => [name, given[name]])),
+    keepAlive: keepAlive as boolean,
+    keepAliveInitialDelayMillis: (given['keepAliveInitialDelayMillis'] ??
+      (idle === undefined ? KEEP_ALIVE_INITIAL_DELAY_MS : Number(idle) * 1_000)) as number,
     user,
     host,
     port,
     database,
     ssl,
+    ...(options === undefined ? undefined : { options }),
+    ...(binding === undefined ? undefined : { enableChannelBinding: binding !== 'disable' }),
     ...(sslnegotiation === undefined ? undefined : { sslnegotiation: sslnegotiation as TlsNegotiation }),
     // A function hides it from whatever prints this object.
     ...(secret === undefined || secret === null ? undefined : { password: passwordFunction(secret) }),
@@ -145,12 +182,30 @@ function describeSource(
   return {
     clientConfig: Object.freeze(clientConfig),
     target: Object.freeze({ host, port, database, user, ssl: ssl !== false }),
-    serverTimeouts: timeouts({ statement_timeout, lock_timeout, idle_in_transaction_session_timeout }),
-    queryTimeoutMs: milliseconds(query_timeout),
-    connectTimeoutMs: milliseconds(connectionTimeoutMillis) ?? seconds(connect_timeout),
-    applicationName: text(application_name) ?? (environment['PGAPPNAME'] || undefined),
+    startupSettings: settings,
+    bindsChannel: binding === 'require',
+    serverTimeouts: timeouts(given, settings, defaults),
+    queryTimeoutMs: milliseconds(given['query_timeout']) ?? milliseconds(defaults['query_timeout'] || undefined),
+    connectTimeoutMs:
+      dialTimeout(given['connectionTimeoutMillis'], 1) ??
+      dialTimeout(given['connect_timeout'], 1_000) ??
+      dialTimeout(environment['PGCONNECT_TIMEOUT'] || undefined, 1_000),
+    applicationName:
+      of('application_name', 'PGAPPNAME') ??
+      text(given['fallback_application_name']) ??
+      text(defaults['fallback_application_name']),
   };
 }
+
+/** Fields that pg is given as they are. */
+const PASSED_ON = [
+  'client_encoding',
+  'enableChannelBinding',
+  'scramMaxIterations',
+  'stream',
+  'types',
+  'Promise',
+] as const;
 
 type PasswordFunction = (...connection: unknown[]) => string | Promise<string>;
 
@@ -168,10 +223,21 @@ function passwordFunction(given: unknown): PasswordFunction {
   };
 }
 
-function timeouts(given: Record<ServerTimeout, unknown>): Partial<Record<ServerTimeout, number>> {
+/**
+ * Server time-outs that somebody has named. One in `options` that can't be read here is the server's to read; 0 leaves it
+ * alone.
+ */
+function timeouts(
+  given: Readonly<Record<string, unknown>>,
+  settings: ReadonlyMap<string, string>,
+  defaults: Readonly<Record<string, unknown>>,
+): Partial<Record<ServerTimeout, number>> {
   const known: Partial<Record<ServerTimeout, number>> = {};
   for (const name of SERVER_TIMEOUTS) {
-    const value = milliseconds(given[name]);
+    const setting = settings.get(name);
+    const value =
+      (given[name] === false ? 0 : serverMilliseconds(given[name])) ??
+      (setting === undefined ? serverMilliseconds(defaults[name] || undefined) : (serverMilliseconds(setting) ?? 0));
     if (value !== undefined) known[name] = value;
   }
   return known;
@@ -182,28 +248,14 @@ function text(value: unknown): string | undefined {
 }
 
 function milliseconds(value: unknown): number | undefined {
-  if (value === undefined || value === null || value === false || value === '') return undefined;
-  const number = Number(value);
-  return Number.isFinite(number) && number >= 0 ? number : undefined;
+  if (value === undefined) return undefined;
+  return value === false ? 0 : Number(value);
 }
 
-function seconds(value: unknown): number | undefined {
-  const given = milliseconds(value);
-  return given === undefined || given === 0 ? undefined : given * 1_000;
-}
-
-/** The environment's answer is read once, so that a variable changed later doesn't split the pool in two. */
-function sslOf(given: unknown, mode: string | undefined): NonNullable<ClientConfig['ssl']> {
-  if (given === 'no-verify' || (given === undefined && mode === 'no-verify')) return { rejectUnauthorized: false };
-  if (given === 'true') return true;
-  if (isPlainObject(given)) {
-    const ssl = { ...given };
-    // As in pg: a private key doesn't belong into logs.
-    if ('key' in ssl) Object.defineProperty(ssl, 'key', { enumerable: false });
-    return ssl;
-  }
-  if (given !== undefined) return Boolean(given);
-  return mode !== undefined && ['prefer', 'require', 'verify-ca', 'verify-full'].includes(mode);
+/** How long a dial may take; 0, which is without limit in pg and libpq, is as long as a timer runs. */
+function dialTimeout(value: unknown, unitMs: number): number | undefined {
+  if (value === undefined) return undefined;
+  return Math.min(Number(value) * unitMs || LONGEST_DELAY_MS, LONGEST_DELAY_MS);
 }
 
 let ownName: string | undefined;

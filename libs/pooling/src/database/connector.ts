@@ -5,7 +5,7 @@ import { explainConnectFailure } from './connect-failure.js';
 import { PostgresConnection, type ConnectionHost } from './connection.js';
 import { failedAt, type DialStep } from './dial-step.js';
 import type { ResolvedDatabaseOptions } from './options.js';
-import { forgetStatements } from './pg-internals.js';
+import { forgetStatements, requireChannelBinding } from './pg-internals.js';
 import type { ServerRole } from './server-role.js';
 
 /** What a connector tells the room above. */
@@ -60,6 +60,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
 
   async open(context: OpenContext): Promise<PostgresConnection> {
     const connection = new PostgresConnection(this.#host, (error) => context.lost(error));
+    if (this.#options.bindsChannel) requireChannelBinding(connection.client);
     const { signal } = context;
     const abort = (): void => connection.destroy();
     signal.addEventListener('abort', abort, { once: true });
@@ -174,7 +175,9 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     forgetStatements(connection.client);
     connection.statements.clear();
     await this.#makeSession(connection);
-    return undefined;
+    // What it has set is gone as well.
+    await this.#options.onConnect?.(connection.client);
+    return connection.usable ? undefined : 'reset';
   };
 
   async close(connection: PostgresConnection, politely: boolean): Promise<void> {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import type { KyselyConfig } from 'kysely';
 import type { Client, ClientConfig } from 'pg';
 import { optionProblems, refuseProblems, type Rule } from '../core/validation.js';
@@ -5,11 +6,12 @@ import {
   applicationPackageName,
   resolveConnection,
   shortenApplicationName,
-  urlProblem,
   type AddressSource,
   type ConnectionTarget,
 } from './connection-options.js';
-import { DATABASE_RULES } from './option-rules.js';
+import { urlProblems } from './connection-url.js';
+import { DATABASE_HINTS } from './option-hints.js';
+import { canBeMerged, DATABASE_RULES } from './option-rules.js';
 
 /** Fills the options that aren't given: for a small service, a medium one, and one under high load. */
 export type DatabasePreset = 'small' | 'medium' | 'high';
@@ -40,7 +42,8 @@ export interface DatabaseOptions {
   readonly url?: string;
   /**
    * Connection fields of `pg`: `host`, `ssl`, `password` (may be an async function), …. The URL wins field by field.
-   * `sslnegotiation: 'direct'` needs pg 8.22, and is refused with an older one.
+   * `sslnegotiation: 'direct'` needs pg 8.22, and is refused with an older one. So is what nobody reads, and what
+   * contradicts the URL.
    */
   readonly connection?: ClientConfig;
   /** `'small'` by default. */
@@ -88,7 +91,8 @@ export interface DatabaseOptions {
    */
   readonly session?: SessionSettings;
   /**
-   * Runs once for each new connection, after its settings are made and within `connectTimeoutMs`. A failure is a
+   * Runs once for each new connection, after its settings are made and within `connectTimeoutMs`; with
+   * `reset: 'discard'` again at each return, so that it has to be of a kind that can run twice. A failure is a
    * failed dial, seen by those who wait as the cause of their time-out. asyncpg's `init`.
    */
   readonly onConnect?: (client: Client) => void | Promise<void>;
@@ -96,7 +100,8 @@ export interface DatabaseOptions {
   readonly onAcquire?: (client: Client) => void | Promise<void>;
   /**
    * On return: `'rollback'` (default) ends an open transaction, and needs no round trip otherwise; `'discard'` also
-   * runs `DISCARD ALL` and makes the `session` settings again; `'none'` runs nothing, and a connection with an open
+   * runs `DISCARD ALL`, makes the `session` settings again and runs `onConnect` again, but not what a listener of the
+   * pool's `connect` event did; `'none'` runs nothing, and a connection with an open
    * transaction is closed; or a function.
    */
   readonly reset?: 'rollback' | 'discard' | 'none' | ResetHook;
@@ -162,6 +167,8 @@ export interface ResolvedDatabaseOptions {
   readonly startup: DatabaseStartup;
   /** What `pg.Client` is made with. Not enumerable, and its password is hidden in a function. */
   readonly clientConfig: ClientConfig;
+  /** Whether a server that doesn't bind the password's exchange to its certificate is refused. Not enumerable. */
+  readonly bindsChannel: boolean;
 }
 
 /** What a preset fills in. */
@@ -224,26 +231,28 @@ export const DATABASE_DEFAULTS = Object.freeze({
  * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`: one error that lists all problems, without the password.
  */
 export function resolveDatabaseOptions(name: string, options: DatabaseOptions = {}): ResolvedDatabaseOptions {
-  const problems = optionProblems(DATABASE_RULES as Readonly<Record<string, Rule>>, options);
+  const problems = optionProblems(DATABASE_RULES as Readonly<Record<string, Rule>>, options, DATABASE_HINTS);
   const environmentUrl =
     options.url === undefined && options.connection === undefined ? process.env['DATABASE_URL'] : undefined;
-  if (environmentUrl) {
-    const problem = urlProblem(environmentUrl);
-    if (problem !== undefined) problems.push(`DATABASE_URL (environment): ${problem}`);
-  }
+  const environmentProblems = environmentUrl ? urlProblems(environmentUrl) : [];
+  problems.push(...environmentProblems.map((problem) => `DATABASE_URL (environment): ${problem}`));
   const preset = DATABASE_PRESETS[options.preset ?? DATABASE_DEFAULTS.preset] ?? DATABASE_PRESETS.small;
   const size = options.size ?? preset.size;
   const minIdle = options.minIdle ?? DATABASE_DEFAULTS.minIdle;
   if (Number.isInteger(minIdle) && Number.isInteger(size) && size > 0 && minIdle > size) {
     problems.push(`minIdle: ${minIdle} is not allowed; an integer from 0 to size (${size})`);
   }
+  const source =
+    environmentProblems.length === 0 && canBeMerged(options.url, options.connection)
+      ? resolveConnection(options.url, options.connection, problems)
+      : undefined;
   refuseProblems(name, problems);
-  const source = resolveConnection(options.url, options.connection);
+  if (source === undefined) throw new Error('bug: the connection was refused without a problem');
   const applicationName = shortenApplicationName(
     options.applicationName ?? source.applicationName ?? applicationPackageName(),
   );
   const defaults = DATABASE_DEFAULTS;
-  const resolved: Omit<ResolvedDatabaseOptions, 'clientConfig'> = {
+  const resolved: Omit<ResolvedDatabaseOptions, 'clientConfig' | 'bindsChannel'> = {
     name,
     preset: options.preset ?? defaults.preset,
     target: source.target,
@@ -252,7 +261,7 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
     maxOverflow: options.maxOverflow ?? preset.maxOverflow,
     minIdle,
     acquireTimeoutMs: options.acquireTimeoutMs ?? preset.acquireTimeoutMs,
-    connectTimeoutMs: options.connectTimeoutMs ?? (source.connectTimeoutMs || defaults.connectTimeoutMs),
+    connectTimeoutMs: options.connectTimeoutMs ?? source.connectTimeoutMs ?? defaults.connectTimeoutMs,
     idleTimeoutMs: options.idleTimeoutMs ?? defaults.idleTimeoutMs,
     maxLifetimeMs: options.maxLifetimeMs ?? preset.maxLifetimeMs,
     lifetimeJitter: options.lifetimeJitter ?? defaults.lifetimeJitter,
@@ -269,7 +278,7 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
       options.idleInTransactionTimeoutMs ??
       source.serverTimeouts.idle_in_transaction_session_timeout ??
       defaults.idleInTransactionTimeoutMs,
-    session: Object.freeze({ ...(options.session ?? defaults.session) }),
+    session: sessionOf(options.session, source.startupSettings),
     onConnect: options.onConnect,
     onAcquire: options.onAcquire,
     reset: options.reset ?? defaults.reset,
@@ -287,7 +296,43 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
     enumerable: false,
     value: Object.freeze({ ...source.clientConfig, application_name: applicationName }),
   });
+  Object.defineProperty(resolved, 'bindsChannel', { enumerable: false, value: source.bindsChannel });
   return Object.freeze(resolved as ResolvedDatabaseOptions);
+}
+
+/** Settings whose values everybody may see; any other may be a tenant's key. */
+const SHOWN_SETTINGS: ReadonlySet<string> = new Set([
+  'timezone',
+  'search_path',
+  'datestyle',
+  'intervalstyle',
+  'application_name',
+  'statement_timeout',
+  'lock_timeout',
+  'idle_in_transaction_session_timeout',
+  'transaction_timeout',
+  'default_transaction_isolation',
+  'default_transaction_read_only',
+  'work_mem',
+  'jit',
+  'plan_cache_mode',
+  'synchronous_commit',
+]);
+
+/** The settings of each session; what `options` sets at its start wins over the default. */
+function sessionOf(given: SessionSettings | undefined, startup: ReadonlyMap<string, string>): SessionSettings {
+  const settings: Record<string, string | number | boolean> =
+    given === undefined ? { ...(startup.has('timezone') ? undefined : DATABASE_DEFAULTS.session) } : { ...given };
+  const shown = (): object =>
+    Object.fromEntries(
+      Object.entries(settings).map(([name, value]) => [
+        name,
+        SHOWN_SETTINGS.has(name.toLowerCase()) ? value : '[given]',
+      ]),
+    );
+  Object.defineProperty(settings, inspect.custom, { enumerable: false, value: shown });
+  Object.defineProperty(settings, 'toJSON', { enumerable: false, value: shown });
+  return Object.freeze(settings);
 }
 
 function pipeliningOf(given: false | { readonly depth?: number }): ResolvedDatabaseOptions['pipelining'] {

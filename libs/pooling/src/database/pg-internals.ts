@@ -284,3 +284,29 @@ export function copyFields(fields: readonly FieldDef[]): FieldDef[] {
   }
   return copies;
 }
+
+/**
+ * Ends a dial whose server doesn't bind the exchange of the password to its certificate, before it hears the password:
+ * libpq's `channel_binding=require`. To be called before the client connects.
+ */
+export function requireChannelBinding(client: Client): void {
+  const protocol = protocolOf(client);
+  let offered = false;
+  let bound = false;
+  const refuse = (): void => {
+    const { stream } = protocol;
+    stream.destroy(new Error('the server offers no channel binding, and channel_binding=require asks for it'));
+  };
+  protocol.prependListener('authenticationSASL', (message: { readonly mechanisms?: readonly string[] }) => {
+    offered = message.mechanisms?.includes('SCRAM-SHA-256-PLUS') === true;
+    if (!offered) refuse();
+  });
+  protocol.prependListener('authenticationSASLFinal', () => {
+    bound = offered;
+  });
+  protocol.prependListener('authenticationCleartextPassword', refuse);
+  protocol.prependListener('authenticationMD5Password', refuse);
+  protocol.prependListener('authenticationOk', () => {
+    if (!bound) refuse();
+  });
+}

@@ -6,7 +6,7 @@ import type { ResolvedDatabaseOptions } from './options.js';
  * Kysely's own dialect, which dials a control connection with them. Secrets are there and not enumerable.
  */
 export function pgOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {
-  const { password, ssl, ...fields } = options.clientConfig;
+  const { password, ssl, options: commandLine, ...fields } = options.clientConfig;
   const pgOptions: PoolOptions = {
     ...fields,
     max: options.size + options.maxOverflow,
@@ -18,6 +18,7 @@ export function pgOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {
     allowExitOnIdle: true,
   };
   Object.defineProperty(pgOptions, 'password', { enumerable: false, value: password });
+  if (commandLine !== undefined) Object.defineProperty(pgOptions, 'options', { enumerable: false, value: commandLine });
   Object.defineProperty(pgOptions, 'ssl', { enumerable: typeof ssl === 'boolean', value: ssl });
   return Object.freeze(pgOptions);
 }

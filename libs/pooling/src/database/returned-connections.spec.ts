@@ -334,6 +334,47 @@ describe('reset', () => {
     expect(pool.statistics().transactionsLeftOpen).toBe(1);
   });
 
+  it('discard runs onConnect again, so that the second borrower finds what it has set', async () => {
+    let runs = 0;
+    const onConnect = async (client: Client): Promise<void> => {
+      runs++;
+      await client.query("select set_config('search_path', 'tenant', false)");
+    };
+    const pool = createPool({ reset: 'discard', onConnect });
+    const before = await processIdOf(pool);
+    for (let lease = 0; lease < 3; lease++) {
+      const client = await pool.connect();
+      expect((await client.query('show search_path')).rows).toEqual([{ search_path: 'tenant' }]);
+      await client.query('set search_path = other');
+      client.release();
+    }
+    expect(await processIdOf(pool)).toBe(before);
+    expect(runs).toBeGreaterThan(3);
+  });
+
+  it('discard closes a connection whose onConnect fails the second time', async () => {
+    let runs = 0;
+    const onConnect = (): void => {
+      if (++runs === 2) throw new Error('not again');
+    };
+    const pool = createPool({ reset: 'discard', onConnect });
+    await pool.query('select 1');
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect(pool.statistics().closed.reset).toBe(1);
+  });
+
+  it('what options sets at a session’s start is not replaced by a default, and survives a discard', async () => {
+    const url = new URL(database.url);
+    url.searchParams.set('options', '-c timezone=Asia/Tokyo -c statement_timeout=7s');
+    const pool = createPool({ url: url.href, reset: 'discard' });
+    for (let lease = 0; lease < 2; lease++) {
+      const client = await pool.connect();
+      expect((await client.query('show timezone')).rows).toEqual([{ TimeZone: 'Asia/Tokyo' }]);
+      expect((await client.query('show statement_timeout')).rows).toEqual([{ statement_timeout: '7s' }]);
+      client.release();
+    }
+  });
+
   it('takes a function, run after an open transaction was rolled back', async () => {
     const seen: unknown[] = [];
     const reset = async (client: Client): Promise<void> => {

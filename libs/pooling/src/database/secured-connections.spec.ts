@@ -1,4 +1,5 @@
 import { chown, stat, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { PostgresServer } from 'nestjs-pooling/testing';
 import { isAtLeast } from '../../../../test/support/peer-version.js';
@@ -96,6 +97,39 @@ describe('a pool over TLS', () => {
       expect(rows).toEqual([]);
     });
     expect(pool.statistics().cancelFailures).toBe(0);
+  });
+});
+
+describe('channel_binding=require', () => {
+  const url = (parameters: string): string =>
+    `postgres://postgres:${encodeURIComponent(PASSWORD)}@localhost:${port}/postgres?channel_binding=require${parameters}`;
+
+  it('is met by a server that binds the password to its certificate', async () => {
+    await using pool = new DatabasePool('bound', { url: url(''), connection: { ssl: { ca: certificate } } });
+    expect((await pool.query(ENCRYPTED)).rows).toEqual([{ encrypted: true }]);
+  });
+
+  it('is refused where nothing is bound, before the password is sent', async () => {
+    await using pool = new DatabasePool('unbound', { url: url('&sslmode=disable'), acquireTimeoutMs: 500 });
+    await expect(pool.query('select 1')).rejects.toThrow(/offers no channel binding/);
+    const heard: Buffer[] = [];
+    const impostor = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => {
+        // AuthenticationCleartextPassword
+        socket.write(Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 3]));
+        socket.on('data', (bytes) => heard.push(bytes));
+      });
+    });
+    await new Promise<void>((resolve) => impostor.listen(0, '127.0.0.1', resolve));
+    const { port: impostors } = impostor.address() as AddressInfo;
+    await using tricked = new DatabasePool('tricked', {
+      url: `postgres://me:${encodeURIComponent(PASSWORD)}@127.0.0.1:${impostors}/shop?channel_binding=require`,
+      acquireTimeoutMs: 500,
+    });
+    await expect(tricked.query('select 1')).rejects.toThrow(/offers no channel binding/);
+    impostor.close();
+    expect(Buffer.concat(heard).toString()).not.toContain(PASSWORD);
   });
 });
 

@@ -1,5 +1,5 @@
 import type { FactoryProvider, Provider } from '@nestjs/common';
-import { refuseProblems } from '../core/validation.js';
+import { nearestName, refuseProblems, showName } from '../core/validation.js';
 import type { AsyncOptions } from './module-options.js';
 
 /** What makes something out of what a factory gave. */
@@ -10,13 +10,34 @@ export interface OptionsProvider<Options, Made> {
   /** What the provider resolves to; `collaborators` are injected after the options. */
   readonly make: (options: Options, ...collaborators: never[]) => Made;
   readonly inject: FactoryProvider['inject'];
+  /** What else may stand beside the factory. */
+  readonly others: readonly string[];
+}
+
+const ASYNC_NAMES = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting', 'extraProviders'] as const;
+
+/** What stands beside a factory and is read by nobody: options belong into what the factory gives. */
+function unread(options: object, others: readonly string[]): string[] {
+  const known: readonly string[] = [...ASYNC_NAMES, ...others];
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || known.includes(name)) continue;
+    const near = nearestName(name, known);
+    const remedy = near === undefined ? 'options belong into what the factory gives' : `did you mean ${near}?`;
+    problems.push(`${showName(name)}: no such option beside a factory; ${remedy}`);
+  }
+  const { inject, useFactory } = options as AsyncOptions<unknown, unknown>;
+  if (inject !== undefined && inject.length > 0 && useFactory === undefined) {
+    problems.push('inject: is for useFactory alone; a class has its own constructor');
+  }
+  return problems;
 }
 
 /**
  * The providers of options that are made while the application starts, in one of the three styles.
  *
  * @param call how the factory class is called
- * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID` when not exactly one style is given.
+ * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID` when not exactly one style is given, or something that nobody reads.
  */
 export function asyncOptionsProviders<Options, Factory, Made>(
   options: AsyncOptions<Options, Factory>,
@@ -25,11 +46,11 @@ export function asyncOptionsProviders<Options, Factory, Made>(
 ): Provider[] {
   const { useFactory, useClass, useExisting, inject = [], extraProviders = [] } = options;
   const styles = [useFactory, useClass, useExisting].filter((style) => style !== undefined);
+  const problems = unread(options, target.others);
   if (styles.length !== 1) {
-    refuseProblems(target.name, [
-      `${styles.length} of useFactory, useClass and useExisting given; exactly one is allowed`,
-    ]);
+    problems.push(`${styles.length} of useFactory, useClass and useExisting given; exactly one is allowed`);
   }
+  refuseProblems(target.name, problems);
   const given = Symbol(`${target.name} options`);
   const source: Provider =
     useFactory !== undefined

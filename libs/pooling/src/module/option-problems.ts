@@ -13,6 +13,7 @@ import {
   refusal,
   refuseProblems,
   rule,
+  showType,
   showValue,
   string,
   type Rule,
@@ -60,7 +61,7 @@ function problemsOf(room: string, resolve: () => unknown): string[] {
     if (!(error instanceof PoolOptionsError)) throw error;
     // What comes from the environment has no path in the options.
     return (error.details['problems'] as string[]).map((problem) =>
-      problem.startsWith('DATABASE_URL') ? problem : `${room}.${problem}`,
+      /^[A-Z_]+ \(environment\): /.test(problem) ? problem : `${room}.${problem}`,
     );
   }
 }
@@ -85,6 +86,21 @@ const rootRules: Rules<PoolingModuleOptions> = {
   advice: object({ replicas: integer({ min: 1 }) }),
   openTelemetry: boolean(),
 };
+
+/** The names of the options that stand beside the factory of `forRootAsync`. */
+export const STATIC_OPTION_NAMES: readonly string[] = Object.keys(staticRules);
+
+/**
+ * Refuses what the factory of a named pool gave when it isn't an object: a forgotten `return` isn't a wish for the defaults.
+ *
+ * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`
+ */
+export function refuseMadeOptions<Made>(name: string, made: Made): Made {
+  if (!isPlainObject(made)) {
+    refuseProblems(name, [`what the factory gave: ${showType(made)} is not allowed; an object with options`]);
+  }
+  return made;
+}
 
 /** The names of all options of `forRoot`. */
 export const ROOT_OPTION_NAMES: readonly string[] = [...Object.keys(rootRules), ...Object.keys(staticRules)];

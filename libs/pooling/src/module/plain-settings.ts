@@ -1,3 +1,5 @@
+import { showValue } from '../core/validation.js';
+
 /** A value that JSON can say. */
 export type PlainValue = string | number | boolean | null | readonly PlainValue[] | PlainSettings;
 
@@ -20,6 +22,7 @@ const SECRET: ReadonlySet<string> = new Set([
   'connection',
   'connectionString',
   'url',
+  'options',
 ]);
 const DEEPEST = 4;
 
@@ -53,6 +56,9 @@ function plainValue(value: unknown, depth: number): PlainValue {
   if (Array.isArray(value)) return value.map((each) => plainValue(each, depth + 1));
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return `[${value.constructor.name}]`;
+  // What knows by itself how much of it may be shown.
+  const { toJSON } = value as { toJSON?: unknown };
+  if (typeof toJSON === 'function') return plainValue((toJSON as () => unknown).call(value), depth + 1);
   return plainSettings(value, depth + 1);
 }
 
@@ -61,5 +67,8 @@ function withoutCredentials(url: string): string {
   const parsed = new URL(url);
   parsed.username = '';
   parsed.password = '';
-  return parsed.href;
+  parsed.search = '';
+  parsed.hash = '';
+  // The address of a webhook or a bot is its password.
+  return showValue(parsed.pathname) === JSON.stringify(parsed.pathname) ? parsed.href : `${parsed.origin}/[…]`;
 }

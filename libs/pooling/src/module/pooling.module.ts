@@ -31,7 +31,7 @@ import type {
   PoolingModuleOptions,
   StaticOptions,
 } from './module-options.js';
-import { refuseMadeRootOptions, refuseRootOptions } from './option-problems.js';
+import { refuseMadeOptions, refuseMadeRootOptions, refuseRootOptions, STATIC_OPTION_NAMES } from './option-problems.js';
 import { PoolAdvice } from './pool-advice.js';
 import { databaseProviders, httpClientProvider, refuseName } from './pool-providers.js';
 import { PoolStore, type PoolKind } from './pool-store.js';
@@ -106,6 +106,7 @@ export class PoolingModule implements NestModule {
     const providers = asyncOptionsProviders(options, (factory) => factory.createPoolingOptions(), {
       token: OPTIONS,
       name: DEFAULT_NAME,
+      others: STATIC_OPTION_NAMES,
       inject: [PoolStore, PoolShutdown, PoolAdvice, PoolTelemetry],
       make: (made: PoolingModuleOptions, store: PoolStore, ...parts: ConfiguredParts) => {
         refuseMadeRootOptions(made, statics);
@@ -128,8 +129,10 @@ export class PoolingModule implements NestModule {
     const providers = asyncOptionsProviders(options, (factory) => factory.createDatabaseOptions(name), {
       token: OPTIONS,
       name,
+      others: ['name'],
       inject: [PoolStore],
-      make: (made: DatabaseOptions, store: PoolStore) => declared(store, 'database', name, made),
+      make: (made: DatabaseOptions, store: PoolStore) =>
+        declared(store, 'database', name, refuseMadeOptions(name, made)),
     });
     return databaseModule(name, providers, options.imports);
   }
@@ -147,8 +150,10 @@ export class PoolingModule implements NestModule {
     const providers = asyncOptionsProviders(options, (factory) => factory.createHttpClientOptions(name), {
       token: OPTIONS,
       name,
+      others: ['name'],
       inject: [PoolStore],
-      make: (made: HttpClientOptions, store: PoolStore) => declared(store, 'HTTP client', name, made),
+      make: (made: HttpClientOptions, store: PoolStore) =>
+        declared(store, 'HTTP client', name, refuseMadeOptions(name, made)),
     });
     return httpClientModule(name, providers, options.imports);
   }
