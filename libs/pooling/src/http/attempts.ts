@@ -9,6 +9,8 @@ import { backoffMs, isIdempotent } from './retry.js';
 
 /** A request is sent again at most this often because its kept socket had died. */
 const MAX_REPLAYS = 3;
+/** The same where the server refuses it unprocessed: each time it has waited for its turn anew. */
+const MAX_REFUSALS = 10;
 
 /** What a retry is decided on. */
 export interface Retried {
@@ -43,11 +45,16 @@ export class Attempts {
     return delayMs;
   }
 
-  /** Whether a request whose kept socket had died is sent again; `sent`: something of it may have reached the server. */
-  replay(request: WireRequest, sent: boolean): boolean {
-    const intact = request.replayable || (!sent && !(request.body instanceof Readable && request.body.destroyed));
-    if (!intact || this.#replays >= MAX_REPLAYS) return false;
-    if (sent && !isIdempotent(request.method, request.hasIdempotencyKey)) return false;
+  /**
+   * Whether a request whose kept socket had died is sent again; `sent`: something of it may have reached the server,
+   * `refused`: which says that it processed nothing of it.
+   */
+  replay(request: WireRequest, sent: boolean, refused = false): boolean {
+    const { body } = request;
+    const begun = body instanceof Readable && (body.destroyed || (refused && body.readableDidRead));
+    const intact = request.replayable || ((!sent || refused) && !begun);
+    if (!intact || this.#replays >= (refused ? MAX_REFUSALS : MAX_REPLAYS)) return false;
+    if (sent && !refused && !isIdempotent(request.method, request.hasIdempotencyKey)) return false;
     this.#replays++;
     return true;
   }

@@ -1,8 +1,10 @@
+import type { ClientHttp2Session } from 'node:http2';
 import { Socket } from 'node:net';
 import type { Client, Dispatcher } from 'undici';
 import { LinkedNode } from '../core/linked-list.js';
 import { LONGEST_DELAY_MS } from '../core/validation.js';
 import type { Exchange } from './exchange.js';
+import { watchSession } from './h2-session.js';
 import type { Origin } from './origin.js';
 import { undici, UNDICI_MAJOR } from './undici.js';
 
@@ -33,14 +35,25 @@ export type HttpSocket = Socket & { readonly alpnProtocol?: string | false };
  */
 export class Connection extends LinkedNode {
   readonly #client: Client;
-  /** How many exchanges it takes at once. */
-  readonly capacity: number;
+  /** Whether it speaks HTTP/2: it may carry several exchanges at once. */
+  readonly multiplexes: boolean;
+  /** How many exchanges it takes at once: with HTTP/2 one, until the server has said how many. */
+  capacity = 1;
+  /** Whether the server has yet to say how many. */
+  settling: boolean;
+  /** Hears that it takes more or fewer. */
+  onCapacity: (() => void) | undefined = undefined;
+  /** How many the server allows, up to our own bound. */
+  #allowed = 1;
+  #session: ClientHttp2Session | undefined = undefined;
   /** Exchanges on it now. */
   leases = 0;
   /** The exchange that came last; with HTTP/2 there may be more. */
   #exchange: Exchange | undefined;
-  /** All of them, where there may be more than one. */
-  readonly #shared: Set<Exchange> | undefined;
+  /** All of them with the numbers of their streams, where there may be more than one. */
+  readonly #shared: Map<Exchange, number> | undefined;
+  /** Those that the server has not processed before it left. */
+  readonly #unprocessed = new WeakSet<Exchange>();
   /** Exchanges that it has carried or carries. */
   served = 0;
   /** Whether it counts as in use. */
@@ -65,14 +78,15 @@ export class Connection extends LinkedNode {
   ) {
     super();
     this.keepAliveMs = keepAliveMs;
-    this.capacity = socket.alpnProtocol === 'h2' ? H2_STREAMS : 1;
-    this.#shared = this.capacity > 1 ? new Set() : undefined;
+    this.multiplexes = socket.alpnProtocol === 'h2';
+    this.settling = this.multiplexes;
+    this.#shared = this.multiplexes ? new Map() : undefined;
     let handedOver = false;
     const backstopMs = Math.min(Math.max(keepAliveMs, HINT_CEILING_MS) + BACKSTOP_MS, LONGEST_DELAY_MS);
     this.#client = new undici.Client(origin.key, {
-      allowH2: this.capacity > 1,
+      allowH2: this.multiplexes,
       // In undici 7 this also bounds the streams of HTTP/2.
-      pipelining: this.capacity,
+      pipelining: this.multiplexes ? H2_STREAMS : 1,
       headersTimeout: 0,
       bodyTimeout: 0,
       keepAliveTimeout: backstopMs,
@@ -87,6 +101,45 @@ export class Connection extends LinkedNode {
         });
       },
     });
+    if (this.multiplexes) this.#client.once('connect', () => this.#connected());
+  }
+
+  /** undici has made its session. */
+  #connected(): void {
+    this.#session = watchSession(this.socket, {
+      allows: (streams) => this.#allow(Math.min(Math.max(streams, 1), H2_STREAMS)),
+      leaves: (lastStreamId) => {
+        this.kept = false;
+        for (const [exchange, id] of this.#shared ?? []) if (id > lastStreamId) this.#unprocessed.add(exchange);
+      },
+    });
+    if (this.#session === undefined) this.#allow(H2_STREAMS);
+  }
+
+  #allow(streams: number): void {
+    this.#allowed = streams;
+    this.capacity = streams;
+    this.onCapacity?.();
+  }
+
+  /** An exchange on it becomes a stream of its own. */
+  begun(exchange: Exchange): void {
+    this.#shared?.set(exchange, this.#session?.state.nextStreamID ?? 0);
+  }
+
+  /**
+   * Whether the server has said that it processed nothing of an exchange, which may be sent again whatever it is (RFC
+   * 9113, 8.7). Fewer are sent then, until answers come.
+   */
+  refuses(exchange: Exchange, error: Error): boolean {
+    if (!this.multiplexes) return false;
+    if (this.#unprocessed.has(exchange)) return true;
+    const { code, message } = error as { code?: string; message: string };
+    if (code !== 'ERR_HTTP2_STREAM_ERROR' || !message.includes('REFUSED_STREAM')) return false;
+    this.capacity = Math.max(this.leases - 1, 1);
+    // One that refuses a stream alone isn't worth to be asked again.
+    if (this.leases === 1) this.kept = false;
+    return true;
   }
 
   /** Another exchange is on it. */
@@ -94,7 +147,7 @@ export class Connection extends LinkedNode {
     this.leases++;
     this.served++;
     this.#exchange = exchange;
-    this.#shared?.add(exchange);
+    this.#shared?.set(exchange, 0);
   }
 
   /** One of the exchanges on it has ended. */
@@ -106,17 +159,19 @@ export class Connection extends LinkedNode {
 
   /** The exchanges on it now. */
   get exchanges(): Exchange[] {
-    if (this.#shared !== undefined) return [...this.#shared];
+    if (this.#shared !== undefined) return [...this.#shared.keys()];
     return this.#exchange === undefined ? [] : [this.#exchange];
   }
 
   /** Sends a request; `handler` hears how it went, perhaps before this returns. */
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
-    this.#client.dispatch(options, handler);
+    // undici 7 lets others wait for what isn't idempotent, as in HTTP/1.1: streams don't need to.
+    this.#client.dispatch(this.multiplexes ? { ...options, idempotent: true } : options, handler);
   }
 
   /** Learns from an answer's headers how long the socket may be kept. */
   heed(headers: Readonly<Record<string, string | string[] | undefined>>, ownKeepAliveMs: number): void {
+    if (this.capacity < this.#allowed) this.capacity++;
     const connection = headers['connection'];
     if (connection !== undefined && connection !== 'keep-alive' && /\bclose\b/i.test(String(connection))) {
       this.kept = false;
@@ -144,7 +199,7 @@ export class Connection extends LinkedNode {
     const end = (): void => this.#client.destroy(error, () => {});
     // undici 8 (8.12) destroys a session with an error, which the stream of an aborted exchange has no listener for: the
     // process would end. The end of the socket takes such streams along quietly. undici 7 (7.30) throws at that.
-    const socketFirst = UNDICI_MAJOR >= 8 && this.capacity > 1 && error === null && !this.socket.closed;
+    const socketFirst = UNDICI_MAJOR >= 8 && this.multiplexes && error === null && !this.socket.closed;
     if (socketFirst) this.socket.once('close', end);
     else end();
     // A client that never sent anything was not handed the socket yet.

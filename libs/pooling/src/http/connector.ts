@@ -247,7 +247,7 @@ export class Connector {
       connection.inUse = true;
       this.#inUse++;
       connection.origin.inUse++;
-      if (connection.capacity > 1) connection.origin.shared.add(connection);
+      if (connection.multiplexes) connection.origin.shared.add(connection);
     }
     connection.lease(exchange);
     exchange.begin(connection, now);
@@ -256,7 +256,8 @@ export class Connector {
   /** Hands a connection straight to a waiter of its own origin that is entitled to it. */
   #serveNext(connection: Connection, now: number): boolean {
     const { origin } = connection;
-    const next = origin.connecting.shift() ?? (connection.capacity > 1 ? this.#queue.take(origin) : undefined);
+    if (connection.leases >= connection.capacity) return false;
+    const next = origin.connecting.shift() ?? (connection.multiplexes ? this.#queue.take(origin) : undefined);
     if (next === undefined) return false;
     this.#lease(connection, next, now);
     this.#promote(origin);
@@ -268,7 +269,7 @@ export class Connector {
     connection.inUse = false;
     this.#inUse--;
     connection.origin.inUse--;
-    if (connection.capacity > 1) connection.origin.shared.delete(connection);
+    if (connection.multiplexes) connection.origin.shared.delete(connection);
     this.#queue.regard(connection.origin);
   }
 
@@ -276,9 +277,8 @@ export class Connector {
 
   /** Whether a dial under way may turn out to carry everybody who waits. */
   #awaitsProtocol(origin: Origin): boolean {
-    return (
-      this.#options.http2 && origin.dialling > 0 && origin.version !== 'h1' && origin.connecting.length < H2_STREAMS
-    );
+    if (!this.#options.http2 || origin.connecting.length >= H2_STREAMS) return false;
+    return origin.settling > 0 || (origin.dialling > 0 && origin.version !== 'h1');
   }
 
   #mayDial(origin: Origin): boolean {
@@ -364,12 +364,27 @@ export class Connector {
     const connection = new Connection(origin, socket, now, maxSocketAgeMs === 0 ? Infinity : now + age, keepAliveMs);
     origin.counters.opened++;
     this.#events.connected(origin, now - dial.startedAt);
-    origin.version = connection.capacity > 1 ? 'h2' : 'h1';
+    origin.version = connection.multiplexes ? 'h2' : 'h1';
     this.#connections.add(connection);
     connection.inUse = true;
-    if (connection.capacity > 1) origin.shared.add(connection);
+    if (connection.multiplexes) {
+      origin.shared.add(connection);
+      origin.settling++;
+      connection.onCapacity = () => this.#capacityChanged(connection);
+    }
     socket.once('close', () => this.#giveUp(connection, 'peer'));
     connection.idleSince = now;
+    if (!this.#fill(connection, now)) {
+      this.#free(connection);
+      this.#idle.keep(connection);
+    }
+    this.#queue.regard(origin);
+    this.#pump();
+  }
+
+  /** Hands a new connection's places to those who wait; whether anybody did. */
+  #fill(connection: Connection, now: number): boolean {
+    const { origin } = connection;
     let served = false;
     while (connection.leases < connection.capacity) {
       const next = origin.connecting.shift() ?? this.#queue.take(origin);
@@ -377,10 +392,18 @@ export class Connector {
       served = true;
       this.#lease(connection, next, now);
     }
-    if (!served) {
-      this.#free(connection);
-      this.#idle.keep(connection);
+    return served;
+  }
+
+  /** A server has said how many streams it takes. */
+  #capacityChanged(connection: Connection): void {
+    const { origin } = connection;
+    const now = this.#clock.now();
+    if (connection.settling) {
+      connection.settling = false;
+      origin.settling--;
     }
+    if (connection.usable(now)) this.#fill(connection, now);
     this.#queue.regard(origin);
     this.#pump();
   }
@@ -422,6 +445,11 @@ export class Connector {
     this.#connections.delete(connection);
     origin.counters.closed[reason]++;
     this.#events.closed(origin, reason, this.#clock.now() - connection.openedAt);
+    if (connection.settling) {
+      connection.settling = false;
+      origin.settling--;
+      this.#queue.regard(origin);
+    }
     origin.sockets--;
     this.#sockets--;
     if (!connection.socket.destroyed) connection.destroy(null);

@@ -117,7 +117,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     this.#settle(error, outcome);
     if (phase === 'waiting' || phase === 'connecting') this.host.connector.withdraw(this);
     if (controller !== undefined) controller.abort(asError(error));
-    else if (connection !== undefined && connection.capacity === 1) connection.destroy(asError(error));
+    else if (connection !== undefined && !connection.multiplexes) connection.destroy(asError(error));
     this.#below?.fail(error, outcome);
   }
 
@@ -186,6 +186,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
       return;
     }
     this.controller = controller;
+    if (this.#connection?.multiplexes === true) this.#connection.begun(this);
     try {
       this.started(controller, context);
     } catch (error) {
@@ -251,7 +252,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     const { phase } = this;
     const now = this.host.clock.now();
     // undici closes a socket whose request was answered before it was written.
-    this.#giveBack(this.#body?.unread !== true || (this.#connection?.capacity ?? 1) > 1, 'not-kept', now);
+    this.#giveBack(this.#body?.unread !== true || this.#connection?.multiplexes === true, 'not-kept', now);
     if (phase === 'discarding') return this.#again(this.#nextDelayMs);
     if (phase === 'reading') this.#complete(trailers, now);
   }
@@ -268,13 +269,15 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     const sent = this.controller !== undefined;
     const alive = connection === undefined || (!connection.gone && !connection.socket.destroyed);
     // One that was given up before it was sent was closed for that, although undici says so first.
-    const healthy = alive && connection !== undefined && (connection.capacity > 1 || (!sent && phase !== 'done'));
+    const healthy = alive && connection !== undefined && (connection.multiplexes || (!sent && phase !== 'done'));
     const broken = isTransient(error) || (connection !== undefined && endedByPeer(connection.socket));
     if (broken) markBrokenOff(error);
     const aborted = controller?.aborted === true;
+    const refused = connection?.refuses(this, error) === true;
     const means = verdict({
       phase,
       sent,
+      refused,
       alive,
       broken,
       reused: connection !== undefined && connection.served > 1,
@@ -283,8 +286,8 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
       bodyless: hasNoBody(this.request.method, this.statusCode),
       replaceable: !this.delivered && this.host.connector.state === 'open',
     });
-    const replays = means === 'replay' && (this.#attempts ??= new Attempts()).replay(this.request, sent);
-    if (replays) this.#replay(connection as Connection);
+    const replays = means === 'replay' && (this.#attempts ??= new Attempts()).replay(this.request, sent, refused);
+    if (replays) this.#replay(refused ? undefined : connection);
     // A healthy one serves the next at once, which undici isn't ready for in its own error callback.
     if (healthy) this.#giveBackSoon();
     else this.#giveBack(false, aborted || phase === 'done' || phase === 'discarding' ? 'aborted' : 'peer');
@@ -329,10 +332,10 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
   /** The request as it goes over this connection. */
   #options(connection: Connection): Dispatcher.DispatchOptions {
     const { request } = this;
-    if (request.makeBody === undefined && connection.capacity === 1) return request;
+    if (request.makeBody === undefined && !connection.multiplexes) return request;
     const body = request.makeBody === undefined ? request.body : this.#ownBody(wireBody(request.makeBody()));
     // A stream that fails after its first chunk makes Node 20's `pipeline` into HTTP/2 spin.
-    if (connection.capacity > 1 && isIterableStream(body)) return { ...request, body: iterableOf(body) as never };
+    if (connection.multiplexes && isIterableStream(body)) return { ...request, body: iterableOf(body) as never };
     return { ...request, body };
   }
 
@@ -430,11 +433,11 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
   }
 
   /** The same attempt over another connection: whoever came later doesn't overtake. */
-  #replay(stale: Connection): void {
+  #replay(stale: Connection | undefined): void {
     const { host, origin } = this;
     const now = host.clock.now();
     origin.counters.replays++;
-    host.connector.suspect(stale);
+    if (stale !== undefined) host.connector.suspect(stale);
     this.#startOver();
     this.attemptAt = now;
     host.connector.requeue(this, now);

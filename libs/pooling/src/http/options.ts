@@ -111,7 +111,7 @@ export interface HttpClientOptions {
   readonly redirect?: HttpRedirectOptions | boolean;
   /** Whether compressed answers are asked for and decoded (gzip, deflate, br). Default: `true`. */
   readonly decompress?: boolean;
-  /** Whether HTTP/2 is used where the server offers it over TLS: up to 100 exchanges share one connection. Default: `false`. */
+  /** Whether HTTP/2 is used where the server offers it over TLS: up to 100 exchanges, or as many as it allows, share one connection. Default: `false`. */
   readonly http2?: boolean;
   /** undici's interceptors, composed above the limits: what they send again is limited again. */
   readonly interceptors?: readonly Dispatcher.DispatcherComposeInterceptor[];

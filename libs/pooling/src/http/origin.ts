@@ -20,6 +20,8 @@ export class Origin extends LinkedNode {
   inUse = 0;
   /** Dials under way. */
   dialling = 0;
+  /** HTTP/2 connections whose server has yet to say how many exchanges they take. */
+  settling = 0;
   /** The most recently used last: it is taken first, so that the rest may idle out. */
   readonly idle: Connection[] = [];
   /** HTTP/2 connections in use, which may take more exchanges. */

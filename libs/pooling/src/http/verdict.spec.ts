@@ -4,6 +4,7 @@ import { verdict, type Facts } from './verdict.js';
 const USUAL: Facts = {
   phase: 'sent',
   sent: true,
+  refused: false,
   alive: true,
   broken: false,
   reused: false,
@@ -36,6 +37,8 @@ describe('what a failure means', () => {
     ['a request that could not be sent over a good socket', { sent: false }, 'failed'],
     ['a kept socket that broke in the body', { phase: 'reading', reused: true, broken: true, alive: false }, 'failed'],
     ['what the caller has seen in part', { reused: true, broken: true, alive: false, replaceable: false }, 'failed'],
+    ['what the server has not processed', { refused: true }, 'replay'],
+    ['what the server refuses after its head', { refused: true, phase: 'reading' }, 'failed'],
     ['an attempt above the interceptors', { phase: 'above', broken: true }, 'failed'],
   ])('is right for %s', (_name, facts, expected) => {
     expect(verdict({ ...USUAL, ...facts })).toBe(expected);

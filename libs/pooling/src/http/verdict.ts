@@ -5,6 +5,8 @@ export interface Facts {
   readonly phase: ExchangePhase;
   /** Whether something of the request may have reached the server. */
   readonly sent: boolean;
+  /** Whether the server has said that it processed nothing of it. */
+  readonly refused: boolean;
   /** Whether the connection works on. */
   readonly alive: boolean;
   /** Whether the connection failed, or ended where an answer was under way. */
@@ -30,7 +32,7 @@ export type Verdict = 'over' | 'next' | 'given-up' | 'complete' | 'replay' | 'fa
 
 /** What a failure means, judged by where the exchange stood and how its connection ended. */
 export function verdict(facts: Facts): Verdict {
-  const { phase, sent, alive, broken, reused, aborted, whole, bodyless, replaceable } = facts;
+  const { phase, sent, refused, alive, broken, reused, aborted, whole, bodyless, replaceable } = facts;
   if (phase === 'done') return 'over';
   if (phase === 'discarding') return 'next';
   if (aborted) return 'given-up';
@@ -38,6 +40,7 @@ export function verdict(facts: Facts): Verdict {
   if (phase === 'reading' && whole && broken) return 'complete';
   // undici refuses a 204 or 304 that announces the length of what isn't there.
   if (phase === 'reading' && bodyless) return 'complete';
+  if (refused && replaceable && phase === 'sent') return 'replay';
   const stale = !alive && (!sent || (reused && phase === 'sent'));
   if (stale && replaceable && (!sent || broken)) return 'replay';
   return 'failed';
