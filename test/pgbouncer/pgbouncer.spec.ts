@@ -6,7 +6,7 @@ import { Load } from '../faults/load.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startDemo } from '../support/demo.js';
 import { noneLost, slotsOf } from '../support/slots.js';
-import { findPgBouncer, PgBouncer, versionOf } from './pgbouncer.js';
+import { findPgBouncer, preparesByItself, PgBouncer, versionOf } from './pgbouncer.js';
 
 const program = findPgBouncer();
 if (program === undefined) {
@@ -172,6 +172,50 @@ describe.runIf(program !== undefined)(`through PgBouncer ${version} in transacti
     const { opened } = pool.statistics();
     await Promise.all(Array.from({ length: 10 }, () => pool.query('select 1')));
     expect(pool.statistics()).toMatchObject({ opened, closed: { broken: 0 } });
+  });
+
+  describe.runIf(preparesByItself(version))('that prepares by itself', () => {
+    const TEXT = 'select * from item where id >= $1';
+
+    beforeEach(async () => {
+      await database.query('drop table if exists item; create table item (id int, a text, b text)');
+      await database.query("insert into item values (1, 'of a', 'of b')");
+    });
+
+    async function prepare(pool: DatabasePool): Promise<void> {
+      const before = [{ id: 1, a: 'of a', b: 'of b' }];
+      for (let use = 0; use < 4; use++) expect((await pool.query(TEXT, [1])).rows).toEqual(before);
+    }
+
+    it('gives rows under the names that the server holds now, on whichever connection to it', async () => {
+      const pool = createPool({ size: 1, preparedStatements: {} });
+      await prepare(pool);
+      await database.query("alter table item drop a; alter table item add c text default 'of c'");
+      await bouncer.command('RECONNECT');
+      for (let use = 0; use < 3; use++) {
+        expect((await pool.query(TEXT, [1])).rows).toEqual([{ id: 1, b: 'of b', c: 'of c' }]);
+      }
+      await database.query('alter table item drop c');
+      await bouncer.command('RECONNECT');
+      for (let use = 0; use < 3; use++) expect((await pool.query(TEXT, [1])).rows).toEqual([{ id: 1, b: 'of b' }]);
+      expect(pool.statistics()).toMatchObject({ opened: 1 });
+      expect(pool.statistics().preparedStatementHits).toBeGreaterThan(4);
+    });
+
+    it('has a changed schema seen by nobody, though it takes texts for the same by their letters', async () => {
+      const pool = createPool({ size: 1, preparedStatements: {} });
+      await prepare(pool);
+      await database.query('alter table item alter id type text');
+      expect((await pool.query(TEXT, ['0'])).rows).toHaveLength(1);
+      await pool.withConnection(async (client) => {
+        await client.query('begin');
+        expect((await client.query(TEXT, ['0'])).rows).toHaveLength(1);
+        await client.query('commit');
+      });
+      const { preparedStatementHits } = pool.statistics();
+      for (let use = 0; use < 3; use++) await pool.query(TEXT, ['0']);
+      expect(pool.statistics().preparedStatementHits).toBe(preparedStatementHits + 3);
+    });
   });
 
   describe('session settings', () => {

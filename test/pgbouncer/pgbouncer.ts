@@ -11,8 +11,8 @@ import {
   type ServerUser,
 } from '../../libs/pooling/src/testing/server-user.js';
 
-/** Where Debian puts it, which isn't on everybody's path. */
-const FOLDERS = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin'];
+/** Where it is built by hand, and where Debian puts it: neither is on everybody's path. */
+const FOLDERS = ['/opt/pgbouncer/bin', ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin'];
 
 /** PgBouncer's program; `undefined` where it isn't installed. */
 export function findPgBouncer(): string | undefined {
@@ -29,6 +29,12 @@ export function findPgBouncer(): string | undefined {
 /** The version of a PgBouncer, as `1.18.0`. */
 export function versionOf(program: string): string {
   return execFileSync(program, ['--version'], { encoding: 'utf8' }).match(/\d+\.\d+(\.\d+)?/)?.[0] ?? 'unknown';
+}
+
+/** Whether a PgBouncer of this version prepares statements by itself, for clients that do. */
+export function preparesByItself(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major > 1 || (major === 1 && minor >= 21);
 }
 
 /** A PgBouncer in transaction mode before one database, run by whom it doesn't refuse (it refuses root). */
@@ -82,6 +88,7 @@ pool_mode = transaction
 default_pool_size = ${poolSize}
 max_client_conn = 100
 server_login_retry = 1
+${preparesByItself(versionOf(program)) ? 'max_prepared_statements = 200' : ''}
 `,
     );
     if (user !== undefined) {
@@ -114,7 +121,8 @@ server_login_retry = 1
     const bouncer = this.#process;
     if (bouncer === undefined || bouncer.exitCode !== null || bouncer.signalCode !== null) return;
     const ended = once(bouncer, 'exit');
-    bouncer.kill('SIGTERM');
+    // From 1.23 on SIGTERM waits for the clients to go.
+    bouncer.kill('SIGQUIT');
     await ended;
   }
 

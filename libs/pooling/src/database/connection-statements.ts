@@ -1,3 +1,4 @@
+import type { Clock } from '../core/clock.js';
 import type { PreparedText, StatementCache } from './statement-cache.js';
 import type { RowShape } from './wire/row-shape.js';
 
@@ -10,6 +11,8 @@ const MAX_AGE_MS = 30_000;
 /** A statement that a connection has prepared. */
 export interface PreparedStatement {
   readonly prepared: PreparedText;
+  /** What is sent to the server. */
+  readonly text: string;
   /** How often it was run on this connection. */
   uses: number;
   /** `null`: it gives no rows; `undefined`: the server hasn't told yet. */
@@ -34,8 +37,14 @@ export class ConnectionStatements {
   /** Counts changes of this session. */
   #changes = 0;
 
-  constructor(cache: StatementCache | undefined) {
+  /** Whether a pooler stands between, which may have prepared a text long ago. */
+  readonly #pooled: () => boolean;
+  readonly #clock: Clock;
+
+  constructor(cache: StatementCache | undefined, clock: Clock, pooled: () => boolean) {
     this.#cache = cache;
+    this.#clock = clock;
+    this.#pooled = pooled;
   }
 
   /** How many the server holds for this connection. */
@@ -68,12 +77,16 @@ export class ConnectionStatements {
       if (old.dropped || old.plannedAnew) this.remove(old);
     }
     if (this.#statements.size >= (this.#cache?.max ?? 0)) this.#removeLeastRecent();
+    const changes = this.#changesOf(prepared, now);
+    const pooled = this.#pooled();
+    const wallNow = pooled ? this.#clock.wallNow() : 0;
     const statement: PreparedStatement = {
       prepared,
+      text: pooled ? this.cache.textForPooler(prepared, now, wallNow, MAX_AGE_MS) : prepared.text,
       uses: 0,
       shape: undefined,
-      changes: this.#changesOf(prepared, now),
-      staleAt: now + MAX_AGE_MS,
+      changes,
+      staleAt: now + MAX_AGE_MS - (wallNow % MAX_AGE_MS),
     };
     this.#statements.set(prepared, statement);
     return statement;

@@ -78,6 +78,8 @@ export class PostgresConnection implements StatementOwner, WireHost {
   borrower: PoolClient | undefined = undefined;
   /** What it has told of its server's role. */
   readonly role = new ConnectionRole();
+  /** Whether a pooler stands between it and the server, which may change the backend at any time. */
+  pooled = false;
   /** What it has prepared. */
   readonly statements: ConnectionStatements;
   readonly #host: ConnectionHost;
@@ -102,7 +104,7 @@ export class PostgresConnection implements StatementOwner, WireHost {
     this.#host = host;
     this.#lost = lost;
     this.client = new pg.Client(host.clientConfig);
-    this.statements = new ConnectionStatements(host.statements);
+    this.statements = new ConnectionStatements(host.statements, host.clock, () => this.pooled);
     this.#cancellation = new Cancellation({
       client: this.client,
       clientConfig: host.clientConfig,
@@ -349,11 +351,6 @@ export class PostgresConnection implements StatementOwner, WireHost {
   /** @internal */
   typeParser(dataTypeId: number): (text: string) => unknown {
     return this.client.getTypeParser(dataTypeId, 'text') as (text: string) => unknown;
-  }
-
-  /** @internal */
-  get pooled(): boolean {
-    return false;
   }
 
   /** @internal */

@@ -36,6 +36,14 @@ export function sessionSettings(options: ResolvedDatabaseOptions): ReadonlyMap<s
   return settings;
 }
 
+/**
+ * One row from a backend that has the process id that it said it has, and two behind a pooler, which says it has another one.
+ * A count, because type parsers may be the user's own.
+ */
+function backends(parameter: number): string {
+  return ` from generate_series(1, case when pg_backend_pid() = $${parameter}::int then 1 else 2 end)`;
+}
+
 /** Opens, checks, resets and closes PostgreSQL connections for the engine. */
 export class DatabaseConnector implements Connector<PostgresConnection> {
   /** There only when the user gave `onAcquire`: without it the engine leases in the same tick. */
@@ -52,7 +60,9 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     this.#host = host;
     const settings = sessionSettings(options);
     const calls = [...settings].map((_, at) => `set_config($${2 * at + 1}, $${2 * at + 2}, false)`);
-    this.#sessionText = calls.length === 0 ? undefined : `select ${calls.join(', ')}`;
+    const prepares = host.statements !== undefined;
+    const from = prepares ? backends(2 * calls.length + 1) : '';
+    this.#sessionText = calls.length === 0 && !prepares ? undefined : `select ${calls.join(', ')}${from}`;
     this.#sessionValues = [...settings].flat();
     const { onAcquire } = options;
     if (onAcquire !== undefined) this.prepare = (connection) => onAcquire(connection.client);
@@ -92,7 +102,10 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   }
 
   async #makeSession(connection: PostgresConnection): Promise<void> {
-    if (this.#sessionText !== undefined) await connection.run(this.#sessionText, this.#sessionValues);
+    if (this.#sessionText === undefined) return;
+    if (this.#host.statements === undefined) return void (await connection.run(this.#sessionText, this.#sessionValues));
+    const { rowCount } = await connection.run(this.#sessionText, [...this.#sessionValues, connection.processId]);
+    connection.pooled = rowCount !== 1;
   }
 
   async #quiet(connection: PostgresConnection): Promise<void> {

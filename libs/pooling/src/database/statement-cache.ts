@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { PlanWatch, type PlannedRun, type PlanVerdict } from './plan-watch.js';
 import { SeenTexts } from './seen-texts.js';
 import { mayChangeReading } from './statement-effects.js';
@@ -24,7 +24,8 @@ export class PreparedText {
   dropped = false;
   /** Counts how often the whole pool has dropped it. */
   drops = 0;
-  /** When it was last dropped on a mere suspicion, in milliseconds. */
+  /** When the whole pool last dropped it, and when on a mere suspicion, in milliseconds. */
+  droppedAt = -Infinity;
   suspectedAt = -Infinity;
   /** Whether it has literals, which may be read by the settings of the session. */
   readonly literal: boolean;
@@ -70,6 +71,8 @@ export class StatementCache {
   #changedAt = -Infinity;
   /** When a change that is only suspected counts; `Infinity`: there is none. */
   #suspicionAt = Infinity;
+  /** Whose changes these are. */
+  readonly #mark = randomBytes(4).toString('hex');
   readonly #seen = new SeenTexts();
   readonly #hot = new Map<string, PreparedText>();
   readonly #replanned: (text: string, verdict: PlanVerdict) => void;
@@ -148,15 +151,30 @@ export class StatementCache {
   }
 
   /** The server has made a statement invalid: the whole pool prepares its text anew. */
-  invalidate(prepared: PreparedText): void {
+  invalidate(prepared: PreparedText, now: number): void {
     prepared.drops++;
+    prepared.droppedAt = now;
+  }
+
+  /**
+   * A text for a pooler that prepares by itself: it takes texts for the same by their letters, and would go on with the old
+   * statement. Texts of one time are the same for all processes, until one of them sees a change.
+   *
+   * @param wallNow milliseconds since 1970, which processes have in common.
+   */
+  textForPooler(prepared: PreparedText, now: number, wallNow: number, ageMs: number): string {
+    const time = Math.floor(wallNow / ageMs);
+    const changedAt = Math.max(this.#changedAt, prepared.droppedAt);
+    const changed = wallNow - (now - changedAt) >= time * ageMs;
+    const mark = changed ? `${time}-${this.#mark}-${this.#changes + prepared.drops}` : String(time);
+    return `${prepared.text}\n--${mark}`;
   }
 
   /** A statement may be older than the schema, and nobody can tell: {@link invalidate}, but not for each bad value. */
   suspect(prepared: PreparedText, now: number): void {
     if (now < prepared.suspectedAt + SUSPICION_MS) return;
     prepared.suspectedAt = now;
-    this.invalidate(prepared);
+    this.invalidate(prepared, now);
   }
 
   #dropLeastRecent(): void {

@@ -40,12 +40,12 @@ export interface WireHost {
   /** Milliseconds on the pool's clock. */
   now(): number;
   typeParser(dataTypeId: number): (text: string) => unknown;
-  /** Whether a pooler stands between, which may prepare a statement anew, for another shape of its rows, without a word. */
-  readonly pooled: boolean;
   /** The server is ready while further queries of the wire are under way. */
   ready(status: TransactionStatus): void;
   /** The server ends the connection, and says why. */
   ending(error: Error): void;
+  /** Whether a pooler may have prepared a text before, for somebody else. */
+  readonly pooled: boolean;
   /** Whether further queries may be sent. */
   readonly alive: boolean;
   /** A command was answered that may have changed how other texts are read. */
@@ -167,10 +167,12 @@ export class Wire {
       query.step = PARSING;
       for (const closed of statements.takeClosed()) writer.close(closed);
       writer.mark();
-      writer.parse(prepared.nameBytes, prepared.text);
+      writer.parse(prepared.nameBytes, query.statement.text);
+      query.reused = this.#host.pooled;
     } else {
       query.statement = known;
       query.step = BINDING;
+      // Behind a pooler the next backend may have prepared the text for other rows.
       if (!this.#host.pooled) query.shape = known.shape;
       query.parsed = true;
       query.reused = true;
@@ -336,7 +338,7 @@ export class Wire {
     if (failure === 'forgotten') statements.clear();
     else if (failure === 'taken') statements.remove(prepared);
     else if (failure === 'outdated') {
-      statements.cache.invalidate(prepared);
+      statements.cache.invalidate(prepared, this.#host.now());
       statements.cache.schemaMayHaveChanged(this.#host.now());
     }
     query.firstFailure = failure;
@@ -362,7 +364,7 @@ export class Wire {
   #ranAgain({ error, firstError, prepared }: WireQuery, now: number): void {
     if (firstError === undefined || (error !== undefined && isSameError(error, firstError))) return;
     const { cache } = this.#host.statements;
-    cache.invalidate(prepared);
+    cache.invalidate(prepared, now);
     cache.schemaMayHaveChanged(now);
   }
 
