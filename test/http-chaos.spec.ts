@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { systemClock, type Clock, type Timer } from '../libs/pooling/src/core/clock.js';
 import { HttpClient } from '../libs/pooling/src/http/http-client.js';
 import { delay } from '../libs/pooling/src/testing/delay.js';
+import { CountingClock } from './support/counting-clock.js';
 import { CountingServer, refusedPort } from './support/http-server.js';
 import { SeededRandom } from './support/random.js';
 
@@ -12,35 +12,6 @@ const WORKERS = 150;
 const REQUESTS_PER_WORKER = 150;
 /** Sockets that the client has closed and the server hasn't noticed yet: they share one event loop here. */
 const CLOSE_LAG = 4;
-
-/** The machine's clock, which knows what timers are left. */
-class CountingClock implements Clock {
-  readonly pending = new Set<Timer>();
-  readonly now = (): number => systemClock.now();
-  readonly wallNow = (): number => systemClock.wallNow();
-
-  setTimeout(callback: () => void, delayMs: number): Timer {
-    return this.#counted((fire) => systemClock.setTimeout(fire, delayMs), callback);
-  }
-
-  setBackgroundTimeout(callback: () => void, delayMs: number): Timer {
-    return this.#counted((fire) => systemClock.setBackgroundTimeout(fire, delayMs), callback);
-  }
-
-  clearTimeout(timer: Timer): void {
-    this.pending.delete(timer);
-    systemClock.clearTimeout(timer);
-  }
-
-  #counted(set: (fire: () => void) => Timer, callback: () => void): Timer {
-    const timer = set(() => {
-      this.pending.delete(timer);
-      callback();
-    });
-    this.pending.add(timer);
-    return timer;
-  }
-}
 
 /** Misbehaves in every way that a server can. */
 function misbehave(random: () => number, request: IncomingMessage, response: ServerResponse): void {

@@ -99,6 +99,11 @@ export class Connector {
     return this.#queue.length;
   }
 
+  /** Whether somebody waits who would get a connection to this origin at once when it is given back. */
+  isAwaited(origin: Origin): boolean {
+    return this.#queue.length > 0 || origin.connecting.length > 0;
+  }
+
   /** The connections that carry exchanges now. */
   *busy(): IterableIterator<Connection> {
     for (const connection of this.#connections) if (connection.leases > 0) yield connection;

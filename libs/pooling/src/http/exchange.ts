@@ -251,8 +251,10 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     const { phase } = this;
     const now = this.host.clock.now();
-    // undici closes a socket whose request was answered before it was written.
-    this.#giveBack(this.#body?.unread !== true || this.#connection?.multiplexes === true, 'not-kept', now);
+    // Whether undici keeps the socket shows after its callback (HTTP/1.0 doesn't, nor does a request that was answered
+    // before it was written): nobody who waits must get it before.
+    if (this.#connection?.multiplexes === false && this.host.connector.isAwaited(this.origin)) this.#giveBackSoon();
+    else this.#giveBack(true, 'not-kept', now);
     if (phase === 'discarding') return this.#again(this.#nextDelayMs);
     if (phase === 'reading') this.#complete(trailers, now);
   }

@@ -278,8 +278,9 @@ describe('the asynchronous context of a request', () => {
       if (incoming.url === '/leak') response.end(Buffer.alloc(1_000_000));
     });
     const dependencies: HttpClientDependencies = { onLeak: () => note('leak') };
-    const options: HttpClientOptions = { leakDetectionMs: 20, timeouts: { totalMs: 0, readMs: 60 } };
-    await using client = new HttpClient('timed', options, dependencies);
+    await using timed = new HttpClient('timed', { timeouts: { totalMs: 0, readMs: 60 } });
+    const options: HttpClientOptions = { leakDetectionMs: 20, timeouts: { totalMs: 0, readMs: 0 } };
+    await using client = new HttpClient('context', options, dependencies);
     async function* parts(): AsyncGenerator<Buffer> {
       for (let at = 0; at < 40; at++) {
         note('body');
@@ -293,7 +294,7 @@ describe('the asynchronous context of a request', () => {
           note('time-out');
           resolve();
         };
-        client.dispatcher.dispatch({ origin: server.url, path: '/silent', method: 'GET' }, handler);
+        timed.dispatcher.dispatch({ origin: server.url, path: '/silent', method: 'GET' }, handler);
       });
     });
     const leaking = await request.run('second', () => client.stream(`${server.url}/leak`));
