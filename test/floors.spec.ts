@@ -65,6 +65,17 @@ const FLOORS: Readonly<Record<string, { readonly refused: readonly string[]; rea
     ],
     allowed: ['../core/clock.js', '../database/options.js', '../http/options.js'],
   },
+  routes: {
+    refused: [
+      'pg',
+      'kysely',
+      '../database/options.js',
+      '../health/health-source.js',
+      '../module/tokens.js',
+      '../index.js',
+    ],
+    allowed: ['@nestjs/common', '../core/errors.js'],
+  },
   health: {
     refused: ['pg', 'undici', '../metrics/samples.js', '../console/page.js', '../module/tokens.js', '../index.js'],
     allowed: ['@nestjs/common', '@nestjs/terminus', '../core/statistics.js', '../http/statistics.js'],

@@ -242,7 +242,29 @@ describe.each<Adapter>(['express', 'fastify'])('health on %s', (adapter) => {
       adapter,
     );
     expect((await get(application, '/health')).text).toBe('mine');
-    expect((await get(application, '/health/ready')).status).toBe(404);
+    expect((await get(application, '/health/live')).body).toMatchObject({ status: 'ok' });
+    expect((await get(application, '/health/ready')).body).toMatchObject({ status: 'ok' });
+  });
+
+  it('leaves all of them to controllers that have all of them', async () => {
+    @Controller('health')
+    class OwnHealthController {
+      @Get(['', 'live'])
+      check(): string {
+        return 'mine';
+      }
+    }
+    @Controller('health/ready')
+    class OwnReadinessController {
+      @Get()
+      check(): string {
+        return 'mine, too';
+      }
+    }
+    const controllers = [OwnHealthController, OwnReadinessController];
+    const application = await start({ imports: [PoolingModule.forRoot({ database: false })], controllers }, adapter);
+    const answers = await Promise.all(['', '/live', '/ready'].map((path) => get(application, `/health${path}`)));
+    expect(answers.map(({ text }) => text)).toEqual(['mine', 'mine', 'mine, too']);
   });
 });
 

@@ -289,7 +289,9 @@ describe('metrics', () => {
   });
 
   it('take the labels and the format of the default registry', async () => {
-    const application = await start({ imports: [pooling()] });
+    const application = await start({
+      imports: [pooling({ database: { url: database.url, size: 5, maxOverflow: 5, startup: 'lazy' } })],
+    });
     register.setDefaultLabels({ region: 'eu' });
     expect((await scrape(application)).get('db_pool_max{pool="default",region="eu"}')).toBe(10);
     try {

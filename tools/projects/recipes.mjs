@@ -78,8 +78,10 @@ const MANAGERS = {
       writeFileSync(join(folder, '.yarnrc.yml'), 'nodeLinker: pnp\nenableTelemetry: false\nenableGlobalCache: false\n');
       // A project of its own, though a folder above it may be one as well.
       writeFileSync(join(folder, 'yarn.lock'), '');
-      // Yarn has settings of its own: it gets the machine's registry, whichever that is.
+      // Yarn has settings of its own: it gets npm's, whichever they are on this machine.
       const shell = project.shell.in(folder);
+      const authority = shell.run('npm', ['config', 'get', 'cafile']).trim();
+      if (authority !== 'null') project.env.YARN_HTTPS_CA_FILE_PATH = authority;
       project.env.YARN_NPM_REGISTRY_SERVER = shell.run('npm', ['config', 'get', 'registry']).trim().replace(/\/$/, '');
       const yarn = (...rest) => shell.run('npx', ['--yes', '--package=@yarnpkg/cli-dist@4', 'yarn', ...rest]);
       yarn('install', '--no-immutable');
@@ -159,7 +161,8 @@ const BUNDLERS = {
   esbuild: {
     packages: ['esbuild'],
     bundle(shell, program, { esm, entry, file }) {
-      const banner = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
+      const banner =
+        "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);";
       const format = esm ? ['--format=esm', `--banner:js=${banner}`] : ['--format=cjs'];
       const external = NEST_OPTIONAL.map((name) => `--external:${name}`);
       shell.run(

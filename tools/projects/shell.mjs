@@ -5,7 +5,9 @@ import { spawnSync } from 'node:child_process';
 export function cleanEnvironment(additions = {}) {
   const kept = Object.entries(process.env).filter(
     ([name]) =>
-      !/^(?:NODE_|PG|DATABASE_URL|INIT_CWD|npm_(?:lifecycle|package|command|node|execpath|config_local))/i.test(name),
+      !/^(?:NODE_(?!EXTRA_CA)|PG|DATABASE_URL|INIT_CWD|npm_(?:lifecycle|package|command|node|execpath|config_local))/i.test(
+        name,
+      ),
   );
   return { ...Object.fromEntries(kept), CI: 'true', ...additions };
 }

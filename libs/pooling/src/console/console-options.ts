@@ -1,4 +1,5 @@
 import type { CanActivate, ModuleMetadata, Type } from '@nestjs/common';
+import type { RouteDecorators } from '../routes/route-decorators.js';
 
 /** `expireAll`, `suspend`, `resume` and `resize` as on `DatabasePool`; `terminate` takes a connection from its holder. */
 export type ConsoleAction = 'expireAll' | 'suspend' | 'resume' | 'resize' | 'terminate';
@@ -30,6 +31,8 @@ export interface ConsoleOptions {
   readonly allowedHosts?: readonly string[];
   /** Modules that the guards need something from. */
   readonly imports?: ModuleMetadata['imports'];
+  /** Decorators for its routes, such as your own `Public()` or `SkipThrottle()`, for the guards that hold everywhere. */
+  readonly decorators?: RouteDecorators;
   /** What may be done on it; everything else is refused. Default: nothing. */
   readonly allowedActions?: readonly ConsoleAction[];
 }

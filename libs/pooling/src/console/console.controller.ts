@@ -1,21 +1,21 @@
 import {
-  Body,
   Controller,
   ForbiddenException,
   Get,
-  HttpCode,
+  Inject,
+  Injectable,
   NotFoundException,
-  Param,
   Post,
-  Query,
-  Req,
-  Res,
   UseGuards,
   VERSION_NEUTRAL,
+  type ExecutionContext,
   type Type,
 } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { sizeForLoad } from '../advice/sizing.js';
+import { AnsweringGuard, type RouteAnswer } from '../routes/answering-guard.js';
+import { decorateRoutes } from '../routes/route-decorators.js';
 import type { ConsoleOptions } from './console-options.js';
 import { ConsoleHostGuard } from './host-guard.js';
 import { PoolConsoleService } from './pool-console.service.js';
@@ -76,58 +76,123 @@ function baseOf(request: AnyRequest, path: string): string {
   return address.endsWith('/') ? '.' : `./${encodeURIComponent(last)}`;
 }
 
-/** The console's controller: a class of its own for each call, because Nest keeps a controller's path on its class. */
-export function createConsoleController(options: ConsoleOptions): Type<unknown> {
-  const path = options.path ?? DEFAULT_CONSOLE_PATH;
+/** The parsed parts of a request, under Express' and Fastify's names alike. */
+interface ParsedRequest extends AnyRequest {
+  readonly params: { readonly file?: string };
+  readonly query: Readonly<Record<string, string>>;
+  readonly body: unknown;
+}
 
-  @Controller({ path, version: VERSION_NEUTRAL })
-  @UseGuards(new ConsoleHostGuard(options.allowedHosts), ...(options.guards ?? []))
-  class PoolConsoleController {
-    constructor(private readonly service: PoolConsoleService) {}
-
-    @Get()
-    index(@Req() request: AnyRequest, @Res() response: AnyResponse): void {
-      send(response, 'text/html; charset=utf-8', this.service.index(baseOf(request, path)));
+/** Answers the console's routes. */
+function consoleAnswer(path: string, { allowedHosts }: ConsoleOptions): Type<AnsweringGuard> {
+  @Injectable()
+  class ConsoleAnswer extends AnsweringGuard {
+    constructor(
+      @Inject(HttpAdapterHost) adapter: HttpAdapterHost,
+      private readonly service: PoolConsoleService,
+    ) {
+      super(adapter);
     }
 
-    @Get('events')
-    events(@Res() response: AnyResponse): void {
+    protected override async answer(handler: string, context: ExecutionContext): Promise<RouteAnswer | undefined> {
+      const http = context.switchToHttp();
+      const request = http.getRequest<ParsedRequest>();
+      const response = http.getResponse<AnyResponse>();
+      switch (handler as keyof ConsoleRoutes) {
+        case 'index':
+          send(response, 'text/html; charset=utf-8', this.service.index(baseOf(request, path)));
+          return undefined;
+        case 'events':
+          this.#watch(response);
+          return undefined;
+        case 'size':
+          return json(sizeOf(request.query));
+        case 'act':
+          return json({ done: this.#act(request) });
+        case 'file':
+          this.#sendFile(request.params.file ?? '', response);
+          return undefined;
+      }
+    }
+
+    #watch(response: AnyResponse): void {
       const stream = takeResponse(response);
       stream.writeHead(200, STREAM_HEADERS);
       this.service.watch(stream);
     }
 
-    @Get('size')
-    size(@Query() query: Record<string, string>): object {
-      const load = {
-        acquiresPerSecond: Number(query['acquiresPerSecond']),
-        meanUseMs: Number(query['meanUseMs']),
-        waitTargetMs: Number(query['waitTargetMs']),
-      };
-      try {
-        return sizeForLoad(load);
-      } catch (error) {
-        return { problem: (error as Error).message };
-      }
-    }
-
-    @Post('actions')
-    @HttpCode(200)
-    act(@Req() request: AnyRequest, @Body() body: unknown): { done: string } {
-      if (!isFromOwnPage(rawRequest(request).headers, options.allowedHosts)) {
+    #act(request: ParsedRequest): string {
+      if (!isFromOwnPage(rawRequest(request).headers, allowedHosts)) {
         throw new ForbiddenException(
           'only from the console’s own page; over plain HTTP its host has to be among allowedHosts',
         );
       }
-      return { done: this.service.act(body) };
+      return this.service.act(request.body);
     }
 
-    @Get(':file')
-    file(@Param('file') name: string, @Res() response: AnyResponse): void {
+    #sendFile(name: string, response: AnyResponse): void {
       const file = this.service.file(name);
       if (file === undefined) throw new NotFoundException();
       send(response, file.type, file.body);
     }
   }
+  return ConsoleAnswer;
+}
+
+function sizeOf(query: Readonly<Record<string, string>>): object {
+  const load = {
+    acquiresPerSecond: Number(query['acquiresPerSecond']),
+    meanUseMs: Number(query['meanUseMs']),
+    waitTargetMs: Number(query['waitTargetMs']),
+  };
+  try {
+    return sizeForLoad(load);
+  } catch (error) {
+    return { problem: (error as Error).message };
+  }
+}
+
+function json(body: object): RouteAnswer {
+  return { status: 200, headers: {}, body };
+}
+
+/** The console's routes, by the names of their handlers. */
+interface ConsoleRoutes {
+  index(): void;
+  events(): void;
+  size(): void;
+  act(): void;
+  file(): void;
+}
+
+/** The console's controller: a class of its own for each call, because Nest keeps a controller's path on its class. */
+export function createConsoleController(options: ConsoleOptions): Type<unknown> {
+  const path = options.path ?? DEFAULT_CONSOLE_PATH;
+  const Answer = consoleAnswer(path, options);
+
+  @Controller({ path, version: VERSION_NEUTRAL })
+  @UseGuards(new ConsoleHostGuard(options.allowedHosts), ...(options.guards ?? []))
+  class PoolConsoleController implements ConsoleRoutes {
+    @Get()
+    @UseGuards(Answer)
+    index(): void {}
+
+    @Get('events')
+    @UseGuards(Answer)
+    events(): void {}
+
+    @Get('size')
+    @UseGuards(Answer)
+    size(): void {}
+
+    @Post('actions')
+    @UseGuards(Answer)
+    act(): void {}
+
+    @Get(':file')
+    @UseGuards(Answer)
+    file(): void {}
+  }
+  decorateRoutes(PoolConsoleController, options.decorators);
   return PoolConsoleController;
 }

@@ -1,5 +1,6 @@
 import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Provider, Type } from '@nestjs/common';
 import type { ConsoleOptions } from '../console/console-options.js';
+import type { RouteDecorators } from '../routes/route-decorators.js';
 import type { DatabaseOptions } from '../database/options.js';
 import type { HttpClientOptions } from '../http/options.js';
 import type { AdviceOptions } from './pool-advice.js';
@@ -42,12 +43,23 @@ export interface PoolingModuleOptions {
 export interface HealthRouteOptions {
   /** Where they are: `GET /<path>`, `/<path>/live`, `/<path>/ready`. Default: `health`. */
   readonly path?: string;
+  /**
+   * Decorators for the routes, which say to the application's own guards that these are different. An application's
+   * interceptors, pipes and filters never apply to them, and Swagger doesn't show them.
+   *
+   * ```ts
+   * PoolingModule.forRoot({ health: { decorators: [Public(), SkipThrottle()] } })
+   * ```
+   */
+  readonly decorators?: RouteDecorators;
 }
 
 /** The metrics route. */
 export interface MetricsRouteOptions {
   /** Where it is. Default: `/metrics`. */
   readonly path?: string;
+  /** Decorators for the route, as those of {@link HealthRouteOptions.decorators}. */
+  readonly decorators?: RouteDecorators;
   /** Whether prom-client's metrics of the Node process are there too, collected once per process. Default: `false`. */
   readonly defaultMetrics?: boolean;
 }

@@ -32,16 +32,18 @@ const shutdownRules: Rules<ShutdownOptions> = {
 };
 
 const path = string({ empty: true });
+const decorators = arrayOf(rule('a decorator', (decorator) => typeof decorator === 'function'));
 const staticRules: Rules<StaticOptions> = {
   isGlobal: boolean(),
-  health: either(oneOf(false), object({ path })),
-  metrics: either(oneOf(false), object({ path, defaultMetrics: boolean() })),
+  health: either(oneOf(false), object({ path, decorators })),
+  metrics: either(oneOf(false), object({ path, decorators, defaultMetrics: boolean() })),
   console: either(
     oneOf(false),
     object({
       path: string(),
       guards: arrayOf(rule('a guard', (guard) => typeof guard === 'function' || isPlainObject(guard))),
       imports: arrayOf(anything()),
+      decorators,
       allowedHosts: arrayOf(
         rule('a host like pools.example or pools.example:8080', (host) => {
           return typeof host === 'string' && /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(host);

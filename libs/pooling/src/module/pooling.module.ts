@@ -45,7 +45,7 @@ const OPTIONS = Symbol('PoolingModule options');
 const ROUTES = Symbol('PoolingModule routes');
 
 /** A controller of ours, and what to say when the application has a route of its own in its place. */
-type OwnController = readonly [controller: Type<unknown>, remedy: string];
+type OwnController = readonly [controller: Type<unknown>, remedy: string, separable?: boolean];
 
 /** What the options of `forRoot` configure besides the pools. */
 type ConfiguredParts = [shutdown: PoolShutdown, advice: PoolAdvice, telemetry: PoolTelemetry];
@@ -78,7 +78,7 @@ export class PoolingModule implements NestModule {
 
   /** @internal Nest calls it when every module is there, and its routes aren't yet. */
   configure(): void {
-    for (const [controller, remedy] of this.routes) yieldToApplication(this.modules, controller, remedy);
+    for (const route of this.routes) yieldToApplication(this.modules, ...route);
   }
 
   /**
@@ -169,12 +169,12 @@ function rootModule(
   const controllers: OwnController[] = [];
   // What lacks a package is named with the wrong options, when the application starts.
   if (statics.health !== false && isComplete('health')) {
-    const controller = createHealthController(pathOf(statics.health, DEFAULT_HEALTH_PATH));
+    const controller = createHealthController(pathOf(statics.health, DEFAULT_HEALTH_PATH), statics.health?.decorators);
     routes.push(PoolHealthModule.register(controller));
-    controllers.push([controller, "the library's health routes are off; `health: { path }` moves them"]);
+    controllers.push([controller, "the library's own is off; `health: { path }` moves its health routes", true]);
   }
   if (statics.metrics !== false && isComplete('metrics')) {
-    const controller = createMetricsController(statics.metrics?.defaultMetrics === true);
+    const controller = createMetricsController(statics.metrics ?? {});
     routes.push(PoolMetricsModule.register(pathOf(statics.metrics, DEFAULT_METRICS_PATH), controller));
     controllers.push([controller, "the library's metrics are there when it prints prom-client's default registry"]);
   }

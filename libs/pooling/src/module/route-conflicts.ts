@@ -12,9 +12,15 @@ const METADATA = {
 
 /**
  * Takes a controller of ours out of an application that has a route of its own at one of its paths: Express would
- * serve whichever came first, and Fastify wouldn't start. To be called when all modules are there and before routes are.
+ * serve whichever came first, and Fastify wouldn't start. Of a `separable` one only the routes that are taken leave. To be
+ * called when all modules are there and before routes are.
  */
-export function yieldToApplication(modules: ModulesContainer, own: Type<unknown>, remedy: string): void {
+export function yieldToApplication(
+  modules: ModulesContainer,
+  own: Type<unknown>,
+  remedy: string,
+  separable = false,
+): void {
   const ours = new Set(getRoutes(own));
   for (const { metatype, controllers } of modules.values()) {
     // Such a module's controllers are elsewhere than they say.
@@ -22,15 +28,28 @@ export function yieldToApplication(modules: ModulesContainer, own: Type<unknown>
     for (const controller of controllers.values()) {
       const other = controller.metatype;
       if (other === own || typeof other !== 'function') continue;
-      const taken = getRoutes(other as Type<unknown>).find((route) => ours.has(route));
-      if (taken !== undefined) return remove(modules, own, `GET /${taken} is served by ${other.name}; ${remedy}`);
+      const taken = getRoutes(other as Type<unknown>).filter((route) => ours.has(route));
+      if (taken.length === 0) continue;
+      new Logger('PoolingModule').log(`GET /${taken.join(', /')} is served by ${other.name}; ${remedy}`);
+      for (const route of taken) ours.delete(route);
+      if (!separable || ours.size === 0) return remove(modules, own);
+      removeRoutes(own, new Set(taken));
     }
   }
 }
 
-function remove(modules: ModulesContainer, controller: Type<unknown>, message: string): void {
+function remove(modules: ModulesContainer, controller: Type<unknown>): void {
   for (const { controllers } of modules.values()) controllers.delete(controller);
-  new Logger('PoolingModule').log(message);
+}
+
+/** Without a path a method is no handler. */
+function removeRoutes(controller: Type<unknown>, taken: ReadonlySet<string>): void {
+  const prototype = controller.prototype as Record<string, object>;
+  for (const method of new MetadataScanner().getAllMethodNames(prototype)) {
+    const handler = prototype[method] as object;
+    const routes = paths(controller).flatMap((base) => paths(handler).map((path) => join(base, path)));
+    if (routes.some((route) => taken.has(route))) Reflect.deleteMetadata(METADATA.path, handler);
+  }
 }
 
 /** The paths that a controller answers `GET` at, without slashes at their ends. */
