@@ -187,6 +187,29 @@ describe('PoolingModule', () => {
     expect(await registry.http('carrier').get('/a').json()).toEqual({ path: '/a' });
   });
 
+  it('refuses what stands beside a factory and is read by nobody, and a factory that gives nothing', async () => {
+    const useFactory = (): object => ({ database: false });
+    expect(() => PoolingModule.forRootAsync({ useFactory, database: { size: 3 } } as never)).toThrow(
+      /database: no such option beside a factory; options belong into what the factory gives/,
+    );
+    expect(() => PoolingModule.forDatabaseAsync({ name: 'reports', useFactory, size: 3 } as never)).toThrow(
+      /reports: 1 wrong option:\n.*size: no such option beside a factory/,
+    );
+    expect(() => PoolingModule.forHttpClientAsync({ name: 'carrier', useFactroy: useFactory } as never)).toThrow(
+      /did you mean useFactory\?/,
+    );
+    expect(() => PoolingModule.forRootAsync({ useClass: OptionsFactory, inject: [Settings] })).toThrow(
+      /inject: is for useFactory alone/,
+    );
+    const forgetful = (() => undefined) as never;
+    await expect(start([PoolingModule.forDatabaseAsync({ name: 'reports', useFactory: forgetful })])).rejects.toThrow(
+      /what the factory gave: undefined is not allowed; an object with options/,
+    );
+    await expect(start([PoolingModule.forHttpClientAsync({ name: 'carrier', useFactory: forgetful })])).rejects.toThrow(
+      /what the factory gave: undefined is not allowed/,
+    );
+  });
+
   it('makes the options in a class of its own', async () => {
     const application = await start([
       PoolingModule.forRootAsync({ imports: [SettingsModule], useClass: OptionsFactory }),
@@ -514,5 +537,26 @@ describe('PoolRegistry', () => {
       ]);
       expect(snapshot.httpClients).toMatchObject([{ name: 'default', configuration: { limit: 100 }, statistics: {} }]);
     });
+  });
+
+  it('shows of a setting, of options and of a webhook’s address that they are given, not which', async () => {
+    const url = new URL(database.url);
+    url.searchParams.set('options', '-c app.key=s3cret');
+    const application = await start([
+      PoolingModule.forRoot({
+        database: { url: url.href, session: { search_path: 'shop', 'app.tenant_key': 's3cret' } },
+        http: { baseUrl: 'https://hooks.example/services/T0123456789/s3cret' },
+      }),
+      PoolingModule.forHttpClient({ name: 'carrier', baseUrl: 'https://carrier.example/v1/' }),
+    ]);
+    const snapshot = application.get(PoolRegistry).snapshot();
+    expect(JSON.stringify(snapshot)).not.toContain('s3cret');
+    expect(snapshot.databases[0]?.configuration).toMatchObject({
+      session: { search_path: 'shop', 'app.tenant_key': '[given]' },
+    });
+    expect(snapshot.httpClients.map(({ configuration }) => configuration['baseUrl'])).toEqual([
+      'https://hooks.example/[…]',
+      'https://carrier.example/v1/',
+    ]);
   });
 });

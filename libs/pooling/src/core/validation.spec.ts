@@ -101,6 +101,18 @@ describe('option validation', () => {
     ]);
   });
 
+  it('takes for a slip only what differs by one: not a longer name that begins alike, nor one with another word', () => {
+    const known = { maxUses: integer(), connection: string(), idleTimeoutMs: integer(), min: integer() };
+    const hintFor = (name: string): string => optionProblems(known, { [name]: 1 }).join();
+    expect(hintFor('max')).not.toContain('maxUses?');
+    expect(hintFor('connectionString')).toBe(
+      'connectionString: no such option; known: maxUses, connection, idleTimeoutMs, min',
+    );
+    expect(hintFor('idle_timeout_millis')).toContain('did you mean idleTimeoutMs?');
+    expect(hintFor('idleTimeoutSeconds')).toContain('did you mean idleTimeoutMs?');
+    expect(optionProblems(known, { max: 1 }, { max: 'use min' })).toEqual(['max: no such option; use min']);
+  });
+
   it('looks at own names only', () => {
     expect(optionProblems(rules, { toString: 1, constructor: 2 })).toHaveLength(2);
   });
@@ -124,6 +136,23 @@ describe('option validation', () => {
     expect(problems).toContain('password: an array is not allowed; a string that is not empty');
     expect(problems).toContain('headers.authorization: an object is not allowed; a string that is not empty');
     expect(problems).toContain('limit: an object is not allowed; an integer ≥ 0');
+  });
+
+  it.each([
+    ['postgres://someone:hunter2@db/shop'],
+    ['password=hunter2'],
+    ['someone:hunter2@db'],
+    ['-----BEGIN PRIVATE KEY-----hunter2'],
+    ['sk_live_hunter2_0123456789abcdef'],
+    ['eyJhbGciOiJIUzI1NiJ9.hunter2'],
+    [`${'a long text '.repeat(9)}hunter2`],
+    ['hunter2\nand more'],
+  ])('shows only how long a text is that may be a secret in the wrong place: %j', (text) => {
+    const problems = optionProblems(rules, { limit: text, retry: text, [text]: 1 }).join('\n');
+    expect(problems).toContain(`limit: a text of ${text.length} characters is not allowed; an integer ≥ 0`);
+    expect(problems).toContain('a name that is not shown: no such option');
+    expect(problems).not.toContain('hunter2');
+    expect(optionProblems(rules, text).join()).toBe('the options: a string is not allowed; an object');
   });
 
   it('says that a required option is missing', () => {
