@@ -239,6 +239,23 @@ describe('a client that is given back', () => {
   });
 });
 
+test('a value that can’t be sent leaves its transaction as it is, whatever the text', async () => {
+  const outcome = await onBothPools(database.url, async ({ pool }) => {
+    const unsendable = {
+      toPostgres: () => {
+        throw new Error('unsendable');
+      },
+    };
+    const client = await pool.connect();
+    await client.query('begin');
+    const message = await messageOf(client.query('select $1 from nowhere', [unsendable]));
+    const code = await codeOf(client.query('select 1'));
+    client.release(true);
+    return [message, code];
+  });
+  expect(outcome).toEqual({ theirs: ['unsendable', '25P02'], ours: ['unsendable', 'no error'] });
+});
+
 test('a query past query_timeout costs its connection', async () => {
   const outcome = await onBothPools(
     database.url,
