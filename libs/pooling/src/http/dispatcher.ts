@@ -1,5 +1,7 @@
+import type { EventEmitter } from 'node:events';
 import type { Dispatcher } from 'undici';
 import type { Dispatching, DispatchScope } from './dispatching.js';
+import type { SocketListener } from './events.js';
 import { LegacyHandler, type LegacyDispatchHandler } from './legacy-handler.js';
 import { NEVER_STARTED } from './never-started.js';
 import { undici } from './undici.js';
@@ -52,6 +54,20 @@ export class HttpDispatcher extends undici.Dispatcher {
     const below = new Below(dispatching, scope);
     this.owner = owner;
     this.below = interceptors.length === 0 ? below : below.compose([...interceptors]);
+  }
+
+  /** What undici's own dispatchers emit when a socket was opened, closed, or couldn't be opened. */
+  get sockets(): SocketListener {
+    const tell = (event: string, origin: string, ...error: Error[]): void => {
+      if (this.listenerCount(event) === 0) return;
+      // Later: a listener that throws must not be in the way of what is under way here.
+      queueMicrotask(() => (this as EventEmitter).emit(event, new URL(origin), [this], ...error));
+    };
+    return {
+      opened: (origin) => tell('connect', origin),
+      closed: (origin, error) => tell('disconnect', origin, error),
+      failed: (origin, error) => tell('connectionError', origin, error),
+    };
   }
 
   get closed(): boolean {

@@ -17,6 +17,11 @@ interface Subject {
   readonly counters: { readonly origin: string };
 }
 
+/** An origin that has connections. */
+interface Connected extends Subject {
+  readonly key: string;
+}
+
 /** A request that has ended. */
 interface Finished {
   readonly origin: Subject;
@@ -24,8 +29,18 @@ interface Finished {
   readonly context: AsyncResource;
 }
 
+/** Who hears of connections by origin. */
+export interface SocketListener {
+  opened(origin: string): void;
+  closed(origin: string, error: Error): void;
+  failed(origin: string, error: Error): void;
+}
+
 /** Tells what happens in an HTTP client on the channels of `core/diagnostics`; nothing is made when nobody listens. */
 export class HttpEvents {
+  /** Hears of connections as well: undici's dispatchers emit events. */
+  sockets: SocketListener | undefined = undefined;
+
   constructor(private readonly client: string) {}
 
   #source(origin: Subject): { kind: 'http'; pool: string; origin: string } {
@@ -44,21 +59,20 @@ export class HttpEvents {
     context.runInAsyncScope(() => releaseChannel.publish(message));
   }
 
-  connected(origin: Subject, durationMs: number): void {
+  connected(origin: Connected, durationMs: number): void {
+    this.sockets?.opened(origin.key);
     if (connectChannel.hasSubscribers) connectChannel.publish({ ...this.#source(origin), durationMs });
   }
 
   /** `error` is `undefined` when the dial took too long. */
-  connectFailed(origin: Subject, durationMs: number, error: Error | undefined): void {
-    if (!connectChannel.hasSubscribers) return;
-    connectChannel.publish({
-      ...this.#source(origin),
-      durationMs,
-      error: error ?? new Error('the dial took too long'),
-    });
+  connectFailed(origin: Connected, durationMs: number, error: Error | undefined): void {
+    const reason = error ?? new Error('the dial took too long');
+    this.sockets?.failed(origin.key, reason);
+    if (connectChannel.hasSubscribers) connectChannel.publish({ ...this.#source(origin), durationMs, error: reason });
   }
 
-  closed(origin: Subject, reason: HttpCloseReason, ageMs: number): void {
+  closed(origin: Connected, reason: HttpCloseReason, ageMs: number): void {
+    this.sockets?.closed(origin.key, new Error(`the connection was closed: ${reason}`));
     if (closeChannel.hasSubscribers) closeChannel.publish({ ...this.#source(origin), reason, ageMs });
   }
 

@@ -12,6 +12,7 @@ import { contentCodings, type ContentCoding } from './decompress.js';
 import { ABOVE } from './exchange-host.js';
 import { NEVER_STARTED } from './never-started.js';
 import { wireBody } from './request.js';
+import { tellUnsent } from './request-channels.js';
 import { isIterableStream, iterableOf, RequestBody } from './request-body.js';
 import { tooLargeError, warnOfThrow } from './refusals.js';
 import { isTransient, retryAfterMs } from './retry.js';
@@ -174,6 +175,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
   /** The socket that was opened for the exchange could not be. */
   connectFailed(error: Error): void {
     nameConnectionError(error, this.host.name, this.origin.key);
+    tellUnsent(this.request, error, this.context);
     this.phase = 'new';
     this.#retryOrFail(error);
   }

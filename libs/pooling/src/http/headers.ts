@@ -124,6 +124,15 @@ export function hasHeader(flat: readonly string[], name: string): boolean {
   return false;
 }
 
+/** Headers as undici's dispatch takes them, as names and values in turn. */
+export function flatHeaders(headers: unknown): string[] {
+  if (typeof headers !== 'object' || headers === null) return [];
+  if (Array.isArray(headers) && !Array.isArray(headers[0])) return headers.map(String);
+  const isIterable = typeof (headers as { [Symbol.iterator]?: unknown })[Symbol.iterator] === 'function';
+  const pairs = isIterable ? (headers as Iterable<readonly [unknown, unknown]>) : Object.entries(headers);
+  return [...pairs].flatMap(([name, value]) => [value].flat().flatMap((each) => [String(name), String(each)]));
+}
+
 /** Headers as undici's dispatch takes them, without some. */
 export function withoutHeaders(headers: unknown, names: ReadonlySet<string>): unknown {
   if (names.size === 0 || typeof headers !== 'object' || headers === null) return headers;

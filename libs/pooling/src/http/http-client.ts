@@ -81,7 +81,7 @@ export class HttpClient {
     isClosed: () => this.#connector.state !== 'open',
     isDestroyed: () => this.#connector.state === 'closed',
   };
-  readonly #dispatcher: Dispatcher;
+  readonly #dispatcher: HttpDispatcher;
   #draining = false;
   #closing: Promise<HttpCloseReport> | undefined;
 
@@ -125,6 +125,7 @@ export class HttpClient {
     this.#builder = new RequestBuilder(name, this.#options, this.#connector.origins);
     this.#dispatching = new Dispatching(this.#host, this.#options, this.#builder.originPolicy);
     this.#dispatcher = this.#composed({});
+    events.sockets = this.#dispatcher.sockets;
     const dispatcherFor = (scope: DispatchScope): Dispatcher => this.#composed(scope);
     this.fetch = fetchOver({ builder: this.#builder, leaks: this.#leaks, dispatcherFor });
     this.#policy = {
@@ -282,7 +283,7 @@ export class HttpClient {
 
   // Dispatching
 
-  #composed(scope: DispatchScope): Dispatcher {
+  #composed(scope: DispatchScope): HttpDispatcher {
     return new HttpDispatcher(this.#dispatching, this.#owner, scope, this.#options.interceptors);
   }
 

@@ -5,6 +5,7 @@ import { Waiter } from '../core/wait-queue.js';
 import type { ExchangeHost, ExchangePhase, ExchangePolicy } from './exchange-host.js';
 import type { ResolvedHttpTimeouts } from './options.js';
 import type { Origin } from './origin.js';
+import { tellUnsent } from './request-channels.js';
 import type { WireRequest } from './request.js';
 import type { HttpOutcome } from './statistics.js';
 import { nextDue, overdueOf, timeoutError, type Overdue, type Timed } from './timeouts.js';
@@ -78,6 +79,7 @@ export abstract class TimedExchange extends Waiter implements Timed {
     this.origin.counters.timeouts[overdue]++;
     const error = timeoutError(this.host, this, overdue, now);
     this.host.events.timedOut(this.origin, overdue, error);
+    if (this.phase === 'connecting') tellUnsent(this.request, error, this.context);
     this.fail(error, 'timeout');
   }
 
