@@ -12,6 +12,8 @@ import type { PoolStatistics } from './statistics.js';
 
 /** Fields of holders that go into an error's plain data. */
 const DETAILED_HOLDERS = 5;
+/** What `pg.Pool` says of an acquire that takes too long: others match on it. */
+const PG_WORDS = '(timeout exceeded when trying to connect)';
 /** Time limits whose errors are worked out once. */
 const MOST_ACCOUNTS = 8;
 
@@ -111,7 +113,7 @@ export class Exhaustion {
     return (
       `${name}: no connection within ${timeoutMs} ms (${state}). ` +
       `Longest held: ${holders.length === 0 ? 'none' : summariseHolders(holders)}. ` +
-      `Last connect failure: ${this.#lastFailure}. ${advise(this.#statistics, this.#connectAdvice, holders, timeoutMs)}`
+      `Last connect failure: ${this.#lastFailure}. ${advise(this.#statistics, this.#connectAdvice, holders, timeoutMs)} ${PG_WORDS}`
     );
   }
 

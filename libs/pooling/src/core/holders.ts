@@ -8,6 +8,8 @@ export interface HolderActivity {
   readonly statement?: string;
   /** Whether a statement runs now. */
   readonly active?: boolean;
+  /** There, and `true`, when the connection is dead: whatever its borrower has not heard of yet is over. */
+  readonly lost?: boolean;
   /** Whether a transaction is open. */
   readonly inTransaction?: boolean;
   /** The server's own name for the connection, such as PostgreSQL's process id. */
@@ -140,7 +142,8 @@ function summariseHolder(holder: Holder): string {
   let text = `${(holder.heldMs / 1000).toFixed(1)} s`;
   const acquirer = nameAcquirer(holder);
   if (acquirer !== undefined) text += ` by ${acquirer}`;
-  if (holder.inTransaction === true) text += holder.active === true ? ', in transaction' : ', idle in transaction';
+  if (holder.lost === true) text += ', whose connection is lost';
+  else if (holder.inTransaction === true) text += holder.active === true ? ', in transaction' : ', idle in transaction';
   if (holder.statement !== undefined)
     text += `, ${holder.active === true ? 'running' : 'last ran'}: ${holder.statement}`;
   return text;

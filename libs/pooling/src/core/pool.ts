@@ -151,6 +151,13 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     return this.#entries.size - this.#dialer.connecting - this.#closing;
   }
 
+  /** Those of them that haven't died in their borrowers' hands. */
+  get alive(): number {
+    let dead = 0;
+    for (const entry of this.#entries) if (entry.lost && entry.state === 'leased') dead++;
+    return this.open - dead;
+  }
+
   /** Idle connections. */
   get idle(): number {
     return this.#idle.length;

@@ -4,6 +4,7 @@ import type { Deadlines } from '../core/deadlines.js';
 import { PoolQueryTimeoutError } from '../core/errors.js';
 import type { HolderActivity } from '../core/holders.js';
 import type { CloseReason } from '../core/statistics.js';
+import { AddedProperties } from './added-properties.js';
 import { Cancellation } from './cancellation.js';
 import type { DatabaseLease } from './database-leases.js';
 import { pg } from './pg.js';
@@ -80,6 +81,8 @@ export class PostgresConnection implements StatementOwner, WireHost {
   readonly role = new ConnectionRole();
   /** Whether a pooler stands between it and the server, which may change the backend at any time. */
   pooled = false;
+  /** What hooks have put on its client. */
+  added: AddedProperties | undefined = undefined;
   /** What it has prepared. */
   readonly statements: ConnectionStatements;
   readonly #host: ConnectionHost;
@@ -151,6 +154,7 @@ export class PostgresConnection implements StatementOwner, WireHost {
   /** Dials and logs in. The signal's abort destroys the socket at once. */
   async connect(signal: AbortSignal): Promise<void> {
     await this.#unlessAborted(signal, () => this.client.connect());
+    this.added = new AddedProperties(this.client);
     if (this.#host.statements === undefined || this.#guard === undefined) return;
     this.#wire = new Wire(this);
     this.#guard.serve(this.#wire);
@@ -212,9 +216,11 @@ export class PostgresConnection implements StatementOwner, WireHost {
   /** What it does now, for people. */
   activity(): HolderActivity {
     const serverId = this.processId;
+    const lost = this.#failure !== undefined || this.#state === 'ended';
     return {
-      active: this.#unanswered > 0 || !isReadyForQuery(this.client),
-      inTransaction: this.inTransaction,
+      ...(lost ? { lost } : undefined),
+      active: !lost && (this.#unanswered > 0 || !isReadyForQuery(this.client)),
+      inTransaction: !lost && this.inTransaction,
       ...(this.#lastText === undefined ? undefined : { statement: shortenStatement(this.#lastText) }),
       ...(serverId === undefined ? undefined : { serverId }),
     };
@@ -426,7 +432,7 @@ export class PostgresConnection implements StatementOwner, WireHost {
     const processId = this.processId;
     const error = new PoolQueryTimeoutError(
       name,
-      `${name}: no answer within ${statement.timeoutMs} ms (queryTimeoutMs): ${shortenStatement(statement.text)}`,
+      `${name}: no answer within ${statement.timeoutMs} ms (queryTimeoutMs): ${shortenStatement(statement.text)} (Query read timeout)`,
       { details: { timeoutMs: statement.timeoutMs, statement: shortenStatement(statement.text), processId } },
     );
     if (statement instanceof WireQuery && statement.shared) this.#giveUpShared(statement);

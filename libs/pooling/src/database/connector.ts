@@ -65,7 +65,13 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     this.#sessionText = calls.length === 0 && !prepares ? undefined : `select ${calls.join(', ')}${from}`;
     this.#sessionValues = [...settings].flat();
     const { onAcquire } = options;
-    if (onAcquire !== undefined) this.prepare = (connection) => onAcquire(connection.client);
+    if (onAcquire !== undefined) {
+      this.prepare = (connection) => {
+        const prepared = onAcquire(connection.client);
+        if (prepared === undefined) connection.added?.find();
+        else return Promise.resolve(prepared).then(() => connection.added?.find());
+      };
+    }
   }
 
   async open(context: OpenContext): Promise<PostgresConnection> {
@@ -80,6 +86,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
       await this.#host.role.opened(connection);
       await this.#during('onConnect', connection, () => this.#options.onConnect?.(connection.client));
       this.#host.opened(connection);
+      connection.added?.find();
       // A listener of 'connect' may have sent something: it comes before the first borrower.
       await this.#quiet(connection);
       signal.throwIfAborted();

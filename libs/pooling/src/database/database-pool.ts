@@ -287,9 +287,9 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     return this.#ping.ping(options.timeoutMs ?? 1_000);
   }
 
-  /** Connections open now. */
+  /** Connections open now, as the server counts them: one that has died counts no more, though somebody may still hold it. */
   get totalCount(): number {
-    return this.#engine.open;
+    return this.#engine.alive;
   }
 
   /** Connections that nobody uses. */
@@ -419,6 +419,8 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
 
 // Libraries tell a pool from a client by `instanceof pg.Pool` (Drizzle begins a transaction on whichever connection is
 // free otherwise). Everything that is public there is overridden above; nothing of pg-pool's own ever runs.
+// Or by the name of its class, which is this one for every pool that `new pg.Pool()` makes (rate-limiter-flexible).
+Object.defineProperty(DatabasePool, 'name', { value: 'BoundPool' });
 Object.setPrototypeOf(DatabasePool.prototype, pg.Pool.prototype);
 
 function ignore(): void {

@@ -50,6 +50,23 @@ class PooledClientFacade {
     this.#host = host;
     this.#lease = lease;
     this.#connection = lease.connection;
+    const added = this.#connection.added?.names;
+    if (added !== undefined && added.length > 0) this.#mirror(added);
+  }
+
+  /** What hooks have put on the connection's client is on this one as well, and written through. */
+  #mirror(names: readonly PropertyKey[]): void {
+    for (const name of names) {
+      if (name in this) continue;
+      Object.defineProperty(this, name, {
+        configurable: true,
+        enumerable: true,
+        get: () => Reflect.get(this.#borrowed(), name) as unknown,
+        set: (value) => {
+          Reflect.set(this.#borrowed(), name, value);
+        },
+      });
+    }
   }
 
   /**

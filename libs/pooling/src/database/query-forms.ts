@@ -97,6 +97,8 @@ export function preparableValues(
     if (PG_ONLY.some((option) => own[option] !== undefined && own[option] !== null)) return undefined;
     values ??= config.values;
   }
+  // An empty text has no parameters: pg drops the values then.
+  if ((typeof config === 'string' ? config : config.text) === '') return undefined;
   // Without values a text may hold several statements, which can't be prepared.
   return Array.isArray(values) && (single || values.length > 0) ? (values as unknown[]) : undefined;
 }

@@ -48,7 +48,8 @@ describe('queryTimeoutMs', () => {
     const pool = createPool();
     await expect(pool.query('select pg_sleep(30), $1::text /* single */', ['secret'])).rejects.toMatchObject({
       ...TIMED_OUT,
-      message: 'timed: no answer within 300 ms (queryTimeoutMs): select pg_sleep(30), $1::text /* single */',
+      message:
+        'timed: no answer within 300 ms (queryTimeoutMs): select pg_sleep(30), $1::text /* single */ (Query read timeout)',
       details: { timeoutMs: 300, statement: 'select pg_sleep(30), $1::text /* single */' },
     });
     expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
