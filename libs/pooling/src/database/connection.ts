@@ -19,6 +19,7 @@ import {
   protocolOf,
   queuedQueries,
   restoreTypeParsers,
+  textParserOf,
   type ProtocolConnection,
   type TransactionStatus,
   type TypeParsers,
@@ -360,7 +361,7 @@ export class PostgresConnection implements StatementOwner, WireHost {
 
   /** @internal */
   typeParser(dataTypeId: number): (text: string) => unknown {
-    return this.client.getTypeParser(dataTypeId, 'text') as (text: string) => unknown;
+    return textParserOf(this.client, dataTypeId);
   }
 
   /** @internal */

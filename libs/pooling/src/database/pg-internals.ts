@@ -138,6 +138,11 @@ export interface TypeParsers {
   binary: Readonly<Record<number, unknown>>;
 }
 
+/** The type parsers of a client: its own, and those that it has them over. */
+interface LayeredTypeParsers extends TypeParsers {
+  readonly _types: { getTypeParser(dataTypeId: number, format: 'text'): unknown };
+}
+
 /**
  * What a `pg.Client` knows about itself and `@types/pg` doesn't tell. Nothing here is written but the queue. All of it
  * is looked at in this file alone, so that a change in `pg` has one place to be answered.
@@ -147,7 +152,7 @@ interface ClientInternals {
   readonly readyForQuery?: boolean;
   readonly secretKey: number | null;
   readonly processID: number | null;
-  readonly _types: TypeParsers;
+  readonly _types: LayeredTypeParsers;
   readonly _queryQueue?: unknown[];
   readonly _activeQuery?: unknown;
   /** Before pg 8.17. */
@@ -255,6 +260,12 @@ export function forgetStatements(client: Client): void {
   const protocol = protocolOf(client);
   protocol.parsedStatements = {};
   protocol.submittedNamedStatements = {};
+}
+
+/** What a client parses a type's text with now: `getTypeParser` without its four calls, because each query asks for each of its types. */
+export function textParserOf(client: Client, dataTypeId: number): TextParser {
+  const { text, _types } = internals(client)._types;
+  return (text[dataTypeId] ?? _types.getTypeParser(dataTypeId, 'text')) as TextParser;
 }
 
 /** The type parsers that are set on a client now. */
