@@ -135,6 +135,11 @@ export class Connection extends LinkedNode {
     if (!this.multiplexes) return false;
     if (this.#unprocessed.has(exchange)) return true;
     const { code, message } = error as { code?: string; message: string };
+    // It never became a stream.
+    if (code === 'ERR_HTTP2_GOAWAY_SESSION' || code === 'ERR_HTTP2_INVALID_SESSION') {
+      this.kept = false;
+      return true;
+    }
     if (code !== 'ERR_HTTP2_STREAM_ERROR' || !message.includes('REFUSED_STREAM')) return false;
     this.capacity = Math.max(this.leases - 1, 1);
     // One that refuses a stream alone isn't worth to be asked again.

@@ -1,4 +1,5 @@
-import type { ClientHttp2Session, Settings } from 'node:http2';
+import type { ClientHttp2Session, ClientHttp2Stream, Settings } from 'node:http2';
+import { Duplex } from 'node:stream';
 import type { HttpSocket } from './connection.js';
 import { UNDICI_MAJOR } from './undici.js';
 
@@ -19,6 +20,7 @@ export function watchSession(socket: HttpSocket, listener: SessionListener): Cli
     .map((symbol) => (socket as unknown as Record<symbol, unknown>)[symbol])
     .find(isSession);
   if (session === undefined) return undefined;
+  refuseQuietly(session);
   session.on('remoteSettings', ({ maxConcurrentStreams }: Settings) => {
     listener.allows(maxConcurrentStreams ?? Infinity);
   });
@@ -27,6 +29,43 @@ export function watchSession(socket: HttpSocket, listener: SessionListener): Cli
   if (UNDICI_MAJOR < 8) session.removeAllListeners('goaway');
   session.on('goaway', (_code: number, lastStreamId: number) => listener.leaves(lastStreamId));
   return session;
+}
+
+/**
+ * Lets a session that takes no more streams say so on the stream. Node throws instead, and undici asks for streams in
+ * callbacks of others: nobody would catch that.
+ */
+function refuseQuietly(session: ClientHttp2Session): void {
+  const request = session.request.bind(session);
+  session.request = (headers, options) => {
+    try {
+      return request(headers, options);
+    } catch (error) {
+      return new RefusedStream(error as Error) as unknown as ClientHttp2Stream;
+    }
+  };
+}
+
+/** A stream that never came to be: it ends with the reason for it, as soon as somebody can listen. */
+class RefusedStream extends Duplex {
+  constructor(reason: Error) {
+    super();
+    process.nextTick(() => this.destroy(reason));
+  }
+
+  override _read(): void {}
+
+  override _write(_chunk: unknown, _encoding: BufferEncoding, done: () => void): void {
+    done();
+  }
+
+  setTimeout(): this {
+    return this;
+  }
+
+  close(): void {
+    this.destroy();
+  }
 }
 
 function isSession(value: unknown): value is ClientHttp2Session {

@@ -67,7 +67,8 @@ export function dropBody(body: unknown): void {
  */
 export async function* iterableOf(stream: Readable): AsyncGenerator<Uint8Array, void> {
   try {
-    for await (const chunk of stream) yield chunk as Uint8Array;
+    // When undici reads no more it says why; the stream's own `AbortError` would get ahead of that.
+    for await (const chunk of stream.iterator({ destroyOnReturn: false })) yield chunk as Uint8Array;
   } catch (error) {
     if (!stream.destroyed) throw error;
   }
@@ -75,7 +76,7 @@ export async function* iterableOf(stream: Readable): AsyncGenerator<Uint8Array, 
 
 /** Whether a body is a stream that can be iterated. */
 export function isIterableStream(body: unknown): body is Readable {
-  return isStream(body) && Symbol.asyncIterator in body;
+  return isStream(body) && typeof (body as { iterator?: unknown }).iterator === 'function';
 }
 
 /** Whether something is a stream of Node's, of this or of another version of it. */
