@@ -137,8 +137,8 @@ export class BufferedExchange extends Exchange implements HttpResponsePromise {
 
   #succeed(body: Buffer): void {
     const { method, origin, path } = this.request;
-    const source = { client: this.host.name, method };
-    this.#response = new AskedResponse(source, this.statusCode, this.#headers, `${origin}${path}`, body);
+    const { statusCode } = this;
+    this.#response = new AskedResponse(this.host.name, method, statusCode, this.#headers, `${origin}${path}`, body);
     const listener = this.#listener;
     this.#listener = undefined;
     if (listener !== undefined) this.#answer(listener, this.#response);

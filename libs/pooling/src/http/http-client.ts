@@ -261,6 +261,7 @@ export class HttpClient {
   }
 
   #policyOf(init: HttpRequestInit): ExchangePolicy {
+    if (init === NO_INIT) return this.#policy;
     const { timeouts, retry, signal, redirect, maxResponseBytes, decompress } = init;
     if (
       (signal ?? undefined) === undefined &&

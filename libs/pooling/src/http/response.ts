@@ -46,7 +46,16 @@ export class HttpResponse {
    * @throws SyntaxError when it isn't JSON; it says what was asked, and how the answer began
    */
   json<T = unknown>(): T {
-    return parseJson<T>(this.body, `${withoutQuery(this.url)} answered ${this.statusCode}`);
+    try {
+      return JSON.parse(decodeText(this.body)) as T;
+    } catch (error) {
+      throw error instanceof SyntaxError ? notJson(this.summary, this.body, error) : error;
+    }
+  }
+
+  /** What was asked and how it was answered, for messages: made when it is needed. */
+  protected get summary(): string {
+    return `${withoutQuery(this.url)} answered ${this.statusCode}`;
   }
 
   /** The body as text, taken for UTF-8. @throws Error `ERR_STRING_TOO_LONG` when no string can hold it */
@@ -65,20 +74,23 @@ export class AskedResponse extends HttpResponse {
   readonly #client: string;
   readonly #method: string;
 
+  // Written out: rest parameters are an array for each answer.
+  // oxlint-disable-next-line max-params
   constructor(
-    { client, method }: { readonly client: string; readonly method: string },
-    ...answer: ConstructorParameters<typeof HttpResponse>
+    client: string,
+    method: string,
+    statusCode: number,
+    headers: HttpResponseHeaders,
+    url: string,
+    body: Buffer,
   ) {
-    super(...answer);
+    super(statusCode, headers, url, body);
     this.#client = client;
     this.#method = method;
   }
 
-  override json<T = unknown>(): T {
-    return parseJson<T>(
-      this.body,
-      `${this.#client}: ${this.#method} ${withoutQuery(this.url)} answered ${this.statusCode}`,
-    );
+  protected override get summary(): string {
+    return `${this.#client}: ${this.#method} ${super.summary}`;
   }
 }
 
@@ -127,16 +139,11 @@ function withoutQuery(url: string): string {
   return url.split('?', 1)[0] as string;
 }
 
-/** JSON of UTF-8 bytes; the message of what isn't says `what` answered, and how it began. */
-function parseJson<T>(body: Buffer, what: string): T {
-  try {
-    return JSON.parse(decodeText(body)) as T;
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    const start = showText(body.toString('utf8', 0, SHOWN_BYTES));
-    const found = body.length === 0 ? 'nothing' : `${body.length} bytes that begin with "${start}"`;
-    throw new SyntaxError(`${what} with ${found}, which isn't JSON`, { cause: error });
-  }
+/** The error of a body that isn't JSON: what answered, and how it began. */
+function notJson(summary: string, body: Buffer, cause: SyntaxError): SyntaxError {
+  const start = showText(body.toString('utf8', 0, SHOWN_BYTES));
+  const found = body.length === 0 ? 'nothing' : `${body.length} bytes that begin with "${start}"`;
+  return new SyntaxError(`${summary} with ${found}, which isn't JSON`, { cause });
 }
 
 /** Text of UTF-8 bytes, without a byte order mark. */
