@@ -279,6 +279,21 @@ describe('a statement that nobody awaits', () => {
   });
 });
 
+it('leads the stack of an error in a transaction back to who has asked', async () => {
+  const { db } = createPool();
+  const ask = async (trx: Kysely<Tables>): Promise<void> => {
+    await failing(trx);
+  };
+  const error = await db
+    .transaction()
+    .execute(async (trx) => {
+      await insert(trx, 1);
+      await ask(trx);
+    })
+    .catch((reason: Error) => reason);
+  expect((error as Error).stack).toMatch(/at (async )?ask .*transaction-ends\.spec/);
+});
+
 describe('a connection of its own', () => {
   it('runs several transactions, one after the other, and what is between them', async () => {
     const { db } = createPool();

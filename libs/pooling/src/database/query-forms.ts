@@ -67,12 +67,23 @@ export function valuesOf(values: readonly unknown[] | QueryOutcome | undefined):
   return typeof values === 'function' ? undefined : (values as unknown[] | undefined);
 }
 
+/** Frames of this library's and of Kysely's, between a query's answer and its caller. */
+const FRAMES_BETWEEN = 12;
+
+/** Gives an error the stack of those who await it: what lies between takes none of their frames. */
+function captureCallers(error: Error): void {
+  const limit = Error.stackTraceLimit;
+  if (limit > 0) Error.stackTraceLimit = limit + FRAMES_BETWEEN;
+  Error.captureStackTrace(error, captureCallers);
+  Error.stackTraceLimit = limit;
+}
+
 /** A promise for a callback's answer, whose errors lead back to the caller instead of to a socket. */
 export function promiseOf(start: (callback: QueryOutcome) => void): Promise<QueryResult> {
   return new Promise<QueryResult>((resolve, reject) => {
     start((error, result) => (error === undefined ? resolve(result) : reject(error)));
   }).catch((error: unknown) => {
-    if (error instanceof Error) Error.captureStackTrace(error);
+    if (error instanceof Error) captureCallers(error);
     throw error;
   });
 }

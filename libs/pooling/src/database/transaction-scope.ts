@@ -29,23 +29,25 @@ export class TransactionScope implements ConnectionProvider {
   }
 
   /** Gives the connection to one after the other; from the end on, one on which nothing runs any more. */
-  provideConnection<Result>(consumer: Consumer<Result>, options?: object): Promise<Result> {
-    if (this.#state !== 'open') return this.#refuse(consumer);
+  async provideConnection<Result>(consumer: Consumer<Result>, options?: object): Promise<Result> {
+    if (this.#state !== 'open') return await this.#refuse(consumer);
     this.#pending++;
-    const provided = (this.#provider.provideConnection as Provide).call(
-      this.#provider,
-      async (connection) => this.#letIn(consumer as Consumer<unknown>, connection),
-      options,
-    ) as Promise<Result>;
-    provided.then(this.#answered, this.#answered);
-    return provided;
+    try {
+      const provide = this.#provider.provideConnection as Provide;
+      // Awaited wherever it passes through, so that an error's stack leads back to the caller.
+      const letIn = async (connection: DatabaseConnection): Promise<Result> => await this.#letIn(consumer, connection);
+      return (await provide.call(this.#provider, letIn, options)) as Result;
+    } finally {
+      this.#pending--;
+      if (this.#pending === 0) this.#drained?.();
+    }
   }
 
   async #refuse<Result>(consumer: Consumer<Result>): Promise<Result> {
-    return consumer((this.#connection as KyselyConnection).closed);
+    return await consumer((this.#connection as KyselyConnection).closed);
   }
 
-  #letIn(consumer: Consumer<unknown>, connection: DatabaseConnection): Promise<unknown> {
+  #letIn<Result>(consumer: Consumer<Result>, connection: DatabaseConnection): Promise<Result> {
     if (!this.#bound) this.#bind(connection);
     if (this.#state === 'over') return this.#refuse(consumer);
     this.#entering = true;
@@ -64,11 +66,6 @@ export class TransactionScope implements ConnectionProvider {
     // Its first statement comes after its end.
     else if (connection.transaction !== 'none') this.#state = 'over';
   }
-
-  readonly #answered = (): void => {
-    this.#pending--;
-    if (this.#pending === 0) this.#drained?.();
-  };
 
   /** Lets in nothing more; resolves when what was asked for before is answered. */
   async end(): Promise<void> {
