@@ -199,7 +199,7 @@ it('waits for what heals by waiting: nothing listens yet', async () => {
 
 describe('what isn’t the server’s is not put down to it:', () => {
   async function adviceFor(options: DatabaseOptions): Promise<string> {
-    const pool = createPool({ url: url.href, acquireTimeoutMs: 300, ...options });
+    const pool = createPool({ url: url.href, acquireTimeoutMs: 3_000, ...options });
     const error = (await pool.query('select 1').catch((reason: unknown) => reason)) as Error;
     expect(error.message).not.toMatch(/reached|refuses connections|permission for what connecting/);
     return error.message;

@@ -110,7 +110,7 @@ describe('channel_binding=require', () => {
   });
 
   it('is refused where nothing is bound, before the password is sent', async () => {
-    await using pool = new DatabasePool('unbound', { url: url('&sslmode=disable'), acquireTimeoutMs: 500 });
+    await using pool = new DatabasePool('unbound', { url: url('&sslmode=disable'), acquireTimeoutMs: 3_000 });
     await expect(pool.query('select 1')).rejects.toThrow(/offers no channel binding/);
     const heard: Buffer[] = [];
     const impostor = createServer((socket) => {
@@ -125,7 +125,7 @@ describe('channel_binding=require', () => {
     const { port: impostors } = impostor.address() as AddressInfo;
     await using tricked = new DatabasePool('tricked', {
       url: `postgres://me:${encodeURIComponent(PASSWORD)}@127.0.0.1:${impostors}/shop?channel_binding=require`,
-      acquireTimeoutMs: 500,
+      acquireTimeoutMs: 3_000,
     });
     await expect(tricked.query('select 1')).rejects.toThrow(/offers no channel binding/);
     impostor.close();
