@@ -26,6 +26,10 @@ export class SocketGoneError extends Error {
   }
 }
 
+/** Symbols under which undici notes on a socket that it will close it, and that it writes to it. */
+let resetMark: symbol | undefined = undefined;
+let writingMark: symbol | undefined = undefined;
+
 /** `http` and `https` sockets alike, and the fields of TLS that matter here. */
 export type HttpSocket = Socket & { readonly alpnProtocol?: string | false };
 
@@ -145,6 +149,22 @@ export class Connection extends LinkedNode {
     // One that refuses a stream alone isn't worth to be asked again.
     if (this.leases === 1) this.kept = false;
     return true;
+  }
+
+  /**
+   * Whether undici closes the socket after the answer that has just ended; `undefined` when that can't be seen. The
+   * headers don't tell: HTTP/1.0 closes without a word, and so does a request that was answered before it was written.
+   */
+  get closes(): boolean | undefined {
+    const socket = this.socket as unknown as Record<symbol, unknown>;
+    if (resetMark === undefined || writingMark === undefined) {
+      for (const symbol of Object.getOwnPropertySymbols(socket)) {
+        if (symbol.description === 'reset') resetMark = symbol;
+        if (symbol.description === 'writing') writingMark = symbol;
+      }
+      if (resetMark === undefined || writingMark === undefined) return undefined;
+    }
+    return socket[resetMark] === true || socket[writingMark] === true;
   }
 
   /** Another exchange is on it. */

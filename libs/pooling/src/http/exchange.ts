@@ -253,10 +253,11 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     const { phase } = this;
     const now = this.host.clock.now();
-    // Whether undici keeps the socket shows after its callback (HTTP/1.0 doesn't, nor does a request that was answered
-    // before it was written): nobody who waits must get it before.
-    if (this.#connection?.multiplexes === false && this.host.connector.isAwaited(this.origin)) this.#giveBackSoon();
-    else this.#giveBack(true, 'not-kept', now);
+    const connection = this.#connection;
+    const closes = connection?.multiplexes === false ? connection.closes : false;
+    // Where that can't be seen it shows after the callback: nobody who waits must get the connection before.
+    if (closes === undefined && this.host.connector.isAwaited(this.origin)) this.#giveBackSoon();
+    else this.#giveBack(closes !== true, 'not-kept', now);
     if (phase === 'discarding') return this.#again(this.#nextDelayMs);
     if (phase === 'reading') this.#complete(trailers, now);
   }

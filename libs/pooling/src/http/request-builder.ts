@@ -8,7 +8,19 @@ import { prepareBody, withQuery, type HttpRequestInit, type PreparedBody, type W
 import { BaseUrl, isPlainPath, parseTarget, plainTarget, type Target } from './target.js';
 
 /** A plain request: its headers and policy are those of the client. */
-export const NO_INIT: HttpRequestInit = Object.freeze(Object.create(null) as object);
+export const NO_INIT: HttpRequestInit = Object.freeze({
+  // Fields of its own: what a prototype has been given doesn't show, and looking them up is cheap.
+  query: undefined,
+  json: undefined,
+  body: undefined,
+  headers: undefined,
+  timeouts: undefined,
+  retry: undefined,
+  signal: undefined,
+  redirect: undefined,
+  decompress: undefined,
+  maxResponseBytes: undefined,
+} as HttpRequestInit);
 
 const SLASH = 47;
 const NO_HEADERS: ReadonlyMap<string, string | readonly string[]> = new Map();
