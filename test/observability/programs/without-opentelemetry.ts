@@ -1,24 +1,25 @@
 /** An application where `@opentelemetry/api` can't be found. */
 import 'reflect-metadata';
-import { register } from 'node:module';
-import { MessageChannel } from 'node:worker_threads';
+import NodeModule from 'node:module';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { PoolingModule, PoolRegistry } from 'nestjs-pooling';
 
-const hooks = `
-  let port;
-  export function initialize(data) { port = data; }
-  export function resolve(specifier, context, next) {
-    if (specifier !== '@opentelemetry/api') return next(specifier, context);
-    port.postMessage('asked');
-    throw Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' });
-  }
-`;
-const { port1, port2 } = new MessageChannel();
+/** How Node finds what is required; its types don't tell. */
+interface Resolver {
+  _resolveFilename(specifier: string, parent: { readonly filename?: string } | undefined, ...rest: unknown[]): string;
+}
+const resolver = NodeModule as unknown as Resolver;
+const found = resolver._resolveFilename;
 let asked = false;
-port1.on('message', () => (asked = true)).unref();
-register(`data:text/javascript,${encodeURIComponent(hooks)}`, { data: port2, transferList: [port2] });
+resolver._resolveFilename = function (specifier, parent, ...rest) {
+  // prom-client brings one for itself, where others don't find it.
+  if (specifier !== '@opentelemetry/api' || parent?.filename?.includes('prom-client') === true) {
+    return found.call(this, specifier, parent, ...rest);
+  }
+  asked = true;
+  throw Object.assign(new Error(`Cannot find module '${specifier}'`), { code: 'MODULE_NOT_FOUND' });
+};
 
 @Module({ imports: [PoolingModule.forRoot({ http: false })] })
 class ApplicationModule {}

@@ -209,7 +209,7 @@ describe('what isn’t the server’s is not put down to it:', () => {
     const fails = (): never => {
       throw Object.assign(new Error('permission denied for table tenant'), { code: '42501' });
     };
-    expect(await adviceFor({ onConnect: fails })).toMatch(/The connection was open by then: onConnect failed\.$/);
+    expect(await adviceFor({ onConnect: fails })).toMatch(/The connection was open by then: onConnect failed\. \(/);
   });
 
   it('a session setting', async () => {
