@@ -93,7 +93,8 @@ export class HttpDispatcher extends undici.Dispatcher {
   }
 }
 
-function modern(handler: Dispatcher.DispatchHandler): Dispatcher.DispatchHandler {
+/** A handler in the form that both versions of undici know. */
+export function modern(handler: Dispatcher.DispatchHandler): Dispatcher.DispatchHandler {
   if (handler.onRequestStart !== undefined) return handler;
   return new LegacyHandler(handler as unknown as LegacyDispatchHandler);
 }

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import type { DispatchScope } from './dispatching.js';
+import { modern } from './dispatcher.js';
 import { watchFetch } from './fetched-exchange.js';
 import { formStreamHeaders, isBlob, isForm, isFormStream, isStreamed, kindOf, ownBody } from './foreign-bodies.js';
 import type { RequestBuilder } from './request-builder.js';
@@ -56,9 +57,9 @@ export function fetchOver({ builder, leaks, dispatcherFor }: FetchHost): Fetch {
       for (const each of [value].flat()) headers.append(name, each);
     }
     const signal = given.signal ?? request?.signal ?? undefined;
-    const own = given.dispatcher === undefined ? { dispatcher: dispatcherFor({ signal, origin, watching }) } : {};
+    const dispatcher = asFetchKnows(given.dispatcher) ?? dispatcherFor({ signal, origin, watching });
     const target = request instanceof Request ? request : `${origin}${path}`;
-    const response = await builtInFetch(target, { ...fieldsOf(request), ...given, headers, ...own } as RequestInit);
+    const response = await builtInFetch(target, { ...fieldsOf(request), ...given, headers, dispatcher } as RequestInit);
     if (signal !== undefined) giveReason(response, signal);
     return response;
   } as Fetch;
@@ -81,6 +82,17 @@ function giveReason(response: Response, signal: AbortSignal): void {
     const read = response[name as 'text'] as (() => Promise<unknown>) | undefined;
     if (read !== undefined) Object.defineProperty(response, name, reader(read));
   }
+}
+
+/** A dispatcher of npm's undici for the built-in `fetch`, whose handlers may be older than that undici. */
+function asFetchKnows(dispatcher: unknown): unknown {
+  if (typeof dispatcher !== 'object' || dispatcher === null) return dispatcher;
+  const { isMockActive } = dispatcher as { isMockActive?: boolean };
+  return {
+    isMockActive,
+    dispatch: (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) =>
+      (dispatcher as Dispatcher).dispatch(options, modern(handler)),
+  };
 }
 
 /** Whether something is a `Request` of whichever class. */
