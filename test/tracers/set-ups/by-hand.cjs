@@ -20,7 +20,7 @@ function begin(text) {
 
 const textOf = (config) => (typeof config === 'string' ? config : config.text);
 /** A cursor or a stream: copies of them can do nothing, with any pool. */
-const isOfItsOwn = (config) => typeof config.submit === 'function' && !Object.hasOwn(config, 'submit');
+const isOfItsOwn = (config) => typeof config.submit === 'function' && !Object.keys(config).includes('submit');
 const hearing = (end, callback) =>
   function (error, result) {
     end(error);

@@ -10,6 +10,7 @@ import type { DatabaseLease } from './database-leases.js';
 import { pg } from './pg.js';
 import {
   activeQueryOf,
+  answerWaitersWhenEnded,
   enqueue,
   guardIncoming,
   isReadyForQuery,
@@ -33,6 +34,7 @@ import { endsConnection } from './server-errors.js';
 import { shortenStatement } from './shown-statement.js';
 import type { SlowQueries } from './slow-queries.js';
 import type { PreparedText, StatementCache } from './statement-cache.js';
+import { isRestoring, Submission, type SubmissionHost, type SubmissionLimits } from './submission.js';
 import { queryTraced, runTraced, submitTraced } from './traced-queries.js';
 import { rethrow, Statement, type StatementOwner } from './statement.js';
 import { MessageGuard } from './wire/message-guard.js';
@@ -52,6 +54,8 @@ export interface ConnectionHost {
   /** The pool's one wheel of deadlines. */
   readonly deadlines: Deadlines;
   readonly clientConfig: ClientConfig;
+  /** What limits cursors, streams and `COPY`. */
+  readonly submissions: SubmissionLimits;
   /** Which texts are prepared; `undefined`: none. */
   readonly statements: StatementCache | undefined;
   /** Counts what borrowers run. */
@@ -70,7 +74,7 @@ export interface ConnectionHost {
  * One physical connection: a `pg.Client` from its dial to the end of its socket. Every statement passes through
  * {@link execute} or {@link submit}, and every event of the socket ends here, so none is ever unhandled.
  */
-export class PostgresConnection implements StatementOwner, WireHost {
+export class PostgresConnection implements StatementOwner, SubmissionHost, WireHost {
   readonly client: Client;
   /** Resolves when its socket is gone. */
   readonly ended: Promise<void>;
@@ -130,6 +134,7 @@ export class PostgresConnection implements StatementOwner, WireHost {
       if (endsConnection(error)) this.#fail(error);
       else this.#refused(error);
     });
+    answerWaitersWhenEnded(protocol);
     this.ended = new Promise((resolve) => protocol.once('end', resolve));
     this.client.on('error', (error) => this.#fail(error));
     this.client.on('end', () => this.#end());
@@ -381,9 +386,10 @@ export class PostgresConnection implements StatementOwner, WireHost {
     this.#fail(error);
   }
 
-  /** Runs a cursor, a stream, a `COPY`: they answer for themselves and have no time limit. */
+  /** Runs a cursor, a stream, a `COPY`: they answer for themselves, and only the server's silence ends them. */
   submit<Kind extends Submittable>(submittable: Kind): Kind {
     this.#asked(textOf(submittable));
+    Submission.over(this, submittable);
     return isTraced(this.client) ? submitTraced(this.client, submittable) : this.client.query(submittable);
   }
 
@@ -405,7 +411,9 @@ export class PostgresConnection implements StatementOwner, WireHost {
     if (this.#quiet) return this.#cancellation.underway;
     if (queuedQueries(this.client) > 0) return 'busy';
     const active = activeQueryOf(this.client);
-    if (active !== null && active !== undefined && active !== this.#answeredQuery) return 'busy';
+    if (active !== null && active !== undefined && active !== this.#answeredQuery && !isRestoring(active)) {
+      return 'busy';
+    }
     const ready = new Promise<void>((resolve) => this.client.once('drain', resolve));
     return ready.then(() => this.#cancellation.underway);
   }
@@ -438,6 +446,36 @@ export class PostgresConnection implements StatementOwner, WireHost {
     );
     if (statement instanceof WireQuery && statement.shared) this.#giveUpShared(statement);
     else this.abandon('query-timeout');
+    this.#host.queryTimedOut(error);
+    return error;
+  }
+
+  /** @internal */
+  get deadlines(): Deadlines {
+    return this.#host.deadlines;
+  }
+
+  /** @internal */
+  get guard(): MessageGuard | undefined {
+    return this.#guard;
+  }
+
+  /** @internal */
+  get limits(): SubmissionLimits {
+    return this.#host.submissions;
+  }
+
+  /** @internal */
+  silent({ submitted }: Submission): Error {
+    const { name, submissions } = this.#host;
+    const statement = shortenStatement(textOf(submitted.cursor ?? submitted));
+    const timeoutMs = submissions.idleTimeoutMs;
+    const error = new PoolQueryTimeoutError(
+      name,
+      `${name}: the server was silent for ${timeoutMs} ms in the middle of an answer (streamIdleTimeoutMs): ${statement}`,
+      { details: { timeoutMs, statement, processId: this.processId } },
+    );
+    this.abandon('query-timeout');
     this.#host.queryTimedOut(error);
     return error;
   }

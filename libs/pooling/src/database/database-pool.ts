@@ -32,6 +32,7 @@ import { DatabasePing, type PingResult } from './ping.js';
 import { ServerRole } from './server-role.js';
 import { SingleQueries } from './single-queries.js';
 import { shortenStatement } from './shown-statement.js';
+import { StatementTimeout } from './submission.js';
 import { SlowQueries } from './slow-queries.js';
 import { StatementCache } from './statement-cache.js';
 
@@ -146,6 +147,10 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       name,
       clock,
       clientConfig,
+      submissions: {
+        idleTimeoutMs: configuration.streamIdleTimeoutMs,
+        statementTimeout: statementTimeoutOf(configuration),
+      },
       statements: this.#statements,
       traffic: this.#traffic,
       get deadlines() {
@@ -425,4 +430,13 @@ Object.setPrototypeOf(DatabasePool.prototype, pg.Pool.prototype);
 
 function ignore(): void {
   // Nothing is left to be done.
+}
+
+/** The pool's own limit on statements: one that the session's settings name is the user's. */
+function statementTimeoutOf({
+  statementTimeoutMs,
+  session,
+}: Pick<ResolvedDatabaseOptions, 'statementTimeoutMs' | 'session'>): StatementTimeout | undefined {
+  const named = Object.keys(session).some((name) => name.toLowerCase() === 'statement_timeout');
+  return statementTimeoutMs > 0 && !named ? new StatementTimeout(statementTimeoutMs) : undefined;
 }

@@ -130,6 +130,7 @@ export const DATABASE_RULES: Rules<DatabaseOptions> = {
   maxConnecting: integer({ min: 1 }),
   queryTimeoutMs: durationMs({ zero: 'none' }),
   statementTimeoutMs: serverTimeout(),
+  streamIdleTimeoutMs: durationMs({ zero: 'none' }),
   lockTimeoutMs: serverTimeout(),
   idleInTransactionTimeoutMs: serverTimeout(),
   session: recordOf(

@@ -79,8 +79,13 @@ export interface DatabaseOptions {
    * 60000; 0: none. asyncpg's `command_timeout`. Cursors, streams and `COPY` are not limited by it.
    */
   readonly queryTimeoutMs?: number;
-  /** Server side `statement_timeout`: 60000; 0: the server's own. */
+  /** Server side `statement_timeout`: 60000; 0: the server's own. It doesn't count for cursors, streams and `COPY`. */
   readonly statementTimeoutMs?: number;
+  /**
+   * How long the server may be silent while a cursor, a stream or a `COPY` waits for it: 60000; 0: for ever. Then they fail
+   * with `ERR_POOL_QUERY_TIMEOUT` and their connection is destroyed. A consumer may take as long as it likes.
+   */
+  readonly streamIdleTimeoutMs?: number;
   /** Server side `lock_timeout`: 0, the server's own. */
   readonly lockTimeoutMs?: number;
   /** Server side `idle_in_transaction_session_timeout`: 0, the server's own. */
@@ -150,6 +155,7 @@ export interface ResolvedDatabaseOptions {
   readonly maxConnecting: number;
   readonly queryTimeoutMs: number;
   readonly statementTimeoutMs: number;
+  readonly streamIdleTimeoutMs: number;
   readonly lockTimeoutMs: number;
   readonly idleInTransactionTimeoutMs: number;
   readonly session: SessionSettings;
@@ -212,6 +218,7 @@ export const DATABASE_DEFAULTS = Object.freeze({
   maxConnecting: 4,
   queryTimeoutMs: 60_000,
   statementTimeoutMs: 60_000,
+  streamIdleTimeoutMs: 60_000,
   lockTimeoutMs: 0,
   idleInTransactionTimeoutMs: 0,
   session: Object.freeze({ timezone: 'UTC' }),
@@ -273,6 +280,7 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
     queryTimeoutMs: options.queryTimeoutMs ?? source.queryTimeoutMs ?? defaults.queryTimeoutMs,
     statementTimeoutMs:
       options.statementTimeoutMs ?? source.serverTimeouts.statement_timeout ?? defaults.statementTimeoutMs,
+    streamIdleTimeoutMs: options.streamIdleTimeoutMs ?? defaults.streamIdleTimeoutMs,
     lockTimeoutMs: options.lockTimeoutMs ?? source.serverTimeouts.lock_timeout ?? defaults.lockTimeoutMs,
     idleInTransactionTimeoutMs:
       options.idleInTransactionTimeoutMs ??

@@ -20,6 +20,7 @@ export interface ProtocolConnection extends EventEmitter {
   attachListeners?(stream: Socket): void;
   requestSsl(): void;
   cancel(processId: number, secretKey: number): void;
+  sync(): void;
   end(): void;
 }
 
@@ -189,6 +190,31 @@ export function newestQueryOf(client: Client): unknown {
 export function enqueue(client: Client, query: Submittable): void {
   queueOf(client).push(query);
   internals(client)._pulseQueryQueue();
+}
+
+/** Gives the client a query that runs before those that wait, from within the end of the one before. */
+export function enqueueNext(client: Client, query: Submittable): void {
+  queueOf(client).unshift(query);
+}
+
+/**
+ * Tells those who wait once for a connection to be ready that it never will be: closing a cursor waits for that, and hangs
+ * with whoever awaits it.
+ */
+export function answerWaitersWhenEnded(protocol: ProtocolConnection): void {
+  const event = 'readyForQuery';
+  const answer = (): void => {
+    // pg's own listeners stay for the connection's life: those of `once` have what they wrap.
+    for (const listener of protocol.rawListeners(event) as (((...of: unknown[]) => void) & { listener?: unknown })[]) {
+      if (listener.listener !== undefined) listener();
+    }
+  };
+  protocol.once('end', () => {
+    setImmediate(answer);
+    protocol.on('newListener', (name: string) => {
+      if (name === event) setImmediate(answer);
+    });
+  });
 }
 
 /** Takes the query that waits last in the client out of its queue. */

@@ -23,6 +23,8 @@ export interface MessageGuardHost {
  * honest server sends ends the connection with an error for all that runs on it, and goes no further.
  */
 export class MessageGuard {
+  /** Takes the answers to what was sent aside of pg, by their types; returns whether it has taken one. */
+  aside: ((type: number) => boolean) | undefined = undefined;
   readonly #host: MessageGuardHost;
   readonly #protocol: ProtocolConnection;
   readonly #order: ClientOrder;
@@ -70,6 +72,11 @@ export class MessageGuard {
       if (end > bytes.length) {
         this.#hold(bytes, at, end - at);
         break;
+      }
+      if (this.aside !== undefined && !isUnasked(type) && this.aside(type)) {
+        at = end;
+        passedTo = end;
+        continue;
       }
       const wire = this.#wire;
       if (wire !== undefined && wire.underway > 0 && !isUnasked(type)) {
