@@ -1,7 +1,9 @@
 /** Where DatabasePool differs from pg.Pool on purpose; docs/pg-pool-compatibility.md gives the reasons. */
 import { readFile } from 'node:fs/promises';
 import pg, { type Pool, type PoolClient } from 'pg';
+import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
 import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
+import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
 import { codeOf, messageOf, onBothPools } from '../support/both-pools.js';
 import { runTypeScript } from '../support/child.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -53,6 +55,44 @@ test('an error of onConnect is a failed dial', async () => {
   });
   expect(outcome.theirs).toBe('not today');
   expect(outcome.ours).toContain('Last connect failure: not today');
+});
+
+test('a waiter takes whichever connection comes first', async () => {
+  const outcome = await onBothPools(
+    database.url,
+    async ({ pool }) => {
+      const held = await pool.connect();
+      const backend = (held as unknown as { processID: number }).processID;
+      const waiting = pool.connect();
+      held.release();
+      const client = await waiting;
+      const same = (client as unknown as { processID: number }).processID === backend;
+      client.release();
+      return same;
+    },
+    { theirs: { max: 2 }, ours: { size: 2 } },
+  );
+  expect(outcome).toEqual({ theirs: false, ours: true });
+});
+
+test('an idle connection past its time is closed in the next round', async () => {
+  const clock = new ManualClock();
+  await using ours = new DatabasePool('idle', { url: database.url, idleTimeoutMs: 1_000 }, { clock });
+  const theirs = new pg.Pool({ connectionString: database.url, idleTimeoutMillis: 10 });
+  await Promise.all([ours.query('select 1'), theirs.query('select 1')]);
+  await vi.waitFor(() => expect(theirs.totalCount).toBe(0));
+  // A round every quarter of the time: the first one past it closes.
+  await clock.advance(990);
+  expect(ours.totalCount).toBe(1);
+  await clock.advance(500);
+  expect(ours.totalCount).toBe(0);
+  await theirs.end();
+});
+
+test('verify and log are no options', () => {
+  const options = { url: database.url, verify: () => undefined, log: () => undefined };
+  expect(() => new DatabasePool('verified', options as DatabaseOptions)).toThrow(/verify: no such option/);
+  expect(new pg.Pool(options as pg.PoolConfig).options).toHaveProperty('verify');
 });
 
 test('an acquire waits thirty seconds and not for ever', async () => {

@@ -173,3 +173,45 @@ describe('a connection that has died in its borrower’s hands', () => {
     expect(pool.totalCount).toBe(1);
   });
 });
+
+describe('end()', () => {
+  it.each([1, 20])('serves %i queries that are being dialled for, as pg.Pool does', async (count) => {
+    const outcome = await onBothPools(
+      database.url,
+      async ({ pool }) => {
+        const queries = Array.from({ length: count }, (_, n) => pool.query<{ n: number }>('select $1::int as n', [n]));
+        const late = pool.end().then(() => messageOf(pool.query('select 1')));
+        const answers = await Promise.all(queries);
+        return [answers.map(({ rows }) => rows[0]?.n), (await late) === 'no error'];
+      },
+      { theirs: { max: 20 }, ours: { size: 20 } },
+    );
+    expect(outcome.ours).toEqual([Array.from({ length: count }, (_, n) => n), false]);
+    expect(outcome.ours).toEqual(outcome.theirs);
+  });
+
+  it('serves them with a hook as well, refuses newcomers at once and whoever waits for another’s connection', async () => {
+    const pool = createPool({ size: 2, onAcquire: async (client) => void (await client.query('select 1')) });
+    const held = await pool.connect();
+    const [dialled, waiting] = [pool.query('select 1 as n'), pool.query('select 2 as n')];
+    const ended = pool.end();
+    const over = { code: 'ERR_POOL_CLOSED' };
+    await expect(pool.query('select 3')).rejects.toMatchObject(over);
+    await expect(waiting).rejects.toMatchObject(over);
+    expect((await dialled).rows).toEqual([{ n: 1 }]);
+    held.release();
+    await ended;
+    expect(pool.ended).toBe(true);
+  });
+
+  it('is bounded where nothing can be dialled', async () => {
+    const url = new URL(database.url);
+    url.port = '1';
+    const pool = createPool({ url: url.href }, { closeDeadlineMs: 50 });
+    const query = pool.query('select 1');
+    const refused = expect(query).rejects.toMatchObject({ code: 'ERR_POOL_CLOSED' });
+    await pool.end();
+    await refused;
+    expect(pool.statistics()).toMatchObject({ state: 'closed', waiting: 0, size: 0 });
+  });
+});

@@ -30,6 +30,9 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
   readonly #options: Pick<PoolOptions, 'name' | 'acquireTimeoutMs' | 'maxWaiting'>;
   readonly #counters: PoolCounters;
   readonly #host: AcquireQueueHost<T>;
+  /** Those that wait, and those that a hook runs for. */
+  #unsettled = 0;
+  #onSettled: (() => void) | undefined = undefined;
   #vigil: Timer | undefined;
 
   constructor(
@@ -75,6 +78,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
         resolve,
         reject,
       );
+      this.#unsettled++;
       this.#deadlines.set(waiter, timeoutMs);
       this.#waiters.push(waiter);
       if (this.#vigil === undefined) this.#keepVigil();
@@ -100,6 +104,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
   resolve(waiter: AcquireWaiter<T>, lease: Lease<T>): void {
     this.#deadlines.clear(waiter);
     waiter.resolve(lease);
+    this.#oneSettled();
   }
 
   /** Refuses a waiter. */
@@ -107,6 +112,23 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
     this.#waiters.remove(waiter);
     this.#deadlines.clear(waiter);
     waiter.reject(error);
+    this.#oneSettled();
+  }
+
+  #oneSettled(): void {
+    this.#unsettled--;
+    if (this.#unsettled === 0) this.#onSettled?.();
+  }
+
+  /** Resolves when nobody waits any more; `undefined`: nobody does now. */
+  settled(): Promise<void> | undefined {
+    if (this.#unsettled === 0) return undefined;
+    return new Promise((resolve) => (this.#onSettled = resolve));
+  }
+
+  /** Refuses those who came last, until so many are left. */
+  rejectBeyond(kept: number, error: Error): void {
+    while (this.#waiters.length > kept) this.reject(this.#waiters.last as AcquireWaiter<T>, error);
   }
 
   /** Refuses everybody in the queue, each with an error of its own; returns how many. */

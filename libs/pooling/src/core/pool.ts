@@ -102,6 +102,8 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
   #lastLeak: LeakNotice | undefined;
   #picture: { readonly at: number; readonly exhaustion: Exhaustion } | undefined;
   #closePromise: Promise<CloseReport> | undefined;
+  /** Whether newcomers are refused, while those who wait are still served. */
+  #finishing = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: PoolOptions, connector: Connector<T>, dependencies: PoolDependencies<T> = {}) {
@@ -199,7 +201,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
    * it is one of a connection that others use.
    */
   tryAcquire(use: LeaseUse = 'held'): Lease<T> | undefined {
-    if (this.#waiters.length > 0 || !this.#serving || this.#prepares(use)) return undefined;
+    if (this.#waiters.length > 0 || !this.#serving || this.#finishing || this.#prepares(use)) return undefined;
     const now = this.#clock.now();
     const entry = this.#idle.last;
     if (entry === undefined) return use === 'shared' ? this.#joinOthers(now) : undefined;
@@ -249,7 +251,9 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     }
     const lease = this.tryAcquire(options?.use);
     if (lease !== undefined) return Promise.resolve(lease);
-    if (this.#state === 'closing' || this.#state === 'closed') return Promise.reject(this.#closedError());
+    if (this.#finishing || this.#state === 'closing' || this.#state === 'closed') {
+      return Promise.reject(this.#closedError());
+    }
     // The next dial is the dialer's to decide: until then its last answer holds.
     if (this.#hopeless && this.#dialer.pausing) return Promise.reject(this.#connectFailedError());
     return this.#waiters.join(this.#origin(options?.use) ?? ANONYMOUS, options, this.#serve);
@@ -818,6 +822,19 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     this.#state = 'draining';
     this.#maintenance.stop();
     this.#serve();
+  }
+
+  /**
+   * Refuses newcomers and whoever waits for somebody else's connection with `ERR_POOL_CLOSED`; resolves when those are
+   * settled that are being dialled for, or could be. `undefined`: nobody is.
+   */
+  finishWaiting(): Promise<void> | undefined {
+    if (!this.#serving) return undefined;
+    this.#finishing = true;
+    this.drain();
+    const taken = this.#entries.size - this.#dialer.connecting - this.#idle.length - this.#arriving;
+    this.#waiters.rejectBeyond(Math.max(0, this.max - taken), this.#closedError());
+    return this.#waiters.settled();
   }
 
   /**

@@ -12,7 +12,7 @@ import type {
   Submittable,
 } from 'pg';
 import { asNobody } from '../core/async-context.js';
-import { systemClock, type Clock } from '../core/clock.js';
+import { systemClock, type Clock, type Timer } from '../core/clock.js';
 import { poolChannel } from '../core/diagnostics.js';
 import type { Holder } from '../core/holders.js';
 import { Pool } from '../core/pool.js';
@@ -105,6 +105,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   readonly #statements: StatementCache | undefined;
   readonly #traffic: DatabaseTraffic = { queries: 0 };
   readonly #closeDeadlineMs: number;
+  readonly #clock: Clock;
   #size: number;
   #maxOverflow: number;
   #closed: Promise<CloseReport> | undefined;
@@ -128,6 +129,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     const configuration = resolveDatabaseOptions(name, options);
     const clock = dependencies.clock ?? systemClock;
     this.name = name;
+    this.#clock = clock;
     this.configuration = configuration;
     this.options = pgOptionsOf(configuration);
     this.#size = configuration.size;
@@ -402,13 +404,27 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     return this.#closed;
   }
 
-  /** `close()` as `pg.Pool` names it. */
+  /** `close()` as `pg.Pool` names it: who has been dialled for already is served first. */
   end(): Promise<void>;
   end(callback: () => void): void;
   end(callback?: () => void): Promise<void> | void {
-    const closed = this.close();
+    this.#closed ??= this.#end();
+    const closed = this.#closed;
     if (callback === undefined) return closed.then(ignore);
     void closed.then(() => process.nextTick(callback));
+  }
+
+  #end(): Promise<CloseReport> {
+    const deadlineMs = this.#closeDeadlineMs;
+    const served = this.#engine.finishWaiting();
+    if (served === undefined) return this.#engine.close(deadlineMs);
+    const startedAt = this.#clock.now();
+    let timer: Timer | undefined;
+    const late = new Promise<void>((resolve) => (timer = this.#clock.setTimeout(resolve, deadlineMs)));
+    return Promise.race([served, late]).then(() => {
+      this.#clock.clearTimeout(timer as Timer);
+      return this.#engine.close(Math.max(0, deadlineMs - (this.#clock.now() - startedAt)));
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
