@@ -108,6 +108,24 @@ describe('prepared statements', () => {
     expect(pool.totalCount).toBe(1);
   });
 
+  it('says in a failed transaction what pg says there, whatever is wrong with a query besides', async () => {
+    await using pool = poolOf();
+    await pool.withConnection(async (client) => {
+      const text = 'select $1::int as n';
+      for (let use = 0; use < 3; use++) await client.query(text, [use]);
+      await client.query('begin');
+      await expect(client.query(text, ['no number'])).rejects.toMatchObject({ code: '22P02' });
+      for (let use = 0; use < 3; use++)
+        await expect(client.query(text, [1, 2])).rejects.toMatchObject({ code: '25P02' });
+      await client.query('rollback');
+      await client.query('begin');
+      for (let use = 0; use < 3; use++) expect((await client.query(text, [use])).rows).toEqual([{ n: use }]);
+      await client.query('select 1/0').catch(() => undefined);
+      await expect(client.query(text, [1, 2])).rejects.toMatchObject({ code: '25P02' });
+      await client.query('rollback');
+    });
+  });
+
   it('sends parameters of changing types as they are', async () => {
     await using pool = poolOf();
     const read = async (value: unknown): Promise<unknown> =>

@@ -48,6 +48,8 @@ export interface WireHost {
   readonly pooled: boolean;
   /** Whether further queries may be sent. */
   readonly alive: boolean;
+  /** As the server last told it. */
+  readonly transactionStatus: TransactionStatus;
   /** A command was answered that may have changed how other texts are read. */
   completed(tag: string, text: string, values: readonly unknown[]): void;
   /** The server begins to work on a query that nobody waits for any more. */
@@ -156,6 +158,8 @@ export class Wire {
     const { prepared } = query;
     const { statements } = this.#host;
     if (prepared.plannedAnew || query.firstError !== undefined) return this.#writeAnew(query, now);
+    // As pg: the server refuses to read a text there, and says nothing else of it.
+    if (this.#host.transactionStatus === 'E') return this.#writeAnew(query, now);
     if (!query.shared) query.turn = prepared.plans.takeTurn();
     if (query.turn === 'anew') return this.#writeAnew(query, now);
     const known = statements.get(prepared, now);
