@@ -99,7 +99,10 @@ export class Connection extends LinkedNode {
       connect: (_options, callback) => {
         // Later: undici ignores an answer in the same tick. And once: a second call means that the socket died.
         queueMicrotask(() => {
-          if (handedOver || socket.destroyed) return callback(new SocketGoneError(), null);
+          const gone = (): void => callback(new SocketGoneError(), null);
+          // undici 8 asks again when the server leaves, and at once after each refusal while streams are under way.
+          if (handedOver && this.multiplexes && !socket.closed) return void socket.once('close', gone);
+          if (handedOver || socket.destroyed) return gone();
           handedOver = true;
           callback(null, socket);
         });
@@ -114,7 +117,12 @@ export class Connection extends LinkedNode {
       allows: (streams) => this.#allow(Math.min(Math.max(streams, 1), H2_STREAMS)),
       leaves: (lastStreamId) => {
         this.kept = false;
-        for (const [exchange, id] of this.#shared ?? []) if (id > lastStreamId) this.#unprocessed.add(exchange);
+        for (const [exchange, id] of this.#shared ?? []) {
+          if (id <= lastStreamId) continue;
+          this.#unprocessed.add(exchange);
+          // undici 8 would keep it for a connection that this client doesn't open.
+          if (UNDICI_MAJOR >= 8) exchange.unprocessed();
+        }
       },
     });
     if (this.#session === undefined) this.#allow(H2_STREAMS);

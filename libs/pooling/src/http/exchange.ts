@@ -180,6 +180,11 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     this.#retryOrFail(error);
   }
 
+  /** The server left before it processed the exchange: undici hears that it ends here. */
+  unprocessed(): void {
+    this.controller?.abort(new Error('the server left before it processed the request'));
+  }
+
   // What undici calls
 
   onRequestStart(controller: Dispatcher.DispatchController, context: unknown): void {

@@ -9,6 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { selfSignedCertificate } from '../../../../test/support/self-signed-certificate.js';
 import { HttpClient } from './http-client.js';
 import type { HttpClientOptions } from './options.js';
+import { UNDICI_MAJOR } from './undici.js';
 
 const { key, certificate: cert } = selfSignedCertificate();
 
@@ -140,14 +141,16 @@ describe('HTTP/2', () => {
     const answers = await Promise.all(paths.map(async (path) => (await client.request(path, { method, body })).text()));
     expect(answers).toEqual(paths);
     expect(Object.values(server.times)).toEqual(paths.map(() => 2));
-    expect(client.statistics()).toMatchObject({ retries: 0, replays: 8, inUse: 0, waiting: 0 });
+    // undici 8 sends it once more by itself.
+    expect(client.statistics()).toMatchObject({ retries: 0, replays: UNDICI_MAJOR < 8 ? 8 : 0, inUse: 0, waiting: 0 });
   });
 
   it('gives up when a server refuses for ever', async () => {
     await using server = await StreamServer.listen(({ stream }) => stream.close(constants.NGHTTP2_REFUSED_STREAM));
     await using client = clientOf(server, { retry: false });
     await expect(client.post('/', { body: 'x' })).rejects.toMatchObject({ code: 'ERR_HTTP2_STREAM_ERROR' });
-    expect(server.asked.length).toBeLessThanOrEqual(12);
+    // undici 8 sends each of ours once more by itself.
+    expect(server.asked.length).toBeLessThanOrEqual(UNDICI_MAJOR < 8 ? 12 : 24);
     expect(client.statistics()).toMatchObject({ inUse: 0, waiting: 0 });
   });
 

@@ -38,6 +38,7 @@ describe('what a failure means', () => {
     ['a kept socket that broke in the body', { phase: 'reading', reused: true, broken: true, alive: false }, 'failed'],
     ['what the caller has seen in part', { reused: true, broken: true, alive: false, replaceable: false }, 'failed'],
     ['what the server has not processed', { refused: true }, 'replay'],
+    ['what undici gave up for that', { refused: true, aborted: true }, 'replay'],
     ['what the server refuses after its head', { refused: true, phase: 'reading' }, 'failed'],
     ['an attempt above the interceptors', { phase: 'above', broken: true }, 'failed'],
   ])('is right for %s', (_name, facts, expected) => {

@@ -35,12 +35,12 @@ export function verdict(facts: Facts): Verdict {
   const { phase, sent, refused, alive, broken, reused, aborted, whole, bodyless, replaceable } = facts;
   if (phase === 'done') return 'over';
   if (phase === 'discarding') return 'next';
+  if (refused && replaceable && phase === 'sent') return 'replay';
   if (aborted) return 'given-up';
   // undici reports a peer that closed while the consumer was slow, though every byte had come.
   if (phase === 'reading' && whole && broken) return 'complete';
   // undici refuses a 204 or 304 that announces the length of what isn't there.
   if (phase === 'reading' && bodyless) return 'complete';
-  if (refused && replaceable && phase === 'sent') return 'replay';
   const stale = !alive && (!sent || (reused && phase === 'sent'));
   if (stale && replaceable && (!sent || broken)) return 'replay';
   return 'failed';
