@@ -192,6 +192,7 @@ describe('a URL', () => {
     ['sslmode=full', /sslmode: "full" is not allowed/],
     ['statement_timeout=5 parsecs', /statement_timeout: "5 parsecs" is not allowed; milliseconds, or a time like 5s/],
     ['connect_timeout=soon', /connect_timeout: "soon" is not allowed; whole seconds/],
+    ['sslmode=postgres://a:sup3r-s3cret@b', /sslmode: a text of \d+ characters is not allowed; disable, prefer/],
     ['nonsense=sup3r-s3cret', /a parameter that nobody reads; settings of the server go into session/],
     ['sup3r-s3cret', /a parameter that nobody reads/],
     ['sslmode=require&ssl=false', /ssl=false contradicts sslmode=require/],

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'pg-connection-string';
-import { nearestName } from '../core/validation.js';
+import { nearestName, showName, showValue } from '../core/validation.js';
 import { PARAMETER_HINTS } from './option-hints.js';
 import { negotiatesDirectTls } from './pg-internals.js';
 import { serverMilliseconds } from './server-settings.js';
@@ -135,7 +135,7 @@ function redactQuery(query: string): string {
     const split = pair.indexOf('=');
     const name = split < 0 ? pair : pair.slice(0, split);
     if (!isKnown(name)) return '***';
-    return SHOWN.has(name) ? pair : `${name}=***`;
+    return SHOWN.has(name) && showName(pair.slice(split + 1)) === pair.slice(split + 1) ? pair : `${name}=***`;
   });
   return shown.join('&');
 }
@@ -191,7 +191,7 @@ function parameterProblem(name: string, value: string): string | undefined {
         ? 'host: several hosts are not supported yet: name the one to use'
         : undefined;
     }
-    return `${name}: ${SHOWN.has(name) ? JSON.stringify(value.slice(0, 40)) : 'what is given'} is not allowed; ${WORDS[name]}`;
+    return `${name}: ${SHOWN.has(name) ? showValue(value) : 'what is given'} is not allowed; ${WORDS[name]}`;
   }
   if (HARMLESS[name]?.includes(value) === true) return undefined;
   const hint = Object.hasOwn(PARAMETER_HINTS, name) ? PARAMETER_HINTS[name] : undefined;
