@@ -10,9 +10,13 @@ const NPM_QUIET = ['--no-audit', '--no-fund', '--loglevel=error'];
 const NEST_OPTIONAL = [
   '@fastify/static',
   '@fastify/view',
+  '@mikro-orm/core',
   '@nestjs/microservices',
+  '@nestjs/mongoose',
   '@nestjs/platform-fastify',
   '@nestjs/platform-socket.io',
+  '@nestjs/sequelize/dist/common/sequelize.utils',
+  '@nestjs/typeorm/dist/common/typeorm.utils',
   '@nestjs/websockets',
   'class-transformer',
   'class-validator',
@@ -216,7 +220,8 @@ export const RECIPES = {
   'nest-12-rolldown': bundled(12, 'rolldown'),
   'nest-11-pnpm': plain({ nest: 11, manager: 'pnpm' }),
   'nest-12-pnpm': plain({ nest: 12, manager: 'pnpm' }),
-  'nest-11-yarn-pnp': plain({ nest: 11, manager: 'yarn' }),
+  // ts-jest requires jest-util without saying so.
+  'nest-11-yarn-pnp': plain({ nest: 11, manager: 'yarn', extra: ['jest-util'] }),
 };
 
 /** Those that every change is tried with. */

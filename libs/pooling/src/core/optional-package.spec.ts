@@ -28,6 +28,10 @@ describe('an optional package', () => {
       "Yarn's PnP",
       failure('MODULE_NOT_FOUND', 'nestjs-pooling tried to access carrier (a peer dependency) but it isn’t provided'),
     ],
+    [
+      'Jest under PnP',
+      failure(undefined, "nestjs-pooling tried to access carrier (a peer dependency) but it isn't provided"),
+    ],
     ['a bundle that left it out', failure(undefined, 'Dynamic require of "carrier" is not supported')],
   ])('is missing when %s says so', (_who, error) => {
     expect(isMissingPackage(error, 'carrier')).toBe(true);

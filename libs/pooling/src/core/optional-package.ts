@@ -10,15 +10,16 @@ export interface OptionalPackage<Module> {
   readonly problem: string | undefined;
 }
 
-/** Node's code, its code in ES modules, and Yarn's; a bundle leaves an error without a code. */
+/** Node's code, its code in ES modules, and Yarn's. */
 const MISSING_CODES: ReadonlySet<unknown> = new Set(['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND']);
-const LEFT_OUT_OF_A_BUNDLE = /^Dynamic require of /;
+/** Without a code: what a bundle leaves in the place of a package, and what Jest makes of Yarn's error. */
+const MISSING_WORDS = /^Dynamic require of | tried to access /;
 
 /** Whether an error says that this very package isn't installed, and not that one of its own dependencies isn't. */
 export function isMissingPackage(error: unknown, name: string): boolean {
   const { code, message } = (error ?? {}) as { readonly code?: unknown; readonly message?: unknown };
   const text = String(message).split('\n', 1)[0] as string;
-  return (MISSING_CODES.has(code) || LEFT_OUT_OF_A_BUNDLE.test(text)) && text.includes(name);
+  return (MISSING_CODES.has(code) || MISSING_WORDS.test(text)) && text.includes(name);
 }
 
 /**
