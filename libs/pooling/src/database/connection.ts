@@ -11,11 +11,11 @@ import { pg } from './pg.js';
 import {
   activeQueryOf,
   answerWaitersWhenEnded,
+  clearPgWriter,
   enqueue,
   guardIncoming,
   isReadyForQuery,
   isTraced,
-  prepareValue,
   processIdOf,
   protocolOf,
   queuedQueries,
@@ -31,6 +31,7 @@ import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText 
 import { SessionChanges } from './session-changes.js';
 import { ConnectionRole, READ_ONLY_TRANSACTION } from './server-role.js';
 import { endsConnection } from './server-errors.js';
+import { prepareSubmission, serialiseQuery } from './sent-values.js';
 import { shortenStatement } from './shown-statement.js';
 import type { SlowQueries } from './slow-queries.js';
 import type { PreparedText, StatementCache } from './statement-cache.js';
@@ -41,6 +42,8 @@ import { MessageGuard } from './wire/message-guard.js';
 import type { WireValue } from './wire/message-writer.js';
 import { WireQuery } from './wire/wire-query.js';
 import { Wire, type WireHost } from './wire/wire.js';
+
+const NO_VALUES: readonly unknown[] = [];
 
 /** What borrowers have run. */
 export interface DatabaseTraffic {
@@ -260,20 +263,21 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
   ): void {
     if (!this.alive) return this.#refuse(callback);
     const given = values ?? (typeof config === 'object' ? config.values : undefined);
-    // Whatever isn't an array pg itself refuses, before it has sent anything.
-    const sent = Array.isArray(given) ? this.#serialise(given, callback) : given;
-    if (sent === undefined && given !== undefined) return;
     const text = textOf(config);
+    const sent = this.#serialise(text, Array.isArray(given) ? given : NO_VALUES, callback);
+    if (sent === undefined) return;
+    // Whatever isn't an array pg itself refuses, before it has sent anything.
+    const handedOn = Array.isArray(given) ? sent : given;
     const statement = new Statement(this, lease, text, timeoutMs, this.#timed(lease, text, callback));
     const ownBusiness = lease === undefined || text === '';
     if (!ownBusiness && isTraced(this.client)) {
       this.#start(statement);
-      return queryTraced(this.client, config, sent, statement);
+      return queryTraced(this.client, config, handedOn, statement);
     }
     // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
     // (scavenges ten times as long on results of many rows).
     const settle = (error: Error | undefined, result: QueryResult): void => statement.settle(error, result);
-    statement.query = new pg.Query(ownConfig(config) as string, sent, settle as never);
+    statement.query = new pg.Query(ownConfig(config) as string, handedOn, settle as never);
     this.#start(statement);
     // The pool's own questions are nobody's: a tracer doesn't hear of them.
     if (ownBusiness) enqueue(this.client, statement.query);
@@ -291,7 +295,7 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
     const wire = this.#wire;
     if (wire === undefined) return this.executeUnprepared(lease, prepared.text, [...values], timeoutMs, callback);
     if (!this.alive) return this.#refuse(callback);
-    const sent = this.#serialise(values, callback);
+    const sent = this.#serialise(prepared.text, values, callback);
     if (sent === undefined) return;
     const heard = this.#timed(lease, prepared.text, callback);
     const query = new WireQuery(wire, this, lease, prepared, sent, timeoutMs, heard);
@@ -305,9 +309,9 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
    * Values as pg sends them; `undefined`, and the caller hears it, when one of them can't be. That is found before anything
    * is sent: pg before 8.22 has sent half a query by then, and waits for an answer that never comes.
    */
-  #serialise(values: readonly unknown[], callback: QueryOutcome): WireValue[] | undefined {
+  #serialise(text: string, values: readonly unknown[], callback: QueryOutcome): WireValue[] | undefined {
     try {
-      return values.map((value) => prepareValue(value));
+      return serialiseQuery(text, values);
     } catch (error) {
       process.nextTick(() => callback(error as Error, undefined as never));
       return undefined;
@@ -389,8 +393,25 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
   /** Runs a cursor, a stream, a `COPY`: they answer for themselves, and only the server's silence ends them. */
   submit<Kind extends Submittable>(submittable: Kind): Kind {
     this.#asked(textOf(submittable));
+    try {
+      prepareSubmission(submittable);
+    } catch (error) {
+      const { handleError } = submittable as { handleError?: (reason: unknown, connection: unknown) => void };
+      if (handleError === undefined) throw error;
+      process.nextTick(() => handleError.call(submittable, error, protocolOf(this.client)));
+      return submittable;
+    }
     Submission.over(this, submittable);
-    return isTraced(this.client) ? submitTraced(this.client, submittable) : this.client.query(submittable);
+    try {
+      return isTraced(this.client) ? submitTraced(this.client, submittable) : this.client.query(submittable);
+    } catch (error) {
+      // It may have sent half of what it wanted to. Its caller hears it here, and not again when the connection ends.
+      (submittable as { handleError?: unknown }).handleError = ignore;
+      clearPgWriter();
+      this.#fail(error as Error);
+      this.destroy();
+      throw error;
+    }
   }
 
   /** Runs one statement of the pool's own; its time limit is the pool's. */

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Client, ClientConfig, FieldDef, Query as PgQuery, Submittable } from 'pg';
-import { parse } from 'pg-protocol';
+import { parse, serialize } from 'pg-protocol';
 import { optionalPackage } from '../core/optional-package.js';
 import { pg, pgPackage } from './pg.js';
 import { loadPgUtils, loadTextParsers, type TextParser } from './pg-package.cjs';
@@ -58,6 +58,11 @@ export function parsesNothing(parser: TextParser): boolean {
 /** A message of the server's, as pg-protocol reads it. */
 export interface BackendMessage {
   readonly name: string;
+}
+
+/** Takes back what pg has written of a message that it could not finish: the next one, of any connection, would begin with it. */
+export function clearPgWriter(): void {
+  serialize.query('');
 }
 
 /** A parser of pg's: what it reads, and the last message that it has read. */

@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import { activeQueryKind, protocolOf, type ProtocolConnection } from '../pg-internals.js';
+import { activeQueryKind, clearPgWriter, protocolOf, type ProtocolConnection } from '../pg-internals.js';
 import { ClientOrder } from './client-order.js';
 import { LoginOrder } from './login-order.js';
 import { checkForm, longestMessage } from './message-form.js';
@@ -154,6 +154,8 @@ export class MessageGuard {
   /** Nothing on the connection can be trusted any more. */
   #end(error: Error): void {
     this.#over = true;
+    // pg may have been about to send the next query.
+    clearPgWriter();
     this.#held = undefined;
     this.#host.ending(error);
     this.#wire?.end(error);
