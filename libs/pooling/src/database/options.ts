@@ -12,6 +12,7 @@ import {
 import { urlProblems } from './connection-url.js';
 import { DATABASE_HINTS } from './option-hints.js';
 import { canBeMerged, DATABASE_RULES } from './option-rules.js';
+import { startupProblems } from './startup-texts.js';
 
 /** Fills the options that aren't given: for a small service, a medium one, and one under high load. */
 export type DatabasePreset = 'small' | 'medium' | 'high';
@@ -258,6 +259,8 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
   const applicationName = shortenApplicationName(
     options.applicationName ?? source.applicationName ?? applicationPackageName(),
   );
+  const session = options.session ?? DATABASE_DEFAULTS.session;
+  refuseProblems(name, startupProblems({ ...source, applicationName, session }));
   const defaults = DATABASE_DEFAULTS;
   const resolved: Omit<ResolvedDatabaseOptions, 'clientConfig' | 'bindsChannel'> = {
     name,

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import type { ClientConfig } from 'pg';
 import type { Clock } from '../core/clock.js';
 import { pg } from './pg.js';
-import type { ProtocolConnection, ProtocolConnectionConstructor } from './pg-internals.js';
+import { guardIncoming, type ProtocolConnection, type ProtocolConnectionConstructor } from './pg-internals.js';
 
 /** Where a connection goes to by now: what its name means may have changed since. */
 export interface SocketAddress {
@@ -31,6 +31,8 @@ function dial(config: ClientConfig): ProtocolConnection {
     ssl: config.ssl,
     sslNegotiation: config.sslnegotiation,
   });
+  // pg would parse what comes, and throw into the process; no answer to such a request is a message.
+  guardIncoming(connection, () => undefined);
   const host = config.host ?? 'localhost';
   if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${config.port ?? 5432}`);
   else connection.connect(config.port ?? 5432, host);

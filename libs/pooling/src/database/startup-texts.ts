@@ -1,0 +1,35 @@
+import type { ResolvedDatabaseOptions } from './options.js';
+
+/** What goes into the first packet of a connection, or into its settings. */
+type StartupOptions = Pick<ResolvedDatabaseOptions, 'applicationName' | 'target' | 'session'> & {
+  readonly clientConfig: object;
+};
+
+/** Fields of `pg.ClientConfig` that pg writes into that packet. */
+const WRITTEN = ['options', 'replication', 'fallback_application_name', 'client_encoding'] as const;
+
+/**
+ * What is wrong with the texts that a connection begins with: a zero byte ends a text there, and what stands behind it
+ * would be read as parameters of their own. Values aren't shown: they may be secret.
+ */
+export function startupProblems({ applicationName, target, session, clientConfig }: StartupOptions): string[] {
+  const problems: string[] = [];
+  const check = (path: string, value: unknown): void => {
+    if (typeof value === 'string' && value.includes('\0')) {
+      problems.push(`${path}: a text with a zero byte is not allowed; it would end there for the server`);
+    }
+  };
+  check('applicationName', applicationName);
+  check('connection.user', target.user);
+  check('connection.database', target.database);
+  const config = clientConfig as Record<string, unknown>;
+  for (const field of WRITTEN) check(`connection.${field}`, config[field]);
+  const { options } = config;
+  if (options !== undefined && options !== null && typeof options !== 'string') {
+    problems.push(`connection.options: a ${typeof options} is not allowed; a text`);
+  }
+  for (const [setting, value] of Object.entries(session)) {
+    check(setting.includes('\0') ? 'session' : `session.${setting}`, setting.includes('\0') ? setting : value);
+  }
+  return problems;
+}
