@@ -47,7 +47,8 @@ const LONGEST: ReadonlyMap<number, number> = new Map([
   [COPY_IN, MEBIBYTE],
   [COPY_OUT, MEBIBYTE],
 ]);
-const LONGEST_OTHER = 30_000;
+/** A message of any type may be as long as this. */
+export const SHORTEST_LIMIT = 30_000;
 /** Before the login is complete: nobody has proven anything yet. */
 const LONGEST_BEFORE_LOGIN = 65_536;
 
@@ -58,7 +59,7 @@ const FIELD_BYTES = 18;
 
 /** How long a message of a type may be, header included. */
 export function longestMessage(type: number, loggedIn: boolean): number {
-  return loggedIn ? (LONGEST.get(type) ?? LONGEST_OTHER) : LONGEST_BEFORE_LOGIN;
+  return loggedIn ? (LONGEST.get(type) ?? SHORTEST_LIMIT) : LONGEST_BEFORE_LOGIN;
 }
 
 /** Two bytes as a number from 0 to 65535. */

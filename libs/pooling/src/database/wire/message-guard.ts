@@ -2,7 +2,7 @@ import type { Client } from 'pg';
 import { activeQueryKind, clearPgWriter, protocolOf, type ProtocolConnection } from '../pg-internals.js';
 import { ClientOrder } from './client-order.js';
 import { LoginOrder } from './login-order.js';
-import { checkForm, longestMessage } from './message-form.js';
+import { checkForm, longestMessage, SHORTEST_LIMIT } from './message-form.js';
 import { ProtocolError } from './protocol-error.js';
 import { DATA_ROW, HEADER_BYTES, isUnasked, messageName, READY_FOR_QUERY } from './server-message.js';
 import type { Wire } from './wire.js';
@@ -97,7 +97,9 @@ export class MessageGuard {
   /** The whole length of the message that begins at `at`. */
   #lengthOf(type: number, bytes: Buffer, at: number): number {
     const length = 1 + bytes.readUInt32BE(at + 1);
-    if (length < HEADER_BYTES || length > longestMessage(type, this.#login === undefined)) {
+    // Most are short: for those nothing has to be looked up.
+    const possible = length <= SHORTEST_LIMIT || length <= longestMessage(type, this.#login === undefined);
+    if (length < HEADER_BYTES || !possible) {
       throw new ProtocolError(
         `the server has sent something that is no message of its protocol: ${messageName(type)} of ${length} bytes`,
       );

@@ -100,16 +100,17 @@ export class MessageWriter {
 
   /** All that was written since the last time, as a buffer of its own. */
   take(): Buffer {
-    const written = this.#buffer.subarray(0, this.#length);
+    const length = this.#length;
+    const buffer = this.#buffer;
     this.#length = 0;
     this.#mark = 0;
-    // A parameter of many megabytes must not be paid for ever.
-    if (this.#buffer.length > 16 * INITIAL_BYTES) {
+    // A parameter of many megabytes must not be paid for ever, or be copied.
+    if (buffer.length > 16 * INITIAL_BYTES) {
       this.#buffer = Buffer.allocUnsafe(INITIAL_BYTES);
-      return written;
+      return buffer.subarray(0, length);
     }
-    const taken = Buffer.allocUnsafe(written.length);
-    written.copy(taken);
+    const taken = Buffer.allocUnsafe(length);
+    buffer.copy(taken, 0, 0, length);
     return taken;
   }
 

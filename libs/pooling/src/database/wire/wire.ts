@@ -7,7 +7,7 @@ import { BINDING, FAILED, nextStep, PARSING, ROWS } from './exchange-order.js';
 import { failureOf, hideStatementName, isSameError } from './failed-statement.js';
 import { checkForm, checkRowCount } from './message-form.js';
 import { MessageWriter } from './message-writer.js';
-import { ProtocolError } from './protocol-error.js';
+import { malformed, ProtocolError } from './protocol-error.js';
 import { RowShape } from './row-shape.js';
 import {
   BIND_COMPLETE,
@@ -268,8 +268,8 @@ export class Wire {
   }
 
   #complete(query: WireQuery, bytes: Buffer, start: number, end: number): void {
-    checkForm(COMMAND_COMPLETE, bytes, start, end);
     const at = start + HEADER_BYTES;
+    if (at >= end || bytes[end - 1] !== 0) throw malformed(COMMAND_COMPLETE);
     if (query.shape && query.error === undefined && !query.settled) {
       checkRowCount(bytes, at, end - 1, query.rows.length);
     }
