@@ -134,6 +134,7 @@ export type { Advice, AdviceCode, AdviceSeverity, EvidenceValue } from './advice
 export type { PoolLoad } from './advice/load.js';
 export type { AdviceOptions } from './module/pool-advice.js';
 export type { ConsoleAction, ConsoleOptions } from './console/console-options.js';
+export type { RouteDecorators } from './routes/route-decorators.js';
 export {
   recommendPoolSize,
   sizeForLoad,
