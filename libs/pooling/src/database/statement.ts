@@ -51,21 +51,20 @@ export class Statement extends TimedWaiter {
   settle(error: Error | null | undefined, result: QueryResult, untouched = false): void {
     if (this.#settled) return;
     this.#settled = true;
-    const failed = error !== null && error !== undefined;
-    this.#owner.answered(this, failed ? error : undefined);
-    if (this.relay !== undefined) this.#relayed(this.relay, failed ? error : undefined, result, untouched);
-    else this.#tell(failed ? error : undefined, result, untouched);
+    const failure = error ?? undefined;
+    this.#owner.answered(this, failure);
+    this.#pass(failure, result, untouched);
   }
 
   expire(): void {
     if (this.#settled) return;
     this.#settled = true;
-    const error = this.#owner.overdue(this);
-    if (this.relay !== undefined) this.#relayed(this.relay, error, undefined as never, false);
-    else this.#tell(error, undefined as never, false);
+    this.#pass(this.#owner.overdue(this), undefined as never, false);
   }
 
-  #relayed(relay: QueryOutcome, error: Error | undefined, result: QueryResult, untouched: boolean): void {
+  #pass(error: Error | undefined, result: QueryResult, untouched: boolean): void {
+    const { relay } = this;
+    if (relay === undefined) return this.#tell(error, result, untouched);
     this.#untouched = untouched;
     try {
       relay(error, result);
@@ -78,12 +77,12 @@ export class Statement extends TimedWaiter {
   heard(error: Error | null | undefined, result: QueryResult): void {
     if (this.#told) return;
     this.#told = true;
-    const failed = error !== null && error !== undefined;
+    const failure = error ?? undefined;
     if (!this.#settled) {
       this.#settled = true;
-      this.#owner.answered(this, failed ? error : undefined);
+      this.#owner.answered(this, failure);
     }
-    this.#tell(failed ? error : undefined, result, this.#untouched);
+    this.#tell(failure, result, this.#untouched);
   }
 
   #tell(error: Error | undefined, result: QueryResult, untouched: boolean): void {

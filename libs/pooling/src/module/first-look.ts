@@ -15,6 +15,13 @@ function addressOf({ configuration: { target, addressFrom } }: DatabasePool): st
   return `database ${database} at ${host}:${port} as ${user}${from}`;
 }
 
+/** Why a pool has no connection: the real error behind the pool's own, and what it means, in words. */
+export function connectFailureOf(pool: DatabasePool, error: unknown): { cause: unknown; words: string } {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  const { advice } = explainConnectFailure(cause, pool.configuration.target);
+  return { cause, words: `${describeCause(cause)}. ${advice}` };
+}
+
 /**
  * Opens one connection in the background when the application has started, and says in the log, within a second, when
  * that can't be done: what is wrong, and what to set. The application stays up, and the pool goes on trying.
@@ -31,10 +38,8 @@ export async function lookAtDatabase(pool: DatabasePool, clock: Clock = systemCl
     await pool.ping({ timeoutMs: configuration.connectTimeoutMs });
   } catch (error) {
     if (pool.ending) return;
-    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-    const { advice } = explainConnectFailure(cause, configuration.target);
     logger.error(
-      `${name}: can't connect to ${addressOf(pool)}: ${describeCause(cause)}. ${advice} ` +
+      `${name}: can't connect to ${addressOf(pool)}: ${connectFailureOf(pool, error).words} ` +
         'The application stays up and goes on trying; readiness says no until then.',
     );
   } finally {

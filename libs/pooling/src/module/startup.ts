@@ -1,8 +1,7 @@
 import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
-import { describeCause, PoolConnectError } from '../core/errors.js';
-import { explainConnectFailure } from '../database/connect-failure.js';
+import { PoolConnectError } from '../core/errors.js';
 import type { DatabasePool } from '../database/database-pool.js';
-import { lookAtDatabase } from './first-look.js';
+import { connectFailureOf, lookAtDatabase } from './first-look.js';
 import { PoolAdvice } from './pool-advice.js';
 import { PoolStore, type DatabaseEntry } from './pool-store.js';
 import { PoolShutdown } from './shutdown.js';
@@ -48,12 +47,11 @@ async function requireConnection(pool: DatabasePool, timeoutMs: number): Promise
     const client = await pool.connect({ timeoutMs, use: 'own' });
     client.release();
   } catch (error) {
-    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-    const { advice } = explainConnectFailure(cause, pool.configuration.target);
+    const { cause, words } = connectFailureOf(pool, error);
     throw new PoolConnectError(
       pool.name,
       `${pool.name}: no connection could be opened within ${timeoutMs} ms, and the application can't start without ` +
-        `one (startup: 'required'): ${describeCause(cause)}. ${advice}`,
+        `one (startup: 'required'): ${words}`,
       { cause },
     );
   }
