@@ -6,7 +6,7 @@ const pipelining = {
   name: 'pipelining',
   enforce: 'pre' as const,
   transform(code: string, id: string): string | undefined {
-    if (!id.endsWith('/libs/pooling/src/database/options.ts')) return undefined;
+    if (!id.endsWith('/libs/pooling/src/database/options/options.ts')) return undefined;
     const changed = code.replace('pipelining: false as ', 'pipelining: {} as ');
     if (changed === code) throw new Error('the default of pipelining stands elsewhere now');
     return changed;

@@ -9,8 +9,8 @@ import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
 import { systemClock } from '../libs/pooling/src/core/clock.js';
 import { DatabasePool, type DatabasePoolDependencies } from '../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../libs/pooling/src/database/kysely.js';
-import type { DatabaseOptions } from '../libs/pooling/src/database/options.js';
+import { createKysely } from '../libs/pooling/src/database/kysely/kysely.js';
+import type { DatabaseOptions } from '../libs/pooling/src/database/options/options.js';
 import { createTestDatabase, type TestDatabase } from './support/database.js';
 
 let database: TestDatabase;

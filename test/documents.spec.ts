@@ -4,7 +4,7 @@ import * as diagnostics from '../libs/pooling/src/core/diagnostics.js';
 import { ADVICE_CODES } from '../libs/pooling/src/advice/advice.js';
 import { sizeForLoad } from '../libs/pooling/src/advice/sizing.js';
 import { CLOSE_REASONS } from '../libs/pooling/src/core/statistics.js';
-import { DATABASE_RULES } from '../libs/pooling/src/database/option-rules.js';
+import { DATABASE_RULES } from '../libs/pooling/src/database/options/option-rules.js';
 import { resolveHttpClientOptions } from '../libs/pooling/src/http/options.js';
 import { METRIC_FAMILIES } from '../libs/pooling/src/metrics/published-metric.js';
 import { findPgBouncer, versionOf } from './pgbouncer/pgbouncer.js';
@@ -117,7 +117,7 @@ describe.each(OPERATORS)('%s', (name) => {
       [
         'core/diagnostics',
         'database/database-events',
-        'database/slow-queries',
+        'database/query/slow-queries',
         'module/log-throttle',
         'module/module-options',
         'advice/sizing',

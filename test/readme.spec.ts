@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as errors from '../libs/pooling/src/core/errors.js';
-import { resolveDatabaseOptions, type ResolvedDatabaseOptions } from '../libs/pooling/src/database/options.js';
+import { resolveDatabaseOptions, type ResolvedDatabaseOptions } from '../libs/pooling/src/database/options/options.js';
 import { httpOptionProblems, resolveHttpClientOptions } from '../libs/pooling/src/http/options.js';
 import { METRIC_FAMILIES } from '../libs/pooling/src/metrics/published-metric.js';
 import { ROOT_OPTION_NAMES } from '../libs/pooling/src/module/option-problems.js';
-import { DATABASE_RULES } from '../libs/pooling/src/database/option-rules.js';
+import { DATABASE_RULES } from '../libs/pooling/src/database/options/option-rules.js';
 
 const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8');
 

@@ -4,10 +4,10 @@ import Cursor from 'pg-cursor';
 import pg, { type PoolClient } from 'pg';
 import { PoolTransactionError } from '../libs/pooling/src/core/errors.js';
 import { DatabasePool } from '../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../libs/pooling/src/database/kysely.js';
-import type { DatabaseOptions } from '../libs/pooling/src/database/options.js';
-import { isRetriable, retryTransaction } from '../libs/pooling/src/database/retry.js';
-import { mayEndTransaction } from '../libs/pooling/src/database/transaction-end.js';
+import { createKysely } from '../libs/pooling/src/database/kysely/kysely.js';
+import type { DatabaseOptions } from '../libs/pooling/src/database/options/options.js';
+import { isRetriable, retryTransaction } from '../libs/pooling/src/database/kysely/retry.js';
+import { mayEndTransaction } from '../libs/pooling/src/database/connection/transaction-end.js';
 import { onBothPools } from './support/both-pools.js';
 import { createTestDatabase, type TestDatabase } from './support/database.js';
 

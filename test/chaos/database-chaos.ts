@@ -4,9 +4,9 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { PoolCommitUnknownError } from '../../libs/pooling/src/core/errors.js';
 import { DatabasePool, type DatabasePoolStatistics } from '../../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../../libs/pooling/src/database/kysely.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
-import { retryTransaction } from '../../libs/pooling/src/database/retry.js';
+import { createKysely } from '../../libs/pooling/src/database/kysely/kysely.js';
+import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
+import { retryTransaction } from '../../libs/pooling/src/database/kysely/retry.js';
 import { TrackedSockets } from '../support/tracked-sockets.js';
 import { SeededRandom } from '../support/random.js';
 

@@ -1,5 +1,5 @@
 import { sql, type Kysely } from 'kysely';
-import { createKysely } from '../../libs/pooling/src/database/kysely.js';
+import { createKysely } from '../../libs/pooling/src/database/kysely/kysely.js';
 import type { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
 import { isAtLeast, versionOf } from '../support/peer-version.js';
 import { useProxiedDatabase } from '../support/proxied-pools.js';

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import pg, { type Pool, type PoolClient } from 'pg';
 import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
 import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
+import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
 import { codeOf, messageOf, onBothPools } from '../support/both-pools.js';
 import { runTypeScript } from '../support/child.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';

@@ -1,6 +1,6 @@
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
 import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
+import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
 import type { LeakReport } from '../../libs/pooling/src/core/pool-options.js';
 import { Load } from './load.js';
 

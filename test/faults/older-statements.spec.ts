@@ -2,8 +2,8 @@
 import pg, { type PoolClient, type QueryConfig } from 'pg';
 import type { Clock } from '../../libs/pooling/src/core/clock.js';
 import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../../libs/pooling/src/database/kysely.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
+import { createKysely } from '../../libs/pooling/src/database/kysely/kysely.js';
+import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
 import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
 import { codeOf } from '../support/both-pools.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';

@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely';
 import { TcpProxy } from 'nestjs-pooling/testing';
 import { DatabasePool, type DatabasePoolDependencies } from '../../libs/pooling/src/database/database-pool.js';
-import { createKysely, type CreateKyselyOptions } from '../../libs/pooling/src/database/kysely.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
+import { createKysely, type CreateKyselyOptions } from '../../libs/pooling/src/database/kysely/kysely.js';
+import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
 import type { TestDatabase } from '../support/database.js';
 import { noneLost, slotsOf, type Slots } from '../support/slots.js';
 

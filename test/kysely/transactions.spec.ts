@@ -1,5 +1,5 @@
 import { Kysely, PostgresDialect, sql, type LogEvent } from 'kysely';
-import { retryTransaction } from '../../libs/pooling/src/database/retry.js';
+import { retryTransaction } from '../../libs/pooling/src/database/kysely/retry.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { KyselyLaboratory, NONE_LOST, rejection, type Tables } from './laboratory.js';
 

@@ -8,7 +8,7 @@ import {
   type DatabaseOptions,
   type SlowQueryReport,
 } from 'nestjs-pooling';
-import { createKysely } from '../../libs/pooling/src/database/kysely.js';
+import { createKysely } from '../../libs/pooling/src/database/kysely/kysely.js';
 import { PoolLog } from '../../libs/pooling/src/module/pool-log.js';
 import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';

@@ -1,7 +1,7 @@
 /** Behaviours of asyncpg's pool that no other test shows; docs/parity.md lists all of them. */
 import { CompiledQuery } from 'kysely';
 import type { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { KyselyDriver } from '../../libs/pooling/src/database/kysely-driver.js';
+import { KyselyDriver } from '../../libs/pooling/src/database/kysely/kysely-driver.js';
 import { openIdle, useProxiedDatabase } from '../support/proxied-pools.js';
 import { noneLost, slotsOf } from '../support/slots.js';
 

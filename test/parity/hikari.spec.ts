@@ -1,6 +1,6 @@
 /** Behaviours of HikariCP that no other test shows; docs/parity.md lists all of them. */
 import type { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
+import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
 import { openIdle, useProxiedDatabase } from '../support/proxied-pools.js';
 import { noneLost, slotsOf } from '../support/slots.js';
 

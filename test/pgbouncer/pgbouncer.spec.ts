@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../../libs/pooling/src/database/kysely.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
+import { createKysely } from '../../libs/pooling/src/database/kysely/kysely.js';
+import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
 import { Load } from '../faults/load.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startDemo } from '../support/demo.js';

@@ -2,7 +2,7 @@ import { Client } from 'pg';
 import type { Advice, AdviceCode } from '../../libs/pooling/src/advice/advice.js';
 import { PoolAdvisor, type PoolAdvisorDependencies } from '../../libs/pooling/src/advice/pool-advisor.js';
 import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options.js';
+import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
 import type { HttpClient } from '../../libs/pooling/src/http/http-client.js';
 import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
 

@@ -34,8 +34,8 @@ export {
   type DatabasePoolStatistics,
 } from './database/database-pool.js';
 export type { DatabasePoolObserver, ReplannedReport, SlowAcquireReport } from './database/database-events.js';
-export type { AddressSource, ConnectionTarget } from './database/connection-options.js';
-export type { SlowQueryReport } from './database/slow-queries.js';
+export type { AddressSource, ConnectionTarget } from './database/options/connection-options.js';
+export type { SlowQueryReport } from './database/query/slow-queries.js';
 export type {
   DatabaseOptions,
   DatabasePreset,
@@ -44,18 +44,18 @@ export type {
   ResetHook,
   ResolvedDatabaseOptions,
   SessionSettings,
-} from './database/options.js';
+} from './database/options/options.js';
 export type { PingResult } from './database/ping.js';
-export { prepareQuery, type Compilable, type PreparedQuery } from './database/prepare-query.js';
-export { UnpreparedPlugin } from './database/unprepared-plugin.js';
-export { retryTransaction, type RetryTransactionOptions } from './database/retry.js';
+export { prepareQuery, type Compilable, type PreparedQuery } from './database/kysely/prepare-query.js';
+export { UnpreparedPlugin } from './database/kysely/unprepared-plugin.js';
+export { retryTransaction, type RetryTransactionOptions } from './database/kysely/retry.js';
 
 export { HttpClient, type HttpClientDependencies } from './http/http-client.js';
-export type { HttpCloseReport, HttpHolder } from './http/close.js';
-export type { ResolveAll } from './http/lookup.js';
-export type { FormStream } from './http/foreign-bodies.js';
-export type { HttpLeakReport } from './http/streamed-exchange.js';
-export type { HttpHeaders, HttpHeaderValue } from './http/headers.js';
+export type { HttpCloseReport, HttpHolder } from './http/pool/close.js';
+export type { ResolveAll } from './http/pool/lookup.js';
+export type { FormStream } from './http/message/foreign-bodies.js';
+export type { HttpLeakReport } from './http/exchange/streamed-exchange.js';
+export type { HttpHeaders, HttpHeaderValue } from './http/message/headers.js';
 export type {
   HttpClientOptions,
   HttpRedirectOptions,
@@ -65,21 +65,21 @@ export type {
   ResolvedHttpRetry,
   ResolvedHttpTimeouts,
 } from './http/options.js';
-export type { HttpBody, HttpQueryValue, HttpRequestInit } from './http/request.js';
-export type { HttpRequestInitWithMethod } from './http/request-init.js';
+export type { HttpBody, HttpQueryValue, HttpRequestInit } from './http/message/request.js';
+export type { HttpRequestInitWithMethod } from './http/message/request-init.js';
 export {
   HttpResponse,
   type HttpResponseHeaders,
   type HttpResponsePromise,
   type HttpStreamResponse,
-} from './http/response.js';
+} from './http/message/response.js';
 export type {
   HttpClientStatistics,
   HttpCloseReason,
   HttpOriginMetrics,
   HttpOriginStatistics,
   HttpRequestDurations,
-} from './http/statistics.js';
+} from './http/pool/statistics.js';
 
 export {
   HttpOriginRefusedError,

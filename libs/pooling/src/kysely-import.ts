@@ -1,4 +1,4 @@
-import { importKyselyWith } from './database/kysely-module.js';
+import { importKyselyWith } from './database/kysely/kysely-module.js';
 
 // For applications that import this library; those that require it require Kysely as well.
 importKyselyWith(async () => {

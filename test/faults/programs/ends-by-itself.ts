@@ -3,7 +3,7 @@
  * Prints what Node still holds then; the process must end by that alone.
  */
 import { DatabasePool } from '../../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../../libs/pooling/src/database/options.js';
+import type { DatabaseOptions } from '../../../libs/pooling/src/database/options/options.js';
 
 const url = process.env['DATABASE_URL'] as string;
 const nowhere = new URL(url);

@@ -4,7 +4,7 @@
  */
 import { sql } from 'kysely';
 import { DatabasePool } from '../../../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../../../libs/pooling/src/database/kysely.js';
+import { createKysely } from '../../../libs/pooling/src/database/kysely/kysely.js';
 
 const pool = new DatabasePool('survivor', { url: process.env.DATABASE_URL as string, size: 10, maxOverflow: 0 });
 const db = createKysely<Record<string, never>>(pool);

@@ -4,7 +4,7 @@ import { channel } from 'node:diagnostics_channel';
 import type { Connector } from '../../../libs/pooling/src/core/connector.js';
 import { Pool } from '../../../libs/pooling/src/core/pool.js';
 import type { PoolObserver } from '../../../libs/pooling/src/core/pool-options.js';
-import type { PostgresConnection } from '../../../libs/pooling/src/database/connection.js';
+import type { PostgresConnection } from '../../../libs/pooling/src/database/connection/connection.js';
 import { DatabaseEvents } from '../../../libs/pooling/src/database/database-events.js';
 import { poolOptions } from '../../engine/pool-options.js';
 

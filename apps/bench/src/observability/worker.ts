@@ -2,7 +2,7 @@ import { Module, type INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { Kysely } from 'kysely';
 import { DatabasePool, getDbToken, PoolingModule, type DatabaseOptions, type StaticOptions } from 'nestjs-pooling';
-import { createKysely } from '../../../../libs/pooling/src/database/kysely.js';
+import { createKysely } from '../../../../libs/pooling/src/database/kysely/kysely.js';
 import { HandlerLabels } from '../../../../libs/pooling/src/module/handler-labels.js';
 import type { Tables } from '../database/candidates/kysely.js';
 import { CUSTOMERS } from '../database/schema.js';

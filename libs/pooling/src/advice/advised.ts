@@ -1,8 +1,8 @@
 import type { Holder } from '../core/holders.js';
 import type { AcquireOptions } from '../core/pool-options.js';
 import type { PoolStatistics } from '../core/statistics.js';
-import type { ResolvedDatabaseOptions } from '../database/options.js';
-import type { HttpClientStatistics } from '../http/statistics.js';
+import type { ResolvedDatabaseOptions } from '../database/options/options.js';
+import type { HttpClientStatistics } from '../http/pool/statistics.js';
 
 /** The part of a leased connection that advice needs. */
 export interface AdvisedConnection {

@@ -2,7 +2,7 @@ import { AdvisedPools, found, run } from '../../../../test/support/advised-pools
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { CountingServer } from '../../../../test/support/http-server.js';
 import { DatabasePool } from '../database/database-pool.js';
-import type { DatabaseOptions } from '../database/options.js';
+import type { DatabaseOptions } from '../database/options/options.js';
 import { HttpClient } from '../http/http-client.js';
 
 let database: TestDatabase;

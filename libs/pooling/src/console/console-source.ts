@@ -3,7 +3,7 @@ import type { PoolLoad } from '../advice/load.js';
 import type { Holder } from '../core/holders.js';
 import type { PoolHistograms } from '../core/statistics.js';
 import type { DatabasePoolStatistics } from '../database/database-pool.js';
-import type { HttpClientStatistics } from '../http/statistics.js';
+import type { HttpClientStatistics } from '../http/pool/statistics.js';
 
 /** What the console shows of a database pool and can do to it. */
 export interface ConsoleDatabase {

@@ -1,6 +1,6 @@
 import { nameAcquirer, type Holder } from '../core/holders.js';
 import { CLOSE_REASONS, type CloseReason, type LeakNotice, type PoolStatistics } from '../core/statistics.js';
-import type { HttpClientStatistics } from '../http/statistics.js';
+import type { HttpClientStatistics } from '../http/pool/statistics.js';
 
 /** What kind of thing happened; the page marks each in its own way. */
 export type PoolEventKind = 'opened' | 'closed' | 'failed' | 'timeout' | 'leak' | 'state';

@@ -1,6 +1,6 @@
 import { systemClock, type Clock, type Timer } from '../core/clock.js';
 import type { Holder } from '../core/holders.js';
-import type { HttpClientStatistics } from '../http/statistics.js';
+import type { HttpClientStatistics } from '../http/pool/statistics.js';
 import type { ConsoleDatabase, ConsoleHttpClient, ConsoleSource } from './console-source.js';
 import { History } from './history.js';
 import { databaseEvents, httpEvents, type PoolEvent } from './pool-events.js';

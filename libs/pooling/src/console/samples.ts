@@ -1,6 +1,6 @@
 import { CLOSE_REASONS, type CloseReason, type PoolHistograms } from '../core/statistics.js';
 import type { DatabasePoolStatistics } from '../database/database-pool.js';
-import type { HttpClientStatistics } from '../http/statistics.js';
+import type { HttpClientStatistics } from '../http/pool/statistics.js';
 import { percentilesBetween } from './window-percentiles.js';
 
 /** One second of a database pool in numbers: levels at its end, and what happened in it. */

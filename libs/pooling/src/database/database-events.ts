@@ -12,10 +12,10 @@ import { acquirerOf } from '../core/holders.js';
 import type { Pool } from '../core/pool.js';
 import type { LeakReport, ObservedSlot, PoolObserver } from '../core/pool-options.js';
 import type { CloseReason } from '../core/statistics.js';
-import type { PostgresConnection } from './connection.js';
+import type { PostgresConnection } from './connection/connection.js';
 import { announce } from './database-leases.js';
-import type { PlanVerdict } from './plan-watch.js';
-import type { SlowQueryReport } from './slow-queries.js';
+import type { PlanVerdict } from './query/plan-watch.js';
+import type { SlowQueryReport } from './query/slow-queries.js';
 
 /** An acquire that waited for longer than `slowAcquireMs`, and got a connection. One that got none has its error. */
 export interface SlowAcquireReport {

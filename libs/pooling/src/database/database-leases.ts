@@ -4,7 +4,7 @@ import type { Lease } from '../core/lease.js';
 import type { Pool } from '../core/pool.js';
 import type { AcquireOptions, LeaseUse } from '../core/pool-options.js';
 import type { CloseReason } from '../core/statistics.js';
-import type { PostgresConnection } from './connection.js';
+import type { PostgresConnection } from './connection/connection.js';
 import { PooledClient, type PooledClientHost } from './pooled-client.js';
 
 /** A lease of a PostgreSQL connection. */

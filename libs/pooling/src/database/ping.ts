@@ -2,10 +2,10 @@ import type { Clock } from '../core/clock.js';
 import { describeCause, PoolClosedError, PoolConnectError } from '../core/errors.js';
 import type { Pool } from '../core/pool.js';
 import type { ClientConfig } from 'pg';
-import type { PostgresConnection } from './connection.js';
+import type { PostgresConnection } from './connection/connection.js';
 import type { DatabaseLeases } from './database-leases.js';
-import type { ServerRole } from './server-role.js';
-import { probeServer } from './server-request.js';
+import type { ServerRole } from './connection/server-role.js';
+import { probeServer } from './connection/server-request.js';
 
 /** A busy connection that answered this recently proves that the server lives, in milliseconds. */
 const RECENT_MS = 2_000;

@@ -4,9 +4,9 @@ import { inject, onTestFinished } from 'vitest';
 import { systemClock, type Clock } from '../core/clock.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { DatabasePool } from './database-pool.js';
-import { createKysely } from './kysely.js';
-import type { DatabaseOptions } from './options.js';
-import { StatementCache, type PreparedText, type StatementRun } from './statement-cache.js';
+import { createKysely } from './kysely/kysely.js';
+import type { DatabaseOptions } from './options/options.js';
+import { StatementCache, type PreparedText, type StatementRun } from './query/statement-cache.js';
 
 const url = inject('databaseUrl');
 const TWICE = 'select $1::int * 2 as twice';

@@ -3,7 +3,7 @@ import type { Client, ClientBase, PoolClient, Submittable } from 'pg';
 import { inPresentContext, presentContext } from '../core/async-context.js';
 import { PoolLeaseReleasedError, PoolTransactionError } from '../core/errors.js';
 import type { CloseReason } from '../core/statistics.js';
-import type { PostgresConnection } from './connection.js';
+import type { PostgresConnection } from './connection/connection.js';
 import type { DatabaseLease } from './database-leases.js';
 import { pg } from './pg.js';
 import {
@@ -14,9 +14,9 @@ import {
   valuesOf,
   type QueryOutcome,
   type QueryText,
-} from './query-forms.js';
-import { shortenStatement } from './shown-statement.js';
-import { HeldStatements, mayEndTransaction } from './transaction-end.js';
+} from './query/query-forms.js';
+import { shortenStatement } from './query/shown-statement.js';
+import { HeldStatements, mayEndTransaction } from './connection/transaction-end.js';
 import { asPgResult } from './wire/pg-result.js';
 
 /** What pg calls on a query object besides what its type tells. */

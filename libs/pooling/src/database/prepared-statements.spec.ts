@@ -1,10 +1,10 @@
 import type { QueryConfig } from 'pg';
 import { inject } from 'vitest';
 import { DatabasePool } from './database-pool.js';
-import { createKysely } from './kysely.js';
-import type { DatabaseOptions } from './options.js';
-import { prepareQuery } from './prepare-query.js';
-import { UnpreparedPlugin } from './unprepared-plugin.js';
+import { createKysely } from './kysely/kysely.js';
+import type { DatabaseOptions } from './options/options.js';
+import { prepareQuery } from './kysely/prepare-query.js';
+import { UnpreparedPlugin } from './kysely/unprepared-plugin.js';
 
 const url = inject('databaseUrl');
 

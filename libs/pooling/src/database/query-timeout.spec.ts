@@ -4,8 +4,8 @@ import { TcpProxy } from 'nestjs-pooling/testing';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { DatabasePool } from './database-pool.js';
-import { createKysely } from './kysely.js';
-import type { DatabaseOptions } from './options.js';
+import { createKysely } from './kysely/kysely.js';
+import type { DatabaseOptions } from './options/options.js';
 
 let database: TestDatabase;
 let proxy: TcpProxy;

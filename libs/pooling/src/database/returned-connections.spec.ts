@@ -7,7 +7,7 @@ import QueryStream from 'pg-query-stream';
 import { TcpProxy } from 'nestjs-pooling/testing';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { DatabasePool } from './database-pool.js';
-import type { DatabaseOptions } from './options.js';
+import type { DatabaseOptions } from './options/options.js';
 
 let database: TestDatabase;
 

@@ -5,7 +5,7 @@ import { PostgresServer } from 'nestjs-pooling/testing';
 import { isAtLeast } from '../../../../test/support/peer-version.js';
 import { selfSignedCertificate } from '../../../../test/support/self-signed-certificate.js';
 import { DatabasePool } from './database-pool.js';
-import type { DatabaseOptions } from './options.js';
+import type { DatabaseOptions } from './options/options.js';
 
 const { key, certificate } = selfSignedCertificate();
 const PASSWORD = 'the first';

@@ -10,8 +10,8 @@ import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
 import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
 import { DatabasePool } from './database-pool.js';
-import { createKysely } from './kysely.js';
-import type { DatabaseOptions } from './options.js';
+import { createKysely } from './kysely/kysely.js';
+import type { DatabaseOptions } from './options/options.js';
 
 let database: TestDatabase;
 let proxy: TcpProxy;

@@ -1,7 +1,7 @@
 import { defaults, types, type QueryConfig, type QueryResult } from 'pg';
 import { inject } from 'vitest';
 import { DatabasePool } from './database-pool.js';
-import type { DatabaseOptions } from './options.js';
+import type { DatabaseOptions } from './options/options.js';
 
 const url = inject('databaseUrl');
 const INT4 = 23;

@@ -3,7 +3,7 @@ import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import type { Dispatcher } from 'undici';
 import { chunked, rawAnswer, RawServer } from '../../../../test/support/raw-server.js';
 import { refusedPort } from '../../../../test/support/http-server.js';
-import { headerLines, headerOf } from './answer-headers.js';
+import { headerLines, headerOf } from './message/answer-headers.js';
 import { HttpClient } from './http-client.js';
 
 /** A server that answers everything with the same bytes, and keeps the socket. */

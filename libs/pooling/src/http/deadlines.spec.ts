@@ -2,7 +2,7 @@ import { createServer as createTcpServer, type AddressInfo, type Server } from '
 import { answerJson, CountingServer } from '../../../../test/support/http-server.js';
 import { ManualClock, settle } from '../testing/manual-clock.js';
 import { HttpClient } from './http-client.js';
-import type { ResolveAll } from './lookup.js';
+import type { ResolveAll } from './pool/lookup.js';
 
 /** A server that never answers. */
 function silent(): Promise<CountingServer> {

@@ -1,9 +1,9 @@
 import type { EventEmitter } from 'node:events';
 import type { Dispatcher } from 'undici';
 import type { Dispatching, DispatchScope } from './dispatching.js';
-import type { SocketListener } from './events.js';
-import { LegacyHandler, type LegacyDispatchHandler } from './legacy-handler.js';
-import { NEVER_STARTED } from './never-started.js';
+import type { SocketListener } from './pool/events.js';
+import { LegacyHandler, type LegacyDispatchHandler } from './exchange/legacy-handler.js';
+import { NEVER_STARTED } from './exchange/never-started.js';
 import { undici } from './undici.js';
 
 /** The client that a dispatcher belongs to. */

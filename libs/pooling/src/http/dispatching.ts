@@ -1,13 +1,13 @@
 import type { Dispatcher } from 'undici';
-import { DispatchedExchange } from './dispatched-exchange.js';
-import type { Exchange } from './exchange.js';
-import { FetchedExchange, type FetchWatching } from './fetched-exchange.js';
-import { ABOVE, type ExchangeHost } from './exchange-host.js';
-import { withoutHeaders } from './headers.js';
+import { DispatchedExchange } from './exchange/dispatched-exchange.js';
+import type { Exchange } from './exchange/exchange.js';
+import { FetchedExchange, type FetchWatching } from './exchange/fetched-exchange.js';
+import { ABOVE, type ExchangeHost } from './exchange/exchange-host.js';
+import { withoutHeaders } from './message/headers.js';
 import type { ResolvedHttpClientOptions } from './options.js';
 import type { OriginPolicy } from './origin-policy.js';
-import { withQuery, type WireRequest } from './request.js';
-import { parseTarget } from './target.js';
+import { withQuery, type WireRequest } from './message/request.js';
+import { parseTarget } from './message/target.js';
 
 /** On whose behalf something is dispatched. */
 export interface DispatchScope {

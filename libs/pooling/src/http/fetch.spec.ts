@@ -6,8 +6,8 @@ import FormDataPackage from 'form-data';
 import * as undici from 'undici';
 import { answerJson, bodyOf, CountingServer, echo } from '../../../../test/support/http-server.js';
 import { HttpClient } from './http-client.js';
-import type { HttpBody } from './request.js';
-import type { HttpLeakReport } from './streamed-exchange.js';
+import type { HttpBody } from './message/request.js';
+import type { HttpLeakReport } from './exchange/streamed-exchange.js';
 
 type Echo = { readonly url: string; readonly method: string; readonly headers: Record<string, string>; body: string };
 

@@ -1,10 +1,18 @@
 import type { Dispatcher } from 'undici';
 import type { DispatchScope } from './dispatching.js';
 import { modern } from './dispatcher.js';
-import { watchFetch } from './fetched-exchange.js';
-import { formStreamHeaders, isBlob, isForm, isFormStream, isStreamed, kindOf, ownBody } from './foreign-bodies.js';
-import type { RequestBuilder } from './request-builder.js';
-import type { LeakWatching } from './streamed-exchange.js';
+import { watchFetch } from './exchange/fetched-exchange.js';
+import {
+  formStreamHeaders,
+  isBlob,
+  isForm,
+  isFormStream,
+  isStreamed,
+  kindOf,
+  ownBody,
+} from './message/foreign-bodies.js';
+import type { RequestBuilder } from './message/request-builder.js';
+import type { LeakWatching } from './exchange/streamed-exchange.js';
 
 /** The type of the standard's `fetch`. */
 export type Fetch = typeof globalThis.fetch;

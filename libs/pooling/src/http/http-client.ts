@@ -3,16 +3,16 @@ import { systemClock, type Clock } from '../core/clock.js';
 import { Deadlines } from '../core/deadlines.js';
 import { packageProblems } from '../core/optional-package.js';
 import { refuseProblems } from '../core/validation.js';
-import { Aborts } from './aborts.js';
-import { BufferedExchange } from './buffered-exchange.js';
-import { closeConnector, type HttpCloseReport } from './close.js';
-import { Connector } from './connector.js';
+import { Aborts } from './exchange/aborts.js';
+import { BufferedExchange } from './exchange/buffered-exchange.js';
+import { closeConnector, type HttpCloseReport } from './pool/close.js';
+import { Connector } from './pool/connector.js';
 import { HttpDispatcher, type DispatcherOwner } from './dispatcher.js';
 import { Dispatching, type DispatchScope } from './dispatching.js';
-import { HttpEvents } from './events.js';
-import type { ExchangeHost, ExchangePolicy } from './exchange-host.js';
+import { HttpEvents } from './pool/events.js';
+import type { ExchangeHost, ExchangePolicy } from './exchange/exchange-host.js';
 import { fetchOver, type Fetch } from './fetch.js';
-import type { ResolveAll } from './lookup.js';
+import type { ResolveAll } from './pool/lookup.js';
 import {
   refuseInit,
   resolveHttpClientOptions,
@@ -22,14 +22,14 @@ import {
   type HttpClientOptions,
   type ResolvedHttpClientOptions,
 } from './options.js';
-import { originMetrics, originStatistics, clientStatistics } from './picture.js';
-import type { HttpRequestInit, WireRequest } from './request.js';
-import { dropBody } from './request-body.js';
-import { NO_INIT, RequestBuilder } from './request-builder.js';
-import { readInit, readMethod, type HttpRequestInitWithMethod } from './request-init.js';
-import type { HttpResponse, HttpResponsePromise, HttpStreamResponse } from './response.js';
-import { CountersByOrigin, type HttpClientStatistics, type HttpOriginMetrics } from './statistics.js';
-import { StreamedExchange, type HttpLeakReport, type LeakWatching } from './streamed-exchange.js';
+import { originMetrics, originStatistics, clientStatistics } from './pool/picture.js';
+import type { HttpRequestInit, WireRequest } from './message/request.js';
+import { dropBody } from './message/request-body.js';
+import { NO_INIT, RequestBuilder } from './message/request-builder.js';
+import { readInit, readMethod, type HttpRequestInitWithMethod } from './message/request-init.js';
+import type { HttpResponse, HttpResponsePromise, HttpStreamResponse } from './message/response.js';
+import { CountersByOrigin, type HttpClientStatistics, type HttpOriginMetrics } from './pool/statistics.js';
+import { StreamedExchange, type HttpLeakReport, type LeakWatching } from './exchange/streamed-exchange.js';
 import { undiciPackage } from './undici.js';
 
 /** What an `HttpClient` works with besides its options; all of it is for tests and for the application's own logger. */

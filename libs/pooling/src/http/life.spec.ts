@@ -3,7 +3,7 @@ import { answerJson, CountingServer, refusedPort } from '../../../../test/suppor
 import { delay } from '../testing/delay.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { HttpClient } from './http-client.js';
-import { OriginCounters } from './statistics.js';
+import { OriginCounters } from './pool/statistics.js';
 
 describe('closing', () => {
   it('lets what is under way end, refuses who waits and who comes, and leaves no socket', async () => {

@@ -1,7 +1,7 @@
 import { answerJson, CountingServer, refusedPort } from '../../../../test/support/http-server.js';
 import { delay } from '../testing/delay.js';
 import { HttpClient } from './http-client.js';
-import type { ResolveAll } from './lookup.js';
+import type { ResolveAll } from './pool/lookup.js';
 
 describe('limits', () => {
   it('answers a burst of 3,000 requests over no more than limitPerHost sockets', async () => {

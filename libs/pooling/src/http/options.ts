@@ -22,7 +22,7 @@ import {
   type Rule,
   type Rules,
 } from '../core/validation.js';
-import { mergeHeaders, headersRule, type HeaderMap, type HttpHeaders } from './headers.js';
+import { mergeHeaders, headersRule, type HeaderMap, type HttpHeaders } from './message/headers.js';
 
 /** How long the phases of an exchange may take, in milliseconds; 0: no limit. A deadline is late by at most 25 ms. */
 export interface HttpTimeouts {

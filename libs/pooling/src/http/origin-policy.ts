@@ -1,5 +1,5 @@
 import { HttpOriginRefusedError } from '../core/errors.js';
-import type { Target } from './target.js';
+import type { Target } from './message/target.js';
 
 /**
  * Which origins a client's requests may reach, and with what. A client with a `baseUrl` has a home: another origin is

@@ -3,7 +3,7 @@ import { answerJson, bodyOf, CountingServer } from '../../../../test/support/htt
 import { delay } from '../testing/delay.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { HttpClient } from './http-client.js';
-import type { HttpClientStatistics } from './statistics.js';
+import type { HttpClientStatistics } from './pool/statistics.js';
 
 const ANSWER = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok';
 

@@ -1,4 +1,4 @@
-import type { HttpOriginMetrics } from '../http/statistics.js';
+import type { HttpOriginMetrics } from '../http/pool/statistics.js';
 import { FamilyMaker, type MetricFamily } from './metric-family.js';
 
 /** The HTTP room tells the first hundred origins apart and folds the others into `other`, so the series stay bounded. */

@@ -1,6 +1,6 @@
 import type { PoolHistograms } from '../core/statistics.js';
 import type { DatabasePoolStatistics } from '../database/database-pool.js';
-import type { HttpClientStatistics, HttpOriginMetrics } from '../http/statistics.js';
+import type { HttpClientStatistics, HttpOriginMetrics } from '../http/pool/statistics.js';
 
 /** Connections that one piece of code holds and was reported for. */
 export interface LeakedConnections {

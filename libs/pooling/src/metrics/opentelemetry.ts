@@ -11,7 +11,7 @@ import {
   type PoolConnectEvent,
   type PoolReleaseEvent,
 } from '../core/diagnostics.js';
-import { publishedMethod } from '../http/statistics.js';
+import { publishedMethod } from '../http/pool/statistics.js';
 import type { DatabaseMetrics, HttpMetrics, MetricsSnapshot } from './metrics-source.js';
 
 /** The instrumentation scope of everything that is published here. */

@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { systemClock, type Clock } from '../core/clock.js';
 import { describeCause } from '../core/errors.js';
-import { explainConnectFailure } from '../database/connect-failure.js';
+import { explainConnectFailure } from '../database/connection/connect-failure.js';
 import type { DatabasePool } from '../database/database-pool.js';
 
 /** Without an answer by then, the log says so, in milliseconds. */

@@ -1,7 +1,7 @@
 import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Provider, Type } from '@nestjs/common';
 import type { ConsoleOptions } from '../console/console-options.js';
 import type { RouteDecorators } from '../routes/route-decorators.js';
-import type { DatabaseOptions } from '../database/options.js';
+import type { DatabaseOptions } from '../database/options/options.js';
 import type { HttpClientOptions } from '../http/options.js';
 import type { AdviceOptions } from './pool-advice.js';
 

@@ -20,7 +20,7 @@ import {
   type Rules,
 } from '../core/validation.js';
 import { CONSOLE_ACTIONS } from '../console/console-options.js';
-import { resolveDatabaseOptions } from '../database/options.js';
+import { resolveDatabaseOptions } from '../database/options/options.js';
 import { resolveHttpClientOptions } from '../http/options.js';
 import { missingPackages } from './missing-packages.js';
 import type { PoolingModuleOptions, ShutdownOptions, StaticOptions } from './module-options.js';

@@ -3,8 +3,8 @@ import { foreignFrames, nameAcquirer, type Holder } from '../core/holders.js';
 import type { LeakReport } from '../core/pool-options.js';
 import type { Clock } from '../core/clock.js';
 import type { DatabasePoolObserver, ReplannedReport, SlowAcquireReport } from '../database/database-events.js';
-import type { SlowQueryReport } from '../database/slow-queries.js';
-import type { HttpLeakReport } from '../http/streamed-exchange.js';
+import type { SlowQueryReport } from '../database/query/slow-queries.js';
+import type { HttpLeakReport } from '../http/exchange/streamed-exchange.js';
 import { LogThrottle, type HeldBack } from './log-throttle.js';
 
 /**

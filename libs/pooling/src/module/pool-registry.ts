@@ -3,7 +3,7 @@ import type { Advice } from '../advice/advice.js';
 import type { Holder } from '../core/holders.js';
 import type { DatabasePool } from '../database/database-pool.js';
 import type { HttpClient } from '../http/http-client.js';
-import type { HttpClientStatistics } from '../http/statistics.js';
+import type { HttpClientStatistics } from '../http/pool/statistics.js';
 import type { PoolStatistics } from '../core/statistics.js';
 import { plainSettings, type PlainSettings } from './plain-settings.js';
 import { PoolAdvice } from './pool-advice.js';

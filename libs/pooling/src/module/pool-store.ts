@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { PoolNotConfiguredError, PoolOptionsError } from '../core/errors.js';
 import type { CloseReport } from '../core/pool-options.js';
 import type { DatabasePool } from '../database/database-pool.js';
-import type { HttpCloseReport } from '../http/close.js';
+import type { HttpCloseReport } from '../http/pool/close.js';
 import type { HttpClient } from '../http/http-client.js';
 import { DEFAULT_NAME } from './tokens.js';
 

@@ -11,7 +11,7 @@ import { ModulesContainer } from '@nestjs/core';
 import { createConsoleController } from '../console/console.controller.js';
 import { PoolConsoleModule } from '../console/pool-console.module.js';
 import { isPlainObject } from '../core/validation.js';
-import type { DatabaseOptions } from '../database/options.js';
+import type { DatabaseOptions } from '../database/options/options.js';
 import { createHealthController } from '../health/health.controller.js';
 import { PoolHealthModule } from '../health/pool-health.module.js';
 import type { HttpClientOptions } from '../http/options.js';

@@ -4,7 +4,7 @@ import { inject } from 'vitest';
 import { AlteringProxy, type Alteration } from '../../../../../test/support/altering-proxy.js';
 import { message, type ServerMessage } from '../../../../../test/support/server-messages.js';
 import { DatabasePool } from '../database-pool.js';
-import type { DatabaseOptions } from '../options.js';
+import type { DatabaseOptions } from '../options/options.js';
 import { parseMessage } from '../pg-internals.js';
 
 const url = new URL(inject('databaseUrl'));

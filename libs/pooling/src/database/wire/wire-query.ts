@@ -1,11 +1,11 @@
 import type { FieldDef } from 'pg';
 import { SharedLease } from '../../core/lease.js';
-import type { PreparedStatement } from '../connection-statements.js';
+import type { PreparedStatement } from '../connection/connection-statements.js';
 import type { DatabaseLease } from '../database-leases.js';
-import type { QueryOutcome } from '../query-forms.js';
-import type { PlanTurn } from '../plan-watch.js';
-import type { PreparedText } from '../statement-cache.js';
-import { Statement, type StatementOwner } from '../statement.js';
+import type { QueryOutcome } from '../query/query-forms.js';
+import type { PlanTurn } from '../query/plan-watch.js';
+import type { PreparedText } from '../query/statement-cache.js';
+import { Statement, type StatementOwner } from '../query/statement.js';
 import { UNSENT, type ExchangeStep } from './exchange-order.js';
 import type { Failure } from './failed-statement.js';
 import type { WireValue } from './message-writer.js';

@@ -1,0 +1,111 @@
+import dns from 'node:dns';
+import { chown, stat, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
+import { selfSignedCertificate } from '../../../../../test/support/self-signed-certificate.js';
+import { DatabasePool } from '../database-pool.js';
+import type { DatabaseOptions } from '../options/options.js';
+
+/** A name that the test lets point here and there: the certificate is for it. */
+const NAME = 'localhost';
+const { key, certificate } = selfSignedCertificate();
+let server: PostgresServer;
+let proxy: TcpProxy;
+
+beforeAll(async () => {
+  server = await PostgresServer.start({
+    password: 'secret',
+    settings: { unix_socket_directories: tmpdir() },
+  });
+  const { uid, gid } = await stat(server.dataDirectory);
+  for (const [name, content] of Object.entries({ 'server.key': key, 'server.crt': certificate })) {
+    const path = join(server.dataDirectory, name);
+    await writeFile(path, content, { mode: 0o600 });
+    await chown(path, uid, gid);
+  }
+  await using pool = new DatabasePool('setup', { url: server.url });
+  await pool.query('alter system set ssl = on');
+  await pool.query('select pg_reload_conf()');
+  while ((await pool.query<{ ssl: string }>('show ssl')).rows[0]?.ssl !== 'on')
+    await pool.query('select pg_sleep(0.01)');
+  proxy = await TcpProxy.listen({ port: server.port });
+});
+afterAll(async () => {
+  await proxy.close();
+  await server.close();
+});
+afterEach(() => vi.restoreAllMocks());
+
+/** Lets the name point to an address, as Node's sockets look it up. */
+function pointTo(address: string): void {
+  vi.restoreAllMocks();
+  const { lookup } = dns;
+  vi.spyOn(dns, 'lookup').mockImplementation(((name: string, ...rest: unknown[]) => {
+    if (name !== NAME) return lookup(name, ...(rest as [never]));
+    const answer = rest.at(-1) as (...parameters: unknown[]) => void;
+    const all = (rest[0] as { all?: boolean }).all === true;
+    process.nextTick(() => (all ? answer(null, [{ address, family: 4 }]) : answer(null, address, 4)));
+  }) as never);
+}
+
+/** Another host under the same name, which counts who asks it. */
+async function otherHost(port: number): Promise<{ asked(): number; server: Server }> {
+  let asked = 0;
+  const other = createServer((socket) => {
+    asked++;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => other.listen(port, '127.0.0.2', resolve));
+  onTestFinished(() => void other.close());
+  expect((other.address() as AddressInfo).address).toBe('127.0.0.2');
+  return { asked: () => asked, server: other };
+}
+
+async function expectCancelled(options: DatabaseOptions, mark: string): Promise<void> {
+  pointTo('127.0.0.1');
+  await using admin = new DatabasePool('admin', { url: server.url });
+  await using pool = new DatabasePool('moved', { size: 1, maxOverflow: 0, startup: 'lazy', ...options });
+  await pool.query('select 1');
+  const other = await otherHost(proxy.port);
+  pointTo('127.0.0.2');
+  const slow = pool.query({ text: `select pg_sleep(60) /* ${mark} */`, query_timeout: 200 } as never);
+  await expect(slow).rejects.toMatchObject({ code: 'ERR_POOL_QUERY_TIMEOUT' });
+  const running = `select 1 from pg_stat_activity where state = 'active' and query like '%/* ${mark} */' and pid <> pg_backend_pid()`;
+  await vi.waitFor(async () => expect((await admin.query(running)).rowCount).toBe(0), { timeout: 10_000 });
+  expect(pool.statistics().cancelFailures).toBe(0);
+  expect(other.asked()).toBe(0);
+}
+
+const login = (): object => ({ user: 'postgres', database: 'postgres', password: 'secret' });
+
+describe('a cancel request', () => {
+  it('goes to the server of its connection, although the name points to another one by now', async () => {
+    await expectCancelled({ connection: { host: NAME, port: proxy.port, ...login() }, prePing: false }, 'plain');
+  });
+
+  it('goes there through TLS, under the name that the certificate is for', async () => {
+    const connection = { host: NAME, port: proxy.port, ...login(), ssl: { ca: certificate } };
+    await expectCancelled({ connection, prePing: false }, 'tls');
+  });
+
+  it('goes to a Unix socket by its path', async () => {
+    const url = new URL(server.url);
+    await using admin = new DatabasePool('admin', { url: server.url });
+    await using pool = new DatabasePool('by socket', {
+      connection: {
+        host: tmpdir(),
+        port: Number(url.port),
+        ...login(),
+      },
+      size: 1,
+    });
+    const slow = pool.query({ text: 'select pg_sleep(60) /* socket */', query_timeout: 200 } as never);
+    await expect(slow).rejects.toMatchObject({ code: 'ERR_POOL_QUERY_TIMEOUT' });
+    const running =
+      "select 1 from pg_stat_activity where state = 'active' and query like '%/* socket */' and pid <> pg_backend_pid()";
+    await vi.waitFor(async () => expect((await admin.query(running)).rowCount).toBe(0), { timeout: 10_000 });
+    expect(pool.statistics().cancelFailures).toBe(0);
+  });
+});

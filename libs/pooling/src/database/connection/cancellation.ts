@@ -1,0 +1,77 @@
+import type { Client, ClientConfig } from 'pg';
+import type { Clock, Timer } from '../../core/clock.js';
+import { backendKeyOf, protocolOf } from '../pg-internals.js';
+import { cancelBackend, type SocketAddress } from './server-request.js';
+
+/** How long a cancel request may take before the connection is destroyed without it, in milliseconds. */
+const CANCEL_TIMEOUT_MS = 1_000;
+
+/** What a server says of a query that was cancelled. */
+const QUERY_CANCELED = '57014';
+
+/** What cancelling needs of its connection. */
+export interface CancellationHost {
+  readonly client: Client;
+  readonly clientConfig: ClientConfig;
+  readonly clock: Clock;
+  /** A request failed: it may arrive yet, and meet whatever runs then. */
+  cancelFailed(): void;
+}
+
+/** Asks the server, over a connection of its own, to cancel what runs on this one. */
+export class Cancellation {
+  readonly #host: CancellationHost;
+  #request: Promise<void> | undefined;
+  /** Whether a request was sent while others waited behind the query that it was for. */
+  #amidOthers = false;
+  /** Until when the server has to heed that request. */
+  #heedTimer: Timer | undefined;
+
+  constructor(host: CancellationHost) {
+    this.#host = host;
+  }
+
+  /** The request that is on its way; it never rejects. */
+  get underway(): Promise<void> | undefined {
+    return this.#request;
+  }
+
+  /** Where the connection goes to. A stream of the user's own finds its way by the configured name. */
+  get #address(): SocketAddress | undefined {
+    const { client, clientConfig } = this.#host;
+    if (clientConfig.stream !== undefined) return undefined;
+    const { remoteAddress, remotePort } = protocolOf(client).stream;
+    return remoteAddress === undefined || remotePort === undefined
+      ? undefined
+      : { address: remoteAddress, port: remotePort };
+  }
+
+  /** Asks the server to cancel what runs now. Resolves when it has heard, or didn't hear in time. */
+  async request(): Promise<void> {
+    const { client, clientConfig, clock } = this.#host;
+    const key = backendKeyOf(client);
+    if (key === undefined) return;
+    this.#request ??= cancelBackend(clientConfig, this.#address, key, CANCEL_TIMEOUT_MS, clock)
+      .catch(() => this.#host.cancelFailed())
+      .finally(() => (this.#request = undefined));
+    await this.#request;
+  }
+
+  /** Asks the server to cancel a query that others wait behind; after a while it is to be found whether it has. */
+  requestAmidOthers(checkWhetherHeeded: () => void): void {
+    this.#amidOthers = true;
+    void this.request();
+    this.stop();
+    this.#heedTimer = this.#host.clock.setTimeout(checkWhetherHeeded, CANCEL_TIMEOUT_MS);
+  }
+
+  /** Whether an error may come of a request that was meant for another query: the one that it met has done nothing. */
+  mayHaveMissed(error: Error | undefined): boolean {
+    return this.#amidOthers && (error as { code?: unknown } | undefined)?.code === QUERY_CANCELED;
+  }
+
+  /** Checks nothing any more. */
+  stop(): void {
+    if (this.#heedTimer !== undefined) this.#host.clock.clearTimeout(this.#heedTimer);
+  }
+}

@@ -1,0 +1,132 @@
+import type { Clock } from '../../core/clock.js';
+import type { PreparedText, StatementCache } from '../query/statement-cache.js';
+import type { RowShape } from '../wire/row-shape.js';
+
+/**
+ * A statement is prepared anew after this long, in milliseconds: somebody else may have changed what its parameters mean,
+ * and the server says nothing of it (`timestamp` has become `timestamptz`).
+ */
+const MAX_AGE_MS = 30_000;
+
+/** A statement that a connection has prepared. */
+export interface PreparedStatement {
+  readonly prepared: PreparedText;
+  /** What is sent to the server. */
+  readonly text: string;
+  /** How often it was run on this connection. */
+  uses: number;
+  /** `null`: it gives no rows; `undefined`: the server hasn't told yet. */
+  shape: RowShape | null | undefined;
+  /** Which changes it has seen; see {@link ConnectionStatements}. */
+  changes: number;
+  /** When it is prepared anew, in milliseconds. */
+  readonly staleAt: number;
+}
+
+/**
+ * What one connection has prepared, at most as much as the pool allows. What it has too much is closed together with
+ * the next statement that it prepares, without a round trip of its own.
+ *
+ * A statement is good for as long as nothing has changed how its text is read: the schema, the settings of its session,
+ * what was found out about the text. Each of these is counted, and the sum tells whether one of them has changed.
+ */
+export class ConnectionStatements {
+  readonly #cache: StatementCache | undefined;
+  readonly #statements = new Map<PreparedText, PreparedStatement>();
+  #toClose: Buffer[] = [];
+  /** Counts changes of this session. */
+  #changes = 0;
+
+  /** Whether a pooler stands between, which may have prepared a text long ago. */
+  readonly #pooled: () => boolean;
+  readonly #clock: Clock;
+
+  constructor(cache: StatementCache | undefined, clock: Clock, pooled: () => boolean) {
+    this.#cache = cache;
+    this.#clock = clock;
+    this.#pooled = pooled;
+  }
+
+  /** How many the server holds for this connection. */
+  get size(): number {
+    return this.#statements.size;
+  }
+
+  /** Which texts the pool prepares. */
+  get cache(): StatementCache {
+    if (this.#cache === undefined) throw new Error('bug: this pool prepares nothing');
+    return this.#cache;
+  }
+
+  /** The statement, when the server has it and its text would be read now as it was then. */
+  get(prepared: PreparedText, now: number): PreparedStatement | undefined {
+    const statement = this.#statements.get(prepared);
+    if (statement === undefined) return undefined;
+    if (statement.changes === this.#changesOf(prepared, now) && now < statement.staleAt) return statement;
+    this.remove(prepared);
+    return undefined;
+  }
+
+  #changesOf(prepared: PreparedText, now: number): number {
+    return this.cache.changes(now) + this.#changes + prepared.drops;
+  }
+
+  /** Notes that a text is being prepared. */
+  add(prepared: PreparedText, now: number): PreparedStatement {
+    for (const old of this.#statements.keys()) {
+      if (old.dropped || old.plannedAnew) this.remove(old);
+    }
+    if (this.#statements.size >= (this.#cache?.max ?? 0)) this.#removeLeastRecent();
+    const changes = this.#changesOf(prepared, now);
+    const pooled = this.#pooled();
+    const wallNow = pooled ? this.#clock.wallNow() : 0;
+    const statement: PreparedStatement = {
+      prepared,
+      text: pooled ? this.cache.textForPooler(prepared, now, wallNow, MAX_AGE_MS) : prepared.text,
+      uses: 0,
+      shape: undefined,
+      changes,
+      staleAt: now + MAX_AGE_MS - (wallNow % MAX_AGE_MS),
+    };
+    this.#statements.set(prepared, statement);
+    return statement;
+  }
+
+  /** The names to close before the next statement is prepared. */
+  takeClosed(): readonly Buffer[] {
+    const names = this.#toClose;
+    if (names.length > 0) this.#toClose = [];
+    return names;
+  }
+
+  /** Forgets a statement that the server may or may not have; a later one closes it. */
+  remove(prepared: PreparedText): void {
+    if (this.#statements.delete(prepared)) this.#toClose.push(prepared.nameBytes);
+  }
+
+  /** This session looks names up elsewhere from now on. */
+  sessionChanged(): void {
+    this.#changes++;
+  }
+
+  /** This session reads literals in another way from now on. */
+  literalsChanged(): void {
+    for (const statement of this.#statements.values()) {
+      if (statement.prepared.literal) statement.changes = -1;
+    }
+  }
+
+  /** The server has none any more. */
+  clear(): void {
+    this.#statements.clear();
+    this.#toClose = [];
+  }
+
+  #removeLeastRecent(): void {
+    let oldest: PreparedText | undefined;
+    for (const prepared of this.#statements.keys()) {
+      if (oldest === undefined || prepared.lastUse < oldest.lastUse) oldest = prepared;
+    }
+    if (oldest !== undefined) this.remove(oldest);
+  }
+}

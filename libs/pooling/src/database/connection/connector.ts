@@ -1,0 +1,209 @@
+import { asNobody } from '../../core/async-context.js';
+import type { Connector, DialFailure, OpenContext } from '../../core/connector.js';
+import type { CloseReason } from '../../core/statistics.js';
+import { explainConnectFailure } from './connect-failure.js';
+import { PostgresConnection, type ConnectionHost } from './connection.js';
+import { failedAt, type DialStep } from './dial-step.js';
+import type { ResolvedDatabaseOptions } from '../options/options.js';
+import { forgetStatements, requireChannelBinding } from '../pg-internals.js';
+import type { ServerRole } from './server-role.js';
+
+/** What a connector tells the room above. */
+export interface ConnectorHost extends ConnectionHost {
+  /** What the pool knows of its server's role. */
+  readonly role: ServerRole;
+  /** A connection is open and set up; whoever listens may run something on it first. */
+  opened(connection: PostgresConnection): void;
+  /** A borrower left a transaction open. */
+  leftTransaction(connection: PostgresConnection): void;
+  /** A connection that was opened is closed and its socket gone; once for each. */
+  removed(connection: PostgresConnection): void;
+}
+
+/** The settings that each new session is made with; a time-out of 0 leaves the server's own. */
+export function sessionSettings(options: ResolvedDatabaseOptions): ReadonlyMap<string, string> {
+  const settings = new Map<string, string>();
+  const timeouts = {
+    statement_timeout: options.statementTimeoutMs,
+    lock_timeout: options.lockTimeoutMs,
+    idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
+  };
+  for (const [setting, timeoutMs] of Object.entries(timeouts)) {
+    if (timeoutMs > 0) settings.set(setting, String(timeoutMs));
+  }
+  // Names of settings are the same in any case; what the user names wins.
+  for (const [setting, value] of Object.entries(options.session)) settings.set(setting.toLowerCase(), String(value));
+  return settings;
+}
+
+/**
+ * One row from a backend that has the process id that it said it has, and two behind a pooler, which says it has another one.
+ * A count, because type parsers may be the user's own.
+ */
+function backends(parameter: number): string {
+  return ` from generate_series(1, case when pg_backend_pid() = $${parameter}::int then 1 else 2 end)`;
+}
+
+/** Opens, checks, resets and closes PostgreSQL connections for the engine. */
+export class DatabaseConnector implements Connector<PostgresConnection> {
+  /** There only when the user gave `onAcquire`: without it the engine leases in the same tick. */
+  readonly prepare?: (connection: PostgresConnection) => void | Promise<void>;
+  readonly #options: ResolvedDatabaseOptions;
+  readonly #host: ConnectorHost;
+  readonly #sessionText: string | undefined;
+  readonly #sessionValues: string[];
+  /** A close that takes too long is asked for again. */
+  readonly #removed = new WeakSet<PostgresConnection>();
+
+  constructor(options: ResolvedDatabaseOptions, host: ConnectorHost) {
+    this.#options = options;
+    this.#host = host;
+    const settings = sessionSettings(options);
+    const calls = [...settings].map((_, at) => `set_config($${2 * at + 1}, $${2 * at + 2}, false)`);
+    const prepares = host.statements !== undefined;
+    const from = prepares ? backends(2 * calls.length + 1) : '';
+    this.#sessionText = calls.length === 0 && !prepares ? undefined : `select ${calls.join(', ')}${from}`;
+    this.#sessionValues = [...settings].flat();
+    const { onAcquire } = options;
+    if (onAcquire !== undefined) {
+      this.prepare = (connection) => {
+        const prepared = onAcquire(connection.client);
+        if (prepared === undefined) connection.added?.find();
+        else return Promise.resolve(prepared).then(() => connection.added?.find());
+      };
+    }
+  }
+
+  async open(context: OpenContext): Promise<PostgresConnection> {
+    const connection = new PostgresConnection(this.#host, (error) => context.lost(error));
+    if (this.#options.bindsChannel) requireChannelBinding(connection.client);
+    const { signal } = context;
+    const abort = (): void => connection.destroy();
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      await connection.connect(signal);
+      await this.#during('session', connection, () => this.#makeSession(connection));
+      await this.#host.role.opened(connection);
+      await this.#during('onConnect', connection, () => this.#options.onConnect?.(connection.client));
+      this.#host.opened(connection);
+      connection.added?.find();
+      // A listener of 'connect' may have sent something: it comes before the first borrower.
+      await this.#quiet(connection);
+      signal.throwIfAborted();
+      return connection;
+    } catch (error) {
+      connection.destroy();
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Notes the step at which a connection that lives fails to be set up; what a dead one rejects with says why it died. */
+  async #during(step: DialStep, connection: PostgresConnection, run: () => void | Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      throw connection.alive ? failedAt(step, error) : error;
+    }
+  }
+
+  async #makeSession(connection: PostgresConnection): Promise<void> {
+    if (this.#sessionText === undefined) return;
+    if (this.#host.statements === undefined) return void (await connection.run(this.#sessionText, this.#sessionValues));
+    const { rowCount } = await connection.run(this.#sessionText, [...this.#sessionValues, connection.processId]);
+    connection.pooled = rowCount !== 1;
+  }
+
+  async #quiet(connection: PostgresConnection): Promise<void> {
+    while (connection.settle() !== undefined) {
+      await new Promise<void>((resolve) => {
+        connection.client.once('drain', resolve);
+        connection.client.once('end', resolve);
+      });
+      if (!connection.alive) throw connection.failure ?? new Error('the connection was lost while it was set up');
+    }
+  }
+
+  explain(error: unknown): DialFailure {
+    return explainConnectFailure(error, this.#options.target);
+  }
+
+  usable(connection: PostgresConnection): boolean {
+    return connection.usable;
+  }
+
+  parked(connection: PostgresConnection, idle: boolean): void {
+    connection.holdProcess(!idle);
+  }
+
+  shareable(connection: PostgresConnection): boolean {
+    return connection.sociable;
+  }
+
+  async ping(connection: PostgresConnection): Promise<void> {
+    // The empty query is answered without parsing, planning, or a line in the server's statistics.
+    const { role } = this.#host;
+    if (!role.doubts(connection)) await connection.run('');
+    else if (!(await role.ask(connection))) throw new Error('the server takes no writes');
+  }
+
+  reset(connection: PostgresConnection, own: boolean): CloseReason | undefined | Promise<CloseReason | undefined> {
+    if (connection.doom !== undefined) return connection.doom;
+    connection.takeBackTypeParsers();
+    const settled = connection.settle();
+    if (settled === undefined && !connection.inTransaction && !connection.role.refusedWrite)
+      return own ? undefined : this.#resetSession(connection);
+    if (settled === 'busy') return 'broken';
+    return this.#resetAfter(connection, settled, own);
+  }
+
+  #resetSession(connection: PostgresConnection): undefined | Promise<CloseReason | undefined> {
+    const { reset } = this.#options;
+    return reset === 'rollback' || reset === 'none' ? undefined : asNobody(this.#resetFully, connection);
+  }
+
+  async #resetAfter(
+    connection: PostgresConnection,
+    settled: Promise<void> | undefined,
+    own: boolean,
+  ): Promise<CloseReason | undefined> {
+    await settled;
+    if (connection.inTransaction) {
+      this.#host.leftTransaction(connection);
+      if (this.#options.reset === 'none') return 'transaction';
+      try {
+        await connection.run('rollback');
+      } catch {
+        return 'transaction';
+      }
+    }
+    if (connection.role.refusedWrite && !(await this.#host.role.ask(connection))) return 'invalid';
+    return own ? undefined : this.#resetSession(connection);
+  }
+
+  /** Between two borrowers: it belongs to neither of them. */
+  readonly #resetFully = async (connection: PostgresConnection): Promise<CloseReason | undefined> => {
+    const { reset } = this.#options;
+    if (typeof reset === 'function') {
+      await reset(connection.client);
+      // What the hook itself has left open is not worth another round trip.
+      return connection.usable ? undefined : 'reset';
+    }
+    // Alone in its message: it refuses to run in a transaction, and several statements in one message are one.
+    await connection.run('discard all');
+    forgetStatements(connection.client);
+    connection.statements.clear();
+    await this.#makeSession(connection);
+    // What it has set is gone as well.
+    await this.#options.onConnect?.(connection.client);
+    return connection.usable ? undefined : 'reset';
+  };
+
+  async close(connection: PostgresConnection, politely: boolean): Promise<void> {
+    await connection.close(politely);
+    if (this.#removed.has(connection)) return;
+    this.#removed.add(connection);
+    this.#host.removed(connection);
+  }
+}

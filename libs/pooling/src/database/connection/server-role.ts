@@ -1,0 +1,112 @@
+import type { Clock } from '../../core/clock.js';
+import type { PostgresConnection } from './connection.js';
+
+/** What a server says of a statement that writes where nothing may be written. */
+export const READ_ONLY_TRANSACTION = '25006';
+
+/**
+ * Whether the server takes writes from this session. That a session, a role or a database wants none itself, by `SET`, by
+ * the URL, by `ALTER ROLE`, says nothing about the server.
+ */
+const QUESTION = `select pg_is_in_recovery() or exists (
+  select from pg_settings where name = 'default_transaction_read_only' and setting = 'on'
+  and source not in ('client', 'user', 'database', 'database user', 'session', 'interactive')
+) as refuses`;
+
+/** How long a server is believed to be read-only before a new connection has to show it again, in milliseconds. */
+const RECHECK_MS = 10_000;
+
+/** What the role of the server needs of its pool. */
+export interface ServerRoleHost {
+  readonly clock: Clock;
+  /** Every connection is checked before it is leased again. */
+  suspectAll(): void;
+}
+
+/**
+ * What a pool knows of its server's role. A primary that was demoted may keep its connections: whoever asks it for a
+ * write gets 25006 until they are replaced. So the connection that got it is asked for the server's role and closed, the
+ * others are asked before they are leased again, and new ones, for which the name is looked up again, say when it is over.
+ * While all that can be had is read-only it is lent for what only reads, and replaced every ten seconds.
+ */
+export class ServerRole {
+  readonly #host: ServerRoleHost;
+  /** How often the server was found to have another role. */
+  #changes = 0;
+  /** The count of changes at which it was found to be read-only; `undefined`: it takes writes. */
+  #readOnlyFrom: number | undefined = undefined;
+  /** What was opened earlier than the connection that took writes again says nothing about the present server. */
+  #writableFrom = 0;
+
+  constructor(host: ServerRoleHost) {
+    this.#host = host;
+  }
+
+  /** Whether the server takes no writes, by what the newest connections say. */
+  get readOnly(): boolean {
+    return this.#readOnlyFrom !== undefined;
+  }
+
+  /** Notes when a connection was opened; it is asked at once while the server is believed to be read-only. */
+  async opened(connection: PostgresConnection): Promise<void> {
+    const { role } = connection;
+    role.openedAt = this.#host.clock.now();
+    role.openedIn = this.#changes;
+    role.askedIn = this.#changes;
+    if (this.readOnly) await this.ask(connection);
+  }
+
+  /** Whether a connection has to be asked before it is of use. */
+  doubts({ role }: PostgresConnection): boolean {
+    return role.askedIn < this.#changes || (role.readOnly && this.#isOld(role));
+  }
+
+  /** Asks a connection; returns whether it may be used on. Rejects when it is lost. */
+  async ask(connection: PostgresConnection): Promise<boolean> {
+    const { rows } = await connection.run(QUESTION);
+    const { role } = connection;
+    role.refusedWrite = false;
+    role.readOnly = (rows[0] as { refuses: boolean }).refuses;
+    const fit = role.readOnly ? this.#refuses(role) : this.#takes(role);
+    role.askedIn = this.#changes;
+    return fit;
+  }
+
+  #takes(role: ConnectionRole): true {
+    if (this.#readOnlyFrom === undefined) return true;
+    this.#readOnlyFrom = undefined;
+    this.#writableFrom = Math.max(this.#writableFrom, role.openedIn);
+    this.#changed();
+    return true;
+  }
+
+  #refuses(role: ConnectionRole): boolean {
+    if (role.openedIn < this.#writableFrom) return false;
+    if (this.#readOnlyFrom === undefined) {
+      this.#changed();
+      this.#readOnlyFrom = this.#changes;
+      return false;
+    }
+    return role.openedIn >= this.#readOnlyFrom && !this.#isOld(role);
+  }
+
+  #isOld(role: ConnectionRole): boolean {
+    return this.#host.clock.now() - role.openedAt >= RECHECK_MS;
+  }
+
+  #changed(): void {
+    this.#changes++;
+    this.#host.suspectAll();
+  }
+}
+
+/** What one connection has told of its server's role. */
+export class ConnectionRole {
+  openedAt = 0;
+  /** After how many changes of the server's role it was opened, and asked last. */
+  openedIn = 0;
+  askedIn = 0;
+  readOnly = false;
+  /** It has answered a write with 25006, and wasn't asked why. */
+  refusedWrite = false;
+}

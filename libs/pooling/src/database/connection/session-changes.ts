@@ -1,0 +1,85 @@
+import type { Clock } from '../../core/clock.js';
+import type { ConnectionStatements } from './connection-statements.js';
+import type { TransactionStatus } from '../pg-internals.js';
+import { effectOf } from '../query/statement-effects.js';
+
+/** Settings that names are looked up by, and that literals are read by, among those that a server reports by itself. */
+const REPORTED_PATH = new Set(['search_path', 'session_authorization']);
+const REPORTED_LITERALS = new Set(['timezone', 'datestyle', 'intervalstyle', 'standard_conforming_strings']);
+
+/** How often a connection prepares anew at the most because it ran code that nobody sees here, in milliseconds. */
+const SUSPICION_MS = 1_000;
+
+/**
+ * Follows what runs on one connection and may change how texts are read: prepared statements are dropped for it, those of
+ * the connection at once, those of the whole pool when the transaction is committed.
+ */
+export class SessionChanges {
+  readonly #statements: ConnectionStatements;
+  /** What the transaction that is open, or the text that runs, has changed so far. */
+  #pending: 'none' | 'session' | 'unsure' | 'schema' = 'none';
+  #rolledBack = false;
+  /** What this server reports: "search_path" from PostgreSQL 18 on. */
+  readonly #reported = new Set<string>();
+  #suspectedAt = -Infinity;
+
+  constructor(statements: ConnectionStatements) {
+    this.#statements = statements;
+  }
+
+  /** A command was answered; `text` is the whole text it was in. */
+  completed(tag: string, text: string, values: readonly unknown[] | undefined, now: number): void {
+    if (this.#pending !== 'none') this.#ended(tag, now);
+    const effect = effectOf(tag, text, values, this.#reported);
+    if (effect === 'none') return;
+    this.#rolledBack = false;
+    if (effect === 'forgotten') return this.#statements.clear();
+    if (effect === 'literals') this.#statements.literalsChanged();
+    else if (effect !== 'unsure') this.#statements.sessionChanged();
+    else if (now >= this.#suspectedAt + SUSPICION_MS) {
+      this.#suspectedAt = now;
+      this.#statements.sessionChanged();
+    }
+    if (effect === 'schema' || this.#pending === 'schema') this.#pending = 'schema';
+    else if (effect === 'unsure' || this.#pending === 'unsure') this.#pending = 'unsure';
+    else this.#pending = 'session';
+  }
+
+  /** A transaction ends, perhaps in the middle of a text; or a part of it is undone. */
+  #ended(tag: string, now: number): void {
+    this.#rolledBack = tag === 'ROLLBACK';
+    if (tag !== 'COMMIT' && !this.#rolledBack) return;
+    this.#undone();
+    if (!this.#rolledBack) this.#publish(now);
+  }
+
+  /** What was changed may not be any more, or was for the transaction alone: what was prepared in between is of no use. */
+  #undone(): void {
+    this.#statements.sessionChanged();
+    this.#statements.literalsChanged();
+  }
+
+  /** The server is ready. */
+  ready(status: TransactionStatus, clock: Clock): void {
+    if (this.#pending === 'none' || status !== 'I') return;
+    this.#undone();
+    if (this.#rolledBack) this.#pending = 'none';
+    else this.#publish(clock.now());
+    this.#rolledBack = false;
+  }
+
+  #publish(now: number): void {
+    const { cache } = this.#statements;
+    if (this.#pending === 'schema') cache.schemaChanged(now);
+    else if (this.#pending === 'unsure') cache.schemaMayHaveChanged(now);
+    this.#pending = 'none';
+  }
+
+  /** The server reports a setting: at the start, and whenever it was changed, by whatever, or changed back. */
+  reported(setting: string): void {
+    const name = setting.toLowerCase();
+    this.#reported.add(name);
+    if (REPORTED_PATH.has(name)) this.#statements.sessionChanged();
+    else if (REPORTED_LITERALS.has(name)) this.#statements.literalsChanged();
+  }
+}

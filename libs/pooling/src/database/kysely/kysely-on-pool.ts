@@ -1,0 +1,101 @@
+import type {
+  DatabaseIntrospector,
+  Dialect,
+  DialectAdapter,
+  Driver,
+  Kysely,
+  KyselyConfig,
+  PostgresCursorConstructor,
+  QueryCompiler,
+} from 'kysely';
+import { CompiledQueryCache } from './compile/compiled-query-cache.js';
+import { poolQueryCompilerOn, type PoolQueryCompiler } from './compile/query-compiler.js';
+import type { DatabasePool } from '../database-pool.js';
+import { KyselyDriver } from './kysely-driver.js';
+import type { KyselyModule } from './kysely-module.js';
+import { poolQueryExecutorOn } from './pool-query-executor.js';
+
+/** What {@link createKysely} hands on. */
+export interface CreateKyselyOptions {
+  readonly plugins?: KyselyConfig['plugins'];
+  readonly log?: KyselyConfig['log'];
+  /** The class of pg-cursor, for streaming; left out: pg-cursor, where it is installed. */
+  readonly cursor?: PostgresCursorConstructor;
+}
+
+/** PostgreSQL as Kysely knows it, on a {@link DatabasePool}. */
+class DatabasePoolDialect implements Dialect {
+  readonly #kysely: KyselyModule;
+  readonly #Compiler: PoolQueryCompiler;
+  readonly #driver: KyselyDriver;
+  readonly #compiled = new CompiledQueryCache();
+
+  constructor(kysely: KyselyModule, Compiler: PoolQueryCompiler, driver: KyselyDriver) {
+    this.#kysely = kysely;
+    this.#Compiler = Compiler;
+    this.#driver = driver;
+  }
+
+  createDriver(): Driver {
+    return this.#driver;
+  }
+
+  createQueryCompiler(): QueryCompiler {
+    return new this.#Compiler(this.#compiled);
+  }
+
+  createAdapter(): DialectAdapter {
+    return new this.#kysely.PostgresAdapter();
+  }
+
+  createIntrospector(db: Kysely<unknown>): DatabaseIntrospector {
+    return new this.#kysely.PostgresIntrospector(db);
+  }
+}
+
+/** Makes a `Kysely` over a pool. */
+export type CreateKysely = <DB>(pool: DatabasePool, options?: CreateKyselyOptions) => Kysely<DB>;
+
+/**
+ * `Kysely` over a pool, as `@InjectDb()` gives it. Unlike over Kysely's own dialect, a lost connection never ends the
+ * process, and no slot is lost when a begin, commit, rollback, callback or stream throws.
+ *
+ * `db.destroy()` closes the pool.
+ *
+ * ```ts
+ * const db = createKysely<Database>(pool);
+ * await db.selectFrom('orders').selectAll().where('id', '=', id).executeTakeFirst();
+ * ```
+ */
+export function createKyselyOn(kysely: KyselyModule): CreateKysely {
+  let create = creators.get(kysely);
+  if (create === undefined) creators.set(kysely, (create = makeCreator(kysely)));
+  return create;
+}
+
+/** One for each copy of Kysely, so that all databases have the same classes. */
+const creators = new WeakMap<KyselyModule, CreateKysely>();
+
+function makeCreator(kysely: KyselyModule): CreateKysely {
+  const Compiler = poolQueryCompilerOn(kysely);
+  const Executor = poolQueryExecutorOn(kysely);
+  return function createKysely<DB>(pool: DatabasePool, options: CreateKyselyOptions = {}): Kysely<DB> {
+    const { plugins = [], log = [], cursor } = options;
+    const driver = new KyselyDriver(pool, cursor);
+    const dialect = new DatabasePoolDialect(kysely, Compiler, driver);
+    const config: KyselyConfig = { dialect, plugins: [...plugins], log };
+    // Kysely's own: with its logging, and its ways of acquiring and giving back.
+    const pinned = new kysely.Kysely<DB>(config).getExecutor();
+    const executor = new Executor(
+      {
+        queries: pool.queries,
+        log: new kysely.Log(log),
+        compiler: dialect.createQueryCompiler(),
+        adapter: dialect.createAdapter(),
+        connections: pinned,
+      },
+      plugins,
+    );
+    return new kysely.Kysely<DB>({ config, dialect, driver, executor });
+  };
+}

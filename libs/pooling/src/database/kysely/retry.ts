@@ -1,0 +1,109 @@
+import type { IsolationLevel, Kysely, Transaction } from 'kysely';
+import { systemClock, type Clock } from '../../core/clock.js';
+import { PoolCommitUnknownError, PoolTransactionError } from '../../core/errors.js';
+import { integer, durationMs, optionProblems, refuseProblems, type Rule } from '../../core/validation.js';
+import { endsConnection } from '../server-errors.js';
+
+/** How {@link retryTransaction} tries again. */
+export interface RetryTransactionOptions {
+  /** Tries in all: 3. */
+  readonly attempts?: number;
+  /** The longest pause before the second try, doubled before each further one: 20 ms. The pause itself is random. */
+  readonly baseDelayMs?: number;
+  /** No pause is longer: 1000 ms. */
+  readonly maxDelayMs?: number;
+  readonly isolationLevel?: IsolationLevel;
+  readonly accessMode?: 'read only' | 'read write';
+  /** Its abort ends the pauses and forbids further tries; a try under way goes on to its end. */
+  readonly signal?: AbortSignal;
+  readonly clock?: Clock;
+  /** 0 ≤ number < 1; for the pauses. */
+  readonly random?: () => number;
+}
+
+/** Serialization failure and deadlock: the server asks to try again. */
+const RETRIABLE_STATES = new Set(['40001', '40P01']);
+/** How a socket dies, in Node's words. */
+const SOCKET_ERRORS = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'EBADMSG',
+  'ETIMEDOUT',
+  'ECONNABORTED',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'EHOSTUNREACH',
+]);
+
+const RETRY_RULES: Readonly<Record<string, Rule>> = {
+  attempts: integer({ min: 1 }),
+  baseDelayMs: durationMs(),
+  maxDelayMs: durationMs(),
+};
+
+/** Whether a transaction that failed with this may be run again: nothing of it can have been committed. */
+export function isRetriable(error: unknown): boolean {
+  if (!(error instanceof Error) || error instanceof PoolCommitUnknownError) return false;
+  // A fault of the code, which another try would repeat.
+  if (error instanceof PoolTransactionError) return false;
+  const { code } = error as { code?: unknown };
+  if (typeof code === 'string' && (RETRIABLE_STATES.has(code) || SOCKET_ERRORS.has(code))) return true;
+  // pg's own words: it gives a lost connection no code.
+  return (
+    endsConnection(error) || /^Connection terminated|^Client has encountered a connection error/.test(error.message)
+  );
+}
+
+/**
+ * Runs `fn` in a transaction, and again when it failed for a reason that another try can heal: a serialization
+ * failure (40001), a deadlock (40P01), or a connection lost before `COMMIT` was sent. Never after `COMMIT` was sent
+ * and not answered. `fn` must be safe to run more than once: whatever it does besides its queries isn't rolled back.
+ * Pauses are random up to a doubling limit ("full jitter",
+ * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+ *
+ * @throws the last try's error; `ERR_POOL_COMMIT_UNKNOWN`; the signal's reason.
+ */
+export async function retryTransaction<DB, Result>(
+  db: Kysely<DB>,
+  fn: (transaction: Transaction<DB>) => Promise<Result>,
+  options: RetryTransactionOptions = {},
+): Promise<Result> {
+  const { attempts = 3, baseDelayMs = 20, maxDelayMs = 1_000, signal } = options;
+  refuseProblems('retryTransaction', optionProblems(RETRY_RULES, { attempts, baseDelayMs, maxDelayMs }));
+  const { clock = systemClock, random = Math.random } = options;
+  for (let attempt = 1; ; attempt++) {
+    signal?.throwIfAborted();
+    try {
+      return await transactionBuilder(db, options).execute(fn);
+    } catch (error) {
+      if (attempt >= attempts || !isRetriable(error)) throw error;
+    }
+    await pause(random() * Math.min(maxDelayMs, baseDelayMs * 2 ** (attempt - 1)), clock, signal);
+  }
+}
+
+function transactionBuilder<DB>(
+  db: Kysely<DB>,
+  { isolationLevel, accessMode }: RetryTransactionOptions,
+): ReturnType<Kysely<DB>['transaction']> {
+  let builder = db.transaction();
+  if (isolationLevel !== undefined) builder = builder.setIsolationLevel(isolationLevel);
+  if (accessMode !== undefined) builder = builder.setAccessMode(accessMode);
+  return builder;
+}
+
+async function pause(ms: number, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
+  // Aborted during the try: its listener would never be called.
+  signal?.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
+    const abort = (): void => {
+      clock.clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = clock.setTimeout(() => {
+      signal?.removeEventListener('abort', abort);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', abort, { once: true });
+  });
+}

@@ -1,0 +1,26 @@
+import type { PoolOptions } from '../../core/pool-options.js';
+import { PRE_PING_DEFAULTS, type ResolvedDatabaseOptions } from './options.js';
+
+/** What of a database pool's options the engine goes by. */
+export function engineOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {
+  const { prePing } = options;
+  return {
+    name: options.name,
+    size: options.size,
+    maxOverflow: options.maxOverflow,
+    minIdle: options.minIdle,
+    acquireTimeoutMs: options.acquireTimeoutMs,
+    connectTimeoutMs: options.connectTimeoutMs,
+    idleTimeoutMs: options.idleTimeoutMs,
+    maxLifetimeMs: options.maxLifetimeMs,
+    lifetimeJitter: options.lifetimeJitter,
+    maxUses: options.maxUses,
+    pingAfterIdleMs: prePing === false ? Infinity : prePing.idleMs,
+    pingTimeoutMs: prePing === false ? PRE_PING_DEFAULTS.timeoutMs : prePing.timeoutMs,
+    keepAliveMs: options.keepAliveMs,
+    maxWaiting: options.maxWaiting,
+    maxConnecting: options.maxConnecting,
+    shareDepth: options.pipelining === false ? 1 : options.pipelining.depth,
+    leakDetectionMs: options.leakDetectionMs,
+  };
+}

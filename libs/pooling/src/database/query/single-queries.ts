@@ -1,0 +1,183 @@
+import type { AsyncResource } from 'node:async_hooks';
+import type { QueryResult, Submittable } from 'pg';
+import { inPresentContext, presentContext } from '../../core/async-context.js';
+import type { AcquireOptions } from '../../core/pool-options.js';
+import type { DatabaseLease, DatabaseLeases } from '../database-leases.js';
+import type { ResolvedDatabaseOptions } from '../options/options.js';
+import {
+  callbackOf,
+  isSubmittable,
+  preparableValues,
+  promiseOf,
+  textOf,
+  valuesOf,
+  type QueryOutcome,
+  type QueryText,
+} from './query-forms.js';
+import type { PreparedText, StatementCache } from './statement-cache.js';
+import { asPgResult } from '../wire/pg-result.js';
+
+/** How often a query is sent when the server has done nothing for it, because its connection was lost before. */
+const MOST_ATTEMPTS = 3;
+const BRIEF: AcquireOptions = Object.freeze({ use: 'brief' });
+const SHARED: AcquireOptions = Object.freeze({ use: 'shared' });
+
+/** One query on its way to a connection. */
+interface SingleQuery {
+  readonly config: QueryText;
+  readonly values: unknown[] | undefined;
+  /** What it is prepared as; `undefined`: it isn't. */
+  readonly prepared: PreparedText | undefined;
+  /** Whether it may use a connection together with others. */
+  readonly shared: boolean;
+  readonly callback: QueryOutcome;
+  /** Its answer comes from a socket that belongs to nobody: what that sets off belongs to its caller. */
+  readonly context: AsyncResource;
+  attempts: number;
+}
+
+/**
+ * Queries that don't care which connection they run on: `pool.query` in all its forms. Each of them passes through
+ * {@link execute}.
+ */
+export class SingleQueries {
+  readonly #leases: DatabaseLeases;
+  readonly #statements: StatementCache | undefined;
+  readonly #pipelining: boolean;
+  readonly #queryTimeoutMs: number;
+
+  constructor(
+    leases: DatabaseLeases,
+    statements: StatementCache | undefined,
+    { pipelining, queryTimeoutMs }: Pick<ResolvedDatabaseOptions, 'pipelining' | 'queryTimeoutMs'>,
+  ) {
+    this.#leases = leases;
+    this.#statements = statements;
+    this.#pipelining = pipelining !== false;
+    this.#queryTimeoutMs = queryTimeoutMs;
+  }
+
+  /** `pool.query`, whatever it was called with: a promise, or `undefined` when there is a callback. */
+  query(
+    config: QueryText | Submittable | QueryOutcome | null | undefined,
+    values: readonly unknown[] | QueryOutcome | undefined,
+    callback: QueryOutcome | undefined,
+  ): unknown {
+    if (typeof config === 'function') return refuseFunction(config);
+    if (config === null || config === undefined) {
+      const error = new TypeError('Client was passed a null or undefined query');
+      return answer(error, typeof values === 'function' ? values : callback);
+    }
+    if (isSubmittable(config)) {
+      const outcome = typeof values === 'function' ? values : callback;
+      if (outcome === undefined) return promiseOf((settle) => this.#submit(config, settle));
+      this.#submit(config, outcome);
+      return undefined;
+    }
+    const outcome = callbackOf(config, values, callback);
+    if (outcome === undefined) {
+      return promiseOf((settle) => this.execute(config, valuesOf(values), settle)).then(asPgResult);
+    }
+    this.execute(config, valuesOf(values), (error, answer) =>
+      outcome(error, error === undefined ? asPgResult(answer) : answer),
+    );
+    return undefined;
+  }
+
+  /**
+   * Runs one statement on whichever connection is free first.
+   *
+   * @param single whether the text is known to hold one statement.
+   */
+  run(text: QueryText, values: unknown[], single: boolean): Promise<QueryResult> {
+    return promiseOf((settle) => this.execute(text, values, settle, single));
+  }
+
+  /** Runs one statement on whichever connection is free first, and calls back once. */
+  execute(config: QueryText, values: unknown[] | undefined, callback: QueryOutcome, single = false): void {
+    const sent = this.#statements === undefined ? undefined : preparableValues(config, values, single);
+    const prepared = sent === undefined ? undefined : this.#statements?.use(textOf(config));
+    const shared = this.#pipelining && prepared !== undefined && this.#statements?.mayShare(prepared) === true;
+    this.#dispatch({
+      config,
+      values: prepared === undefined ? values : sent,
+      prepared,
+      shared,
+      callback,
+      context: presentContext(),
+      attempts: 1,
+    });
+  }
+
+  #dispatch(query: SingleQuery): void {
+    const lease = this.#leases.tryAcquire(query.shared ? 'shared' : 'brief');
+    if (lease !== undefined) return this.#executeOn(lease, query);
+    this.#leases.acquire(query.shared ? SHARED : BRIEF).then(
+      (acquired) => this.#executeOn(acquired, query),
+      (error: Error) => query.callback(error, undefined as never),
+    );
+  }
+
+  #executeOn(lease: DatabaseLease, query: SingleQuery): void {
+    const { config, values, prepared } = query;
+    const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.#queryTimeoutMs;
+    const outcome: QueryOutcome = (error, result, untouched) =>
+      query.context.runInAsyncScope(this.#answered, this, lease, query, error, result, untouched);
+    try {
+      const { connection } = lease;
+      if (prepared === undefined) connection.executeUnprepared(lease, config, values, timeoutMs, outcome);
+      else connection.executePrepared(lease, prepared, values as unknown[], timeoutMs, outcome);
+    } catch (error) {
+      this.#leases.giveBack(lease, error as Error);
+      query.callback(error as Error, undefined as never);
+    }
+  }
+
+  #answered(
+    lease: DatabaseLease,
+    query: SingleQuery,
+    error: Error | undefined,
+    result: QueryResult,
+    untouched: boolean | undefined,
+  ): void {
+    // First the connection, then the caller: what the caller throws must not cost a slot.
+    this.#leases.giveBack(lease, error);
+    // Later in this turn: by then it is known which other connections the server has ended, too.
+    if (untouched === true && query.attempts++ < MOST_ATTEMPTS) setImmediate(() => this.#dispatch(query));
+    else query.callback(error, result);
+  }
+
+  /** As in pg-pool: calls back with the query's result; the connection is free when the query has ended. */
+  #submit(submittable: Submittable & { callback?: QueryOutcome }, callback: QueryOutcome): void {
+    this.#leases.acquire().then(
+      (lease) => {
+        const client = this.#leases.clientOf(lease);
+        let answered = false;
+        const settle: QueryOutcome = (error, result) => {
+          if (answered) return;
+          answered = true;
+          callback(error ?? undefined, result);
+        };
+        const free = (): void => {
+          this.#leases.giveBack(lease);
+          settle(undefined, undefined as never);
+        };
+        submittable.callback = inPresentContext(submittable.callback ?? settle);
+        client.once('drain', free);
+        client.once('end', free);
+        client.query(submittable);
+      },
+      (error: Error) => callback(error, undefined as never),
+    );
+  }
+}
+
+function refuseFunction(callback: QueryOutcome): void {
+  const error = new Error('Passing a function as the first parameter to pool.query is not supported');
+  setImmediate(() => callback(error, undefined as never));
+}
+
+function answer(error: Error, callback: QueryOutcome | undefined): Promise<never> | void {
+  if (callback === undefined) return Promise.reject(error);
+  process.nextTick(() => callback(error, undefined as never));
+}

@@ -1,0 +1,77 @@
+import { presentContext } from '../../core/async-context.js';
+import type { Clock } from '../../core/clock.js';
+import type { PostgresConnection } from '../connection/connection.js';
+import { originOf } from '../database-events.js';
+import type { DatabaseLease } from '../database-leases.js';
+import type { QueryOutcome } from './query-forms.js';
+import { shortenStatement } from './shown-statement.js';
+
+/** A statement that took longer than `slowQueryMs`, however it ended. */
+export interface SlowQueryReport {
+  readonly pool: string;
+  /** From sending it to its answer, in milliseconds. */
+  readonly durationMs: number;
+  /** `slowQueryMs`. */
+  readonly thresholdMs: number;
+  /** The statement in one line, cut; never its parameters' values. */
+  readonly statement: string;
+  /** Rows that it gave or changed; left out when it failed. */
+  readonly rows?: number;
+  /** The code of its error, or the error's name: left out when it went well. */
+  readonly error?: string;
+  readonly inTransaction: boolean;
+  /** Identifies the connection within its pool, as in `holders()`. */
+  readonly connection: number;
+  /** The server's process id, as in `pg_stat_activity` and the server's log. */
+  readonly serverId?: number;
+  /** On whose behalf, and the code that acquired the connection, where that is known. */
+  readonly label?: string;
+  readonly acquiredAt?: string;
+}
+
+/** Times the statements of a pool. Made only when `slowQueryMs` is set. */
+export class SlowQueries {
+  constructor(
+    private readonly pool: string,
+    private readonly thresholdMs: number,
+    private readonly clock: Clock,
+    private readonly report: (report: SlowQueryReport) => void,
+  ) {}
+
+  /** The callback for a statement that is sent now, which hears of its answer before the caller does. */
+  timing(connection: PostgresConnection, lease: DatabaseLease, text: string, callback: QueryOutcome): QueryOutcome {
+    const startedAt = this.clock.now();
+    // The answer comes from a socket that belongs to nobody: the report belongs to whoever has asked.
+    const context = presentContext();
+    return (error, result, untouched) => {
+      const durationMs = this.clock.now() - startedAt;
+      if (durationMs >= this.thresholdMs) {
+        context.runInAsyncScope(this.#slow, this, connection, lease, text, durationMs, error, result?.rowCount);
+      }
+      callback(error, result, untouched);
+    };
+  }
+
+  #slow(
+    connection: PostgresConnection,
+    lease: DatabaseLease,
+    text: string,
+    durationMs: number,
+    error: Error | undefined,
+    rows: number | null | undefined,
+  ): void {
+    const serverId = connection.processId;
+    this.report({
+      pool: this.pool,
+      durationMs,
+      thresholdMs: this.thresholdMs,
+      statement: shortenStatement(text),
+      ...(typeof rows === 'number' ? { rows } : undefined),
+      ...(error === undefined ? undefined : { error: (error as { code?: string }).code ?? error.name }),
+      inTransaction: connection.inTransaction,
+      connection: lease.entry.id,
+      ...(serverId === undefined ? undefined : { serverId }),
+      ...originOf(lease),
+    });
+  }
+}

@@ -1,0 +1,103 @@
+import type { QueryResult, Submittable } from 'pg';
+import { TimedWaiter } from '../../core/wait-queue.js';
+import type { DatabaseLease } from '../database-leases.js';
+import type { QueryOutcome } from './query-forms.js';
+
+/** What a statement tells the connection it runs on. */
+export interface StatementOwner {
+  /** It was answered: with a result, or with an error of the server or of the connection. */
+  answered(statement: Statement, error: Error | undefined): void;
+  /** It wasn't answered in time; gives the error that the caller sees. */
+  overdue(statement: Statement): Error;
+}
+
+/** One statement on its way through a connection: its answer is passed on once, or its deadline comes first. */
+export class Statement extends TimedWaiter {
+  /** Under which lease it runs; none for the pool's own. A running statement keeps its lease from being collected. */
+  readonly lease: DatabaseLease | undefined;
+  readonly text: string;
+  readonly timeoutMs: number;
+  /** What pg runs for it, where that is another object. */
+  query: Submittable | undefined = undefined;
+  /** What hears the answer before the caller does, and passes it on by {@link heard}: a tracer. */
+  relay: QueryOutcome | undefined = undefined;
+  #settled = false;
+  #told = false;
+  #untouched = false;
+  readonly #owner: StatementOwner;
+  readonly #callback: QueryOutcome;
+
+  constructor(
+    owner: StatementOwner,
+    lease: DatabaseLease | undefined,
+    text: string,
+    timeoutMs: number,
+    callback: QueryOutcome,
+  ) {
+    super();
+    this.#owner = owner;
+    this.lease = lease;
+    this.text = text;
+    this.timeoutMs = timeoutMs;
+    this.#callback = callback;
+  }
+
+  /** Whether the caller has its answer. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  /** It is answered; called more than once when a value can't be serialised. */
+  settle(error: Error | null | undefined, result: QueryResult, untouched = false): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    const failure = error ?? undefined;
+    this.#owner.answered(this, failure);
+    this.#pass(failure, result, untouched);
+  }
+
+  expire(): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#pass(this.#owner.overdue(this), undefined as never, false);
+  }
+
+  #pass(error: Error | undefined, result: QueryResult, untouched: boolean): void {
+    const { relay } = this;
+    if (relay === undefined) return this.#tell(error, result, untouched);
+    this.#untouched = untouched;
+    try {
+      relay(error, result);
+    } catch (thrown) {
+      rethrow(thrown);
+    }
+  }
+
+  /** The answer, from a tracer that has passed it on or from `pg`, where a tracer had it run a copy. */
+  heard(error: Error | null | undefined, result: QueryResult): void {
+    if (this.#told) return;
+    this.#told = true;
+    const failure = error ?? undefined;
+    if (!this.#settled) {
+      this.#settled = true;
+      this.#owner.answered(this, failure);
+    }
+    this.#tell(failure, result, this.#untouched);
+  }
+
+  #tell(error: Error | undefined, result: QueryResult, untouched: boolean): void {
+    try {
+      if (error === undefined) this.#callback(undefined, result);
+      else this.#callback(error, undefined as never, untouched);
+    } catch (thrown) {
+      rethrow(thrown);
+    }
+  }
+}
+
+/** What a caller's callback throws is the caller's own: as with pg it is uncaught, and here it stops nobody else's answers. */
+export function rethrow(thrown: unknown): void {
+  process.nextTick(() => {
+    throw thrown;
+  });
+}

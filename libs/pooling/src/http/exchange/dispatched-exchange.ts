@@ -1,0 +1,74 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import { Exchange } from './exchange.js';
+import type { ExchangeHost, ExchangePolicy } from './exchange-host.js';
+import { NEVER_STARTED } from './never-started.js';
+import type { Origin } from '../pool/origin.js';
+import type { WireRequest } from '../message/request.js';
+
+/**
+ * An exchange on behalf of another handler, which gets everything as it comes, in the context of its own request. A
+ * handler that throws in one callback is told in `onResponseError`, as undici's own agents do.
+ */
+export class DispatchedExchange extends Exchange {
+  readonly #handler: Dispatcher.DispatchHandler;
+  /** The controller that the handler knows; the exchange's own is gone once its connection is given back. */
+  #known: Dispatcher.DispatchController = NEVER_STARTED;
+
+  constructor(
+    host: ExchangeHost,
+    origin: Origin,
+    request: WireRequest,
+    policy: ExchangePolicy,
+    handler: Dispatcher.DispatchHandler,
+  ) {
+    super(host, origin, request, policy);
+    this.#handler = handler;
+  }
+
+  override onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    statusCode: number,
+    headers: IncomingHttpHeaders,
+    socket: Duplex,
+  ): void {
+    this.handOver(statusCode, socket, () =>
+      this.context.runInAsyncScope(() => this.#handler.onRequestUpgrade?.(controller, statusCode, headers, socket)),
+    );
+  }
+
+  protected override get lendsBody(): boolean {
+    return true;
+  }
+
+  protected override get delivered(): boolean {
+    return this.statusCode !== 0;
+  }
+
+  protected override started(controller: Dispatcher.DispatchController, context: unknown): void {
+    this.#known = controller;
+    this.context.runInAsyncScope(() => this.#handler.onRequestStart?.(controller, context));
+  }
+
+  protected override informed(statusCode: number, headers: IncomingHttpHeaders, statusText: string | undefined): void {
+    this.context.runInAsyncScope(() => this.#handler.onResponseStart?.(this.#known, statusCode, headers, statusText));
+  }
+
+  protected override answered(headers: IncomingHttpHeaders, statusText: string | undefined): void {
+    this.informed(this.statusCode, headers, statusText);
+  }
+
+  protected override receivedBody(chunk: Buffer): void {
+    this.context.runInAsyncScope(() => this.#handler.onResponseData?.(this.#known, chunk));
+  }
+
+  protected override ended(trailers: IncomingHttpHeaders): void {
+    this.context.runInAsyncScope(() => this.#handler.onResponseEnd?.(this.#known, trailers));
+  }
+
+  protected override failed(error: unknown): void {
+    const reason = error instanceof Error ? error : new Error('aborted', { cause: error });
+    this.context.runInAsyncScope(() => this.#handler.onResponseError?.(this.#known, reason));
+  }
+}

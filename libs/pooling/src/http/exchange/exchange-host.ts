@@ -1,0 +1,49 @@
+import type { Dispatcher } from 'undici';
+import type { Clock } from '../../core/clock.js';
+import type { Deadlines } from '../../core/deadlines.js';
+import type { Histogram } from '../../core/histogram.js';
+import type { Aborts } from './aborts.js';
+import type { Connector } from '../pool/connector.js';
+import type { HttpEvents } from '../pool/events.js';
+import type { Exchange } from './exchange.js';
+import type { ResolvedHttpRetry, ResolvedHttpTimeouts } from '../options.js';
+
+/** What an exchange works with: its client's machinery. */
+export interface ExchangeHost {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly connector: Connector;
+  readonly aborts: Aborts;
+  readonly acquire: Histogram;
+  readonly events: HttpEvents;
+  /** Exchanges between two attempts: nothing else knows of them. */
+  readonly pausing: Set<Exchange>;
+  readonly random: () => number;
+  readonly keepAliveMs: number;
+  /** A longer `Retry-After` isn't waited for. */
+  readonly maxRetryAfterMs: number;
+}
+
+/** How an exchange is to be handled. */
+export interface ExchangePolicy {
+  readonly timeouts: ResolvedHttpTimeouts;
+  readonly retry: ResolvedHttpRetry | false;
+  readonly redirects: number;
+  /** `undefined`: what is usual for the kind of answer. */
+  readonly maxResponseBytes: number | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** What the request goes through instead of the connector: interceptors, below which it comes back as another exchange. */
+  readonly composed: Dispatcher | undefined;
+}
+
+/** How an exchange above the interceptors finds the one that it caused below them: interceptors copy what they don't know. */
+export const ABOVE = Symbol('the exchange above the interceptors');
+
+/**
+ * Where an exchange stands. `new` → `waiting` for a place → `connecting` → `sent`, waiting for the headers → `reading`
+ * the body → `done`. With interceptors, `above` stands for all up to the headers: the exchange below them has the rest. `discarding` reads the body of an answer that a retry or a redirect replaces; `pausing` waits for
+ * the next attempt, which begins at `new`. Any phase may end in `done`.
+ */
+export type ExchangePhase =
+  'new' | 'waiting' | 'connecting' | 'above' | 'sent' | 'reading' | 'discarding' | 'pausing' | 'done';

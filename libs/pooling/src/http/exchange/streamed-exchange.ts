@@ -1,0 +1,211 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { Readable } from 'node:stream';
+import { decodeStream, type ContentCoding } from '../message/decompress.js';
+import { Exchange } from './exchange.js';
+import type { ExchangeHost, ExchangePolicy } from './exchange-host.js';
+import type { Origin } from '../pool/origin.js';
+import { warnOfThrow } from '../pool/refusals.js';
+import type { WireRequest } from '../message/request.js';
+import type { HttpStreamResponse } from '../message/response.js';
+
+/** A streamed answer that holds a connection while nobody reads it. */
+export interface HttpLeakReport {
+  readonly client: string;
+  readonly method: string;
+  /** Without its query. */
+  readonly url: string;
+  /** For how long nobody has read, in milliseconds; `undefined` when the body was dropped and collected. */
+  readonly unreadMs: number | undefined;
+  /** Where the request was made. */
+  readonly stack: string;
+}
+
+/** How streamed answers are watched. */
+export interface LeakWatching {
+  /** 0: off. */
+  readonly afterMs: number;
+  readonly report: (report: HttpLeakReport) => void;
+}
+
+/** Frames of the stack that a report shows. */
+const TRACE_FRAMES = 20;
+
+/** Bodies that were dropped without being read or destroyed: their connection is taken back. */
+const dropped = new FinalizationRegistry<StreamedExchange>((exchange) => exchange.collected());
+
+/** The body of a streamed answer; it asks its exchange for more, and ends it when destroyed. */
+class ResponseBody extends Readable {
+  readonly #exchange: StreamedExchange;
+
+  constructor(exchange: StreamedExchange) {
+    super();
+    this.#exchange = exchange;
+    // An error before somebody reads is kept for him; it must not bring the process down meanwhile.
+    this.on('error', () => {});
+  }
+
+  override _read(): void {
+    this.#exchange.wanted(this);
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.#exchange.bodyDestroyed(error);
+    callback(error);
+  }
+}
+
+/** An exchange whose caller gets the answer at its headers and reads the body himself. */
+export class StreamedExchange extends Exchange {
+  readonly #decompress: boolean;
+  readonly #leaks: LeakWatching;
+  readonly #trace: { stack?: string } = {};
+  /** Forgotten once called: they hold the promise, which holds the body. */
+  #resolve: ((response: HttpStreamResponse) => void) | undefined;
+  #reject: ((error: unknown) => void) | undefined;
+  /** The body while its consumer wants more … */
+  #body: ResponseBody | undefined;
+  /** … and while he doesn't: if he has dropped it, it may be collected. */
+  #weakBody: WeakRef<ResponseBody> | undefined;
+  #finished = false;
+  /** Whether the present pause was reported. */
+  #reported = false;
+
+  constructor(
+    host: ExchangeHost,
+    origin: Origin,
+    request: WireRequest,
+    policy: ExchangePolicy,
+    decompress: boolean,
+    leaks: LeakWatching,
+  ) {
+    super(host, origin, request, policy);
+    this.#decompress = decompress;
+    this.#leaks = leaks;
+    if (leaks.afterMs > 0) {
+      const limit = Error.stackTraceLimit;
+      Error.stackTraceLimit = TRACE_FRAMES;
+      Error.captureStackTrace(this.#trace, StreamedExchange);
+      Error.stackTraceLimit = limit;
+    }
+  }
+
+  /** Begins, and resolves at the answer's headers. Call it instead of `start()`. */
+  open(): Promise<HttpStreamResponse> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.start();
+    });
+  }
+
+  protected override get delivered(): boolean {
+    return this.#weakBody !== undefined;
+  }
+
+  override get unreadAfterMs(): number {
+    return this.#reported ? 0 : this.#leaks.afterMs;
+  }
+
+  protected override get decodes(): boolean {
+    return this.#decompress;
+  }
+
+  protected override answered(
+    headers: IncomingHttpHeaders,
+    _statusText: string | undefined,
+    codings: readonly ContentCoding[] | undefined,
+  ): void {
+    const { origin, path } = this.request;
+    const body = new ResponseBody(this);
+    this.#body = body;
+    this.#weakBody = new WeakRef(body);
+    dropped.register(body, this, this);
+    const resolve = this.#resolve;
+    this.#resolve = undefined;
+    this.#reject = undefined;
+    resolve?.({
+      statusCode: this.statusCode,
+      headers,
+      url: `${origin}${path}`,
+      body:
+        codings === undefined ? body : decodeStream(this.host.name, body, codings, this.policy.maxResponseBytes ?? 0),
+    });
+  }
+
+  protected override receivedBody(chunk: Buffer): void {
+    const body = this.#body ?? this.#weakBody?.deref();
+    if (body === undefined) return;
+    if (this.context.runInAsyncScope(() => body.push(chunk))) return;
+    this.controller?.pause();
+    this.unreadSince = this.lastReadAt;
+    this.#body = undefined;
+    this.rearm(this.lastReadAt);
+  }
+
+  protected override ended(): void {
+    this.#finish((body) => body.push(null));
+  }
+
+  protected override failed(error: unknown): void {
+    if (!this.delivered) return this.#reject?.(error);
+    this.#finish((body) => body.destroy(error instanceof Error ? error : new Error('aborted', { cause: error })));
+  }
+
+  protected override unread(forMs: number): void {
+    this.#reported = true;
+    this.#report(forMs);
+  }
+
+  /** The consumer takes more. */
+  wanted(body: ResponseBody): void {
+    if (this.#finished || this.unreadSince === Infinity) return;
+    this.#body = body;
+    this.#reported = false;
+    this.unreadSince = Infinity;
+    this.lastReadAt = this.host.clock.now();
+    this.controller?.resume();
+    this.rearm(this.lastReadAt);
+  }
+
+  /** The consumer has destroyed the body, or has read it to its end. */
+  bodyDestroyed(error: Error | null): void {
+    dropped.unregister(this);
+    this.#body = undefined;
+    if (!this.#finished) {
+      this.#finished = true;
+      this.fail(error ?? new Error('the body was destroyed before its end'), 'aborted');
+    }
+  }
+
+  /** The body was dropped and collected. */
+  collected(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#report(undefined);
+    this.fail(new Error('the body was dropped before its end'), 'aborted');
+  }
+
+  #finish(end: (body: ResponseBody) => void): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    dropped.unregister(this);
+    const body = this.#body ?? this.#weakBody?.deref();
+    this.#body = undefined;
+    if (body !== undefined) this.context.runInAsyncScope(() => end(body));
+  }
+
+  #report(unreadMs: number | undefined): void {
+    if (this.#leaks.afterMs === 0) return;
+    const { method, origin, path } = this.request;
+    this.origin.counters.leaks++;
+    const stack = (this.#trace.stack ?? '').split('\n').slice(1).join('\n');
+    const url = `${origin}${path.split('?', 1)[0]}`;
+    const report: HttpLeakReport = { client: this.host.name, method, url, unreadMs, stack };
+    this.host.events.leaked(this.origin, report);
+    try {
+      this.#leaks.report(report);
+    } catch (error) {
+      warnOfThrow(this.host.name, error);
+    }
+  }
+}

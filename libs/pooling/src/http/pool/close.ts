@@ -1,0 +1,57 @@
+import type { Timer } from '../../core/clock.js';
+import type { ExchangeHost } from '../exchange/exchange-host.js';
+
+/** An exchange that was still under way when `close()` ran out of time. */
+export interface HttpHolder {
+  readonly method: string;
+  readonly origin: string;
+  /** Since its request was made, in milliseconds. */
+  readonly sinceMs: number;
+}
+
+/** What `close()` did. */
+export interface HttpCloseReport {
+  /** Whether every exchange ended by itself. */
+  readonly graceful: boolean;
+  readonly durationMs: number;
+  /** Requests that waited and were refused. */
+  readonly refused: number;
+  /** Exchanges that were still under way at the deadline; their connections were destroyed. */
+  readonly destroyed: readonly HttpHolder[];
+}
+
+/** Closes everything that a client has, once. */
+export async function closeConnector(host: ExchangeHost, deadlineMs: number): Promise<HttpCloseReport> {
+  const { clock, connector, deadlines, pausing } = host;
+  const startedAt = clock.now();
+  let refused = connector.close();
+  for (const exchange of pausing) {
+    exchange.fail(connector.closedError());
+    refused++;
+  }
+  const destroyed: HttpHolder[] = [];
+  await new Promise<void>((resolve) => {
+    let timer: Timer | undefined;
+    const gone = (): void => {
+      if (timer !== undefined) clock.clearTimeout(timer);
+      resolve();
+    };
+    const late = (): void => {
+      timer = undefined;
+      const now = clock.now();
+      for (const connection of connector.busy()) {
+        for (const { request, startedAt: since } of connection.exchanges) {
+          destroyed.push({ method: request.method, origin: request.origin, sinceMs: now - since });
+        }
+      }
+      connector.destroy(connector.closedError());
+    };
+    connector.whenGone(gone);
+    if (!connector.hasSockets) return;
+    if (deadlineMs <= 0) late();
+    else timer = clock.setTimeout(late, deadlineMs);
+  });
+  connector.closed();
+  deadlines.stopWhenIdle();
+  return { graceful: destroyed.length === 0, durationMs: clock.now() - startedAt, refused, destroyed };
+}

@@ -1,0 +1,75 @@
+import type { ClientHttp2Session, ClientHttp2Stream, Settings } from 'node:http2';
+import { Duplex } from 'node:stream';
+import type { HttpSocket } from './connection.js';
+import { UNDICI_MAJOR } from '../undici.js';
+
+/** What the server says about a session. */
+export interface SessionListener {
+  /** How many streams it takes at once, now. */
+  allows(streams: number): void;
+  /** It takes no more streams, and has processed none above this one. */
+  leaves(lastStreamId: number): void;
+}
+
+/**
+ * Hears what the server says about the session that undici's client has just made on a socket; `undefined` when it can't
+ * be found. undici keeps it under a symbol of its own on the socket.
+ */
+export function watchSession(socket: HttpSocket, listener: SessionListener): ClientHttp2Session | undefined {
+  const session = Object.getOwnPropertySymbols(socket)
+    .map((symbol) => (socket as unknown as Record<symbol, unknown>)[symbol])
+    .find(isSession);
+  if (session === undefined) return undefined;
+  refuseQuietly(session);
+  session.on('remoteSettings', ({ maxConcurrentStreams }: Settings) => {
+    listener.allows(maxConcurrentStreams ?? Infinity);
+  });
+  // undici 7 (7.30) destroys the socket when the server says that it leaves, and the streams under way with it. Node
+  // itself lets them end, and closes the session then; so does undici 8.
+  if (UNDICI_MAJOR < 8) session.removeAllListeners('goaway');
+  session.on('goaway', (_code: number, lastStreamId: number) => listener.leaves(lastStreamId));
+  return session;
+}
+
+/**
+ * Lets a session that takes no more streams say so on the stream. Node throws instead, and undici asks for streams in
+ * callbacks of others: nobody would catch that.
+ */
+function refuseQuietly(session: ClientHttp2Session): void {
+  const request = session.request.bind(session);
+  session.request = (headers, options) => {
+    try {
+      return request(headers, options);
+    } catch (error) {
+      return new RefusedStream(error as Error) as unknown as ClientHttp2Stream;
+    }
+  };
+}
+
+/** A stream that never came to be: it ends with the reason for it, as soon as somebody can listen. */
+class RefusedStream extends Duplex {
+  constructor(reason: Error) {
+    super();
+    process.nextTick(() => this.destroy(reason));
+  }
+
+  override _read(): void {}
+
+  override _write(_chunk: unknown, _encoding: BufferEncoding, done: () => void): void {
+    done();
+  }
+
+  setTimeout(): this {
+    return this;
+  }
+
+  close(): void {
+    this.destroy();
+  }
+}
+
+function isSession(value: unknown): value is ClientHttp2Session {
+  if (typeof value !== 'object' || value === null) return false;
+  const { request, settings, goaway } = value as { request?: unknown; settings?: unknown; goaway?: unknown };
+  return typeof request === 'function' && typeof settings === 'function' && typeof goaway === 'function';
+}

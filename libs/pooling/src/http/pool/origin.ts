@@ -1,0 +1,56 @@
+import { LinkedNode } from '../../core/linked-list.js';
+import { WaitQueue } from '../../core/wait-queue.js';
+import type { Connection } from './connection.js';
+import type { Exchange } from '../exchange/exchange.js';
+import type { OriginCounters } from './statistics.js';
+
+/**
+ * What a connector knows of one `scheme://host:port`. It stands in the connector's ring while requests to it
+ * wait that could be served if only there were room within the total limit.
+ */
+export class Origin extends LinkedNode {
+  readonly protocol: string;
+  readonly hostname: string;
+  readonly port: string;
+  /** For TLS: the name in the URL, whatever the Host header says; empty for an address. */
+  readonly servername: string;
+  /** Sockets alive or being opened, without those that are being closed. */
+  sockets = 0;
+  /** Connections in use or being opened. */
+  inUse = 0;
+  /** Dials under way. */
+  dialling = 0;
+  /** HTTP/2 connections whose server has yet to say how many exchanges they take. */
+  settling = 0;
+  /** The most recently used last: it is taken first, so that the rest may idle out. */
+  readonly idle: Connection[] = [];
+  /** HTTP/2 connections in use, which may take more exchanges. */
+  readonly shared = new Set<Connection>();
+  /** Exchanges without a place within the limits. */
+  readonly waiting = new WaitQueue<Exchange>();
+  /** Exchanges with a place, whose socket is being opened: as many as `dialling`, or fewer. */
+  readonly connecting = new WaitQueue<Exchange>();
+  /** Whether the connector has dropped this record; another one stands for the origin from then on. */
+  forgotten = false;
+  /** What the last connection spoke. */
+  version: 'h1' | 'h2' | undefined = undefined;
+
+  constructor(
+    /** `https://host:port`, as `URL.origin` gives it. */
+    readonly key: string,
+    readonly counters: OriginCounters,
+  ) {
+    super();
+    const url = new URL(key);
+    this.protocol = url.protocol;
+    this.hostname = url.hostname;
+    this.port = url.port;
+    const bare = url.hostname.startsWith('[') || /^[\d.]+$/.test(url.hostname);
+    this.servername = bare ? '' : url.hostname;
+  }
+
+  /** Whether nothing of this origin is alive: the record may be forgotten. */
+  get unused(): boolean {
+    return this.sockets === 0 && this.waiting.length === 0 && this.connecting.length === 0;
+  }
+}

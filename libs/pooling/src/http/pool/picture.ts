@@ -1,0 +1,82 @@
+import type { Connector } from './connector.js';
+import type { ResolvedHttpClientOptions } from '../options.js';
+import {
+  sumCounts,
+  sumLevels,
+  type CountersByOrigin,
+  type HttpClientStatistics,
+  type HttpLevels,
+  type HttpOriginMetrics,
+  type HttpOriginStatistics,
+  type OriginCounters,
+} from './statistics.js';
+
+const NO_LEVELS: HttpLevels = { sockets: 0, idle: 0, inUse: 0, connecting: 0, waiting: 0 };
+
+/** A picture of every origin that has counters. */
+export function originStatistics(
+  connector: Connector,
+  counters: CountersByOrigin,
+  options: ResolvedHttpClientOptions,
+): HttpOriginStatistics[] {
+  const levels = levelsByCounters(connector);
+  return Array.from(counters, (each) => pictureOf(each, levels.get(each) ?? NO_LEVELS, options.limitPerHost));
+}
+
+/** The same with the distributions. */
+export function originMetrics(
+  connector: Connector,
+  counters: CountersByOrigin,
+  options: ResolvedHttpClientOptions,
+): HttpOriginMetrics[] {
+  const levels = levelsByCounters(connector);
+  return Array.from(counters, (each) => ({
+    origin: each.origin,
+    statistics: pictureOf(each, levels.get(each) ?? NO_LEVELS, options.limitPerHost),
+    acquire: each.acquire.snapshot(),
+    requests: [...each.durations()],
+  }));
+}
+
+/** A picture of the whole client. */
+export function clientStatistics(
+  name: string,
+  state: HttpClientStatistics['state'],
+  origins: readonly HttpOriginStatistics[],
+  counters: CountersByOrigin,
+  options: ResolvedHttpClientOptions,
+): HttpClientStatistics {
+  const { limit, limitPerHost, maxSockets } = options;
+  return {
+    name,
+    state,
+    limit,
+    limitPerHost,
+    maxSockets,
+    ...sumLevels(origins),
+    ...sumCounts(origins),
+    acquireMs: counters.acquire.percentiles(),
+    origins,
+  };
+}
+
+/** Several origins may share their counters: those past the first hundred. */
+function levelsByCounters(connector: Connector): Map<OriginCounters, HttpLevels> {
+  const byCounters = new Map<OriginCounters, HttpLevels>();
+  for (const { counters, sockets, idle, inUse, dialling, waiting } of connector.origins) {
+    const own = { sockets, idle: idle.length, inUse, connecting: dialling, waiting: waiting.length };
+    const others = byCounters.get(counters);
+    byCounters.set(counters, others === undefined ? own : sumLevels([own, others]));
+  }
+  return byCounters;
+}
+
+function pictureOf(counters: OriginCounters, levels: HttpLevels, limit: number): HttpOriginStatistics {
+  return {
+    origin: counters.origin,
+    limit,
+    ...levels,
+    ...sumCounts([counters]),
+    acquireMs: counters.acquire.percentiles(),
+  };
+}
