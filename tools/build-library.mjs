@@ -26,7 +26,7 @@ function compile(project, ...options) {
 }
 
 /** Has Kysely imported for those who import the library: Kysely 0.28 has a copy for each module system. */
-const IMPORT_KYSELY = `import { importKyselyWith } from './cjs/database/kysely-module.js';
+const IMPORT_KYSELY = `import { importKyselyWith } from './cjs/database/kysely/kysely-module.js';
 
 importKyselyWith(async () => {
   try {
