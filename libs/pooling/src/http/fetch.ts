@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici';
 import type { DispatchScope } from './dispatching.js';
 import { modern } from './dispatcher.js';
+import { FollowingSignal, type Aborts } from './exchange/aborts.js';
 import { watchFetch } from './exchange/fetched-exchange.js';
 import {
   formStreamHeaders,
@@ -29,6 +30,7 @@ const SELF_CONTAINED = /^[\0-\x20]*(?:data|blob):/i;
 export interface FetchHost {
   readonly builder: RequestBuilder;
   readonly leaks: LeakWatching;
+  readonly aborts: Aborts;
   readonly dispatcherFor: (scope: DispatchScope) => Dispatcher;
 }
 
@@ -36,7 +38,7 @@ export interface FetchHost {
  * The built-in `fetch` over a client's dispatcher, with its base URL and headers. Requests, headers and bodies may be of
  * other classes than Node's own, such as those of npm's undici.
  */
-export function fetchOver({ builder, leaks, dispatcherFor }: FetchHost): Fetch {
+export function fetchOver({ builder, leaks, aborts, dispatcherFor }: FetchHost): Fetch {
   return async function fetch(input: unknown, init: unknown = {}): Promise<Response> {
     const watching = watchFetch(leaks, fetch);
     if (typeof init !== 'object' || init === null) throw new TypeError('init: not an object');
@@ -48,8 +50,9 @@ export function fetchOver({ builder, leaks, dispatcherFor }: FetchHost): Fetch {
     const body = await ownBody(given.body);
     if (body !== undefined) given.body = body as NonNullable<RequestInit['body']>;
     if (isStreamed(body)) given.duplex ??= 'half';
+    const signal = given.signal ?? request?.signal ?? undefined;
     if (SELF_CONTAINED.test(String(url)))
-      return builtInFetch(String(url), { ...fieldsOf(request), ...given } as RequestInit);
+      return followed(aborts, String(url), { ...fieldsOf(request), ...given }, signal);
 
     const { origin, path, authorization } = builder.target(url);
     const atHome = builder.originPolicy.admits(origin);
@@ -64,27 +67,56 @@ export function fetchOver({ builder, leaks, dispatcherFor }: FetchHost): Fetch {
       if (headers.has(name) || (typed && name === 'content-type')) continue;
       for (const each of [value].flat()) headers.append(name, each);
     }
-    const signal = given.signal ?? request?.signal ?? undefined;
     const dispatcher = asFetchKnows(given.dispatcher) ?? dispatcherFor({ signal, origin, watching });
     const target = request instanceof Request ? request : `${origin}${path}`;
-    const response = await builtInFetch(target, { ...fieldsOf(request), ...given, headers, dispatcher } as RequestInit);
-    if (signal !== undefined) giveReason(response, signal);
-    return response;
+    return followed(aborts, target, { ...fieldsOf(request), ...given, headers, dispatcher }, signal);
   } as Fetch;
 }
 
 /**
- * Makes the methods that read an aborted body reject with the signal's reason, as the standard says: up to Node 22 they
- * say `AbortError` whatever it was, while the body itself has the reason.
+ * The built-in `fetch`, which listens to its signal until the request is collected: what it gets is a signal of our
+ * own, so that nothing gathers on the caller's.
  */
-function giveReason(response: Response, signal: AbortSignal): void {
+async function followed(
+  aborts: Aborts,
+  target: Request | string,
+  init: FetchInit,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
+  const following = signal instanceof AbortSignal && !signal.aborted ? new FollowingSignal(aborts, signal) : undefined;
+  let response: Response;
+  try {
+    response = await builtInFetch(target, (following ? { ...init, signal: following.signal } : init) as RequestInit);
+  } catch (error) {
+    following?.stop();
+    throw error;
+  }
+  if (following === undefined) return response;
+  if (response.body === null) following.stop();
+  else following.whileAlive(response);
+  watchReading(response, following);
+  return response;
+}
+
+/**
+ * Makes the methods that read a body reject with the signal's reason once it is aborted, as the standard says: up to
+ * Node 22 they say `AbortError` whatever it was, while the body itself has the reason. Afterwards the signal is no
+ * longer followed.
+ */
+function watchReading(response: Response, following: FollowingSignal): void {
+  const { signal } = following;
   const reader = (read: () => Promise<unknown>) => ({
     configurable: true,
     writable: true,
-    value: (): Promise<unknown> =>
-      read.call(response).catch((error: unknown) => {
+    value: async (): Promise<unknown> => {
+      try {
+        return await read.call(response);
+      } catch (error) {
         throw signal.aborted && (error as Error).name === 'AbortError' ? signal.reason : error;
-      }),
+      } finally {
+        following.stop();
+      }
+    },
   });
   for (const name of ['arrayBuffer', 'blob', 'bytes', 'formData', 'json', 'text'] as const) {
     const read = response[name as 'text'] as (() => Promise<unknown>) | undefined;

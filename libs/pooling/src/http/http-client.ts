@@ -127,7 +127,12 @@ export class HttpClient {
     this.#dispatcher = this.#composed({});
     events.sockets = this.#dispatcher.sockets;
     const dispatcherFor = (scope: DispatchScope): Dispatcher => this.#composed(scope);
-    this.fetch = fetchOver({ builder: this.#builder, leaks: this.#leaks, dispatcherFor });
+    this.fetch = fetchOver({
+      builder: this.#builder,
+      leaks: this.#leaks,
+      aborts: this.#host.aborts,
+      dispatcherFor,
+    });
     this.#policy = {
       timeouts: this.#options.timeouts,
       retry: this.#options.retry,

@@ -43,3 +43,43 @@ export class Aborts {
     signal.removeEventListener('abort', watch.listener);
   }
 }
+
+/** Signals whose answer was dropped without being read to its end. */
+const dropped = new FinalizationRegistry<FollowingSignal>((following) => following.stop());
+
+/**
+ * A signal that aborts when another does, over the one listener that the other has here. For what never takes its
+ * listeners off again, such as the built-in `fetch`.
+ */
+export class FollowingSignal implements Abortable {
+  readonly #controller = new AbortController();
+  readonly #aborts: Aborts;
+  readonly #followed: AbortSignal;
+
+  /** The signal that is followed isn't aborted yet. */
+  constructor(aborts: Aborts, followed: AbortSignal) {
+    this.#aborts = aborts;
+    this.#followed = followed;
+    aborts.watch(followed, this);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  aborted(reason: unknown): void {
+    dropped.unregister(this);
+    this.#controller.abort(reason);
+  }
+
+  /** Follows no longer than `answer` lives. */
+  whileAlive(answer: object): void {
+    dropped.register(answer, this, this);
+  }
+
+  /** Follows no more. */
+  stop(): void {
+    dropped.unregister(this);
+    this.#aborts.forget(this.#followed, this);
+  }
+}
