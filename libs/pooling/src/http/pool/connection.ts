@@ -117,12 +117,12 @@ export class Connection extends LinkedNode {
       allows: (streams) => this.#allow(Math.min(Math.max(streams, 1), H2_STREAMS)),
       leaves: (lastStreamId) => {
         this.kept = false;
-        for (const [exchange, id] of this.#shared ?? []) {
-          if (id <= lastStreamId) continue;
-          this.#unprocessed.add(exchange);
-          // undici 8 would keep it for a connection that this client doesn't open.
-          if (UNDICI_MAJOR >= 8) exchange.unprocessed();
-        }
+        for (const [exchange, id] of this.#shared ?? []) if (id > lastStreamId) this.#unprocessed.add(exchange);
+      },
+      left: () => {
+        if (UNDICI_MAJOR < 8) return;
+        // undici 8 would keep them for a connection that this client doesn't open.
+        for (const exchange of this.exchanges) if (this.#unprocessed.has(exchange)) exchange.unprocessed();
       },
     });
     if (this.#session === undefined) this.#allow(H2_STREAMS);

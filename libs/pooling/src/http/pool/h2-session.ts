@@ -7,8 +7,10 @@ import { UNDICI_MAJOR } from '../undici.js';
 export interface SessionListener {
   /** How many streams it takes at once, now. */
   allows(streams: number): void;
-  /** It takes no more streams, and has processed none above this one. */
+  /** It takes no more streams, and has processed none above this one. undici hasn't heard of it yet. */
   leaves(lastStreamId: number): void;
+  /** undici has heard of it as well. */
+  left(): void;
 }
 
 /**
@@ -27,7 +29,9 @@ export function watchSession(socket: HttpSocket, listener: SessionListener): Cli
   // undici 7 (7.30) destroys the socket when the server says that it leaves, and the streams under way with it. Node
   // itself lets them end, and closes the session then; so does undici 8.
   if (UNDICI_MAJOR < 8) session.removeAllListeners('goaway');
-  session.on('goaway', (_code: number, lastStreamId: number) => listener.leaves(lastStreamId));
+  // undici 8 (8.13) fails in its own listener what it can't send again itself: what that means is to be known before.
+  session.prependListener('goaway', (_code: number, lastStreamId: number) => listener.leaves(lastStreamId));
+  session.on('goaway', () => listener.left());
   return session;
 }
 
