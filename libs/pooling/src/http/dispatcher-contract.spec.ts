@@ -264,6 +264,24 @@ describe('recipes of the guide', () => {
     await agent.close();
   });
 
+  it('an interceptor gets headers by their names, those with several values as lists', async () => {
+    let seen: unknown;
+    await using server = await CountingServer.listen((request, response) => answerJson(response, request.headers['x']));
+    await using client = new HttpClient('by name', {
+      baseUrl: server.url,
+      decompress: false,
+      interceptors: [
+        (dispatch) => (options, handler) => {
+          seen = options.headers;
+          return dispatch(options, handler);
+        },
+      ],
+    });
+    const headers = { x: ['1', '2', '3'], constructor: 'own', ['__proto__']: 'own' };
+    expect(await client.get('/', { headers }).json()).toBe('1, 2, 3');
+    expect(Object.entries(seen as object)).toEqual(Object.entries(headers));
+  });
+
   it('undici’s cache keeps answers', async () => {
     await using server = await CountingServer.listen((request, response) => {
       response.setHeader('cache-control', 'public, max-age=60');

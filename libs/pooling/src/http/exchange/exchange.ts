@@ -9,6 +9,7 @@ import { Attempts } from './attempts.js';
 import type { Connection } from '../pool/connection.js';
 import { endedByPeer, markBrokenOff, nameConnectionError } from '../pool/connection-errors.js';
 import { contentCodings, type ContentCoding } from '../message/decompress.js';
+import { headersByName } from '../message/headers.js';
 import { ABOVE } from './exchange-host.js';
 import { NEVER_STARTED } from './never-started.js';
 import { wireBody } from '../message/request.js';
@@ -379,7 +380,8 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     try {
       this.context.runInAsyncScope(() => {
         const body = request.makeBody === undefined ? request.body : this.#ownBody(wireBody(request.makeBody()));
-        composed.dispatch({ ...request, body, [ABOVE]: this } as Dispatcher.DispatchOptions, this);
+        const headers = headersByName(request.headers);
+        composed.dispatch({ ...request, headers, body, [ABOVE]: this } as Dispatcher.DispatchOptions, this);
       });
     } catch (error) {
       this.#threw(error);

@@ -145,3 +145,15 @@ export function withoutHeaders(headers: unknown, names: ReadonlySet<string>): un
   }
   return Object.fromEntries(Object.entries(headers).filter(([name]) => stays(name)));
 }
+
+/** Headers for an interceptor, which may not know undici's flat form: the cache of undici 7.30.0 doesn't. */
+export function headersByName(flat: readonly string[]): Record<string, string | string[]> {
+  const byName = new Map<string, string | string[]>();
+  for (let at = 0; at < flat.length; at += 2) {
+    const name = flat[at] as string;
+    const value = flat[at + 1] as string;
+    const before = byName.get(name);
+    byName.set(name, before === undefined ? value : [before, value].flat());
+  }
+  return Object.fromEntries(byName);
+}
