@@ -20,6 +20,7 @@ export interface ProtocolConnection extends EventEmitter {
   attachListeners?(stream: Socket): void;
   requestSsl(): void;
   cancel(processId: number, secretKey: number): void;
+  password(password: string): void;
   sync(): void;
   end(): void;
 }
@@ -153,6 +154,7 @@ interface ClientInternals {
   readonly readyForQuery?: boolean;
   readonly secretKey: number | null;
   readonly processID: number | null;
+  readonly password?: string | (() => unknown) | null;
   readonly _types: LayeredTypeParsers;
   readonly _queryQueue?: unknown[];
   readonly _activeQuery?: unknown;
@@ -276,6 +278,12 @@ export function backendKeyOf(client: Client): { processId: number; secretKey: nu
   return processID === null || secretKey === null ? undefined : { processId: processID, secretKey };
 }
 
+/** Whether a client has a password to answer with, or what gives one. */
+export function hasPassword(client: Client): boolean {
+  const { password } = internals(client);
+  return password !== null && password !== undefined;
+}
+
 /** The server's process id of this connection. */
 export function processIdOf(client: Client): number | undefined {
   return internals(client).processID ?? undefined;
@@ -325,30 +333,4 @@ export function copyFields(fields: readonly FieldDef[]): FieldDef[] {
     copies.push(new Field(name, tableID, columnID, dataTypeID, dataTypeSize, dataTypeModifier, format));
   }
   return copies;
-}
-
-/**
- * Ends a dial whose server doesn't bind the exchange of the password to its certificate, before it hears the password:
- * libpq's `channel_binding=require`. To be called before the client connects.
- */
-export function requireChannelBinding(client: Client): void {
-  const protocol = protocolOf(client);
-  let offered = false;
-  let bound = false;
-  const refuse = (): void => {
-    const { stream } = protocol;
-    stream.destroy(new Error('the server offers no channel binding, and channel_binding=require asks for it'));
-  };
-  protocol.prependListener('authenticationSASL', (message: { readonly mechanisms?: readonly string[] }) => {
-    offered = message.mechanisms?.includes('SCRAM-SHA-256-PLUS') === true;
-    if (!offered) refuse();
-  });
-  protocol.prependListener('authenticationSASLFinal', () => {
-    bound = offered;
-  });
-  protocol.prependListener('authenticationCleartextPassword', refuse);
-  protocol.prependListener('authenticationMD5Password', refuse);
-  protocol.prependListener('authenticationOk', () => {
-    if (!bound) refuse();
-  });
 }

@@ -1,7 +1,11 @@
+import crypto, { webcrypto } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
+import { join } from 'node:path';
 import { PostgresServer } from 'nestjs-pooling/testing';
 import pg from 'pg';
+import { message } from '../../../../../test/support/server-messages.js';
 import { selfSignedCertificate } from '../../../../../test/support/self-signed-certificate.js';
 import { ManualClock } from '../../testing/manual-clock.js';
 import { explainConnectFailure } from './connect-failure.js';
@@ -51,6 +55,17 @@ async function answering(bytes: string): Promise<number> {
   const listening = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.once('data', () => socket.end(bytes));
+  });
+  servers.push(listening);
+  await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve));
+  return (listening.address() as AddressInfo).port;
+}
+
+/** A server that asks for this authentication, and then nothing. */
+async function asksFor(authentication: Buffer): Promise<number> {
+  const listening = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => socket.write(message('R', authentication)));
   });
   servers.push(listening);
   await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve));
@@ -125,15 +140,63 @@ describe('while no connection is open, an acquire fails at once, in words of its
     });
   });
 
-  it('when the server asks for a password and none is set', async () => {
-    const { hostname, port } = url;
+  describe.each(['scram-sha-256', 'md5', 'password'])('when the server asks for a password by %s', (method) => {
+    const user = `by_${method.replaceAll('-', '_')}`;
+
+    beforeAll(async () => {
+      const encryption = method === 'md5' ? 'md5' : 'scram-sha-256';
+      await administer(`set password_encryption = '${encryption}'`, `create role ${user} login password 'known'`);
+      const rules = join(server.dataDirectory, 'pg_hba.conf');
+      await writeFile(rules, `host all ${user} 127.0.0.1/32 ${method}\n${await readFile(rules, 'utf8')}`);
+      await administer('select pg_reload_conf()');
+    });
+
+    const connectAs = (more: object): DatabasePool =>
+      createPool({
+        connection: { host: '127.0.0.1', port: Number(url.port), user, database: 'postgres', ...more },
+        // Nothing of this waits for a time limit.
+        connectTimeoutMs: 60_000,
+      });
+
+    it('and none is set', async () => {
+      await expect(connectAs({}).query('select 1')).rejects.toMatchObject({
+        code: 'ERR_POOL_CONNECT_FAILED',
+        message: expect.stringMatching(
+          new RegExp(`asks for the password of user ${user}, and none is set: DATABASE_URL or PGPASSWORD`),
+        ) as string,
+      });
+    });
+
+    it('and it is the wrong one', async () => {
+      await expect(connectAs({ password: 'wrong' }).query('select 1')).rejects.toMatchObject({
+        code: 'ERR_POOL_CONNECT_FAILED',
+        cause: { code: '28P01' },
+      });
+    });
+
+    it('unless it is the right one', async () => {
+      expect((await connectAs({ password: 'known' }).query('select current_user as name')).rows).toEqual([
+        { name: user },
+      ]);
+    });
+  });
+
+  it('when what pg makes of the password fails, and is told to nobody but the client', async () => {
     const pool = createPool({
-      connection: { host: hostname, port: Number(port), user: 'postgres', database: 'postgres' },
+      connection: { host: '127.0.0.1', port: await asksFor(Buffer.from([0, 0, 0, 5, 1, 2, 3, 4])), password: 'x' },
+      acquireTimeoutMs: 60_000,
+      connectTimeoutMs: 60_000,
     });
-    await expect(pool.query('select 1')).rejects.toMatchObject({
-      code: 'ERR_POOL_CONNECT_FAILED',
-      message: expect.stringMatching(/asks for the password of user postgres, and none is set/) as string,
+    vi.spyOn(webcrypto.subtle, 'digest').mockRejectedValue(new Error('no md5 here'));
+    vi.spyOn(crypto, 'createHash').mockImplementation(() => {
+      throw new Error('no md5 here');
     });
+    onTestFinished(() => void vi.restoreAllMocks());
+    const failed = pool.query('select 1').catch((error: unknown) => error);
+    await vi.waitFor(() => expect(pool.statistics().connectErrors).toBeGreaterThan(0), { timeout: 10_000 });
+    expect(pool.statistics().lastConnectError?.message).toContain('no md5 here');
+    await pool.close({ deadlineMs: 0 });
+    expect(await failed).toMatchObject({ code: 'ERR_POOL_CLOSED' });
   });
 
   it('when TLS is asked of a server that speaks none', async () => {

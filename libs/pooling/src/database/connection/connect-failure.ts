@@ -149,7 +149,7 @@ const BY_MESSAGE: readonly (readonly [words: RegExp, explanation: Explanation])[
     ),
   ],
   [
-    /password must be a (?:non-empty )?string/,
+    /password must be a (?:non-empty )?string|asks for a password, and none is set/,
     permanent(
       ({ user }) => `The server asks for the password of user ${user}, and none is set: DATABASE_URL or PGPASSWORD.`,
     ),

@@ -28,6 +28,7 @@ import {
 } from '../pg-internals.js';
 import { ConnectionStatements } from './connection-statements.js';
 import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText } from '../query/query-forms.js';
+import { refuseWithoutPassword } from './login-checks.js';
 import { SessionChanges } from './session-changes.js';
 import { ConnectionRole, READ_ONLY_TRANSACTION } from './server-role.js';
 import { endsConnection } from '../server-errors.js';
@@ -162,7 +163,13 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
 
   /** Dials and logs in. The signal's abort destroys the socket at once. */
   async connect(signal: AbortSignal): Promise<void> {
-    await this.#unlessAborted(signal, () => this.client.connect());
+    const { client } = this;
+    refuseWithoutPassword(client);
+    // What pg tells the client alone, a failed hash of the password for one, would leave the dial waiting.
+    const end = (error: Error): void => void protocolOf(client).stream.destroy(error);
+    client.once('error', end);
+    await this.#unlessAborted(signal, () => client.connect());
+    client.removeListener('error', end);
     this.added = new AddedProperties(this.client);
     if (this.#host.statements === undefined || this.#guard === undefined) return;
     this.#wire = new Wire(this);

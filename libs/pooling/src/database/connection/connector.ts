@@ -5,7 +5,8 @@ import { explainConnectFailure } from './connect-failure.js';
 import { PostgresConnection, type ConnectionHost } from './connection.js';
 import { failedAt, type DialStep } from './dial-step.js';
 import type { ResolvedDatabaseOptions } from '../options/options.js';
-import { forgetStatements, requireChannelBinding } from '../pg-internals.js';
+import { requireChannelBinding } from './login-checks.js';
+import { forgetStatements } from '../pg-internals.js';
 import type { ServerRole } from './server-role.js';
 
 /** What a connector tells the room above. */
