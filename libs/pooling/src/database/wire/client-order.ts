@@ -46,6 +46,8 @@ export class ClientOrder {
   #step = Step.nothing;
   #columns = NO_ROWS;
   #rows = 0;
+  /** Rows of another kind have come before the end of their statement. */
+  #byRules = false;
 
   /** @param kindOf what pg runs now. */
   constructor(kindOf: () => ClientQueryKind) {
@@ -71,6 +73,7 @@ export class ClientOrder {
         return this.#ready();
       case ERROR:
         this.#columns = NO_ROWS;
+        this.#byRules = false;
         this.#step = Step.failed;
         return;
       case CLOSE_COMPLETE:
@@ -105,7 +108,11 @@ export class ClientOrder {
         if (!simple && step <= Step.parsed) return Step.bound;
         break;
       case ROW_DESCRIPTION:
-        if (!between) break;
+        // A statement that rules have made several of gives the rows of each, and one end.
+        if (!between) {
+          if (!simple || step !== Step.described) break;
+          this.#byRules = true;
+        }
         this.#describe(bytes, start);
         return Step.described;
       case NO_DATA:
@@ -154,6 +161,8 @@ export class ClientOrder {
     if (this.#kind !== 'custom' && !afterAnother && step !== Step.described && step !== Step.copied) {
       throw outOfOrder(COMMAND_COMPLETE);
     }
+    if (this.#byRules && !mayHaveRules(bytes[start + HEADER_BYTES] as number)) throw outOfOrder(ROW_DESCRIPTION);
+    this.#byRules = false;
     if (this.#columns !== NO_ROWS) checkRowCount(bytes, start + HEADER_BYTES, end - 1, this.#rows);
     this.#columns = NO_ROWS;
     this.#step = Step.ended;
@@ -166,4 +175,9 @@ export class ClientOrder {
     this.#step = Step.nothing;
     this.#columns = NO_ROWS;
   }
+}
+
+/** Whether a tag with this first letter may be of a statement with rules: `DELETE`, `INSERT`, `UPDATE`. */
+function mayHaveRules(letter: number): boolean {
+  return letter === 0x44 || letter === 0x49 || letter === 0x55;
 }
