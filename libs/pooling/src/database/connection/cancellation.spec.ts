@@ -1,6 +1,6 @@
 import dns from 'node:dns';
 import { chown, stat, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo, type Server } from 'node:net';
+import { createServer, Socket, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
@@ -88,6 +88,38 @@ describe('a cancel request', () => {
   it('goes there through TLS, under the name that the certificate is for', async () => {
     const connection = { host: NAME, port: proxy.port, ...login(), ssl: { ca: certificate } };
     await expectCancelled({ connection, prePing: false }, 'tls');
+  });
+
+  it.each(['in plain text', 'through TLS'])(
+    'goes there over a socket that the user’s own function makes, %s',
+    async (how) => {
+      const made: Socket[] = [];
+      const stream = (): Socket => {
+        made.push(new Socket());
+        return made.at(-1) as Socket;
+      };
+      const ssl = how === 'through TLS' && { ca: certificate };
+      const connection = { host: NAME, port: proxy.port, ...login(), stream, ssl };
+      await expectCancelled({ connection, prePing: false }, how);
+      // One that was cancelled, and one that asked for it.
+      expect(made).toHaveLength(2);
+    },
+  );
+
+  it('goes by the configured name through a tunnel of the user’s own, which knows where that is', async () => {
+    const asked: unknown[] = [];
+    class Tunnel extends Socket {
+      override connect(...way: unknown[]): this {
+        asked.push(way);
+        return super.connect(proxy.port, '127.0.0.1');
+      }
+    }
+    const connection = { host: 'inside.example', port: 6_543, ...login(), stream: () => new Tunnel() };
+    await expectCancelled({ connection, prePing: false }, 'tunnel');
+    expect(asked).toEqual([
+      [6_543, 'inside.example'],
+      [6_543, 'inside.example'],
+    ]);
   });
 
   it('goes to a Unix socket by its path', async () => {

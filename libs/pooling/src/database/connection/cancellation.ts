@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import type { Client, ClientConfig } from 'pg';
 import type { Clock, Timer } from '../../core/clock.js';
 import { backendKeyOf, protocolOf } from '../pg-internals.js';
@@ -21,6 +22,8 @@ export interface CancellationHost {
 /** Asks the server, over a connection of its own, to cancel what runs on this one. */
 export class Cancellation {
   readonly #host: CancellationHost;
+  /** Whether the user's own stream decides where it goes. */
+  readonly #ownWay: boolean;
   #request: Promise<void> | undefined;
   /** Whether a request was sent while others waited behind the query that it was for. */
   #amidOthers = false;
@@ -29,6 +32,8 @@ export class Cancellation {
 
   constructor(host: CancellationHost) {
     this.#host = host;
+    const { stream } = protocolOf(host.client);
+    this.#ownWay = !(stream instanceof Socket) || stream.connect !== Socket.prototype.connect;
   }
 
   /** The request that is on its way; it never rejects. */
@@ -36,11 +41,13 @@ export class Cancellation {
     return this.#request;
   }
 
-  /** Where the connection goes to. A stream of the user's own finds its way by the configured name. */
+  /**
+   * Where the connection goes to; `undefined`: where a stream of the user's own finds its way to by the configured name,
+   * because what it takes for the other side may be a tunnel's entrance.
+   */
   get #address(): SocketAddress | undefined {
-    const { client, clientConfig } = this.#host;
-    if (clientConfig.stream !== undefined) return undefined;
-    const { remoteAddress, remotePort } = protocolOf(client).stream;
+    if (this.#ownWay) return undefined;
+    const { remoteAddress, remotePort } = protocolOf(this.#host.client).stream;
     return remoteAddress === undefined || remotePort === undefined
       ? undefined
       : { address: remoteAddress, port: remotePort };
