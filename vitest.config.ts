@@ -21,7 +21,10 @@ export default defineConfig(({ mode }) => ({
     globals: true,
     include: ['libs/**/*.spec.ts', 'apps/**/*.spec.ts', 'test/**/*.spec.ts'],
     // What the defaults are is none of its business.
-    exclude: [...configDefaults.exclude, ...(mode === 'pipelining' ? ['**/options.spec.ts', '**/readme.spec.ts'] : [])],
+    exclude: [
+      ...configDefaults.exclude,
+      ...(mode === 'pipelining' ? ['**/options.spec.ts', '**/reference.spec.ts'] : []),
+    ],
     globalSetup: ['test/support/global-setup.ts'],
     // Most tests wait for a server or a socket: two at a time keep two cores busy, and more would only disturb each other.
     maxWorkers: Math.min(4, Math.max(2, availableParallelism() - 1)),

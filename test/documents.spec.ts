@@ -1,21 +1,19 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import * as diagnostics from '../libs/pooling/src/core/diagnostics.js';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { ADVICE_CODES } from '../libs/pooling/src/advice/advice.js';
 import { sizeForLoad } from '../libs/pooling/src/advice/sizing.js';
 import { CLOSE_REASONS } from '../libs/pooling/src/core/statistics.js';
 import { DATABASE_RULES } from '../libs/pooling/src/database/options/option-rules.js';
 import { resolveHttpClientOptions } from '../libs/pooling/src/http/options.js';
 import { METRIC_FAMILIES } from '../libs/pooling/src/metrics/published-metric.js';
+import { listDocuments } from './documents/documents.js';
 import { findPgBouncer, versionOf } from './pgbouncer/pgbouncer.js';
 import { runTypeScript } from './support/child.js';
 import { createTestDatabase } from './support/database.js';
 
 const ROOT = join(import.meta.dirname, '..');
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
-const documents = readdirSync(join(ROOT, 'docs'))
-  .filter((name) => name.endsWith('.md'))
-  .map((name) => ({ name: `docs/${name}`, text: read(`docs/${name}`) }));
+const documents = listDocuments();
 
 function matches(text: string, pattern: RegExp): string[] {
   return Array.from(text.matchAll(pattern), ([whole, group]) => group ?? whole);
@@ -100,11 +98,52 @@ describe.each(documents)('$name', ({ name, text }) => {
     const links = matches(text, /\]\(((?!https?:)[^)\s]+)\)/g);
     for (const link of links) {
       const [file, anchor] = link.split('#') as [string, string | undefined];
-      const path = file === '' ? name : join('docs', file);
+      const path = file === '' ? name : join(dirname(name), file);
       expect(existsSync(join(ROOT, path)), link).toBe(true);
       if (anchor !== undefined) expect(anchorsOf(read(path)), link).toContain(anchor);
     }
   });
+});
+
+it('the README shows an error as the troubleshooting page does', () => {
+  const [, shown] =
+    /<!-- shown in docs\/troubleshooting.md -->\n\n(```text\n[\s\S]*?```)/.exec(read('README.md')) ?? [];
+  expect(shown).toContain('PoolAcquireTimeoutError');
+  expect(read('docs/troubleshooting.md')).toContain(shown);
+});
+
+describe('the README', () => {
+  const WORKLOADS = new Map([
+    ['select by key', 'select-by-key'],
+    ['join of four tables', 'four-table-join'],
+    ['transaction of four statements', 'transaction'],
+  ]);
+  const CANDIDATES = [
+    'nestjs-pooling',
+    'nestjs-pooling, kept queries',
+    'nestjs-pooling, pipelining',
+    'postgres.js',
+  ] as const;
+  const rows = matches(read('README.md').split('<!-- measured -->')[1]!.split('<!-- /measured -->')[0]!, /^\| \w.*$/gm)
+    .slice(1)
+    .map((row) => row.split('|').map((cell) => cell.trim()));
+
+  it.each(rows.map(([, workload, ...ratios]) => ({ workload: workload as string, ratios })))(
+    'gives the ratios of the last run for $workload',
+    ({ workload, ratios }) => {
+      const [, chapter] = read('docs/benchmarks/database.md').split(
+        `### ${WORKLOADS.get(workload)}, 64 callers, pool of 10\n`,
+      );
+      const measured = CANDIDATES.map((candidate) => {
+        const row = chapter!
+          .split('\n### ')[0]!
+          .split('\n')
+          .find((line) => line.startsWith(`| ${candidate} |`));
+        return Number(row!.split('|')[2]).toFixed(2);
+      });
+      expect(ratios.filter((cell) => cell !== '')).toEqual(measured);
+    },
+  );
 });
 
 /** Those that this repository's operators read. */
@@ -156,12 +195,6 @@ describe('the documents for operators', () => {
       matches(each, /\b(?:POOL_(?:EXCEEDS|TOO|PER)_[A-Z]+|[A-Z]+_SUSPECTED)\b/g),
     );
     expect(named.filter((code) => !(ADVICE_CODES as readonly string[]).includes(code))).toEqual([]);
-  });
-
-  it('list every channel', () => {
-    const listed = matches(read('docs/observability.md'), /^\| `nestjs-pooling:(\w+)`/gm);
-    const channels = Object.keys(diagnostics).map((name) => name.replace(/Channel$/, ''));
-    expect(listed.toSorted()).toEqual(channels.toSorted());
   });
 
   it('tell what each reason of a closing means', () => {

@@ -85,6 +85,15 @@ exports.readPageAsset = (name) => assets.get(name);
   );
 }
 
+/** The pages that the README leads to: a registry shows none of the repository's files, and an editor finds these. */
+function copyDocuments() {
+  const pages = readdirSync(join(root, 'docs'), { recursive: true }).filter(
+    (page) =>
+      page.endsWith('.md') && !/^(?:api|\.vitepress)\b/.test(page) && !['index.md', 'changelog.md'].includes(page),
+  );
+  for (const page of pages) cpSync(join(root, 'docs', page), join(target, 'docs', page));
+}
+
 rmSync(target, { recursive: true, force: true });
 mkdirSync(target, { recursive: true });
 compile('tsconfig.lib.json', '--emitDeclarationOnly');
@@ -93,7 +102,7 @@ compile('tsconfig.cjs.json', '--sourceMap', 'false');
 refuseStaticRequires();
 writeFileSync(join(commonJs, 'package.json'), '{ "type": "commonjs" }\n');
 cpSync(join(library, 'package.json'), join(target, 'package.json'));
-cpSync(join(root, 'README.md'), join(target, 'README.md'));
-cpSync(join(root, 'LICENSE'), join(target, 'LICENSE'));
+for (const file of ['README.md', 'CHANGELOG.md', 'LICENSE']) cpSync(join(root, file), join(target, file));
+copyDocuments();
 for (const entry of ENTRIES) writeEntry(entry);
 writePageAssets();

@@ -28,11 +28,21 @@ export default defineConfig({
     sidebar: [
       section('Guides', [
         ['Start', '/'],
+        ['Connecting', '/connection'],
         ['The HTTP client', '/http-client'],
+        ['HTTP libraries', '/http-libraries'],
         ['Sizing', '/sizing'],
         ['Performance', '/performance'],
         ['PgBouncer', '/pgbouncer'],
         ['Testing', '/testing'],
+      ]),
+      section('Reference', [
+        ['Options', '/reference/options'],
+        ['Errors', '/reference/errors'],
+        ['Health', '/reference/health'],
+        ['Metrics', '/reference/metrics'],
+        ['Events', '/reference/events'],
+        ['Shutdown', '/reference/shutdown'],
       ]),
       section('Operation', [
         ['Observability', '/observability'],
@@ -43,6 +53,7 @@ export default defineConfig({
         ['In the place of pg.Pool', '/pg-pool-compatibility'],
         ['Parity with other pools', '/parity'],
         ['Benchmarks', '/benchmarks'],
+        ['Changelog', '/changelog'],
       ]),
       { text: 'API', collapsed: true, items: apiSidebar },
     ],

@@ -8,7 +8,7 @@ const OUTSIDE = /^(?:\.\/)?(?:\.\.\/)*(?:test|libs|apps|ops|tools|LICENSE|CONTRI
 /** The README and the changelog stand above the pages: what they lead to begins with the pages' folder. */
 const MOVED: readonly (readonly [from: RegExp, to: string])[] = [
   [/^(?:\.\/)?docs\//, './'],
-  [/^(?:\.\/)?(?:\.\.\/)?README\.md/, './index.md'],
+  [/^(?:\.\/)?(?:\.\.\/)*README\.md/, './index.md'],
   [/^(?:\.\/)?(?:\.\.\/)?CHANGELOG\.md/, './changelog.md'],
 ];
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import * as diagnostics from '../libs/pooling/src/core/diagnostics.js';
 import * as errors from '../libs/pooling/src/core/errors.js';
 import { resolveDatabaseOptions, type ResolvedDatabaseOptions } from '../libs/pooling/src/database/options/options.js';
 import { httpOptionProblems, resolveHttpClientOptions } from '../libs/pooling/src/http/options.js';
@@ -7,11 +8,11 @@ import { METRIC_FAMILIES } from '../libs/pooling/src/metrics/published-metric.js
 import { ROOT_OPTION_NAMES } from '../libs/pooling/src/module/option-problems.js';
 import { DATABASE_RULES } from '../libs/pooling/src/database/options/option-rules.js';
 
-const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8');
+const read = (file: string): string => readFileSync(join(import.meta.dirname, '..', file), 'utf8');
 
-/** The rows of the table between two markers: their cells. */
-function table(marker: string): string[][] {
-  const [, text] = readme.split(`<!-- ${marker} -->`);
+/** The rows of a document's table between two markers: their cells. */
+function table(file: string, marker: string): string[][] {
+  const [, text] = read(file).split(`<!-- ${marker} -->`);
   const [, ...rows] = (text ?? '')
     .split(`<!-- /${marker} -->`)[0]!
     .split('\n')
@@ -23,6 +24,8 @@ function table(marker: string): string[][] {
       .map((cell) => cell.trim()),
   );
 }
+
+const OPTIONS = 'docs/reference/options.md';
 
 /** What stands between backticks. */
 function code(cell: string | undefined): string {
@@ -49,9 +52,9 @@ function defaultText(value: unknown): string {
 const known = (problems: readonly string[]): string[] =>
   (/known: (.*)$/m.exec(problems.join('\n'))?.[1] ?? '').split(', ');
 
-describe('the README', () => {
+describe('the reference', () => {
   describe('lists the database options', () => {
-    const rows = table('options:database');
+    const rows = table(OPTIONS, 'options:database');
 
     it('all of them, and no others', () => {
       expect(rows.map(([name]) => code(name)).toSorted()).toEqual(Object.keys(DATABASE_RULES).toSorted());
@@ -59,7 +62,7 @@ describe('the README', () => {
 
     const described = new Set(['url', 'connection', 'applicationName', 'preset']);
     const presets = (['small', 'medium', 'high'] as const).map((preset) =>
-      resolveDatabaseOptions('readme', { url: 'postgres://127.0.0.1/readme', preset }),
+      resolveDatabaseOptions('reference', { url: 'postgres://127.0.0.1/reference', preset }),
     );
 
     it.each(rows.filter(([name]) => !described.has(code(name))).map(([name, value]) => ({ name: code(name), value })))(
@@ -74,14 +77,14 @@ describe('the README', () => {
   });
 
   describe('lists the HTTP options', () => {
-    const rows = table('options:http');
+    const rows = table(OPTIONS, 'options:http');
 
     it('all of them, and no others', () => {
       const names = known(httpOptionProblems({ nothingLikeIt: 1 }));
       expect(rows.map(([name]) => code(name)).toSorted()).toEqual(names.toSorted());
     });
 
-    const { redirects, ...resolved } = resolveHttpClientOptions('readme');
+    const { redirects, ...resolved } = resolveHttpClientOptions('reference');
     const defaults = { ...resolved, redirect: redirects === 0 ? false : redirects };
 
     it.each(rows.map(([name, value]) => ({ name: code(name), value })))('$name with its default', ({ name, value }) => {
@@ -91,13 +94,14 @@ describe('the README', () => {
   });
 
   it('lists the options of forRoot, all of them, and no others', () => {
-    const [, text] = readme.split('## The module');
-    const rows = Array.from(text!.split('\n## ')[0]!.matchAll(/^\| `(\w+)`/gm), ([, name]) => name as string);
+    const rows = table(OPTIONS, 'options:module').map(([name]) => code(name));
     expect(rows.toSorted()).toEqual([...ROOT_OPTION_NAMES].toSorted());
   });
 
   it('lists every error, with its code', () => {
-    const listed = table('errors').map(([errorCode, name]) => `${code(name)} ${code(errorCode)}`);
+    const listed = table('docs/reference/errors.md', 'errors').map(
+      ([errorCode, name]) => `${code(name)} ${code(errorCode)}`,
+    );
     const answer = { statusCode: 500, headers: {}, body: '' };
     const actual = Object.entries(errors)
       .filter(([name, value]) => typeof value === 'function' && name.endsWith('Error') && name !== 'PoolingError')
@@ -113,6 +117,14 @@ describe('the README', () => {
   });
 
   it('lists every series of the metrics', () => {
-    expect(table('metrics').map(([name]) => code(name))).toEqual(METRIC_FAMILIES.map(({ name }) => name));
+    expect(table('docs/reference/metrics.md', 'metrics').map(([name]) => code(name))).toEqual(
+      METRIC_FAMILIES.map(({ name }) => name),
+    );
+  });
+
+  it('lists every channel', () => {
+    const listed = table('docs/reference/events.md', 'channels').map(([name]) => code(name));
+    const channels = Object.keys(diagnostics).map((name) => `nestjs-pooling:${name.replace(/Channel$/, '')}`);
+    expect(listed.toSorted()).toEqual(channels.toSorted());
   });
 });
