@@ -1,5 +1,5 @@
 import { constants as bufferConstants } from 'node:buffer';
-import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import type { Dispatcher } from 'undici';
 import { chunked, rawAnswer, RawServer } from '../../../../test/support/raw-server.js';
 import { refusedPort } from '../../../../test/support/http-server.js';
@@ -64,6 +64,30 @@ describe('content codings', () => {
     const { body: stream } = await client.stream(server.url);
     await expect(stream.resume().toArray()).rejects.toMatchObject({ code: 'Z_BUF_ERROR' });
     expect(client.statistics().inUse).toBe(0);
+  });
+
+  it.each([
+    ['gzip', gzipSync(text), Buffer.alloc(4)],
+    ['gzip', gzipSync(text), Buffer.alloc(100_000)],
+    ['deflate', deflateSync(text), Buffer.from('more')],
+    ['deflate', deflateRawSync(text), Buffer.from('more')],
+    ['br', brotliCompressSync(text), Buffer.from('more')],
+    ['deflate, gzip', gzipSync(Buffer.concat([deflateSync(text), Buffer.from('more')])), Buffer.alloc(4)],
+  ])('leave out what follows the end of the data, in one piece with it or later: %s', async (coding, encoded, rest) => {
+    const length = encoded.length + rest.length;
+    const head = rawAnswer([OK, `Content-Encoding: ${coding}`, `Content-Length: ${length}`]);
+    await using server = await RawServer.listen(({ path }, socket) => {
+      if (path === '/once') return void socket.write(Buffer.concat([head, encoded, rest]));
+      socket.write(Buffer.concat([head, encoded]));
+      setTimeout(() => socket.write(rest), 20);
+    });
+    await using client = new HttpClient('longer', { limit: 1, timeouts: { totalMs: 5_000 } });
+    for (const path of ['/once', '/twice']) {
+      expect(await client.get(`${server.url}${path}`).text()).toBe(text);
+      const { body } = await client.stream(`${server.url}${path}`);
+      expect(Buffer.concat(await body.toArray()).toString()).toBe(text);
+    }
+    expect(client.statistics()).toMatchObject({ inUse: 0, idle: 1, opened: 1 });
   });
 
   it('work for answers that are large when compressed', { timeout: 60_000 }, async () => {

@@ -112,6 +112,8 @@ export function decodeStream(
 class StreamDecoder extends Transform {
   readonly #make: (start: Buffer) => Transform;
   #inner: Transform | undefined = undefined;
+  /** The callback of the piece that is being decoded. */
+  #taken: TransformCallback | undefined = undefined;
 
   constructor(make: (start: Buffer) => Transform) {
     super();
@@ -120,11 +122,14 @@ class StreamDecoder extends Transform {
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#inner ??= this.#begin(chunk);
-    this.#inner.write(chunk, () => done());
+    // What follows the end of the encoded data is left out, as it is for an answer that is read whole.
+    if (this.#inner.readableEnded) return done();
+    this.#taken = done;
+    this.#inner.write(chunk, () => this.#take());
   }
 
   override _flush(done: TransformCallback): void {
-    if (this.#inner === undefined) return done();
+    if (this.#inner === undefined || this.#inner.readableEnded) return done();
     this.#inner.once('end', () => done());
     this.#inner.end();
   }
@@ -144,8 +149,16 @@ class StreamDecoder extends Transform {
     inner.on('data', (chunk: Buffer) => {
       if (!this.push(chunk)) inner.pause();
     });
+    // zlib doesn't call back for a piece that goes on after the end of the data.
+    inner.once('end', () => this.#take());
     inner.on('error', (error) => this.destroy(error));
     return inner;
+  }
+
+  #take(): void {
+    const taken = this.#taken;
+    this.#taken = undefined;
+    taken?.();
   }
 }
 
