@@ -1,8 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { Readable } from 'node:stream';
 import { Agent, interceptors, RetryAgent, type Dispatcher } from 'undici';
 import { CountingServer } from '../../../../test/support/http-server.js';
 import { HttpClient, type HttpClientDependencies } from './http-client.js';
 import type { HttpClientOptions } from './options.js';
+import { UNDICI_MAJOR } from './undici.js';
 
 /** Answers with a status, a body and trailers; `/early` with an interim answer before. */
 function answering(statusCode = 200): Promise<CountingServer> {
@@ -304,5 +306,105 @@ describe('the asynchronous context of a request', () => {
     await vi.waitFor(() => expect(seen).toContain('leak: second'));
     leaking.body.destroy();
     expect(new Set(seen)).toEqual(new Set(['time-out: first', 'leak: second', 'body: third', 'body: fourth']));
+  });
+});
+
+describe('what a handler hears of the request as it is sent', () => {
+  const body = (): Dispatcher.DispatchOptions['body'] => Readable.from(['first', 'second'], { objectMode: false });
+  const options = { path: '/', method: 'POST' } as const;
+
+  /** What a dispatcher tells a handler, and where it was asked to: with its own words for start, answer and end. */
+  function sent(dispatcher: Dispatcher, origin: string, kind: 'old' | 'new', bad = ''): Promise<string[]> {
+    const calls: string[] = [];
+    const storage = new AsyncLocalStorage<string>();
+    return new Promise((resolve) => {
+      const call = (name: string): true => {
+        calls.push(storage.getStore() === 'asker' ? name : `${name} elsewhere`);
+        if (name === 'end' || name.startsWith('error')) resolve(calls);
+        if (name === bad) throw thrown(name);
+        return true;
+      };
+      const sending = {
+        onBodySent: (chunk: Buffer) => call(`body ${chunk.toString()}`),
+        onRequestSent: () => call('sent'),
+        onResponseStarted: () => call('answer begins'),
+      };
+      const modern = {
+        ...sending,
+        onRequestStart: () => call('start'),
+        onResponseStart: () => call('answer'),
+        onResponseData: () => {},
+        onResponseEnd: () => call('end'),
+        onResponseError: (_controller: unknown, error: Error) => call(`error: ${error.message}`),
+      };
+      const old = {
+        ...sending,
+        onConnect: () => call('start'),
+        onHeaders: () => call('answer'),
+        onData: () => true,
+        onComplete: () => call('end'),
+        onError: (error: Error) => call(`error: ${error.message}`),
+      };
+      const handler = (kind === 'old' ? old : modern) as unknown as Dispatcher.DispatchHandler;
+      storage.run('asker', () => dispatcher.dispatch({ ...options, origin, body: body() }, handler));
+    });
+  }
+
+  // undici 8 knows new handlers alone, and undici 7 tells only old ones.
+  const kind = UNDICI_MAJOR >= 8 ? 'new' : 'old';
+  const all = ['start', 'body first', 'body second', 'sent', 'answer begins', 'answer', 'end'];
+
+  it('is what undici’s own agent tells', async () => {
+    await using server = await answering();
+    await using client = new HttpClient('sending');
+    const agent = new Agent();
+    expect(await sent(agent, server.url, kind)).toEqual(all);
+    for (const each of ['old', 'new'] as const) expect(await sent(client.dispatcher, server.url, each)).toEqual(all);
+    await agent.close();
+    expect(client.statistics()).toMatchObject({ inUse: 0, idle: 1 });
+  });
+
+  it.each(['body first', 'sent', 'answer begins'])('ends with the error that it throws at "%s"', async (bad) => {
+    await using server = await answering();
+    await using client = new HttpClient('throwing');
+    for (const each of ['old', 'new'] as const) {
+      const calls = await sent(client.dispatcher, server.url, each, bad);
+      expect(calls.at(-1)).toBe(`error: thrown in ${bad}`);
+      expect(calls).not.toContain('end');
+    }
+    await vi.waitFor(() => expect(client.statistics().inUse).toBe(0));
+  });
+
+  it('goes on once the handler takes more, aborted or paused', async () => {
+    await using server = await answering();
+    await using client = new HttpClient('pausing');
+    const events: string[] = [];
+    await new Promise<void>((resolve) => {
+      let go: Dispatcher.DispatchController | undefined;
+      client.dispatcher.dispatch({ ...options, origin: server.url, body: body() }, {
+        onBodySent: () => {},
+        onRequestStart: (controller: Dispatcher.DispatchController) => void (go = controller),
+        onResponseStart: () => {
+          go?.pause();
+          events.push('paused');
+          setTimeout(() => {
+            events.push('resumed');
+            go?.resume();
+          }, 20);
+        },
+        onResponseData: () => void events.push('data'),
+        onResponseEnd: () => resolve(),
+        onResponseError: () => resolve(),
+      } as unknown as Dispatcher.DispatchHandler);
+    });
+    expect(events).toEqual(['paused', 'resumed', 'data']);
+    const failure = await new Promise<Error>((resolve) => {
+      client.dispatcher.dispatch({ ...options, origin: server.url, body: body() }, {
+        onRequestSent: () => {},
+        onRequestStart: (controller: Dispatcher.DispatchController) => controller.abort(new Error('enough')),
+        onResponseError: (_controller: unknown, error: Error) => resolve(error),
+      } as unknown as Dispatcher.DispatchHandler);
+    });
+    expect(failure.message).toBe('enough');
   });
 });

@@ -4,6 +4,8 @@ import type { Dispatcher } from 'undici';
 import { Exchange } from './exchange.js';
 import type { ExchangeHost, ExchangePolicy } from './exchange-host.js';
 import { NEVER_STARTED } from './never-started.js';
+import { SendingAdapter, type SendingHandler } from './sending-handler.js';
+import { UNDICI_MAJOR } from '../undici.js';
 import type { Origin } from '../pool/origin.js';
 import type { WireRequest } from '../message/request.js';
 
@@ -13,6 +15,8 @@ import type { WireRequest } from '../message/request.js';
  */
 export class DispatchedExchange extends Exchange {
   readonly #handler: Dispatcher.DispatchHandler;
+  /** The same, with what undici's types don't say in each version. */
+  readonly #sending: SendingHandler;
   /** The controller that the handler knows; the exchange's own is gone once its connection is given back. */
   #known: Dispatcher.DispatchController = NEVER_STARTED;
 
@@ -25,6 +29,7 @@ export class DispatchedExchange extends Exchange {
   ) {
     super(host, origin, request, policy);
     this.#handler = handler;
+    this.#sending = handler as unknown as SendingHandler;
   }
 
   override onRequestUpgrade(
@@ -36,6 +41,36 @@ export class DispatchedExchange extends Exchange {
     this.handOver(statusCode, socket, () =>
       this.context.runInAsyncScope(() => this.#handler.onRequestUpgrade?.(controller, statusCode, headers, socket)),
     );
+  }
+
+  onBodySent(chunk: unknown): void {
+    const handler = this.#sending;
+    if (handler.onBodySent !== undefined) this.#forward(() => handler.onBodySent?.(chunk));
+  }
+
+  onRequestSent(): void {
+    const handler = this.#sending;
+    if (handler.onRequestSent !== undefined) this.#forward(() => handler.onRequestSent?.());
+  }
+
+  onResponseStarted(): void {
+    const handler = this.#sending;
+    if (handler.onResponseStarted !== undefined) this.#forward(() => handler.onResponseStarted?.());
+  }
+
+  #forward(tell: () => void): void {
+    if (this.phase === 'done') return;
+    try {
+      this.context.runInAsyncScope(tell);
+    } catch (error) {
+      this.threw(error);
+    }
+  }
+
+  protected override get receiver(): Dispatcher.DispatchHandler {
+    const { onBodySent, onRequestSent } = this.#sending;
+    if (UNDICI_MAJOR >= 8 || (onBodySent === undefined && onRequestSent === undefined)) return this;
+    return new SendingAdapter(this, this) as unknown as Dispatcher.DispatchHandler;
   }
 
   protected override get lendsBody(): boolean {

@@ -81,6 +81,11 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     return 0;
   }
 
+  /** What undici tells of an attempt. */
+  protected get receiver(): Dispatcher.DispatchHandler {
+    return this;
+  }
+
   /** undici takes the request now. */
   protected started(_controller: Dispatcher.DispatchController, _context: unknown): void {}
 
@@ -89,9 +94,15 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
 
   /** What a logger may write: a request's headers, body and query may hold secrets. */
   toJSON(): Record<string, unknown> {
-    const { method, origin, path } = this.request;
-    const url = `${origin}${path.split('?', 1)[0]}`;
-    return { client: this.host.name, method, url, phase: this.phase, statusCode: this.statusCode || undefined };
+    const { method } = this.request;
+    const url = shownRequestUrl(this.request);
+    return {
+      client: this.host.name,
+      method: showText(method),
+      url,
+      phase: this.phase,
+      statusCode: this.statusCode || undefined,
+    };
   }
 
   [inspect.custom](_depth: number, options: InspectOptions): string {
@@ -160,11 +171,11 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     this.lastReadAt = now;
     this.arm(now);
     try {
-      connection.dispatch(this.#options(connection), this);
+      connection.dispatch(this.#options(connection), this.receiver);
     } catch (error) {
       // Nothing was sent; the connection serves the next.
       if (this.#connection === connection) this.#giveBackSoon();
-      this.#threw(error);
+      this.threw(error);
     }
   }
 
@@ -198,7 +209,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     try {
       this.started(controller, context);
     } catch (error) {
-      this.#threw(error);
+      this.threw(error);
     }
   }
 
@@ -214,7 +225,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
       if (statusCode < 200) this.informed(statusCode, headers, statusText);
       else this.#answered(statusCode, headers, statusText);
     } catch (error) {
-      this.#threw(error);
+      this.threw(error);
     }
   }
 
@@ -252,7 +263,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     try {
       this.receivedBody(chunk);
     } catch (error) {
-      this.#threw(error);
+      this.threw(error);
     }
   }
 
@@ -330,7 +341,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
       take();
     } catch (error) {
       socket.destroy();
-      this.#threw(error);
+      this.threw(error);
     }
   }
 
@@ -384,7 +395,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
         composed.dispatch({ ...request, headers, body, [ABOVE]: this } as Dispatcher.DispatchOptions, this);
       });
     } catch (error) {
-      this.#threw(error);
+      this.threw(error);
     }
   }
 
@@ -490,12 +501,12 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     try {
       this.ended(trailers);
     } catch (error) {
-      this.#threw(error);
+      this.threw(error);
     }
   }
 
   /** Something threw in a callback: the caller hears of it, even if the exchange itself has ended. */
-  #threw(error: unknown): void {
+  protected threw(error: unknown): void {
     if (this.phase !== 'done') this.fail(error);
     else if (!this.#toldFailure) this.#tellFailure(error);
     else warnOfThrow(this.host.name, error);

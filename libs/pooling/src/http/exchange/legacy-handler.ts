@@ -1,10 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import type { SendingHandler } from './sending-handler.js';
 import { headerLines } from '../message/answer-headers.js';
 
 /** The handler that undici's own `request()` and `fetch()` still dispatch in version 7; version 8 has no such thing. */
-export interface LegacyDispatchHandler {
+export interface LegacyDispatchHandler extends SendingHandler {
   onConnect?(abort: (error?: Error) => void, context: unknown): void;
   onHeaders?(statusCode: number, rawHeaders: Buffer[], resume: () => void, statusText: string): boolean | void;
   onData?(chunk: Buffer): boolean | void;
@@ -16,9 +17,14 @@ export interface LegacyDispatchHandler {
 /** A legacy handler behind the interface that both versions of undici know. */
 export class LegacyHandler implements Dispatcher.DispatchHandler {
   readonly #handler: LegacyDispatchHandler;
+  /** There only where the handler has it: telling costs. */
+  readonly onBodySent: ((chunk: unknown) => void) | undefined;
+  readonly onRequestSent: (() => void) | undefined;
 
   constructor(handler: LegacyDispatchHandler) {
     this.#handler = handler;
+    this.onBodySent = handler.onBodySent === undefined ? undefined : (chunk) => handler.onBodySent?.(chunk);
+    this.onRequestSent = handler.onRequestSent === undefined ? undefined : () => handler.onRequestSent?.();
   }
 
   onRequestStart(controller: Dispatcher.DispatchController, context: unknown): void {
@@ -43,6 +49,10 @@ export class LegacyHandler implements Dispatcher.DispatchHandler {
   ): void {
     const resume = (): void => controller.resume();
     if (this.#handler.onHeaders?.(statusCode, rawHeaders(headers), resume, statusText) === false) controller.pause();
+  }
+
+  onResponseStarted(): void {
+    this.#handler.onResponseStarted?.();
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
