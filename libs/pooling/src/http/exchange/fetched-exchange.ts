@@ -1,4 +1,5 @@
 import { DispatchedExchange } from './dispatched-exchange.js';
+import { shownRequestUrl } from '../message/shown-url.js';
 import type { HttpLeakReport, LeakWatching } from './streamed-exchange.js';
 
 /** Frames of the stack that a report shows. */
@@ -69,10 +70,10 @@ export class FetchedExchange extends DispatchedExchange {
   #report(unreadMs: number | undefined): void {
     if (this.watching === undefined) return;
     const { leaks, trace } = this.watching;
-    const { method, origin, path } = this.request;
+    const { method } = this.request;
     this.origin.counters.leaks++;
     const stack = (trace.stack ?? '').split('\n').slice(1).join('\n');
-    const url = `${origin}${path.split('?', 1)[0]}`;
+    const url = shownRequestUrl(this.request);
     const report: HttpLeakReport = { client: this.host.name, method, url, unreadMs, stack };
     this.host.events.leaked(this.origin, report);
     leaks.report(report);

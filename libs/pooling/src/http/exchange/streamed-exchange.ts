@@ -6,13 +6,14 @@ import type { ExchangeHost, ExchangePolicy } from './exchange-host.js';
 import type { Origin } from '../pool/origin.js';
 import { warnOfThrow } from '../pool/refusals.js';
 import type { WireRequest } from '../message/request.js';
+import { shownRequestUrl } from '../message/shown-url.js';
 import type { HttpStreamResponse } from '../message/response.js';
 
 /** A streamed answer that holds a connection while nobody reads it. */
 export interface HttpLeakReport {
   readonly client: string;
   readonly method: string;
-  /** Without its query. */
+  /** Without its query, and 200 characters of it. */
   readonly url: string;
   /** For how long nobody has read, in milliseconds; `undefined` when the body was dropped and collected. */
   readonly unreadMs: number | undefined;
@@ -196,10 +197,10 @@ export class StreamedExchange extends Exchange {
 
   #report(unreadMs: number | undefined): void {
     if (this.#leaks.afterMs === 0) return;
-    const { method, origin, path } = this.request;
+    const { method } = this.request;
     this.origin.counters.leaks++;
     const stack = (this.#trace.stack ?? '').split('\n').slice(1).join('\n');
-    const url = `${origin}${path.split('?', 1)[0]}`;
+    const url = shownRequestUrl(this.request);
     const report: HttpLeakReport = { client: this.host.name, method, url, unreadMs, stack };
     this.host.events.leaked(this.origin, report);
     try {

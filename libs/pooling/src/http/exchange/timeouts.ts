@@ -1,8 +1,10 @@
+import { showText } from '../../core/shown-text.js';
 import { HttpTimeoutError, type HttpTimeoutPhase } from '../../core/errors.js';
 import type { Origin } from '../pool/origin.js';
 import type { ExchangeHost, ExchangePhase } from './exchange-host.js';
 import type { ResolvedHttpTimeouts } from '../options.js';
 import type { WireRequest } from '../message/request.js';
+import { shownRequestUrl } from '../message/shown-url.js';
 
 const WAITING_FOR = {
   new: 'a connection',
@@ -90,11 +92,11 @@ export function timeoutError(
     connect: timeouts.connectMs,
     read: exchange.phase === 'sent' ? shorter(timeouts.headersMs, timeouts.readMs) : timeouts.readMs,
   }[phase];
-  const path = request.path.split('?', 1)[0] as string;
+  const url = shownRequestUrl(request);
   const state = host.connector.describeLoad(origin);
   return new HttpTimeoutError(
     host.name,
-    `${host.name}: ${request.method} ${request.origin}${path}: ${phase} time-out after ${allowedMs} ms, waiting for ${waitingFor} (${state})`,
+    `${host.name}: ${showText(request.method)} ${url}: ${phase} time-out after ${allowedMs} ms, waiting for ${waitingFor} (${state})`,
     phase,
     {
       details: {

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { HttpStatusError } from '../../core/errors.js';
 import { showText } from '../../core/shown-text.js';
+import { shownUrl } from './shown-url.js';
 
 /** How much of an answer's body an `HttpStatusError` keeps, in bytes. */
 const ERROR_BODY_BYTES = 65_536;
@@ -55,7 +56,7 @@ export class HttpResponse {
 
   /** What was asked and how it was answered, for messages: made when it is needed. */
   protected get summary(): string {
-    return `${withoutQuery(this.url)} answered ${this.statusCode}`;
+    return `${shownUrl(this.url)} answered ${this.statusCode}`;
   }
 
   /** The body as text, taken for UTF-8. @throws Error `ERR_STRING_TOO_LONG` when no string can hold it */
@@ -117,7 +118,7 @@ export interface HttpResponsePromise extends Promise<HttpResponse> {
 
 /** The error that an answer is when its status isn't 2xx. */
 export function statusError(pool: string, source: ResponseSource, response: HttpResponse): HttpStatusError {
-  const path = withoutQuery(source.url);
+  const path = shownUrl(source.url);
   return new HttpStatusError(
     pool,
     `${pool}: ${source.method} ${path} answered ${response.statusCode}`,
@@ -133,10 +134,6 @@ export function statusError(pool: string, source: ResponseSource, response: Http
 /** Whether a status is 2xx. */
 export function isOk(statusCode: number): boolean {
   return statusCode >= 200 && statusCode < 300;
-}
-
-function withoutQuery(url: string): string {
-  return url.split('?', 1)[0] as string;
 }
 
 /** The error of a body that isn't JSON: what answered, and how it began. */

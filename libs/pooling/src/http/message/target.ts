@@ -1,3 +1,5 @@
+import { shownUrl } from './shown-url.js';
+
 /** Where a request goes. */
 export interface Target {
   readonly origin: string;
@@ -39,7 +41,7 @@ export function isPlainPath(path: string): boolean {
  * @throws TypeError when it isn't an `http:` or `https:` URL
  */
 export function parseTarget(url: string | URL): Target {
-  const parsed = url instanceof URL ? url : new URL(url);
+  const parsed = url instanceof URL ? url : parseUrl(url);
   if (parsed.protocol !== 'http:' && parsed.protocol !== 'https:') {
     throw new TypeError(`an HTTP client can't request ${parsed.protocol} URLs`);
   }
@@ -47,6 +49,15 @@ export function parseTarget(url: string | URL): Target {
   if (parsed.username === '' && parsed.password === '') return target;
   const credentials = [percentDecoded(parsed.username), Buffer.from(':'), percentDecoded(parsed.password)];
   return { ...target, authorization: `Basic ${Buffer.concat(credentials).toString('base64')}` };
+}
+
+/** Node's own error shows the whole URL, its password and its query included. */
+function parseUrl(url: string, base?: string): URL {
+  try {
+    return new URL(url, base);
+  } catch {
+    throw Object.assign(new TypeError(`Invalid URL: ${shownUrl(url)}`), { code: 'ERR_INVALID_URL' });
+  }
 }
 
 /** The URL that a client's requests are relative to. */
@@ -74,7 +85,7 @@ export class BaseUrl {
     }
     const text = url.replace(LEFT_OUT, '');
     if (SCHEME.test(text)) return parseTarget(text);
-    if (HOST_FOLLOWS.test(text)) return parseTarget(new URL(text, origin));
+    if (HOST_FOLLOWS.test(text)) return parseTarget(parseUrl(text, origin));
     const slashed = text === '' || /^[/\\?#]/.test(text) ? text : `/${text}`;
     const target = parseTarget(`${origin}${this.#prefix}${slashed}`);
     const inside = target.path.startsWith(this.#prefix) && /^(?:[/?]|$)/.test(target.path.slice(this.#prefix.length));

@@ -1,4 +1,5 @@
 import { HttpQueueFullError, HttpResponseTooLargeError, PoolClosedError } from '../../core/errors.js';
+import { showText } from '../../core/shown-text.js';
 import type { Exchange } from '../exchange/exchange.js';
 import type { ResolvedHttpClientOptions } from '../options.js';
 import type { Origin } from './origin.js';
@@ -28,7 +29,7 @@ export function queueFullError(
   const state = describeLoad(options, load, origin);
   return new HttpQueueFullError(
     name,
-    `${name}: ${request.method} ${request.origin} refused: ${maxWaiting} requests wait already (${state})`,
+    `${name}: ${showText(request.method)} ${request.origin} refused: ${maxWaiting} requests wait already (${state})`,
     { details: { method: request.method, origin: request.origin, maxWaiting } },
   );
 }
