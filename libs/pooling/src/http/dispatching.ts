@@ -62,7 +62,7 @@ export class Dispatching {
     };
     const exchange = new (watching === undefined ? DispatchedExchange : FetchedExchange)(
       this.#host,
-      origins.of(key),
+      origins.named(key, servername),
       request,
       {
         timeouts: above === undefined ? this.#options.timeouts : { ...above.timeouts, totalMs: 0 },

@@ -116,7 +116,7 @@ export class Connector {
   submit(exchange: Exchange, now: number): void {
     if (this.#state !== 'open') return exchange.refuse(this.closedError());
     // The record may have been forgotten while the exchange paused.
-    if (exchange.origin.forgotten) exchange.origin = this.origins.of(exchange.origin.key);
+    if (exchange.origin.forgotten) exchange.origin = this.origins.again(exchange.origin);
     if (this.#queue.turn === undefined || this.#options.http2) {
       const connection = this.#available(exchange.origin, now);
       if (connection !== undefined) return this.#lease(connection, exchange, now);

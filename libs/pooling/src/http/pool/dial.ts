@@ -39,8 +39,8 @@ export class Dialler {
 
   /** Opens a socket; undici's connector returns it, though its types don't say so: it is what makes a dial cancellable. */
   open(origin: Origin, callback: buildConnector.Callback): HttpSocket {
-    const { protocol, hostname, port, key } = origin;
-    const own = this.#home === undefined || this.#home === key;
+    const { protocol, hostname, port, named } = origin;
+    const own = this.#home === undefined || this.#home === named;
     const servername = own ? (this.#servername ?? origin.servername) : origin.servername;
     const bare = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
     const connect = own ? this.#connect : this.#connectElsewhere;

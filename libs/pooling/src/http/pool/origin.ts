@@ -12,8 +12,13 @@ export class Origin extends LinkedNode {
   readonly protocol: string;
   readonly hostname: string;
   readonly port: string;
-  /** For TLS: the name in the URL, whatever the Host header says; empty for an address. */
+  /**
+   * For TLS: the name in the URL, whatever the Host header says; empty for an address. Where an interceptor has resolved
+   * the name (undici's `dns`), the URL has the address, and the name is given beside it.
+   */
   readonly servername: string;
+  /** The origin as it was asked for: by name, where its URL has only an address. */
+  readonly named: string;
   /** Sockets alive or being opened, without those that are being closed. */
   sockets = 0;
   /** Connections in use or being opened. */
@@ -32,13 +37,18 @@ export class Origin extends LinkedNode {
   readonly connecting = new WaitQueue<Exchange>();
   /** Whether the connector has dropped this record; another one stands for the origin from then on. */
   forgotten = false;
+  readonly counters: OriginCounters;
   /** What the last connection spoke. */
   version: 'h1' | 'h2' | undefined = undefined;
 
   constructor(
     /** `https://host:port`, as `URL.origin` gives it. */
     readonly key: string,
-    readonly counters: OriginCounters,
+    /** What its record is found by. */
+    readonly id: string,
+    /** Empty: that of the URL. */
+    servername: string,
+    counters: (named: string) => OriginCounters,
   ) {
     super();
     const url = new URL(key);
@@ -46,7 +56,9 @@ export class Origin extends LinkedNode {
     this.hostname = url.hostname;
     this.port = url.port;
     const bare = url.hostname.startsWith('[') || /^[\d.]+$/.test(url.hostname);
-    this.servername = bare ? '' : url.hostname;
+    this.servername = servername || (bare ? '' : url.hostname);
+    this.named = servername === '' ? key : `${url.protocol}//${servername}${url.port && `:${url.port}`}`;
+    this.counters = counters(this.named);
   }
 
   /** Whether nothing of this origin is alive: the record may be forgotten. */

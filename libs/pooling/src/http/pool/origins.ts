@@ -20,11 +20,26 @@ export class Origins {
 
   /** The record of an origin, made when it is new. */
   of(key: string): Origin {
-    let origin = this.#records.get(key);
-    if (origin === undefined) {
-      origin = new Origin(key, this.#counters.of(key));
-      this.#records.set(key, origin);
-    }
+    return this.#records.get(key) ?? this.#add(new Origin(key, key, '', (named) => this.#counters.of(named)));
+  }
+
+  /**
+   * The record of an origin whose certificate is to be that of a name, which the URL doesn't say: connections to one
+   * address aren't shared between names.
+   */
+  named(key: string, servername: string | null | undefined): Origin {
+    if (!servername || !key.startsWith('https:') || new URL(key).hostname === servername) return this.of(key);
+    const id = `${key} ${servername}`;
+    return this.#records.get(id) ?? this.#add(new Origin(key, id, servername, (named) => this.#counters.of(named)));
+  }
+
+  /** The record of an origin whose record was forgotten. */
+  again(origin: Origin): Origin {
+    return this.named(origin.key, origin.servername);
+  }
+
+  #add(origin: Origin): Origin {
+    this.#records.set(origin.id, origin);
     return origin;
   }
 
@@ -32,7 +47,7 @@ export class Origins {
   forgetIfUnused(origin: Origin): void {
     if (!origin.unused || origin.forgotten || this.#records.size <= MAX_UNUSED) return;
     origin.forgotten = true;
-    this.#records.delete(origin.key);
+    this.#records.delete(origin.id);
   }
 
   clear(): void {

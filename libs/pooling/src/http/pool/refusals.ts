@@ -14,7 +14,7 @@ export interface Load {
 /** How full a client is, for messages. */
 export function describeLoad(options: ResolvedHttpClientOptions, { inUse, waiting }: Load, origin: Origin): string {
   const { limit, limitPerHost } = options;
-  const host = `${origin.inUse}${limitPerHost === 0 ? '' : ` of ${limitPerHost}`} in use to ${origin.key}`;
+  const host = `${origin.inUse}${limitPerHost === 0 ? '' : ` of ${limitPerHost}`} in use to ${origin.named}`;
   return `${host}, ${inUse}${limit === 0 ? '' : ` of ${limit}`} in all, ${waiting} waiting`;
 }
 
