@@ -1,7 +1,8 @@
 import { answerJson, bodyOf, CountingServer, refusedPort } from '../../../../../test/support/http-server.js';
 import { ManualClock, settle } from '../../testing/manual-clock.js';
 import { HttpClient } from '../http-client.js';
-import { backoffMs, retryAfterMs, RetryBudget } from './retry.js';
+import { RetryBudget } from '../pool/retry-budget.js';
+import { backoffMs, retryAfterMs } from './retry.js';
 
 /** Answers each request with the next of some statuses, then with 200. */
 function answering(...statuses: readonly (number | { status: number; headers: Record<string, string> })[]) {

@@ -1,15 +1,9 @@
-import type { Clock } from '../../core/clock.js';
 import { hasTransientCode, isBrokenOff } from '../pool/connection-errors.js';
-import type { ResolvedHttpRetry } from '../options.js';
 
 /** The first back-off is up to this, in milliseconds; each further one up to twice as long. */
 const FIRST_BACKOFF_MS = 100;
 /** No back-off of our own choice is longer, in milliseconds. */
 const LONGEST_BACKOFF_MS = 5_000;
-/** Retries that are always allowed in a window: a quiet client must be able to retry its only request. */
-const FREE_RETRIES = 10;
-/** The budget looks back over one to two of these, in milliseconds. */
-const WINDOW_MS = 10_000;
 
 /** Methods whose repetition has no further effect (RFC 9110, 9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
@@ -49,48 +43,4 @@ export function retryAfterMs(header: string | undefined, wallNow: number): numbe
   if (/^\d+$/.test(value)) return Number(value) * 1_000;
   const date = HTTP_DATE.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? 0 : Math.max(0, date - wallNow);
-}
-
-/**
- * Retries of one origin as a share of its requests (Finagle's RetryBudget): when everything fails, it gets that
- * share more, not a multiple.
- */
-export class RetryBudget {
-  readonly #clock: Clock;
-  #windowEndsAt: number;
-  #requests = 0;
-  #retries = 0;
-  #requestsBefore = 0;
-  #retriesBefore = 0;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-    this.#windowEndsAt = clock.now() + WINDOW_MS;
-  }
-
-  /** Counts a request that may have to be retried. */
-  request(): void {
-    this.#requests++;
-  }
-
-  /** Takes one retry; `false` when the budget is spent. */
-  take(policy: ResolvedHttpRetry): boolean {
-    this.#turn();
-    const retries = this.#retries + this.#retriesBefore;
-    const requests = this.#requests + this.#requestsBefore;
-    if (policy.budget === 0 || retries >= Math.max(FREE_RETRIES, Math.floor(policy.budget * requests))) return false;
-    this.#retries++;
-    return true;
-  }
-
-  #turn(): void {
-    const now = this.#clock.now();
-    if (now < this.#windowEndsAt) return;
-    const missedOne = now >= this.#windowEndsAt + WINDOW_MS;
-    this.#requestsBefore = missedOne ? 0 : this.#requests;
-    this.#retriesBefore = missedOne ? 0 : this.#retries;
-    this.#requests = 0;
-    this.#retries = 0;
-    this.#windowEndsAt = now + WINDOW_MS;
-  }
 }

@@ -1,5 +1,6 @@
-import type { Timer } from '../../core/clock.js';
-import type { ExchangeHost } from '../exchange/exchange-host.js';
+import type { Clock, Timer } from '../../core/clock.js';
+import type { Deadlines } from '../../core/deadlines.js';
+import type { Connector } from './connector.js';
 
 /** An exchange that was still under way when `close()` ran out of time. */
 export interface HttpHolder {
@@ -20,8 +21,17 @@ export interface HttpCloseReport {
   readonly destroyed: readonly HttpHolder[];
 }
 
+/** All that a client has to close. */
+export interface Closable {
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly connector: Connector;
+  /** Those between two attempts: the connector doesn't know of them. */
+  readonly pausing: Iterable<{ fail(error: unknown): void }>;
+}
+
 /** Closes everything that a client has, once. */
-export async function closeConnector(host: ExchangeHost, deadlineMs: number): Promise<HttpCloseReport> {
+export async function closeConnector(host: Closable, deadlineMs: number): Promise<HttpCloseReport> {
   const { clock, connector, deadlines, pausing } = host;
   const startedAt = clock.now();
   let refused = connector.close();

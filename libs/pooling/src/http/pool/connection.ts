@@ -3,7 +3,7 @@ import { Socket } from 'node:net';
 import type { Client, Dispatcher } from 'undici';
 import { LinkedNode } from '../../core/linked-list.js';
 import { LONGEST_DELAY_MS } from '../../core/validation.js';
-import type { Exchange } from '../exchange/exchange.js';
+import type { Borrower } from './borrower.js';
 import { watchSession } from './h2-session.js';
 import type { Origin } from './origin.js';
 import { undici, UNDICI_MAJOR } from '../undici.js';
@@ -53,11 +53,11 @@ export class Connection extends LinkedNode {
   /** Exchanges on it now. */
   leases = 0;
   /** The exchange that came last; with HTTP/2 there may be more. */
-  #exchange: Exchange | undefined;
+  #exchange: Borrower | undefined;
   /** All of them with the numbers of their streams, where there may be more than one. */
-  readonly #shared: Map<Exchange, number> | undefined;
+  readonly #shared: Map<Borrower, number> | undefined;
   /** Those that the server has not processed before it left. */
-  readonly #unprocessed = new WeakSet<Exchange>();
+  readonly #unprocessed = new WeakSet<Borrower>();
   /** Exchanges that it has carried or carries. */
   served = 0;
   /** Whether it counts as in use. */
@@ -135,7 +135,7 @@ export class Connection extends LinkedNode {
   }
 
   /** An exchange on it becomes a stream of its own. */
-  begun(exchange: Exchange): void {
+  begun(exchange: Borrower): void {
     this.#shared?.set(exchange, this.#session?.state.nextStreamID ?? 0);
   }
 
@@ -143,7 +143,7 @@ export class Connection extends LinkedNode {
    * Whether the server has said that it processed nothing of an exchange, which may be sent again whatever it is (RFC
    * 9113, 8.7). Fewer are sent then, until answers come.
    */
-  refuses(exchange: Exchange, error: Error): boolean {
+  refuses(exchange: Borrower, error: Error): boolean {
     if (!this.multiplexes) return false;
     if (this.#unprocessed.has(exchange)) return true;
     const { code, message } = error as { code?: string; message: string };
@@ -176,7 +176,7 @@ export class Connection extends LinkedNode {
   }
 
   /** Another exchange is on it. */
-  lease(exchange: Exchange): void {
+  lease(exchange: Borrower): void {
     this.leases++;
     this.served++;
     this.#exchange = exchange;
@@ -184,14 +184,14 @@ export class Connection extends LinkedNode {
   }
 
   /** One of the exchanges on it has ended. */
-  unlease(exchange: Exchange): void {
+  unlease(exchange: Borrower): void {
     this.leases--;
     this.#exchange = undefined;
     this.#shared?.delete(exchange);
   }
 
   /** The exchanges on it now. */
-  get exchanges(): Exchange[] {
+  get exchanges(): Borrower[] {
     if (this.#shared !== undefined) return [...this.#shared.keys()];
     return this.#exchange === undefined ? [] : [this.#exchange];
   }

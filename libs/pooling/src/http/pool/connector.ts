@@ -5,7 +5,7 @@ import type { PoolClosedError } from '../../core/errors.js';
 import { Connection, H2_STREAMS, type HttpSocket } from './connection.js';
 import { Dial, Dialler } from './dial.js';
 import type { HttpEvents } from './events.js';
-import type { Exchange } from '../exchange/exchange.js';
+import type { Borrower } from './borrower.js';
 import { FairQueue } from './fair-queue.js';
 import { IdleConnections } from './idle-connections.js';
 import { LookupCache, type ResolveAll } from './lookup.js';
@@ -113,7 +113,7 @@ export class Connector {
    * Takes an exchange in. Before this returns it has begun, been queued, or been refused with
    * `ERR_HTTP_QUEUE_FULL` or `ERR_POOL_CLOSED`.
    */
-  submit(exchange: Exchange, now: number): void {
+  submit(exchange: Borrower, now: number): void {
     if (this.#state !== 'open') return exchange.refuse(this.closedError());
     // The record may have been forgotten while the exchange paused.
     if (exchange.origin.forgotten) exchange.origin = this.origins.again(exchange.origin);
@@ -140,13 +140,13 @@ export class Connector {
    * Puts an exchange that lost its connection before the others that wait. It is served once that connection was given
    * back.
    */
-  requeue(exchange: Exchange, now: number): void {
+  requeue(exchange: Borrower, now: number): void {
     exchange.enqueued('waiting', now);
     this.#queue.putBack(exchange);
   }
 
   /** Takes an exchange out of the queue. Its dial, if it has one, is kept for the next. */
-  withdraw(exchange: Exchange): void {
+  withdraw(exchange: Borrower): void {
     const { origin } = exchange;
     if (!this.#queue.remove(exchange) && origin.connecting.remove(exchange)) this.#promote(origin);
     this.origins.forgetIfUnused(origin);
@@ -156,7 +156,7 @@ export class Connector {
    * Takes a connection back, once for each lease. A healthy one serves the next; anything else is closed. Waiters
    * are served before this returns, or right after the current callback where undici isn't ready for it.
    */
-  release(connection: Connection, exchange: Exchange, healthy: boolean, reason: HttpCloseReason, now: number): void {
+  release(connection: Connection, exchange: Borrower, healthy: boolean, reason: HttpCloseReason, now: number): void {
     const { origin } = connection;
     connection.unlease(exchange);
     this.#events.released(origin, now - exchange.leasedAt, exchange.context);
@@ -246,7 +246,7 @@ export class Connector {
     return undefined;
   }
 
-  #lease(connection: Connection, exchange: Exchange, now: number): void {
+  #lease(connection: Connection, exchange: Borrower, now: number): void {
     this.#idle.remove(connection);
     if (!connection.inUse) {
       connection.inUse = true;
@@ -309,7 +309,7 @@ export class Connector {
       const now = this.#clock.now();
       const connection = this.#available(origin, now);
       if (connection === undefined && !this.#mayDial(origin)) return;
-      const exchange = this.#queue.take(origin) as Exchange;
+      const exchange = this.#queue.take(origin) as Borrower;
       if (connection !== undefined) {
         this.#lease(connection, exchange, now);
       } else {

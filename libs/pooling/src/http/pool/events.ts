@@ -10,7 +10,6 @@ import {
 } from '../../core/diagnostics.js';
 import type { HttpTimeoutPhase } from '../../core/errors.js';
 import type { HttpCloseReason, HttpOutcome } from './statistics.js';
-import type { HttpLeakReport } from '../exchange/streamed-exchange.js';
 
 /** What an event of an HTTP client is about. */
 interface Subject {
@@ -23,6 +22,11 @@ interface Connected extends Subject {
 }
 
 /** A request that has ended. */
+interface Leak {
+  readonly unreadMs: number | undefined;
+  readonly stack: string;
+}
+
 interface Finished {
   readonly origin: Subject;
   readonly request: { readonly method: string };
@@ -80,7 +84,7 @@ export class HttpEvents {
     if (timeoutChannel.hasSubscribers) timeoutChannel.publish({ ...this.#source(origin), phase, error });
   }
 
-  leaked(origin: Subject, { unreadMs, stack }: HttpLeakReport): void {
+  leaked(origin: Subject, { unreadMs, stack }: Leak): void {
     if (!leakChannel.hasSubscribers) return;
     const held = unreadMs === undefined ? undefined : { heldMs: unreadMs };
     leakChannel.publish({ ...this.#source(origin), ...held, collected: unreadMs === undefined, stack });

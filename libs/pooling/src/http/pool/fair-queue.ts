@@ -1,5 +1,5 @@
 import { LinkedList } from '../../core/linked-list.js';
-import type { Exchange } from '../exchange/exchange.js';
+import type { Borrower } from './borrower.js';
 import type { Origin } from './origin.js';
 
 /**
@@ -27,28 +27,28 @@ export class FairQueue {
     return this.#ring.first;
   }
 
-  push(exchange: Exchange): void {
+  push(exchange: Borrower): void {
     exchange.origin.waiting.push(exchange);
     this.#length++;
     this.regard(exchange.origin);
   }
 
   /** The same before all others of its origin: for one that had its turn already. */
-  putBack(exchange: Exchange): void {
+  putBack(exchange: Borrower): void {
     exchange.origin.waiting.unshift(exchange);
     this.#length++;
     this.regard(exchange.origin);
   }
 
   /** Takes the exchange of an origin that has waited longest; {@link regard} the origin afterwards. */
-  take(origin: Origin): Exchange | undefined {
+  take(origin: Origin): Borrower | undefined {
     const exchange = origin.waiting.shift();
     if (exchange !== undefined) this.#length--;
     return exchange;
   }
 
   /** Takes an exchange out; returns whether it stood here. */
-  remove(exchange: Exchange): boolean {
+  remove(exchange: Borrower): boolean {
     if (!exchange.origin.waiting.remove(exchange)) return false;
     this.#length--;
     this.regard(exchange.origin);

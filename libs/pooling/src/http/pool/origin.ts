@@ -1,7 +1,7 @@
 import { LinkedNode } from '../../core/linked-list.js';
 import { WaitQueue } from '../../core/wait-queue.js';
 import type { Connection } from './connection.js';
-import type { Exchange } from '../exchange/exchange.js';
+import type { Borrower } from './borrower.js';
 import type { OriginCounters } from './statistics.js';
 
 /**
@@ -32,9 +32,9 @@ export class Origin extends LinkedNode {
   /** HTTP/2 connections in use, which may take more exchanges. */
   readonly shared = new Set<Connection>();
   /** Exchanges without a place within the limits. */
-  readonly waiting = new WaitQueue<Exchange>();
+  readonly waiting = new WaitQueue<Borrower>();
   /** Exchanges with a place, whose socket is being opened: as many as `dialling`, or fewer. */
-  readonly connecting = new WaitQueue<Exchange>();
+  readonly connecting = new WaitQueue<Borrower>();
   /** Whether the connector has dropped this record; another one stands for the origin from then on. */
   forgotten = false;
   readonly counters: OriginCounters;

@@ -1,6 +1,6 @@
 import { HttpQueueFullError, HttpResponseTooLargeError, PoolClosedError } from '../../core/errors.js';
 import { showText } from '../../core/shown-text.js';
-import type { Exchange } from '../exchange/exchange.js';
+import type { Borrower } from './borrower.js';
 import type { ResolvedHttpClientOptions } from '../options.js';
 import type { Origin } from './origin.js';
 import type { WireRequest } from '../message/request.js';
@@ -23,7 +23,7 @@ export function queueFullError(
   name: string,
   options: ResolvedHttpClientOptions,
   load: Load,
-  { request, origin }: Exchange,
+  { request, origin }: Borrower,
 ): HttpQueueFullError {
   const { maxWaiting } = options;
   const state = describeLoad(options, load, origin);

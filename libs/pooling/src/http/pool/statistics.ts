@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/clock.js';
 import type { HttpTimeoutPhase } from '../../core/errors.js';
 import { Histogram, type HistogramSnapshot, type Percentiles } from '../../core/histogram.js';
-import { RetryBudget } from '../exchange/retry.js';
+import { RetryBudget } from './retry-budget.js';
 
 /**
  * Why a socket was closed: `idle` longer than `keepAliveMs`; of full `age`; `evicted` to stay within `maxSockets`;
