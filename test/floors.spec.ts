@@ -99,6 +99,17 @@ const FLOORS: Readonly<Record<string, { readonly refused: readonly string[]; rea
     refused: ['undici', 'kysely', '@nestjs/testing', '../database/options.js', '../module/tokens.js', '../index.js'],
     allowed: ['pg', '../core/clock.js'],
   },
+  schematics: {
+    refused: [
+      '@angular-devkit/schematics',
+      '@nestjs/common',
+      'pg',
+      '../core/clock.js',
+      '../module/tokens.js',
+      '../index.js',
+    ],
+    allowed: ['typescript', 'node:fs'],
+  },
   module: {
     refused: [],
     allowed: [

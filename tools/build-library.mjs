@@ -94,6 +94,15 @@ function copyDocuments() {
   for (const page of pages) cpSync(join(root, 'docs', page), join(target, 'docs', page));
 }
 
+/** What Nest's command line reads of the schematics. Their types are nobody's. */
+function copySchematics() {
+  const [from, to] = [join(library, 'src/schematics'), join(commonJs, 'schematics')];
+  for (const file of readdirSync(to, { recursive: true })) if (/\.d\.c?ts$/.test(file)) rmSync(join(to, file));
+  for (const file of readdirSync(from, { recursive: true })) {
+    if (file.endsWith('.json')) cpSync(join(from, file), join(to, file));
+  }
+}
+
 rmSync(target, { recursive: true, force: true });
 mkdirSync(target, { recursive: true });
 compile('tsconfig.lib.json', '--emitDeclarationOnly');
@@ -106,3 +115,4 @@ for (const file of ['README.md', 'CHANGELOG.md', 'LICENSE']) cpSync(join(root, f
 copyDocuments();
 for (const entry of ENTRIES) writeEntry(entry);
 writePageAssets();
+copySchematics();

@@ -15,7 +15,7 @@ const output = execFileSync('npm', ['pack', '--json', '--silent', '--pack-destin
 const [{ filename, files, size }] = Object.values(JSON.parse(output));
 
 const expected =
-  /^(?:LICENSE|(?:README|CHANGELOG)\.md|docs\/.+\.md|package\.json|lib\/cjs\/package\.json|lib\/.+\.(?:c?js|d\.c?ts))$/;
+  /^(?:LICENSE|(?:README|CHANGELOG)\.md|docs\/.+\.md|package\.json|lib\/cjs\/package\.json|lib\/cjs\/schematics\/.+\.json|lib\/.+\.(?:c?js|d\.c?ts))$/;
 const unexpected = files.map(({ path }) => path).filter((path) => !expected.test(path) || /\.spec\./.test(path));
 if (unexpected.length > 0) {
   console.error(`The package must not hold:\n${unexpected.map((path) => `  ${path}`).join('\n')}`);

@@ -1,0 +1,35 @@
+import type { Project } from '../project.js';
+import type { Report } from '../report.js';
+import { LIBRARY } from '../words.js';
+import { addPackages } from './manifest.js';
+import { fits, packagesFor, type NeededPackage, type Parts } from './needed-packages.js';
+
+function majorsOf({ works }: NeededPackage): string {
+  return works.map(([major, minor]) => (minor === 0 ? `${major}` : `${major}.${minor}`)).join(' or ');
+}
+
+/**
+ * Writes the packages that the parts need into package.json, where they aren't there yet.
+ *
+ * @returns whether there were any
+ */
+export function addMissingPackages(project: Project, parts: Parts, report: Report): boolean {
+  const needed = packagesFor(parts, {
+    node: process.versions.node,
+    engines: project.manifest.engines?.node,
+    nest: Number(/\d+/.exec(project.versionOf('@nestjs/core') ?? '')?.[0] ?? 0),
+    isEsm: project.isEsm,
+  });
+  const missing = needed.filter(({ name }) => project.declared(name) === undefined);
+  for (const each of needed.filter((one) => !missing.includes(one))) {
+    const version = project.versionOf(each.name)!;
+    report.leave('package.json', `${each.name} ${version} is there`);
+    if (!fits(each, version))
+      report.warn(`${each.name} ${version} doesn't work with ${LIBRARY}, which takes ${majorsOf(each)}`);
+  }
+  if (missing.length === 0) return false;
+  const path = '/package.json';
+  project.tree.overwrite(path, addPackages(project.tree.read(path)!.toString(), missing));
+  report.did('package.json', missing.map(({ name, range }) => `${name} ${range}`).join(', '));
+  return true;
+}

@@ -1,0 +1,25 @@
+import type { NeededPackage } from './needed-packages.js';
+
+interface Dependencies {
+  [name: string]: string;
+}
+
+/** Adds a package; in order, where the others are. */
+function added(dependencies: Dependencies, { name, range }: NeededPackage): Dependencies {
+  const names = Object.keys(dependencies);
+  const isSorted = names.every((each, index) => index === 0 || names[index - 1]! < each);
+  const entries = [...Object.entries(dependencies), [name, range] as const];
+  return Object.fromEntries(isSorted ? entries.toSorted(([a], [b]) => (a < b ? -1 : 1)) : entries);
+}
+
+/** package.json with more packages, otherwise as it was written. */
+export function addPackages(text: string, packages: readonly NeededPackage[]): string {
+  const manifest = JSON.parse(text) as { dependencies?: Dependencies; devDependencies?: Dependencies };
+  for (const each of packages) {
+    const field = each.isForDevelopment ? 'devDependencies' : 'dependencies';
+    manifest[field] = added(manifest[field] ?? {}, each);
+  }
+  const indent = /^\{\s*\n([ \t]+)/.exec(text)?.[1] ?? 2;
+  const newline = text.includes('\r\n') ? '\r\n' : '\n';
+  return JSON.stringify(manifest, null, indent).replaceAll('\n', newline) + (/\s$/.test(text) ? newline : '');
+}
