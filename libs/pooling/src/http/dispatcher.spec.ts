@@ -146,7 +146,7 @@ describe('interceptors', () => {
         interceptors: [
           (dispatch) => (options, handler) => {
             seen++;
-            return dispatch({ ...options, headers: [...(options.headers as string[]), 'x-added', 'yes'] }, handler);
+            return dispatch({ ...options, headers: { ...(options.headers as object), 'x-added': 'yes' } }, handler);
           },
         ],
       },
