@@ -37,6 +37,15 @@ export function sessionSettings(options: ResolvedDatabaseOptions): ReadonlyMap<s
   return settings;
 }
 
+/** Classes of errors that say nothing of what was asked: rollbacks, resources, locks, cancels, the system. */
+const OF_THE_MOMENT = new Set(['40', '53', '55', '57', '58']);
+
+/** Whether a server refuses to run a statement, rather than to run it now. */
+function isRefusal(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' && code.length === 5 && !OF_THE_MOMENT.has(code.slice(0, 2));
+}
+
 /**
  * One row from a backend that has the process id that it said it has, and two behind a pooler, which says it has another one.
  * A count, because type parsers may be the user's own.
@@ -51,7 +60,10 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   readonly prepare?: (connection: PostgresConnection) => void | Promise<void>;
   readonly #options: ResolvedDatabaseOptions;
   readonly #host: ConnectorHost;
+  /** Sets the session up; `undefined`: there is nothing to set. */
   readonly #sessionText: string | undefined;
+  /** The same, and asks which backend it is; `undefined`: nobody has to know, or the server can't be asked that. */
+  #askingText: string | undefined;
   readonly #sessionValues: string[];
   /** A close that takes too long is asked for again. */
   readonly #removed = new WeakSet<PostgresConnection>();
@@ -61,9 +73,9 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     this.#host = host;
     const settings = sessionSettings(options);
     const calls = [...settings].map((_, at) => `set_config($${2 * at + 1}, $${2 * at + 2}, false)`);
-    const prepares = host.statements !== undefined;
-    const from = prepares ? backends(2 * calls.length + 1) : '';
-    this.#sessionText = calls.length === 0 && !prepares ? undefined : `select ${calls.join(', ')}${from}`;
+    const text = `select ${calls.join(', ')}`;
+    this.#sessionText = calls.length === 0 ? undefined : text;
+    this.#askingText = host.statements === undefined ? undefined : `${text}${backends(2 * calls.length + 1)}`;
     this.#sessionValues = [...settings].flat();
     const { onAcquire } = options;
     if (onAcquire !== undefined) {
@@ -110,10 +122,23 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   }
 
   async #makeSession(connection: PostgresConnection): Promise<void> {
-    if (this.#sessionText === undefined) return;
-    if (this.#host.statements === undefined) return void (await connection.run(this.#sessionText, this.#sessionValues));
-    const { rowCount } = await connection.run(this.#sessionText, [...this.#sessionValues, connection.processId]);
-    connection.pooled = rowCount !== 1;
+    const text = this.#askingText;
+    if (text === undefined) return this.#setUp(connection);
+    try {
+      const { rowCount } = await connection.run(text, [...this.#sessionValues, connection.processId]);
+      connection.pooled = rowCount !== 1;
+    } catch (error) {
+      if (!connection.alive || !isRefusal(error)) throw error;
+      // A setting may be at fault, or the server has no such functions: what runs alone tells.
+      await this.#setUp(connection);
+      this.#askingText = undefined;
+    }
+  }
+
+  /** Where nobody knows which backend it is, it may be any, and another one each time. */
+  async #setUp(connection: PostgresConnection): Promise<void> {
+    connection.pooled = this.#host.statements !== undefined;
+    if (this.#sessionText !== undefined) await connection.run(this.#sessionText, this.#sessionValues);
   }
 
   async #quiet(connection: PostgresConnection): Promise<void> {
