@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -185,6 +186,58 @@ describe('a consumer that takes longer than statementTimeoutMs and queryTimeoutM
     expect((await pool.query('select 2 as two')).rows).toEqual([{ two: 2 }]);
     expect(pool.statistics()).toMatchObject({ opened: 1, transactionsLeftOpen: 1 });
   });
+});
+
+it('lifts the time limit in one flight with a COPY that writes: it waits for no answer', async () => {
+  const pool = createPool();
+  const client = await pool.connect();
+  const writes: string[] = [];
+  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+  const { write } = stream;
+  let answers = 0;
+  stream.prependListener('data', () => answers++);
+  stream.write = function (this: Socket, ...given: [never]) {
+    if (answers === 0) writes.push(String(given[0]));
+    return write.apply(this, given);
+  };
+  await pipeline(Readable.from(['1\n']), client.query(from('/* all */ copy copied from stdin')));
+  expect(writes.join('')).toMatch(/set_config.*copy copied/s);
+  client.release();
+});
+
+it.each(Object.keys(READERS))(
+  'ends with the error of what lifts the time limit, and leaves the connection fit: %s',
+  async (kind) => {
+    await database.query(`create schema if not exists refusing;
+    create or replace function refusing.current_setting(text) returns text language plpgsql as $$begin
+      raise 'not now' using errcode = 'insufficient_privilege';
+    end$$`);
+    const pool = createPool();
+    const client = await pool.connect();
+    await client.query('set search_path = refusing, pg_catalog, public');
+    const read = READERS[kind] as (typeof READERS)[string];
+    await expect(read(client, async () => {})).rejects.toMatchObject({ code: '42501' });
+    expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    client.release();
+    expect(pool.statistics()).toMatchObject({ opened: 1, closed: { broken: 0 } });
+  },
+);
+
+it('leaves alone what is neither a cursor nor a COPY, and may not run in a transaction', async () => {
+  const client = await createPool().connect();
+  const ran = await new Promise<unknown>((resolve) => {
+    client.query({
+      text: 'vacuum copied',
+      submit(connection: { query(text: string): void }) {
+        connection.query('vacuum copied');
+      },
+      handleCommandComplete: () => undefined,
+      handleError: resolve,
+      handleReadyForQuery: () => resolve('vacuumed'),
+    } as never);
+  });
+  expect(ran).toBe('vacuumed');
+  client.release();
 });
 
 describe('streamIdleTimeoutMs', () => {

@@ -40,6 +40,7 @@ export interface SubmissionHost {
 interface Submitted extends Submittable {
   /** pg-query-stream has one. */
   cursor?: Submitted;
+  text?: unknown;
   /** pg-cursor's. */
   state?: unknown;
   _cb?: unknown;
@@ -154,17 +155,20 @@ export class Submission extends Deadline {
   #lift(connection: ProtocolConnection, submit: () => unknown): never {
     const { guard, limits } = this.#host;
     const lifting = limits.statementTimeout?.lifting;
+    const isCursor = cursorOf(this.submitted) !== undefined;
     // What is sent within a failed transaction is refused, and the caller is to hear that from his own statement.
-    if (lifting === undefined || guard === undefined || this.#host.transactionStatus === 'E') return submit() as never;
-    const together = cursorOf(this.submitted) !== undefined;
+    const futile = guard === undefined || this.#host.transactionStatus === 'E';
+    if (lifting === undefined || futile || !(isCursor || mayCopy(this.submitted))) return submit() as never;
+    // What reads from a COPY may read from the socket itself, past the guard.
+    const together = isCursor || isWriter(this.submitted);
     connection.stream.write(together ? lifting : Buffer.concat([lifting, FLUSH]));
     guard.aside = (type) => {
       if (type === DATA_ROW) this.#lifted = true;
       if (type !== COMMAND_COMPLETE && type !== ERROR) return true;
       guard.aside = undefined;
       if (type === ERROR) {
-        // It goes on to the submission; a flight whose submission isn't in it has nobody else to end it.
-        if (!together) connection.sync();
+        // It goes on to the submission. A COPY asks for no answer of its own, and the server passes over it until it is told to go on.
+        if (!isCursor) connection.sync();
         return false;
       }
       if (!together) submit();
@@ -208,6 +212,18 @@ function override<Name extends 'submit' | 'handleError' | 'handleReadyForQuery'>
 function cursorOf(submitted: Submitted): Submitted | undefined {
   const cursor = submitted.cursor ?? submitted;
   return typeof cursor.state === 'string' ? cursor : undefined;
+}
+
+/** Whether it only writes: `COPY … FROM STDIN`. */
+function isWriter({ writableEnded, readableLength }: Submitted): boolean {
+  return writableEnded !== undefined && readableLength === undefined;
+}
+
+const COPY = /^(?:\s|--.*\n|\/\*[^]*?\*\/)*copy\b/i;
+
+/** Whether it is a `COPY`, as far as it shows its text: others may not run behind something in the same transaction (`VACUUM`). */
+function mayCopy({ text }: Submitted): boolean {
+  return typeof text !== 'string' || COPY.test(text);
 }
 
 /** Whether the server has to answer now, rather than the consumer to ask for more, to take more or to send more. */
