@@ -77,6 +77,8 @@ export interface PoolObserver<T> {
   opened?(connection: T, durationMs: number, slot: ObservedSlot): void;
   /** A dial failed, after `durationMs`. */
   openFailed?(error: unknown, durationMs: number): void;
+  /** Whether {@link acquired} has anything to do for an acquire that has waited so long; left out: always. */
+  hearsAcquire?(waitMs: number): boolean;
   /** A lease was given out after `waitMs`. */
   acquired?(connection: T, waitMs: number, slot: ObservedSlot): void;
   /** A lease came back after `useMs`. */

@@ -525,11 +525,12 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     entry.uses++;
     this.#counters.acquired++;
     this.#counters.wait.record(waitMs);
-    const { acquired } = this.#observer;
-    if (acquired === undefined) return;
+    const observer = this.#observer;
+    const { acquired } = observer;
+    if (acquired === undefined || observer.hearsAcquire?.(waitMs) === false) return;
     // Who gave the connection back, or dialled it, isn't who gets it.
-    if (waiter === undefined) acquired.call(this.#observer, entry.connection as T, waitMs, entry);
-    else waiter.context.runInAsyncScope(acquired, this.#observer, entry.connection as T, waitMs, entry);
+    if (waiter === undefined) acquired.call(observer, entry.connection as T, waitMs, entry);
+    else waiter.context.runInAsyncScope(acquired, observer, entry.connection as T, waitMs, entry);
   }
 
   /** Puts a connection among the idle ones, or closes it when it isn't fit or is one too many; `proven`: alive just now. */

@@ -94,6 +94,10 @@ export class DatabaseEvents implements PoolObserver<PostgresConnection> {
     if (connectChannel.hasSubscribers) connectChannel.publish({ ...this.#source(), durationMs, error });
   }
 
+  hearsAcquire(waitMs: number): boolean {
+    return acquireChannel.hasSubscribers || waitMs >= this.#slowAcquireMs;
+  }
+
   // Written out, because a spread costs as much as a lease.
   acquired(_connection: PostgresConnection, waitMs: number, slot: ObservedSlot): void {
     if (acquireChannel.hasSubscribers) {

@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import type { PoolClient } from 'pg';
+import { releaseChannel } from '../core/diagnostics.js';
 import type { Lease } from '../core/lease.js';
 import type { Pool } from '../core/pool.js';
 import type { AcquireOptions, LeaseUse } from '../core/pool-options.js';
@@ -15,6 +16,8 @@ export interface LeasesHost {
   readonly name: string;
   readonly queryTimeoutMs: number;
   readonly engine: Pool<PostgresConnection>;
+  /** Whether a hook runs at each acquire. */
+  readonly hooked: boolean;
   /** Whose listeners hear of leases, as `pg-pool`'s do. */
   readonly emitter: EventEmitter;
 }
@@ -46,6 +49,17 @@ export class DatabaseLeases {
       queryTimeoutMs: host.queryTimeoutMs,
       release: (lease, error) => this.giveBack(lease, error, error ? 'broken' : undefined),
     };
+  }
+
+  /** Whether hooks or listeners hear of acquires and releases: they are called in the async context of the acquire. */
+  get heard(): boolean {
+    const { hooked, emitter } = this.#host;
+    return (
+      hooked ||
+      releaseChannel.hasSubscribers ||
+      emitter.listenerCount('release') > 0 ||
+      emitter.listenerCount('acquire') > 0
+    );
   }
 
   /** Starts the background work of the pool. */

@@ -193,6 +193,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       name,
       queryTimeoutMs: configuration.queryTimeoutMs,
       engine: this.#engine,
+      hooked: configuration.onAcquire !== undefined,
       emitter: this,
     });
     this.queries = new SingleQueries(this.leases, this.#statements, configuration);

@@ -296,10 +296,20 @@ export function forgetStatements(client: Client): void {
   protocol.submittedNamedStatements = {};
 }
 
-/** What a client parses a type's text with now: `getTypeParser` without its four calls, because each query asks for each of its types. */
+/** What a client parses a type's text with now. */
 export function textParserOf(client: Client, dataTypeId: number): TextParser {
   const { text, _types } = internals(client)._types;
   return (text[dataTypeId] ?? _types.getTypeParser(dataTypeId, 'text')) as TextParser;
+}
+
+/** Whether a client parses the text of each type with its parser now: `getTypeParser` without its four calls. */
+export function hasTextParsers(client: Client, dataTypeIds: readonly number[], parsers: readonly TextParser[]): boolean {
+  const { text, _types } = internals(client)._types;
+  for (let at = 0; at < dataTypeIds.length; at++) {
+    const dataTypeId = dataTypeIds[at] as number;
+    if ((text[dataTypeId] ?? _types.getTypeParser(dataTypeId, 'text')) !== parsers[at]) return false;
+  }
+  return true;
 }
 
 /** The type parsers that are set on a client now. */

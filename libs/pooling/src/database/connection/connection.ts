@@ -14,6 +14,7 @@ import {
   clearPgWriter,
   enqueue,
   guardIncoming,
+  hasTextParsers,
   isReadyForQuery,
   isTraced,
   processIdOf,
@@ -374,6 +375,11 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
   /** @internal */
   typeParser(dataTypeId: number): (text: string) => unknown {
     return textParserOf(this.client, dataTypeId);
+  }
+
+  /** @internal */
+  parsesBy(dataTypeIds: readonly number[], parsers: readonly ((text: string) => unknown)[]): boolean {
+    return hasTextParsers(this.client, dataTypeIds, parsers);
   }
 
   /** @internal */

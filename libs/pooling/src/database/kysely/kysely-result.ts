@@ -6,8 +6,6 @@ const CHANGING_COMMANDS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
 
 /** An answer of the server's as Kysely knows it. */
 export function kyselyResult<Row>({ command, rowCount, rows }: PgQueryResult): QueryResult<Row> {
-  return {
-    rows: (rows ?? []) as Row[],
-    ...(CHANGING_COMMANDS.has(command) ? { numAffectedRows: BigInt(rowCount ?? 0) } : undefined),
-  };
+  const result: QueryResult<Row> = { rows: (rows ?? []) as Row[] };
+  return CHANGING_COMMANDS.has(command) ? { ...result, numAffectedRows: BigInt(rowCount ?? 0) } : result;
 }

@@ -31,8 +31,8 @@ interface SingleQuery {
   /** Whether it may use a connection together with others. */
   readonly shared: boolean;
   readonly callback: QueryOutcome;
-  /** Its answer comes from a socket that belongs to nobody: what that sets off belongs to its caller. */
-  readonly context: AsyncResource;
+  /** Its answer comes from a socket that belongs to nobody: what hooks and listeners do for it belongs to its caller. */
+  readonly context: AsyncResource | undefined;
   attempts: number;
 }
 
@@ -78,8 +78,9 @@ export class SingleQueries {
     if (outcome === undefined) {
       return promiseOf((settle) => this.execute(config, valuesOf(values), settle)).then(asPgResult);
     }
+    const heard = inPresentContext(outcome);
     this.execute(config, valuesOf(values), (error, answer) =>
-      outcome(error, error === undefined ? asPgResult(answer) : answer),
+      heard(error, error === undefined ? asPgResult(answer) : answer),
     );
     return undefined;
   }
@@ -104,7 +105,8 @@ export class SingleQueries {
       prepared,
       shared,
       callback,
-      context: presentContext(),
+      // A promise's continuations bring their own.
+      context: this.#leases.heard ? presentContext() : undefined,
       attempts: 1,
     });
   }
@@ -121,8 +123,11 @@ export class SingleQueries {
   #executeOn(lease: DatabaseLease, query: SingleQuery): void {
     const { config, values, prepared } = query;
     const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.#queryTimeoutMs;
+    const { context } = query;
     const outcome: QueryOutcome = (error, result, untouched) =>
-      query.context.runInAsyncScope(this.#answered, this, lease, query, error, result, untouched);
+      context === undefined
+        ? this.#answered(lease, query, error, result, untouched)
+        : context.runInAsyncScope(this.#answered, this, lease, query, error, result, untouched);
     try {
       const { connection } = lease;
       if (prepared === undefined) connection.executeUnprepared(lease, config, values, timeoutMs, outcome);

@@ -12,6 +12,8 @@ type TextParser = (text: string) => unknown;
 /** What `pg` parses a type with on a connection. */
 export interface TypeParserSource {
   typeParser(dataTypeId: number): TextParser;
+  /** Whether each of the types is still parsed by its parser: all in one call, because each query asks. */
+  parsesBy(dataTypeIds: readonly number[], parsers: readonly TextParser[]): boolean;
 }
 
 /**
@@ -42,12 +44,8 @@ export class RowShape {
 
   /** The same rows, read with the parsers of now: somebody may have set others since. */
   current(source: TypeParserSource): RowShape {
-    const types = this.#types;
-    for (let at = 0; at < types.length; at++) {
-      if (source.typeParser(types[at] as number) === this.#parsers[at]) continue;
-      return new RowShape(this.fields, this.description, source);
-    }
-    return this;
+    if (source.parsesBy(this.#types, this.#parsers)) return this;
+    return new RowShape(this.fields, this.description, source);
   }
 
   /** Reads the body of a `DataRow`, from `at` to before `end`; throws what a parser throws, or that it is no such row. */

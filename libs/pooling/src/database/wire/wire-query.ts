@@ -15,6 +15,25 @@ import type { Wire } from './wire.js';
 /** `SELECT 3`, `UPDATE 3`, `INSERT 0 3`, `CREATE TABLE`. */
 const COMMAND_TAG = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/;
 
+/** What a tag tells. */
+interface Outcome {
+  readonly command: string;
+  readonly rowCount: number | null;
+}
+
+/** Most tags are the same as the last one. */
+let lastTag = '';
+let lastOutcome: Outcome = { command: '', rowCount: null };
+
+function outcomeOf(tag: string): Outcome {
+  if (tag === lastTag) return lastOutcome;
+  const match = COMMAND_TAG.exec(tag);
+  const count = match?.[3] ?? match?.[2];
+  lastTag = tag;
+  lastOutcome = { command: match?.[1] ?? '', rowCount: count === undefined ? null : Number(count) };
+  return lastOutcome;
+}
+
 /**
  * One use of a prepared statement: what is sent, what has come back, and who waits for it. To `pg.Client` it is a query
  * like any other; what comes in between passes by it, through the {@link Wire}.
@@ -77,14 +96,12 @@ export class WireQuery extends Statement {
 
   /** `SELECT`, `INSERT`, …. */
   get command(): string {
-    return COMMAND_TAG.exec(this.tag)?.[1] ?? '';
+    return outcomeOf(this.tag).command;
   }
 
   /** How many rows were read or changed; `null` where the command doesn't tell. */
   get rowCount(): number | null {
-    const match = COMMAND_TAG.exec(this.tag);
-    const count = match?.[3] ?? match?.[2];
-    return count === undefined ? null : Number(count);
+    return outcomeOf(this.tag).rowCount;
   }
 
   /** Forgets what has come back but for the error, to be sent once more. */

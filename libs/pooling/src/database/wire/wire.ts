@@ -8,7 +8,7 @@ import { failureOf, hideStatementName, isSameError } from './failed-statement.js
 import { checkForm, checkRowCount } from './message-form.js';
 import { MessageWriter } from './message-writer.js';
 import { malformed, ProtocolError } from './protocol-error.js';
-import { RowShape } from './row-shape.js';
+import { RowShape, type TypeParserSource } from './row-shape.js';
 import {
   BIND_COMPLETE,
   COMMAND_COMPLETE,
@@ -34,12 +34,11 @@ const PATIENCE = { factor: 4, ms: 5 };
 const FEW_AT_WORK = 4;
 
 /** What a wire needs of its connection. */
-export interface WireHost {
+export interface WireHost extends TypeParserSource {
   readonly client: Client;
   readonly statements: ConnectionStatements;
   /** Milliseconds on the pool's clock. */
   now(): number;
-  typeParser(dataTypeId: number): (text: string) => unknown;
   /** The server is ready while further queries of the wire are under way. */
   ready(status: TransactionStatus): void;
   /** The server ends the connection, and says why. */
@@ -208,7 +207,7 @@ export class Wire {
     switch (type) {
       case BIND_COMPLETE:
         query.bound = true;
-        if (query.shape !== undefined && query.shape !== null) this.#useParsersOfNow(query, query.shape);
+        if (query.shape) this.#useParsersOfNow(query, query.shape);
         return;
       case COMMAND_COMPLETE:
         return this.#complete(query, bytes, start, end);
