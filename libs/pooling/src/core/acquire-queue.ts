@@ -1,4 +1,5 @@
 import type { AcquireOrigin } from './acquire-origin.js';
+import { presentContext } from './async-context.js';
 import { AcquireWaiter, type WaiterOwner } from './acquire-waiter.js';
 import type { Clock, Timer } from './clock.js';
 import type { Deadlines } from './deadlines.js';
@@ -18,6 +19,8 @@ const VIGIL_MS = 250;
 export interface AcquireQueueHost<T> {
   /** The error of a waiter whose deadline has come. */
   describeTimeout(waiter: AcquireWaiter<T>): Error;
+  /** Whether a hook or an observer is called on behalf of those that wait. */
+  readonly actsForWaiters: boolean;
   /** How many connections are in use, and how many there may be: for the error of a full queue. */
   occupancy(): string;
 }
@@ -74,6 +77,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
         timeoutMs,
         origin,
         options?.use ?? 'held',
+        this.#host.actsForWaiters ? presentContext() : undefined,
         options?.signal,
         resolve,
         reject,
@@ -146,7 +150,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
   expired(waiter: AcquireWaiter<T>): void {
     this.#counters.acquireTimeouts++;
     // Described before it leaves: it is one of those that wait.
-    const error = waiter.context.runInAsyncScope(this.#host.describeTimeout, this.#host, waiter);
+    const error = this.#host.describeTimeout(waiter);
     this.reject(waiter, error);
   }
 

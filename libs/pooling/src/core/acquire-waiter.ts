@@ -1,4 +1,4 @@
-import { presentContext } from './async-context.js';
+import type { AsyncResource } from 'node:async_hooks';
 import type { AcquireOrigin } from './acquire-origin.js';
 import type { Lease } from './lease.js';
 import type { LeaseUse } from './pool-options.js';
@@ -13,8 +13,6 @@ export interface WaiterOwner<T> {
 /** An acquire that could not be served at once: its promise, its one deadline and its abort signal. */
 export class AcquireWaiter<T> extends TimedWaiter {
   settled = false;
-  /** What runs on its behalf runs in it. */
-  readonly context = presentContext();
   readonly #owner: WaiterOwner<T>;
   readonly #resolve: (lease: Lease<T>) => void;
   readonly #reject: (error: unknown) => void;
@@ -27,6 +25,8 @@ export class AcquireWaiter<T> extends TimedWaiter {
     readonly origin: AcquireOrigin,
     /** Whether it will do with a connection that others use at the same time. */
     readonly use: LeaseUse,
+    /** What runs on its behalf runs in it; left out where nothing does. */
+    readonly context: AsyncResource | undefined,
     signal: AbortSignal | undefined,
     resolve: (lease: Lease<T>) => void,
     reject: (error: unknown) => void,

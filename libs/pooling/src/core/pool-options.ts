@@ -69,7 +69,7 @@ export interface ObservedSlot {
 }
 
 /**
- * What happened, for whoever listens: metrics, logs, events. No method may throw. `acquired` and `timedOut` are called in
+ * What happened, for whoever listens: metrics, logs, events. No method may throw. `acquired` is called in
  * the async context of the acquire; `released` in that of whoever gives back.
  */
 export interface PoolObserver<T> {
@@ -87,8 +87,6 @@ export interface PoolObserver<T> {
   closed?(connection: T, reason: CloseReason, slot: ObservedSlot): void;
   /** A connection died by itself; `idle` tells whether nobody held it. */
   lost?(connection: T, error: Error | undefined, idle: boolean): void;
-  /** An acquire timed out; called for each of them. */
-  timedOut?(error: Error): void;
   /** A lease was held longer than `leakDetectionMs`, or `collected` by the garbage collector without release. */
   leaked?(report: LeakReport): void;
   /** A lease reported as leaked came back after all. */

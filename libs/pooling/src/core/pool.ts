@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks';
 import type { AcquireOrigin } from './acquire-origin.js';
 import { AcquireQueue, type AcquireQueueHost } from './acquire-queue.js';
 import type { AcquireWaiter } from './acquire-waiter.js';
@@ -290,9 +291,14 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
         exhaustion: new Exhaustion(this.statistics(), suspended, this.#connectError, this.holders()),
       };
     }
-    const error = this.#picture.exhaustion.error(waiter);
-    this.#observer.timedOut?.(error);
-    return error;
+    return this.#picture.exhaustion.error(waiter);
+  }
+
+  /** @internal */
+  get actsForWaiters(): boolean {
+    const { acquired, hearsAcquire } = this.#observer;
+    if (this.#connector.prepare !== undefined) return true;
+    return acquired !== undefined && hearsAcquire?.call(this.#observer, Number.MAX_VALUE) !== false;
   }
 
   /** @internal */
@@ -432,7 +438,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     entry.preparedFor = waiter;
     let prepared: void | Promise<void>;
     try {
-      prepared = waiter.context.runInAsyncScope(prepare, this.#connector, entry.connection as T);
+      prepared = (waiter.context as AsyncResource).runInAsyncScope(prepare, this.#connector, entry.connection as T);
     } catch (error) {
       return this.#prepareFailed(entry, error);
     }
@@ -529,7 +535,7 @@ export class Pool<T> implements LeaseOwner<T>, AcquireQueueHost<T>, DialerHost, 
     const { acquired } = observer;
     if (acquired === undefined || observer.hearsAcquire?.(waitMs) === false) return;
     // Who gave the connection back, or dialled it, isn't who gets it.
-    if (waiter === undefined) acquired.call(observer, entry.connection as T, waitMs, entry);
+    if (waiter?.context === undefined) acquired.call(observer, entry.connection as T, waitMs, entry);
     else waiter.context.runInAsyncScope(acquired, observer, entry.connection as T, waitMs, entry);
   }
 

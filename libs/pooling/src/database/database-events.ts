@@ -42,7 +42,9 @@ export interface ReplannedReport extends PlanVerdict {
 }
 
 /** What happened, for logs. No method may throw. */
-export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'timedOut' | 'leaked' | 'unleaked'> & {
+export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'leaked' | 'unleaked'> & {
+  /** An acquire timed out; called for each of them. */
+  timedOut?(error: Error): void;
   /** A connection died by itself; `idle` tells whether nobody held it. */
   lost?(error: Error | undefined, idle: boolean): void;
   /** An acquire took longer than `slowAcquireMs`; called for each of them. */
@@ -134,7 +136,8 @@ export class DatabaseEvents implements PoolObserver<PostgresConnection> {
     announce(emitter, 'error', Object.assign(failure, { client: connection.client }), connection.client);
   }
 
-  timedOut(error: Error): void {
+  /** An acquire timed out; called for each of them, in its async context. */
+  acquireTimedOut(error: Error): void {
     this.#host.observer.timedOut?.(error);
     if (timeoutChannel.hasSubscribers) timeoutChannel.publish({ ...this.#source(), phase: 'acquire', error });
   }

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import type { PoolClient } from 'pg';
 import { releaseChannel } from '../core/diagnostics.js';
+import { PoolAcquireTimeoutError } from '../core/errors.js';
 import type { Lease } from '../core/lease.js';
 import type { Pool } from '../core/pool.js';
 import type { AcquireOptions, LeaseUse } from '../core/pool-options.js';
@@ -18,6 +19,8 @@ export interface LeasesHost {
   readonly engine: Pool<PostgresConnection>;
   /** Whether a hook runs at each acquire. */
   readonly hooked: boolean;
+  /** An acquire timed out; called in its async context. */
+  timedOut(error: Error): void;
   /** Whose listeners hear of leases, as `pg-pool`'s do. */
   readonly emitter: EventEmitter;
 }
@@ -78,7 +81,13 @@ export class DatabaseLeases {
   /** A connection, by its deadline. */
   async acquire(options?: AcquireOptions): Promise<DatabaseLease> {
     if (!this.#started) this.start();
-    const lease = await this.#host.engine.acquire(options);
+    let lease: DatabaseLease;
+    try {
+      lease = await this.#host.engine.acquire(options);
+    } catch (error) {
+      if (error instanceof PoolAcquireTimeoutError) this.#host.timedOut(error);
+      throw error;
+    }
     if (options?.use !== 'own') this.#announceAcquire(lease);
     return lease;
   }

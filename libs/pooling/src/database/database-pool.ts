@@ -194,6 +194,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       queryTimeoutMs: configuration.queryTimeoutMs,
       engine: this.#engine,
       hooked: configuration.onAcquire !== undefined,
+      timedOut: (error) => events.acquireTimedOut(error),
       emitter: this,
     });
     this.queries = new SingleQueries(this.leases, this.#statements, configuration);

@@ -303,7 +303,11 @@ export function textParserOf(client: Client, dataTypeId: number): TextParser {
 }
 
 /** Whether a client parses the text of each type with its parser now: `getTypeParser` without its four calls. */
-export function hasTextParsers(client: Client, dataTypeIds: readonly number[], parsers: readonly TextParser[]): boolean {
+export function hasTextParsers(
+  client: Client,
+  dataTypeIds: readonly number[],
+  parsers: readonly TextParser[],
+): boolean {
   const { text, _types } = internals(client)._types;
   for (let at = 0; at < dataTypeIds.length; at++) {
     const dataTypeId = dataTypeIds[at] as number;
