@@ -1,5 +1,5 @@
 import { ownFields } from '../../core/own-fields.js';
-import { isPlainObject, refusal, rule, secret, type Rule } from '../../core/validation.js';
+import { isPlainObject, refusal, rule, secret, showType, type Rule } from '../../core/validation.js';
 
 /** What one header may be: several values are sent as several lines, an `undefined` header isn't sent. */
 export type HttpHeaderValue = string | readonly string[] | undefined;
@@ -90,7 +90,8 @@ export function mergeHeaders(into: HeaderMap, headers: HttpHeaders | undefined |
 
 function merge(into: HeaderMap, name: string, value: HttpHeaderValue): void {
   if (value === undefined) into.delete(name);
-  else into.set(name, value);
+  else if (typeof value === 'string' || Array.isArray(value)) into.set(name, value as string | readonly string[]);
+  else throw new TypeError(`headers: ${name} is ${showType(value)}; a string, or an array of strings`);
 }
 
 /** @throws TypeError at what isn't a pair */

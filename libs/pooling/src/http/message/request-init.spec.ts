@@ -125,6 +125,47 @@ describe('what a request can’t be made of', () => {
     expect(client.statistics()).toMatchObject({ inUse: 0, waiting: 0 });
   });
 
+  it.each<[what: string, init: unknown, message: string]>([
+    [
+      'a number as a header',
+      { headers: { 'x-tenant': 5 } },
+      'headers: x-tenant is a number; a string, or an array of strings',
+    ],
+    [
+      'null as a header',
+      { headers: new Map([['x-tenant', null]]) },
+      'headers: x-tenant is null; a string, or an array of strings',
+    ],
+    [
+      'an object as body',
+      { body: { key: 'value' } },
+      "body: an object can't be sent; give text, bytes, a form or a stream, or json",
+    ],
+    ['a number as body', { body: 5 }, "body: a number can't be sent; give text, bytes, a form or a stream, or json"],
+    [
+      'a promise from a function',
+      { body: async () => 'text' },
+      "body: an object can't be sent; give text, bytes, a form or a stream, or json",
+    ],
+    [
+      'nothing from a function',
+      { body: () => undefined },
+      "body: undefined can't be sent; give text, bytes, a form or a stream, or json",
+    ],
+    ['a query of single values', { query: [1] }, 'query: what is not a pair of a name and a value is not allowed'],
+  ])('is named: %s', async (_what, init, message) => {
+    await using server = await echo();
+    await using client = new HttpClient('named', { baseUrl: server.url });
+    const send = {
+      post: client.post('/', init as never),
+      stream: client.stream('/', { method: 'POST', ...(init as object) }),
+    };
+    for (const promise of Object.values(send)) await expect(promise).rejects.toThrow(new TypeError(message));
+    expect(server.requests).toBe(0);
+    // What a function makes is seen once there is a connection, which is given back or still being opened by now.
+    await vi.waitFor(() => expect(client.statistics()).toMatchObject({ inUse: 0, waiting: 0 }));
+  });
+
   it.each(['request', 'stream', 'fetch'] as const)('rejects for a method that is none: %s', async (way) => {
     await using server = await echo();
     await using client = new HttpClient('methods', { baseUrl: server.url });

@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import { showType } from '../../core/validation.js';
 import {
   formStreamHeaders,
   isBlob,
@@ -92,7 +93,9 @@ function queryParameters(query: unknown): URLSearchParams {
   if (typeof query !== 'object') throw new TypeError(`query: a ${typeof query} has no names; an object of values`);
   const isIterable = typeof (query as { [Symbol.iterator]?: unknown })[Symbol.iterator] === 'function';
   const pairs = isIterable ? (query as Iterable<readonly [string, unknown]>) : Object.entries(query);
-  for (const [name, value] of pairs) {
+  for (const pair of pairs as Iterable<unknown>) {
+    if (!Array.isArray(pair)) throw new TypeError('query: what is not a pair of a name and a value is not allowed');
+    const [name, value] = pair as [string, unknown];
     for (const each of Array.isArray(value) ? (value as readonly HttpQueryValue[]) : [value as HttpQueryValue]) {
       if (each !== undefined && each !== null) parameters.append(name, String(each));
     }
@@ -161,7 +164,11 @@ export function prepareBody(init: HttpRequestInit): PreparedBody {
   return { ...NO_BODY, body: sent, replayable, contentType, typed: contentType !== undefined };
 }
 
-/** A body as undici takes it: any other iterable becomes a stream, whose progress can be seen. */
+/**
+ * A body as undici takes it: any other iterable becomes a stream, whose progress can be seen.
+ *
+ * @throws TypeError when it is nothing that can be sent
+ */
 export function wireBody(body: HttpBody): Dispatcher.DispatchOptions['body'] {
   if (typeof body === 'string' || body instanceof Uint8Array || body instanceof Readable) return body;
   if (body instanceof Blob) return body as unknown as Dispatcher.DispatchOptions['body'];
@@ -173,6 +180,9 @@ export function wireBody(body: HttpBody): Dispatcher.DispatchOptions['body'] {
   }
   if (isBlob(body)) return Readable.from(blobBytes(body), { objectMode: false });
   if (isStream(body)) return readableOf(body as unknown as Readable);
+  if (!isIterable(body)) {
+    throw new TypeError(`body: ${showType(body)} can't be sent; give text, bytes, a form or a stream, or json`);
+  }
   return Readable.from(inContext(body as Iterable<Uint8Array>), { objectMode: false });
 }
 
@@ -190,6 +200,10 @@ function inContext(
       };
     },
   };
+}
+
+function isIterable(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && (Symbol.asyncIterator in body || Symbol.iterator in body);
 }
 
 async function* blobBytes(blob: Blob): AsyncGenerator<Uint8Array> {
