@@ -33,6 +33,7 @@ export default defineConfig({
         ['HTTP libraries', '/http-libraries'],
         ['Sizing', '/sizing'],
         ['Performance', '/performance'],
+        ['Other libraries on one pool', '/orms'],
         ['PgBouncer', '/pgbouncer'],
         ['Testing', '/testing'],
       ]),
