@@ -31,7 +31,20 @@ export interface ServerLoad {
   readonly capacity: number;
 }
 
-/** Looks for the mistakes with pools that others have made before, in the configuration, on the server and under load. */
+/**
+ * Looks for the mistakes with pools that others have made before, in the configuration, on the server and under load.
+ *
+ * ```ts
+ * @Injectable()
+ * class NightlyReport {
+ *   constructor(private readonly advisor: PoolAdvisor) {}
+ *
+ *   async run(): Promise<void> {
+ *     for (const { severity, code, message } of await this.advisor.advise()) console.log(severity, code, message);
+ *   }
+ * }
+ * ```
+ */
 export class PoolAdvisor {
   readonly #dependencies: PoolAdvisorDependencies;
   readonly #watch: LoadWatch;

@@ -65,6 +65,10 @@ const MAX_ERLANGS = 1_000_000;
  * cancels (https://en.wikipedia.org/wiki/Erlang_(unit)), for every size up to the answer: a thousand connections take
  * some microseconds.
  *
+ * ```ts
+ * sizeForLoad({ acquiresPerSecond: 400, meanUseMs: 20, waitTargetMs: 10 }).size; // 13
+ * ```
+ *
  * @throws RangeError when a number is out of its range, or the load is over a million connections.
  */
 export function sizeForLoad(load: LoadTarget): LoadSize {

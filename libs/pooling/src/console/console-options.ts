@@ -14,7 +14,15 @@ const EVERY_CONSOLE_ACTION: Readonly<Record<ConsoleAction, true>> = {
 };
 export const CONSOLE_ACTIONS = Object.keys(EVERY_CONSOLE_ACTION) as readonly ConsoleAction[];
 
-/** The live page. */
+/**
+ * The live page.
+ *
+ * ```ts
+ * PoolingModule.forRoot({
+ *   console: { path: 'internal/pools', guards: [StaffGuard], allowedActions: ['suspend', 'resume'] },
+ * });
+ * ```
+ */
 export interface ConsoleOptions {
   /** Where it is, under the application's global prefix. Default: `pools`. */
   readonly path?: string;

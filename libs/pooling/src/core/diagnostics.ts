@@ -49,7 +49,18 @@ export interface PoolCloseEvent extends PoolEventSource {
   readonly ageMs: number;
 }
 
-/** `nestjs-pooling:timeout`: something took longer than it may. */
+/**
+ * `nestjs-pooling:timeout`: something took longer than it may.
+ *
+ * ```ts
+ * import { subscribe } from 'node:diagnostics_channel';
+ *
+ * subscribe('nestjs-pooling:timeout', (message) => {
+ *   const { pool, phase, error } = message as PoolTimeoutEvent;
+ *   console.error(`${pool}: ${phase}`, error);
+ * });
+ * ```
+ */
 export interface PoolTimeoutEvent extends PoolEventSource {
   /** Database: `acquire`, or `query` for `queryTimeoutMs`. HTTP: the error's own. */
   readonly phase: HttpTimeoutPhase | 'query';
@@ -68,7 +79,18 @@ export interface PoolLeakEvent extends PoolEventSource {
   readonly stack?: string;
 }
 
-/** `nestjs-pooling:request`: an HTTP exchange has ended, whatever its outcome. */
+/**
+ * `nestjs-pooling:request`: an HTTP exchange has ended, whatever its outcome.
+ *
+ * ```ts
+ * import { subscribe } from 'node:diagnostics_channel';
+ *
+ * subscribe('nestjs-pooling:request', (message) => {
+ *   const { pool, origin, method, outcome, durationMs } = message as HttpRequestEvent;
+ *   console.log(pool, method, origin, outcome, `${durationMs} ms`);
+ * });
+ * ```
+ */
 export interface HttpRequestEvent extends PoolEventSource {
   /** As it was asked for. */
   readonly method: string;

@@ -48,7 +48,14 @@ export interface PoolOptions {
  */
 export type LeaseUse = 'held' | 'brief' | 'shared' | 'own';
 
-/** One acquire's own wishes. */
+/**
+ * One acquire's own wishes.
+ *
+ * ```ts
+ * const client = await pool.connect({ timeoutMs: 500, signal: AbortSignal.timeout(5_000) });
+ * client.release();
+ * ```
+ */
 export interface AcquireOptions {
   /** @internal `held` by default. */
   readonly use?: LeaseUse;

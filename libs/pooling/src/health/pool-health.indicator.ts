@@ -13,13 +13,18 @@ type Details = Readonly<Record<string, number>>;
  *
  * @example
  * ```ts
- * @Get('health')
- * @HealthCheck()
- * check() {
- *   return this.health.check([
- *     () => this.pools.database('orders'),
- *     () => this.pools.http('carrier', 'carrier'),
- *   ]);
+ * @Controller('status')
+ * class StatusController {
+ *   constructor(
+ *     private readonly health: HealthCheckService,
+ *     private readonly pools: PoolHealthIndicator,
+ *   ) {}
+ *
+ *   @Get()
+ *   @HealthCheck()
+ *   check() {
+ *     return this.health.check([() => this.pools.database('orders'), () => this.pools.http('carrier', 'carrier')]);
+ *   }
  * }
  * ```
  */

@@ -64,6 +64,8 @@ export class HttpClient {
    * Rejects as the standard does; what this client refuses is the error itself or the `cause` of `fetch failed`.
    *
    * ```ts
+   * import OpenAI from 'openai';
+   *
    * const openai = new OpenAI({ fetch: http.fetch });
    * ```
    */

@@ -24,7 +24,13 @@ import {
 } from '../core/validation.js';
 import { mergeHeaders, headersRule, type HeaderMap, type HttpHeaders } from './message/headers.js';
 
-/** How long the phases of an exchange may take, in milliseconds; 0: no limit. A deadline is late by at most 25 ms. */
+/**
+ * How long the phases of an exchange may take, in milliseconds; 0: no limit. A deadline is late by at most 25 ms.
+ *
+ * ```ts
+ * new HttpClient('carrier', { timeouts: { totalMs: 3_000, acquireMs: 500, headersMs: 1_000 } });
+ * ```
+ */
 export interface HttpTimeouts {
   /** The whole exchange: queue, dial, retries, redirects and the body. aiohttp's `total`. Default: 30000. */
   readonly totalMs?: number;
@@ -38,7 +44,13 @@ export interface HttpTimeouts {
   readonly readMs?: number;
 }
 
-/** When a request is tried again. */
+/**
+ * When a request is tried again.
+ *
+ * ```ts
+ * new HttpClient('carrier', { retry: { attempts: 3, statusCodes: [503], budget: 0.2 } });
+ * ```
+ */
 export interface HttpRetryOptions {
   /** Tries after the first, 0–20. Default: 2. */
   readonly attempts?: number;
@@ -62,7 +74,19 @@ export interface HttpRedirectOptions {
   readonly max?: number;
 }
 
-/** How an HTTP client behaves. Times are milliseconds. */
+/**
+ * How an HTTP client behaves. Times are milliseconds.
+ *
+ * ```ts
+ * PoolingModule.forHttpClient({
+ *   name: 'carrier',
+ *   baseUrl: 'https://carrier.example/v2',
+ *   headers: { authorization: `Bearer ${process.env.CARRIER_TOKEN}` },
+ *   limitPerHost: 10,
+ *   timeouts: { totalMs: 3_000 },
+ * });
+ * ```
+ */
 export interface HttpClientOptions {
   /** `http://` or `https://`; a request's URL without a scheme is appended to it, its path included, as axios does. */
   readonly baseUrl?: string;

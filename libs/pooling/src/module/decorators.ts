@@ -9,19 +9,55 @@ export type InjectDecorator = PropertyDecorator & ParameterDecorator;
  *
  * @example
  * ```ts
- * constructor(@InjectDb() private readonly db: Kysely<Database>) {}
+ * @Injectable()
+ * class OrdersService {
+ *   constructor(@InjectDb() private readonly db: Kysely<Database>) {}
+ *
+ *   unpaid() {
+ *     return this.db.selectFrom('orders').selectAll().where('paid', '=', false).execute();
+ *   }
+ * }
  * ```
  */
 export function InjectDb(name?: string): InjectDecorator {
   return Inject(getDbToken(name));
 }
 
-/** Injects the `DatabasePool` of a database, which is `default` unless it is named. */
+/**
+ * Injects the `DatabasePool` of a database, which is `default` unless it is named.
+ *
+ * @example
+ * ```ts
+ * @Injectable()
+ * class ReportsService {
+ *   constructor(@InjectDbPool('reports') private readonly pool: DatabasePool) {}
+ *
+ *   async total(): Promise<number> {
+ *     const { rows } = await this.pool.query<{ total: number }>('select sum(total)::int as total from orders');
+ *     return rows[0]!.total;
+ *   }
+ * }
+ * ```
+ */
 export function InjectDbPool(name?: string): InjectDecorator {
   return Inject(getDbPoolToken(name));
 }
 
-/** Injects an `HttpClient`, which is `default` unless it is named. */
+/**
+ * Injects an `HttpClient`, which is `default` unless it is named.
+ *
+ * @example
+ * ```ts
+ * @Injectable()
+ * class ShippingService {
+ *   constructor(@InjectHttpClient('carrier') private readonly carrier: HttpClient) {}
+ *
+ *   shipment(id: number) {
+ *     return this.carrier.get(`/shipments/${id}`).json<Shipment>();
+ *   }
+ * }
+ * ```
+ */
 export function InjectHttpClient(name?: string): InjectDecorator {
   return Inject(getHttpClientToken(name));
 }

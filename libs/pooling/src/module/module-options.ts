@@ -5,7 +5,13 @@ import type { DatabaseOptions } from '../database/options/options.js';
 import type { HttpClientOptions } from '../http/options.js';
 import type { AdviceOptions } from './pool-advice.js';
 
-/** How the application's pools end. Times are milliseconds. */
+/**
+ * How the application's pools end. Times are milliseconds.
+ *
+ * ```ts
+ * PoolingModule.forRoot({ shutdown: { drainDelayMs: 5_000, timeoutMs: 20_000 } });
+ * ```
+ */
 export interface ShutdownOptions {
   /**
    * How long the application goes on serving after readiness has failed, so that load balancers notice. Waited only
@@ -19,7 +25,18 @@ export interface ShutdownOptions {
   readonly timeoutMs?: number;
 }
 
-/** What `PoolingModule.forRoot` and the factories of `forRootAsync` take. */
+/**
+ * What `PoolingModule.forRoot` and the factories of `forRootAsync` take.
+ *
+ * ```ts
+ * PoolingModule.forRoot({
+ *   database: { url: process.env.DATABASE_URL, preset: 'medium', leakDetectionMs: 10_000 },
+ *   http: { timeouts: { totalMs: 5_000 } },
+ *   shutdown: { drainDelayMs: 5_000 },
+ *   advice: { replicas: 4 },
+ * });
+ * ```
+ */
 export interface PoolingModuleOptions {
   /**
    * The default database. Left out: `DATABASE_URL`, else the `PG*` variables, else what `pg` takes for granted
@@ -54,7 +71,13 @@ export interface HealthRouteOptions {
   readonly decorators?: RouteDecorators;
 }
 
-/** The metrics route. */
+/**
+ * The metrics route.
+ *
+ * ```ts
+ * PoolingModule.forRoot({ metrics: { path: '/internal/metrics', defaultMetrics: true } });
+ * ```
+ */
 export interface MetricsRouteOptions {
   /** Where it is. Default: `/metrics`. */
   readonly path?: string;
@@ -64,7 +87,13 @@ export interface MetricsRouteOptions {
   readonly defaultMetrics?: boolean;
 }
 
-/** Options that stand outside the factories, because routes must be known before any factory runs. */
+/**
+ * Options that stand outside the factories, because routes must be known before any factory runs.
+ *
+ * ```ts
+ * PoolingModule.forRoot({ health: { path: 'status' }, metrics: false, console: { path: 'pools', guards: [StaffGuard] } });
+ * ```
+ */
 export interface StaticOptions {
   /** Whether the default tokens can be injected everywhere, or only where the module is imported. Default: `true`. */
   readonly isGlobal?: boolean;
@@ -76,7 +105,22 @@ export interface StaticOptions {
   readonly console?: ConsoleOptions | false;
 }
 
-/** A class that makes the options of `PoolingModule.forRootAsync`. */
+/**
+ * A class that makes the options of `PoolingModule.forRootAsync`.
+ *
+ * ```ts
+ * @Injectable()
+ * class PoolingOptions implements PoolingOptionsFactory {
+ *   constructor(private readonly config: ConfigService) {}
+ *
+ *   createPoolingOptions(): PoolingModuleOptions {
+ *     return { database: { url: this.config.getOrThrow('DATABASE_URL') } };
+ *   }
+ * }
+ *
+ * PoolingModule.forRootAsync({ imports: [ConfigModule], useClass: PoolingOptions });
+ * ```
+ */
 export interface PoolingOptionsFactory {
   createPoolingOptions(): Promise<PoolingModuleOptions> | PoolingModuleOptions;
 }
@@ -91,7 +135,17 @@ export interface HttpClientOptionsFactory {
   createHttpClientOptions(name: string): Promise<HttpClientOptions> | HttpClientOptions;
 }
 
-/** Where options come from that are made while the application starts: exactly one of the three `use…`. */
+/**
+ * Where options come from that are made while the application starts: exactly one of the three `use…`.
+ *
+ * ```ts
+ * PoolingModule.forRootAsync({
+ *   imports: [ConfigModule],
+ *   inject: [ConfigService],
+ *   useFactory: (config: ConfigService) => ({ database: { url: config.getOrThrow('DATABASE_URL') } }),
+ * });
+ * ```
+ */
 export interface AsyncOptions<Options, Factory> extends Pick<ModuleMetadata, 'imports'> {
   /** What the factory function is called with. */
   readonly inject?: (InjectionToken | OptionalFactoryDependency)[];

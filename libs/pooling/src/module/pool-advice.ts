@@ -14,7 +14,13 @@ import { PoolOptionsError } from '../core/errors.js';
 import type { DatabasePool } from '../database/database-pool.js';
 import { PoolStore } from './pool-store.js';
 
-/** What the advisor is told about the application. */
+/**
+ * What the advisor is told about the application.
+ *
+ * ```ts
+ * PoolingModule.forRoot({ advice: { replicas: Number(process.env.REPLICAS ?? 1) } });
+ * ```
+ */
 export interface AdviceOptions {
   /** How many processes like this one share the database's server: their pools count together. Left out: not known. */
   readonly replicas?: number;

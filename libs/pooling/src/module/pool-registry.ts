@@ -37,7 +37,21 @@ export interface PoolingSnapshot {
   readonly httpClients: readonly HttpClientSnapshot[];
 }
 
-/** Every pool and HTTP client of the application, to look at and to look up by name. */
+/**
+ * Every pool and HTTP client of the application, to look at and to look up by name.
+ *
+ * ```ts
+ * @Controller('statistics')
+ * class StatisticsController {
+ *   constructor(private readonly pools: PoolRegistry) {}
+ *
+ *   @Get()
+ *   waiting() {
+ *     return this.pools.databases().map((pool) => ({ pool: pool.name, waiting: pool.statistics().waiting }));
+ *   }
+ * }
+ * ```
+ */
 @Injectable()
 export class PoolRegistry {
   /** @internal Made by Nest. */

@@ -7,24 +7,25 @@
  *   swallows.
  *
  * ```ts
- * import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
+ * import { Test } from '@nestjs/testing';
+ * import { PostgresServer } from 'nestjs-pooling/testing';
+ * import request from 'supertest';
  *
  * let server: PostgresServer;
- * beforeAll(async () => { server = await PostgresServer.start({ authentication: 'trust' }); });
+ * beforeAll(async () => {
+ *   server = await PostgresServer.start({ authentication: 'trust' });
+ *   process.env.DATABASE_URL = server.url;
+ * });
  * afterAll(() => server.close());
  *
  * it('answers 503 while the database is down, and recovers by itself', async () => {
- *   const app = await createApplication({ databaseUrl: server.url });
+ *   const app = (await Test.createTestingModule({ imports: [AppModule] }).compile()).createNestApplication();
+ *   await app.init();
  *   await server.stop();
  *   await request(app.getHttpServer()).get('/health/ready').expect(503);
  *   await server.start();
  *   await vi.waitFor(() => request(app.getHttpServer()).get('/health/ready').expect(200));
- * });
- *
- * it('does not take an order twice when the answer to COMMIT is lost', async () => {
- *   await using proxy = await TcpProxy.listen({ port: server.port });
- *   const cut = proxy.cutWhen({ bytes: 'commit', deliver: true });
- *   …
+ *   await app.close();
  * });
  * ```
  *

@@ -11,7 +11,8 @@ interface ManualTimer {
  *
  * ```ts
  * const clock = new ManualClock();
- * const pool = new Pool({ clock, … });
+ * let rung = false;
+ * clock.setTimeout(() => (rung = true), 30_000);
  * await clock.advance(30_000); // every timer due within 30 s fires, in order
  * ```
  */

@@ -37,7 +37,13 @@ const STOP_SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = {
   immediate: 'SIGQUIT',
 };
 
-/** What a {@link PostgresServer} is made of. */
+/**
+ * What a {@link PostgresServer} is made of.
+ *
+ * ```ts
+ * const server = await PostgresServer.start({ authentication: 'trust', maxConnections: 20, settings: { work_mem: '8MB' } });
+ * ```
+ */
 export interface PostgresServerOptions {
   /** Where the data is, made when it isn't there. Left out: a fresh folder under the system's temporary folder. */
   readonly dataDirectory?: string;

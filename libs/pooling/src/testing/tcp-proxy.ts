@@ -8,7 +8,13 @@ export type ProxyMode = 'forward' | 'refuse' | 'reset' | 'stall';
 /** How a connection is cut: with an orderly end, or with a reset. */
 export type CutKind = 'fin' | 'rst';
 
-/** Which server a {@link TcpProxy} stands in front of. */
+/**
+ * Which server a {@link TcpProxy} stands in front of.
+ *
+ * ```ts
+ * const proxy = await TcpProxy.listen({ host: '127.0.0.1', port: server.port });
+ * ```
+ */
 export interface TcpProxyOptions {
   /** The port of the server behind. */
   readonly port: number;
@@ -35,7 +41,7 @@ export interface CutTrigger {
  *
  * ```ts
  * await using proxy = await TcpProxy.listen({ port: server.port });
- * const pool = new DatabasePool({ connection: { host: '127.0.0.1', port: proxy.port, … } });
+ * const pool = new DatabasePool({ connection: { host: '127.0.0.1', port: proxy.port, user: 'postgres' } });
  * await proxy.refuse(); // ECONNREFUSED for whoever connects
  * proxy.cut('rst'); // and the connections that are there are reset
  * await proxy.forward(); // all is well again

@@ -63,7 +63,9 @@ export type CreateKysely = <DB>(pool: DatabasePool, options?: CreateKyselyOption
  * `db.destroy()` closes the pool.
  *
  * ```ts
- * const db = createKysely<Database>(pool);
+ * import * as kysely from 'kysely';
+ *
+ * const db = createKyselyOn(kysely)<Database>(pool);
  * await db.selectFrom('orders').selectAll().where('id', '=', id).executeTakeFirst();
  * ```
  */

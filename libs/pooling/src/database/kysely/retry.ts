@@ -4,7 +4,17 @@ import { PoolCommitUnknownError, PoolTransactionError } from '../../core/errors.
 import { integer, durationMs, optionProblems, refuseProblems, type Rule } from '../../core/validation.js';
 import { endsConnection } from '../server-errors.js';
 
-/** How {@link retryTransaction} tries again. */
+/**
+ * How {@link retryTransaction} tries again.
+ *
+ * ```ts
+ * await retryTransaction(
+ *   db,
+ *   (transaction) => transaction.updateTable('accounts').set({ balance: 0 }).where('id', '=', id).execute(),
+ *   { attempts: 5, isolationLevel: 'serializable', signal: AbortSignal.timeout(2_000) },
+ * );
+ * ```
+ */
 export interface RetryTransactionOptions {
   /** Tries in all: 3. */
   readonly attempts?: number;
@@ -60,6 +70,18 @@ export function isRetriable(error: unknown): boolean {
  * and not answered. `fn` must be safe to run more than once: whatever it does besides its queries isn't rolled back.
  * Pauses are random up to a doubling limit ("full jitter",
  * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+ *
+ * ```ts
+ * const balance = await retryTransaction(db, async (transaction) => {
+ *   const account = await transaction
+ *     .updateTable('accounts')
+ *     .set((eb) => ({ balance: eb('balance', '-', 10) }))
+ *     .where('id', '=', id)
+ *     .returning('balance')
+ *     .executeTakeFirstOrThrow();
+ *   return account.balance;
+ * });
+ * ```
  *
  * @throws the last try's error; `ERR_POOL_COMMIT_UNKNOWN`; the signal's reason.
  */

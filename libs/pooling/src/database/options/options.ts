@@ -37,7 +37,23 @@ export type SessionSettings = Readonly<Record<string, string | number | boolean>
  */
 export type ResetHook = (client: Client) => void | Promise<void>;
 
-/** How a database pool is reached, sized and timed. Times are milliseconds; every option has a default. */
+/**
+ * How a database pool is reached, sized and timed. Times are milliseconds; every option has a default.
+ *
+ * ```ts
+ * PoolingModule.forRoot({
+ *   database: {
+ *     url: process.env.DATABASE_URL,
+ *     preset: 'medium',
+ *     size: 30,
+ *     acquireTimeoutMs: 2_000,
+ *     onConnect: async (client) => {
+ *       await client.query("set search_path to 'shop'");
+ *     },
+ *   },
+ * });
+ * ```
+ */
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database?…`. Left out, with `connection` too: `DATABASE_URL`, then the `PG*` variables. */
   readonly url?: string;

@@ -34,7 +34,13 @@ export type HttpBody =
 /** What may stand in a query: an array gives its name several times, `null` and `undefined` aren't sent. */
 export type HttpQueryValue = string | number | boolean | bigint | null | undefined;
 
-/** One request, beyond its URL and method. */
+/**
+ * One request, beyond its URL and method.
+ *
+ * ```ts
+ * await http.post('/shipments', { query: { express: true }, json: { order: 7 }, timeouts: { totalMs: 1_000 } });
+ * ```
+ */
 export interface HttpRequestInit {
   /** Appended to the URL's own query: an object, `URLSearchParams`, a `Map` or pairs. */
   readonly query?:

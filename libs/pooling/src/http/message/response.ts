@@ -19,7 +19,14 @@ export interface ResponseSource {
   readonly url: string;
 }
 
-/** An answer, complete: its body has been read and its connection given back. */
+/**
+ * An answer, complete: its body has been read and its connection given back.
+ *
+ * ```ts
+ * const response = await http.request('/shipments/7');
+ * if (response.statusCode === 200) console.log(response.headers['etag'], response.json());
+ * ```
+ */
 export class HttpResponse {
   readonly statusCode: number;
   /** Names in lower case. */

@@ -1,0 +1,38 @@
+import { relative } from 'node:path';
+import { CompiledBlocks, listBlocks, ROOT } from './blocks.js';
+
+const blocks = listBlocks();
+
+describe('code that is shown', { timeout: 180_000 }, () => {
+  let compiled: CompiledBlocks;
+
+  beforeAll(() => {
+    compiled = new CompiledBlocks();
+  }, 180_000);
+
+  it.each(blocks.map(({ place, line }, index) => ({ place, line, index })))(
+    'in $place, line $line, compiles',
+    ({ index }) => {
+      expect(compiled.errorsOf(compiled.blocks[index]!)).toEqual([]);
+    },
+  );
+
+  it('stands in every document that programmers read, and in the doc comments', () => {
+    const places = new Set(blocks.map(({ place }) => place));
+    expect(places).toContain('README.md');
+    expect(places).toContain('docs/reference/options.md');
+    expect(places).toContain('libs/pooling/src/database/database-pool.ts');
+  });
+
+  it('is there for everything that is exported to be called, made, configured or heard', () => {
+    expect(compiled.exportsWithoutExample()).toEqual([]);
+  });
+
+  it('is wrong in none of the tests of types', () => {
+    const errors = compiled.typeTests.flatMap((file) =>
+      compiled.errorsInFile(file).map((error) => `${relative(ROOT, file)}: ${error}`),
+    );
+    expect(compiled.typeTests.length).toBeGreaterThan(0);
+    expect(errors).toEqual([]);
+  });
+});
