@@ -18,7 +18,7 @@ export function poolOptions(overrides: Partial<PoolOptions> = {}): PoolOptions {
     keepAliveMs: 0,
     maxWaiting: 100,
     maxConnecting: 2,
-    shareDepth: 1,
+    sharedLimit: 1,
     leakDetectionMs: 0,
     ...overrides,
   };

@@ -63,7 +63,7 @@ const scenario = fc.record({
     pingAfterIdleMs: fc.constantFrom(Infinity, 0, 500),
     keepAliveMs: fc.constantFrom(0, 1_000),
     leakDetectionMs: fc.constantFrom(0, 300),
-    shareDepth: fc.constantFrom(1, 2, 4),
+    sharedLimit: fc.constantFrom(1, 2, 4),
   }),
   prepare: fc.boolean(),
   commands: fc.array(command, { minLength: 5, maxLength: 60 }),
@@ -203,7 +203,7 @@ class Simulation {
       case 'terminate': {
         const borrower = pickFrom([...this.#held], step.pick);
         if (borrower?.lease === undefined) return;
-        const holder = this.pool.holders().find((each) => each.connection === borrower.lease?.entry.id);
+        const holder = this.pool.holders().find((each) => each.connection === borrower.lease?.connectionId);
         const all = this.#holdersOf(borrower.lease.connection);
         expect(this.pool.terminate(holder?.connection ?? -1)).toBe(true);
         for (const each of all) this.#let(each);
@@ -233,7 +233,7 @@ class Simulation {
         // A connection has at most one borrower, or a few who all agreed to it, and never a former one's leftovers.
         const others = this.#holdersOf(connection);
         if (others.length > 0) expect([borrower, ...others].every((each) => each.shared)).toBe(true);
-        expect(others.length).toBeLessThan(this.script.options.shareDepth);
+        expect(others.length).toBeLessThan(this.script.options.sharedLimit);
         expect(connection.dirty).toBe(false);
         // In order of arrival, unless a hook's round trip came between.
         if (!this.script.prepare) expect(borrower.order).toBeGreaterThan(this.#lastServed);

@@ -256,7 +256,7 @@ describe('dialling', () => {
     connector.pending[0]?.succeed();
     await settle();
     expect(pool.statistics()).toMatchObject({ idle: 1 });
-    expect(pool.connectError).toBeUndefined();
+    expect(pool.report.connectError).toBeUndefined();
   });
 });
 

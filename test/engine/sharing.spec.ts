@@ -16,7 +16,7 @@ async function sharing(open: number, overrides: Partial<PoolOptions> = {}): Prom
   const clock = new ManualClock();
   const connector = new FakeConnector();
   connector.healthy = true;
-  const options = poolOptions({ size: open, maxOverflow: 0, maxConnecting: open, shareDepth: 3, ...overrides });
+  const options = poolOptions({ size: open, maxOverflow: 0, maxConnecting: open, sharedLimit: 3, ...overrides });
   const pool = new Pool(options, connector, { clock, random: () => 0.5 });
   const leases = await Promise.all(Array.from({ length: open }, () => pool.acquire()));
   for (const lease of leases) lease.release();

@@ -59,7 +59,7 @@ function ownEngine({ size, timeoutMs }: EngineOptions): Engine {
       keepAliveMs: 120_000,
       maxWaiting: Infinity,
       maxConnecting: 4,
-      shareDepth: 1,
+      sharedLimit: 1,
       leakDetectionMs: 0,
     },
     new FakeConnector(),

@@ -1,4 +1,4 @@
-import { PoolCounters, pictureOf, type PoolStatistics } from '../core/statistics.js';
+import { PoolCounters, snapshotOf, type PoolStatistics } from '../core/statistics.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { LoadMeter, LoadWatch } from './load.js';
 
@@ -25,7 +25,7 @@ class CountedPool {
   }
 
   statistics(): PoolStatistics {
-    return pictureOf(
+    return snapshotOf(
       {
         name: this.name,
         state: 'running',
@@ -35,7 +35,7 @@ class CountedPool {
         closing: 0,
         waiting: this.waiting,
         size: 10,
-        maxOverflow: 0,
+        max: 10,
         lastConnectError: undefined,
         lastLeak: undefined,
       },

@@ -18,9 +18,9 @@ const VIGIL_MS = 250;
 /** What the queue asks of its pool. */
 export interface AcquireQueueHost<T> {
   /** The error of a waiter whose deadline has come. */
-  describeTimeout(waiter: AcquireWaiter<T>): Error;
+  timeoutError(waiter: AcquireWaiter<T>): Error;
   /** Whether a hook or an observer is called on behalf of those that wait. */
-  readonly actsForWaiters: boolean;
+  actsForWaiters(): boolean;
   /** How many connections are in use, and how many there may be: for the error of a full queue. */
   occupancy(): string;
 }
@@ -77,7 +77,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
         timeoutMs,
         origin,
         options?.use ?? 'held',
-        this.#host.actsForWaiters ? presentContext() : undefined,
+        this.#host.actsForWaiters() ? presentContext() : undefined,
         options?.signal,
         resolve,
         reject,
@@ -146,15 +146,15 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
     return refused;
   }
 
-  /** @internal A waiter's deadline has come. */
+  /** A waiter's deadline has come. */
   expired(waiter: AcquireWaiter<T>): void {
     this.#counters.acquireTimeouts++;
     // Described before it leaves: it is one of those that wait.
-    const error = this.#host.describeTimeout(waiter);
+    const error = this.#host.timeoutError(waiter);
     this.reject(waiter, error);
   }
 
-  /** @internal A waiter's signal was aborted. */
+  /** A waiter's signal was aborted. */
   aborted(waiter: AcquireWaiter<T>): void {
     this.#counters.acquireAborted++;
     this.reject(waiter, waiter.abortReason);

@@ -1,6 +1,7 @@
 import type { AsyncResource } from 'node:async_hooks';
 import type { AcquireOrigin } from './acquire-origin.js';
 import type { Lease } from './lease.js';
+import type { PendingBorrower } from './pool-entry.js';
 import type { LeaseUse } from './pool-options.js';
 import { TimedWaiter } from './wait-queue.js';
 
@@ -8,10 +9,11 @@ import { TimedWaiter } from './wait-queue.js';
 export interface WaiterOwner<T> {
   expired(waiter: AcquireWaiter<T>): void;
   aborted(waiter: AcquireWaiter<T>): void;
+  reject(waiter: AcquireWaiter<T>, error: unknown): void;
 }
 
 /** An acquire that could not be served at once: its promise, its one deadline and its abort signal. */
-export class AcquireWaiter<T> extends TimedWaiter {
+export class AcquireWaiter<T> extends TimedWaiter implements PendingBorrower {
   settled = false;
   readonly #owner: WaiterOwner<T>;
   readonly #resolve: (lease: Lease<T>) => void;
@@ -52,6 +54,11 @@ export class AcquireWaiter<T> extends TimedWaiter {
   /** Its deadline has come. */
   expire(): void {
     this.#owner.expired(this);
+  }
+
+  /** Refuses the acquire, wherever it stands. */
+  refuse(error: unknown): void {
+    this.#owner.reject(this, error);
   }
 
   resolve(lease: Lease<T>): void {

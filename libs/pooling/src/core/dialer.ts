@@ -7,14 +7,12 @@ export const BACKOFF_MAX_MS = 5_000;
 /** The shortest and longest pause while only the background refill wants a connection, in milliseconds. */
 export const BACKGROUND_BACKOFF_MS = { first: 5_000, max: 30_000 } as const;
 
-/** What the dialer asks of its pool. */
-export interface DialerHost {
+/** What there is to dial for. */
+export interface DialDemand {
   /** How many more dials the waiters would need now, within the pool's bounds. */
   urgentDials(): number;
   /** How many more dials the background refill would like now. */
   backgroundDials(): number;
-  /** Starts one dial; the pool reports back with `succeeded` or `failed`, exactly once. */
-  dial(): void;
 }
 
 /**
@@ -25,7 +23,8 @@ export interface DialerHost {
  */
 export class Dialer {
   readonly #clock: Clock;
-  readonly #host: DialerHost;
+  readonly #demand: DialDemand;
+  readonly #dial: () => void;
   readonly #random: () => number;
   #maxConnecting: number;
   /** How many dials may be under way: `maxConnecting`, or fewer while recovering. */
@@ -38,9 +37,11 @@ export class Dialer {
   #timer: Timer | undefined;
   #stopped = false;
 
-  constructor(clock: Clock, host: DialerHost, maxConnecting: number, random: () => number) {
+  /** @param dial starts one dial, whose end is told with `succeeded`, `failed` or `abandoned`, exactly once. */
+  constructor(clock: Clock, demand: DialDemand, dial: () => void, maxConnecting: number, random: () => number) {
     this.#clock = clock;
-    this.#host = host;
+    this.#demand = demand;
+    this.#dial = dial;
     this.#maxConnecting = maxConnecting;
     this.#allowance = maxConnecting;
     this.#random = random;
@@ -65,8 +66,8 @@ export class Dialer {
   wake(): void {
     if (this.#stopped) return;
     while (this.#connecting < this.#allowance) {
-      const urgent = this.#host.urgentDials() > 0;
-      if (!urgent && this.#host.backgroundDials() <= 0) return this.#disarm();
+      const urgent = this.#demand.urgentDials() > 0;
+      if (!urgent && this.#demand.backgroundDials() <= 0) return this.#disarm();
       const wait = this.#pauseLeft(urgent);
       if (wait > 0) return this.#arm(wait);
       this.#start();
@@ -112,7 +113,7 @@ export class Dialer {
 
   #start(): void {
     this.#connecting++;
-    this.#host.dial();
+    this.#dial();
   }
 
   #pauseLeft(urgent: boolean): number {

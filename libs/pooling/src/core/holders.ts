@@ -1,6 +1,5 @@
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { AcquireOrigin } from './acquire-origin.js';
-import type { PoolEntry } from './pool-entry.js';
 
 /** What a connection does now, as its connector sees it. Never parameter values or rows. */
 export interface HolderActivity {
@@ -115,18 +114,6 @@ function shortFrame(line: string): string {
 export function nameAcquirer({ label, acquiredAt }: Acquirer): string | undefined {
   if (label === undefined || acquiredAt === undefined) return label ?? acquiredAt;
   return acquiredAt.startsWith(`${label} (`) ? acquiredAt : `${label}, in ${acquiredAt}`;
-}
-
-/** Describes who holds an entry. */
-export function describeHolder<T>(entry: PoolEntry<T>, now: number, activity: HolderActivity | undefined): Holder {
-  return {
-    connection: entry.id,
-    heldMs: now - entry.leasedAt,
-    ...(activity?.active === false ? { idleMs: now - Math.max(entry.leasedAt, entry.verifiedAt) } : undefined),
-    leaked: entry.leakReported,
-    ...acquirerOf(entry.origin),
-    ...activity,
-  };
 }
 
 /** How many holders a message names. */

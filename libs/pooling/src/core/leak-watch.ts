@@ -1,9 +1,5 @@
 import { Deadline, type Deadlines } from './deadlines.js';
-import { acquirerOf, type HolderActivity } from './holders.js';
-import type { Lease } from './lease.js';
 import type { PoolEntry } from './pool-entry.js';
-import type { LeakReport } from './pool-options.js';
-import type { LeakNotice } from './statistics.js';
 
 /** What the watch reports to. */
 export interface LeakListener<T> {
@@ -11,28 +7,6 @@ export interface LeakListener<T> {
   leaked(entry: PoolEntry<T>): void;
   /** A lease was dropped without release: the garbage collector took it. */
   collected(entry: PoolEntry<T>): void;
-}
-
-/** A lease that was held too long, in plain data. */
-export function leakReport<T>(
-  entry: PoolEntry<T>,
-  now: number,
-  collected: boolean,
-  activity: HolderActivity | undefined,
-): LeakReport {
-  return {
-    connection: entry.id,
-    heldMs: now - entry.leasedAt,
-    collected,
-    ...acquirerOf(entry.origin),
-    ...(activity === undefined ? undefined : { activity }),
-  };
-}
-
-/** What statistics say of a report; `at`: milliseconds since 1970. */
-export function leakNotice(report: LeakReport, at: number): LeakNotice {
-  const { stack: _stack, activity: _activity, ...notice } = report;
-  return { at, ...notice };
 }
 
 /** Frames of a captured stack: enough to get from the driver through Kysely to the application. */
@@ -83,7 +57,7 @@ export class LeakWatch<T> {
   }
 
   /** Watches a lease that was just given out. */
-  watch(entry: PoolEntry<T>, lease: Lease<T>): void {
+  watch(entry: PoolEntry<T>, lease: object): void {
     entry.leakDeadline ??= new LeakDeadline(entry, this.#listener);
     this.#deadlines.set(entry.leakDeadline, this.#thresholdMs);
     this.#registry.register(lease, { entry, epoch: entry.epoch }, entry);

@@ -1,14 +1,15 @@
 import type { AcquireOrigin } from './acquire-origin.js';
 import type { PoolEntry } from './pool-entry.js';
+import type { LeaseUse } from './pool-options.js';
 import type { CloseReason } from './statistics.js';
 
-/** What a lease needs of its pool. */
+/** What a lease tells its pool. */
 export interface LeaseOwner<T> {
-  /** @internal */
+  /** A lease came back. */
   giveBack(entry: PoolEntry<T>, reason: CloseReason | undefined): void;
-  /** @internal */
-  giveBackShare(lease: SharedLease<T>, reason: CloseReason | undefined): void;
-  /** @internal */
+  /** One of those who share a connection, since `since`, gave it back. */
+  giveBackShare(entry: PoolEntry<T>, since: number, reason: CloseReason | undefined): void;
+  /** The error of a lease that is over. */
   leaseOver(action: 'used' | 'released'): Error;
 }
 
@@ -17,26 +18,25 @@ export interface LeaseOwner<T> {
  * lease that was dropped without release can be found out by the garbage collector.
  */
 export class Lease<T> {
-  readonly #owner: LeaseOwner<T>;
-  readonly #entry: PoolEntry<T>;
+  protected readonly owner: LeaseOwner<T>;
+  protected readonly entry: PoolEntry<T>;
   readonly #epoch: number;
 
-  /** @internal Leases are made by the pool. */
   constructor(owner: LeaseOwner<T>, entry: PoolEntry<T>) {
-    this.#owner = owner;
-    this.#entry = entry;
+    this.owner = owner;
+    this.entry = entry;
     this.#epoch = entry.epoch;
   }
 
   /** Whether the connection was given back. */
   get released(): boolean {
-    return this.#entry.epoch !== this.#epoch;
+    return this.entry.epoch !== this.#epoch;
   }
 
   /** The connection. Throws `ERR_POOL_LEASE_RELEASED` after the release. */
   get connection(): T {
-    if (this.#entry.epoch !== this.#epoch) throw this.#owner.leaseOver('used');
-    return this.#entry.connection as T;
+    if (this.entry.epoch !== this.#epoch) throw this.owner.leaseOver('used');
+    return this.entry.connection as T;
   }
 
   /**
@@ -44,35 +44,41 @@ export class Lease<T> {
    * Throws `ERR_POOL_LEASE_RELEASED` when it was given back before.
    */
   release(reason?: CloseReason): void {
-    if (this.#entry.epoch !== this.#epoch) throw this.#owner.leaseOver('released');
-    this.#owner.giveBack(this.#entry, reason);
+    if (this.entry.epoch !== this.#epoch) throw this.owner.leaseOver('released');
+    this.owner.giveBack(this.entry, reason);
   }
 
-  /** @internal Who has it. */
+  /** The connection's number in its pool. */
+  get connectionId(): number {
+    return this.entry.id;
+  }
+
+  /** What it is for. */
+  get use(): LeaseUse {
+    return this.entry.use;
+  }
+
+  /** Who has it, as far as that is known. */
   get origin(): AcquireOrigin | undefined {
-    return this.#entry.origin;
+    return this.entry.origin;
   }
 
-  /** @internal What the pool's leak detection keeps instead of the lease. */
-  get entry(): PoolEntry<T> {
-    return this.#entry;
+  /** The connection has just answered: proof of life without a ping. */
+  verified(now: number): void {
+    this.entry.verifiedAt = now;
   }
 }
 
 /** The right to use a connection together with others. */
 export class SharedLease<T> extends Lease<T> {
-  /** When it began, on the pool's clock. */
-  readonly since: number;
-  readonly #sharedOwner: LeaseOwner<T>;
+  readonly #since: number;
   readonly #origin: AcquireOrigin | undefined;
   #over = false;
 
-  /** @internal */
   constructor(owner: LeaseOwner<T>, entry: PoolEntry<T>, since: number, origin: AcquireOrigin | undefined) {
     super(owner, entry);
-    this.#sharedOwner = owner;
     this.#origin = origin;
-    this.since = since;
+    this.#since = since;
   }
 
   override get origin(): AcquireOrigin | undefined {
@@ -84,13 +90,13 @@ export class SharedLease<T> extends Lease<T> {
   }
 
   override get connection(): T {
-    if (this.#over) throw this.#sharedOwner.leaseOver('used');
+    if (this.#over) throw this.owner.leaseOver('used');
     return super.connection;
   }
 
   override release(reason?: CloseReason): void {
-    if (this.released) throw this.#sharedOwner.leaseOver('released');
+    if (this.released) throw this.owner.leaseOver('released');
     this.#over = true;
-    this.#sharedOwner.giveBackShare(this, reason);
+    this.owner.giveBackShare(this.entry, this.#since, reason);
   }
 }

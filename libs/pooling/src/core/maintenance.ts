@@ -1,9 +1,15 @@
-import type { Clock, Timer } from './clock.js';
-import type { PoolOptions } from './pool-options.js';
+import type { Timer } from './clock.js';
+import type { Closer } from './closer.js';
+import type { PoolEntry } from './pool-entry.js';
+import type { PoolParts } from './pool-parts.js';
+import type { CloseReason } from './statistics.js';
 
-/** What the background round does its work on. */
-export interface MaintenanceHost {
-  maintain(now: number, leaped: boolean): void;
+/** What the background round asks of its pool. */
+export interface MaintenanceHost<T> {
+  /** Pings an idle connection, which stays as idle as it was. */
+  keepAlive(entry: PoolEntry<T>): void;
+  /** Opens what is wanted in the background. */
+  refill(): void;
 }
 
 /** The shortest and longest time between two rounds, in milliseconds. */
@@ -16,17 +22,20 @@ const LEAP_MS = 1_000;
  * leaped (a stalled event loop, a suspended machine, a frozen Lambda). HikariCP's housekeeper calls that
  * "thread starvation or clock leap".
  */
-export class Maintenance {
-  readonly #clock: Clock;
-  readonly #host: MaintenanceHost;
+export class Maintenance<T> {
+  readonly #parts: PoolParts<T>;
+  readonly #closer: Closer<T>;
+  readonly #host: MaintenanceHost<T>;
   readonly #periodMs: number;
   #timer: Timer | undefined;
   #dueAt = 0;
 
-  constructor(clock: Clock, host: MaintenanceHost, options: PoolOptions) {
-    this.#clock = clock;
+  constructor(parts: PoolParts<T>, closer: Closer<T>, host: MaintenanceHost<T>) {
+    const { idleTimeoutMs, keepAliveMs, maxLifetimeMs } = parts.options;
+    this.#parts = parts;
+    this.#closer = closer;
     this.#host = host;
-    const times = [options.idleTimeoutMs, options.keepAliveMs, options.maxLifetimeMs].filter((time) => time > 0);
+    const times = [idleTimeoutMs, keepAliveMs, maxLifetimeMs].filter((time) => time > 0);
     this.#periodMs = Math.min(PERIOD_MS.max, Math.max(PERIOD_MS.min, Math.min(...times) / 4));
   }
 
@@ -37,19 +46,46 @@ export class Maintenance {
 
   /** Ends the rounds. */
   stop(): void {
-    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    if (this.#timer !== undefined) this.#parts.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
   #plan(): void {
-    this.#dueAt = this.#clock.now() + this.#periodMs;
-    this.#timer = this.#clock.setBackgroundTimeout(this.#round, this.#periodMs);
+    const { clock } = this.#parts;
+    this.#dueAt = clock.now() + this.#periodMs;
+    this.#timer = clock.setBackgroundTimeout(this.#round, this.#periodMs);
   }
 
   readonly #round = (): void => {
-    const now = this.#clock.now();
+    const { clock, fitness, slots } = this.#parts;
+    const now = clock.now();
     const leaped = now - this.#dueAt > LEAP_MS;
     this.#plan();
-    this.#host.maintain(now, leaped);
+    // Nobody could use or answer anything meanwhile: idle connections are suspects, not guilty.
+    if (leaped) fitness.suspectAll(now);
+    for (const entry of slots.idleEntries()) {
+      if (leaped) entry.idleSince = now;
+      const reason = this.#reasonToClose(entry, now);
+      if (reason !== undefined) this.#closer.retire(entry, reason);
+      else if (this.#needsPing(entry, now)) this.#host.keepAlive(entry);
+    }
+    this.#host.refill();
   };
+
+  #reasonToClose(entry: PoolEntry<T>, now: number): CloseReason | undefined {
+    const { fitness, options, slots, waiters } = this.#parts;
+    const retired = fitness.retireReason(entry, now);
+    if (retired !== undefined) return retired;
+    // Kept while suspended for waiters that have given up since.
+    if (waiters.length === 0 && slots.open > slots.size) return 'overflow';
+    const { idleTimeoutMs, minIdle } = options;
+    const surplus = idleTimeoutMs > 0 && slots.idle > minIdle;
+    return surplus && now - entry.idleSince >= idleTimeoutMs ? 'idle' : undefined;
+  }
+
+  #needsPing(entry: PoolEntry<T>, now: number): boolean {
+    const { connector, options } = this.#parts;
+    const { keepAliveMs } = options;
+    return keepAliveMs > 0 && now - entry.verifiedAt >= keepAliveMs && connector.ping !== undefined;
+  }
 }

@@ -1,22 +1,33 @@
 import type { AcquireOrigin } from './acquire-origin.js';
-import type { AcquireWaiter } from './acquire-waiter.js';
 import { Deadline } from './deadlines.js';
 import { LinkedNode } from './linked-list.js';
+import type { LeaseUse } from './pool-options.js';
 import type { CloseReason } from './statistics.js';
 
-/**
- * Where a connection stands. `connecting` → `idle` → (`checking` → `idle`) → (`preparing` →) `leased` →
- * (`resetting` →) `idle`; every state leads to `closing`, and `closing` to `gone`.
- */
-export type EntryState = 'connecting' | 'idle' | 'checking' | 'preparing' | 'leased' | 'resetting' | 'closing' | 'gone';
+/** What the pool waits for the connector to do with an open connection. */
+export type StepState = 'checking' | 'preparing' | 'resetting';
 
-/** The step under way on an entry must be over by a time. */
+/**
+ * Where a connection stands. `connecting` → `opened` → `idle` → (`checking` →) (`preparing` →) `leased` →
+ * (`resetting` →) `idle`, or straight to the next borrower; every state of an open connection leads to `closing`, and
+ * `connecting` and `closing` to `gone`. `Slots` alone changes it.
+ */
+export type EntryState = 'connecting' | 'opened' | 'idle' | StepState | 'leased' | 'closing' | 'gone';
+
+/** The time by which the present step of an entry, or its close, must be over. */
 class StepDeadline extends Deadline {
-  onExpire: (() => void) | undefined;
+  onExpire: (() => void) | undefined = undefined;
 
   expire(): void {
     this.onExpire?.();
   }
+}
+
+/** Somebody whose acquire is still under way. */
+export interface PendingBorrower {
+  readonly settled: boolean;
+  /** Refuses the acquire. */
+  refuse(error: unknown): void;
 }
 
 /** One slot of the pool: a connection from its dial to the end of its socket. */
@@ -33,19 +44,20 @@ export class PoolEntry<T> extends LinkedNode {
   /** When there was last proof that the peer answers. */
   verifiedAt = 0;
   leasedAt = 0;
+  /** The peer is gone. A borrowed connection keeps its slot until its borrower gives it back. */
   lost = false;
+  /** What it is leased for, or was last. */
+  use: LeaseUse = 'held';
   /** How many borrowers share it; 0: it has one of its own, or none. */
   shares = 0;
   /** When one of those who share it last gave it back: whoever comes next has it from then on. */
   returnedAt = 0;
   /** Why it is closed when the last of those who share it gives it back. */
-  doom: CloseReason | undefined = undefined;
+  closeReason: CloseReason | undefined = undefined;
   /** Who holds it. */
   origin: AcquireOrigin | undefined = undefined;
   /** Whom it is being prepared for. */
-  preparedFor: AcquireWaiter<T> | undefined = undefined;
-  /** Whether it is leased for a question of the pool's own. */
-  own = false;
+  preparedFor: PendingBorrower | undefined = undefined;
   leakReported = false;
   leakDeadline: Deadline | undefined = undefined;
   readonly stepDeadline = new StepDeadline();

@@ -35,7 +35,7 @@ export interface PoolOptions {
   /** Dials under way at once. */
   readonly maxConnecting: number;
   /** How many may share one connection when none is idle; 1: nobody does. */
-  readonly shareDepth: number;
+  readonly sharedLimit: number;
   /** A lease held longer is reported; 0: off. */
   readonly leakDetectionMs: number;
 }

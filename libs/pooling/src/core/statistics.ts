@@ -49,7 +49,7 @@ export interface ConnectFailure {
   readonly at: number;
 }
 
-/** An immutable picture of a pool: levels now, and counters since it was made. */
+/** An immutable snapshot of a pool: levels now, and counters since it was made. */
 export interface PoolStatistics {
   readonly name: string;
   readonly state: PublishedPoolState;
@@ -132,7 +132,7 @@ export class PoolCounters {
   readonly connect = new Histogram();
 }
 
-/** The levels that go with the counters in a picture. */
+/** The levels that go with the counters in a snapshot. */
 export interface PoolLevels {
   readonly name: string;
   readonly state: PublishedPoolState;
@@ -142,13 +142,13 @@ export interface PoolLevels {
   readonly closing: number;
   readonly waiting: number;
   readonly size: number;
-  readonly maxOverflow: number;
+  readonly max: number;
   readonly lastConnectError: ConnectFailure | undefined;
   readonly lastLeak: LeakNotice | undefined;
 }
 
-/** Levels and counters as one immutable picture. */
-export function pictureOf(levels: PoolLevels, counters: PoolCounters): PoolStatistics {
+/** Levels and counters as one immutable snapshot. */
+export function snapshotOf(levels: PoolLevels, counters: PoolCounters): PoolStatistics {
   const { acquired, released, acquireTimeouts, acquireAborted, queueRejected, emptyAcquires } = counters;
   return {
     name: levels.name,
@@ -159,7 +159,7 @@ export function pictureOf(levels: PoolLevels, counters: PoolCounters): PoolStati
     connecting: levels.connecting,
     closing: levels.closing,
     waiting: levels.waiting,
-    max: levels.size + levels.maxOverflow,
+    max: levels.max,
     overflow: Math.max(0, levels.open - levels.size),
     acquired,
     released,

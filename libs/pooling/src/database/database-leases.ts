@@ -107,7 +107,7 @@ export class DatabaseLeases {
     if (lease.released) return;
     const { connection } = lease;
     const { emitter } = this.#host;
-    if (!lease.entry.own && emitter.listenerCount('release') > 0)
+    if (lease.use !== 'own' && emitter.listenerCount('release') > 0)
       announce(emitter, 'release', error, this.clientOf(lease));
     const { borrower } = connection;
     connection.forgetBorrower();

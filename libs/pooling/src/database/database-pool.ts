@@ -158,7 +158,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       get deadlines() {
         return deadlines();
       },
-      answered: (lease) => this.#engine.verified(lease),
+      answered: (lease) => lease.verified(clock.now()),
       slowQueries:
         slowQueryMs === 0
           ? undefined
@@ -346,7 +346,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
 
   /** The distributions behind the percentiles, bucket by bucket. */
   histograms(): PoolHistograms {
-    return this.#engine.histograms();
+    return this.#engine.report.histograms();
   }
 
   /** Who holds connections, longest first: since when, what runs, and where it was acquired when leak detection is on. */

@@ -77,7 +77,7 @@ export class DatabasePing {
     while (engine.idle > 0 && engine.waiting === 0 && clock.now() - startedAt < timeoutMs) {
       if (await this.#askIdle(left())) return found('up');
     }
-    const verifiedAt = engine.lastVerifiedAt;
+    const verifiedAt = engine.report.lastVerifiedAt;
     const saturated = engine.open >= engine.max;
     if (verifiedAt !== undefined && clock.now() - verifiedAt <= RECENT_MS) return found(saturated ? 'degraded' : 'up');
     if (saturated) {
@@ -126,7 +126,9 @@ export class DatabasePing {
       };
       const timer = clock.setTimeout(() => {
         over();
-        reject(this.#failure(engine.connectError ?? new Error(`no connection within ${Math.round(timeoutMs)} ms`)));
+        reject(
+          this.#failure(engine.report.connectError ?? new Error(`no connection within ${Math.round(timeoutMs)} ms`)),
+        );
       }, timeoutMs);
       this.#dialWatchers.add(watcher);
       engine.probe();

@@ -20,7 +20,7 @@ export function engineOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {
     keepAliveMs: options.keepAliveMs,
     maxWaiting: options.maxWaiting,
     maxConnecting: options.maxConnecting,
-    shareDepth: options.pipelining === false ? 1 : options.pipelining.depth,
+    sharedLimit: options.pipelining === false ? 1 : options.pipelining.depth,
     leakDetectionMs: options.leakDetectionMs,
   };
 }

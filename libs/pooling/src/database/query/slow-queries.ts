@@ -69,7 +69,7 @@ export class SlowQueries {
       ...(typeof rows === 'number' ? { rows } : undefined),
       ...(error === undefined ? undefined : { error: (error as { code?: string }).code ?? error.name }),
       inTransaction: connection.inTransaction,
-      connection: lease.entry.id,
+      connection: lease.connectionId,
       ...(serverId === undefined ? undefined : { serverId }),
       ...originOf(lease),
     });

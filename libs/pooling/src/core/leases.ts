@@ -1,0 +1,113 @@
+import type { AcquireOrigin } from './acquire-origin.js';
+import type { AcquireWaiter } from './acquire-waiter.js';
+import { Lease, SharedLease, type LeaseOwner } from './lease.js';
+import type { LeakWatch } from './leak-watch.js';
+import type { PoolEntry } from './pool-entry.js';
+import type { LeaseUse, PoolObserver } from './pool-options.js';
+import type { PoolParts } from './pool-parts.js';
+import type { Sharing } from './sharing.js';
+import type { Slots } from './slots.js';
+import type { PoolCounters } from './statistics.js';
+
+/** Who acquires, where nobody wants to know. */
+const ANONYMOUS: AcquireOrigin = Object.freeze({ trace: undefined, label: undefined });
+
+/** Begins and ends leases: counts them, tells observers of them, watches them for leaks. */
+export class Leases<T> {
+  readonly #slots: Slots<T>;
+  readonly #counters: PoolCounters;
+  readonly #observer: PoolObserver<T>;
+  readonly #sharing: Sharing<T>;
+  readonly #leakWatch: LeakWatch<T> | undefined;
+  readonly #label: (() => string | undefined) | undefined;
+
+  constructor(
+    parts: PoolParts<T>,
+    sharing: Sharing<T>,
+    leakWatch: LeakWatch<T> | undefined,
+    label: (() => string | undefined) | undefined,
+  ) {
+    this.#slots = parts.slots;
+    this.#counters = parts.counters;
+    this.#observer = parts.observer;
+    this.#sharing = sharing;
+    this.#leakWatch = leakWatch;
+    this.#label = label;
+  }
+
+  /** Who acquires now, as far as that is kept. */
+  origin(use: LeaseUse): AcquireOrigin {
+    const watch = use === 'held' ? this.#leakWatch : undefined;
+    if (watch === undefined && this.#label === undefined) return ANONYMOUS;
+    return { trace: watch?.trace(), label: this.#label?.() };
+  }
+
+  /** Lends a connection to one borrower; `waiter`: who waited for it. */
+  begin(
+    owner: LeaseOwner<T>,
+    entry: PoolEntry<T>,
+    now: number,
+    use: LeaseUse,
+    origin: AcquireOrigin,
+    waiter?: AcquireWaiter<T>,
+  ): Lease<T> {
+    this.#slots.lease(entry, now);
+    entry.origin = origin;
+    entry.use = use;
+    const lease = new Lease<T>(owner, entry);
+    // Only leases with a stack are watched; the others end with their query.
+    if (origin.trace !== undefined) this.#leakWatch?.watch(entry, lease);
+    this.#begun(entry, now, waiter);
+    return lease;
+  }
+
+  /** Lends a connection to one more borrower who shares it with others: soon over, so that nobody watches it. */
+  beginShared(
+    owner: LeaseOwner<T>,
+    entry: PoolEntry<T>,
+    now: number,
+    origin: AcquireOrigin,
+    waiter?: AcquireWaiter<T>,
+  ): Lease<T> {
+    this.#slots.lease(entry, now);
+    // The holder is whoever came last: the first may be gone by the time that somebody asks.
+    entry.origin = origin;
+    entry.use = 'shared';
+    this.#sharing.join(entry);
+    const lease = new SharedLease<T>(owner, entry, now, origin);
+    this.#begun(entry, now, waiter);
+    return lease;
+  }
+
+  #begun(entry: PoolEntry<T>, now: number, waiter: AcquireWaiter<T> | undefined): void {
+    const waitMs = waiter === undefined ? 0 : now - waiter.since;
+    this.#counters.acquired++;
+    this.#counters.wait.record(waitMs);
+    const observer = this.#observer;
+    const { acquired } = observer;
+    if (acquired === undefined || observer.hearsAcquire?.(waitMs) === false) return;
+    // Who gave the connection back, or dialled it, isn't who gets it.
+    if (waiter?.context === undefined) acquired.call(observer, entry.connection as T, waitMs, entry);
+    else waiter.context.runInAsyncScope(acquired, observer, entry.connection as T, waitMs, entry);
+  }
+
+  /** Ends every lease of a connection. */
+  end(entry: PoolEntry<T>, now: number): void {
+    const useMs = now - entry.leasedAt;
+    entry.epoch++;
+    if (entry.shares > 0) {
+      // Taken from all of them at once, where it isn't the last.
+      for (let others = this.#sharing.end(entry) - 1; others > 0; others--) this.ended(entry, useMs);
+    }
+    if (entry.origin?.trace !== undefined) this.#leakWatch?.forget(entry);
+    this.ended(entry, useMs);
+    entry.origin = undefined;
+  }
+
+  /** One lease has ended. */
+  ended(entry: PoolEntry<T>, useMs: number): void {
+    this.#counters.released++;
+    this.#counters.use.record(useMs);
+    this.#observer.released?.(entry.connection as T, useMs, entry);
+  }
+}

@@ -1,0 +1,59 @@
+import { AcquireQueue, type AcquireQueueHost } from './acquire-queue.js';
+import { systemClock, type Clock } from './clock.js';
+import type { Connector } from './connector.js';
+import { Deadlines } from './deadlines.js';
+import { Fitness } from './fitness.js';
+import { LifeCycle } from './life-cycle.js';
+import type { PoolDependencies, PoolObserver, PoolOptions } from './pool-options.js';
+import { Slots } from './slots.js';
+import { PoolCounters } from './statistics.js';
+
+/** What the collaborators of one pool have in common. */
+export interface PoolParts<T> {
+  readonly options: PoolOptions;
+  readonly connector: Connector<T>;
+  readonly clock: Clock;
+  /** 0 ≤ number < 1; for jitter. */
+  readonly random: () => number;
+  readonly observer: PoolObserver<T>;
+  readonly deadlines: Deadlines;
+  readonly counters: PoolCounters;
+  readonly life: LifeCycle;
+  readonly slots: Slots<T>;
+  readonly fitness: Fitness<T>;
+  readonly waiters: AcquireQueue<T>;
+}
+
+/** Makes them. */
+export function partsOf<T>(
+  given: PoolOptions,
+  connector: Connector<T>,
+  dependencies: PoolDependencies<T>,
+  queueHost: Omit<AcquireQueueHost<T>, 'actsForWaiters'>,
+): PoolParts<T> {
+  const options = Object.freeze({ ...given });
+  const { clock = systemClock, random = Math.random, observer = {} } = dependencies;
+  const deadlines = new Deadlines(clock);
+  const counters = new PoolCounters();
+  const life = new LifeCycle();
+  return {
+    options,
+    connector,
+    clock,
+    random,
+    observer,
+    deadlines,
+    counters,
+    life,
+    slots: new Slots(options.size, options.maxOverflow, connector),
+    fitness: new Fitness(options, connector, life),
+    waiters: new AcquireQueue(clock, deadlines, options, counters, {
+      ...queueHost,
+      actsForWaiters: () => connector.prepare !== undefined || hearsOfAcquires(observer),
+    }),
+  };
+}
+
+function hearsOfAcquires<T>(observer: PoolObserver<T>): boolean {
+  return observer.acquired !== undefined && observer.hearsAcquire?.(Number.MAX_VALUE) !== false;
+}
