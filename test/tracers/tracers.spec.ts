@@ -43,6 +43,7 @@ const STEPS: Readonly<Record<string, readonly boolean[]>> = {
   copy: [false],
   failing: [true],
   'failing stream': [true],
+  'queued behind a lost one': [false, false, true, true, true],
   'failing prepared': [false, false, true],
   'timed out': [true],
   'timed out, prepared': [true],

@@ -235,6 +235,26 @@ for (let round = 0; round < rounds; round++) {
     expectEqual('timed out, prepared', await codeOf(pool.query(config)), 'ERR_POOL_QUERY_TIMEOUT');
   });
   const admin = new Pool('admin', { url: url as string, size: 1 });
+  await step('queued behind a lost one', async () => {
+    const client = await pool.connect();
+    client.on('error', () => undefined);
+    const text = 'select $1::int as queued';
+    for (let n = 0; n < 2; n++) await client.query(text, [n]);
+    const answers = [client.query('select pg_sleep(20) /* lost */'), client.query(text, [2]), client.query(text, [3])];
+    const codes = Promise.all(
+      answers.map((answer) =>
+        answer.then(
+          () => 'nothing',
+          () => 'failed',
+        ),
+      ),
+    );
+    const end =
+      "select pg_terminate_backend(pid) from pg_stat_activity where state = 'active' and query like '%/* lost */%' and pid <> pg_backend_pid()";
+    while ((await tracer.run('ending', () => admin.query(end))).rowCount === 0) await delay(20);
+    expectEqual('queued', await codes, ['failed', 'failed', 'failed']);
+    client.release();
+  });
   for (const fn of ['pg_cancel_backend', 'pg_terminate_backend']) {
     for (const [name, values] of [
       ['', undefined],

@@ -34,6 +34,11 @@ export function runTraced(client: Client, wire: Wire, query: WireQuery): void {
     if (wire.underway > 0) wire.join(query);
     else wire.begin(query);
   };
+  /** It may never have been submitted: then it is what waits in pg's queue. */
+  const fail = (waiting: TracedQuery, error: Error): void => {
+    held ??= waiting;
+    query.handleError(error);
+  };
   const traced: TracedQuery = {
     text: query.text,
     values: query.values,
@@ -43,7 +48,9 @@ export function runTraced(client: Client, wire: Wire, query: WireQuery): void {
       take(this);
       return null;
     },
-    handleError: (error) => query.handleError(error),
+    handleError(this: TracedQuery, error) {
+      fail(this, error);
+    },
     handleReadyForQuery: () => query.handleReadyForQuery(),
   };
   query.relay = (error, result) => {
