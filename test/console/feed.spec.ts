@@ -188,6 +188,54 @@ describe('the live feed', () => {
     expect(sent.join('')).toContain('(4000004 characters)');
   });
 
+  it('stays small, and shows no control characters, whatever the server says and borrowers run', async () => {
+    const say = (level: string): string =>
+      `do $$begin raise ${level} using message = E'\\x1b[2J\\x07' || repeat('x', 4000000); end$$`;
+    const clock = new ManualClock();
+    const loud = new DatabasePool(
+      'loud',
+      {
+        url: database.url,
+        size: 2,
+        maxOverflow: 0,
+        acquireTimeoutMs: 2_000,
+        leakDetectionMs: 100,
+        // The server's own words: an error of the second connection, notices of the first.
+        onConnect: async (client) => {
+          await client.query(say('notice'));
+          if (loud.statistics().opened > 0) await client.query(say('exception'));
+        },
+      },
+      { clock },
+    );
+    const source = new CountingSource(loud);
+    const feed = new LiveFeed(source, [], clock);
+    feed.start();
+    const watcher = new Watcher();
+    feed.add(watcher);
+    const client = await loud.connect();
+    const heard: string[] = [];
+    client.on('notice', ({ message }) => heard.push(message as string));
+    await client.query(`${say('notice')} /* \u001b[2J ${'y'.repeat(1_000_000)} */`);
+    expect(heard.map((message) => message.length)).toEqual([4_000_005]);
+    const failed = loud.query('select 1').catch((error: unknown) => error as Error);
+    await vi.waitFor(() => expect(loud.statistics().connectErrors).toBeGreaterThan(0));
+    for (let second = 0; second < 4; second++) await clock.advance(1_000);
+    expect(await failed).toMatchObject({ code: 'ERR_POOL_ACQUIRE_TIMEOUT' });
+    feed.end();
+    client.release();
+    await loud.close({ deadlineMs: 0 });
+    const sent = watcher.messages.map((message) => JSON.stringify(message)).join('');
+    expect(sent).toContain('"kind":"leak"');
+    expect(sent.length).toBeLessThan(100_000);
+    // Neither as they are nor as JSON writes them.
+    for (const character of ['\u001b', '\u0007', '\\u001b', '\\u0007']) {
+      const at = sent.indexOf(character);
+      expect(at < 0 ? '' : sent.slice(at - 200, at + 20)).toBe('');
+    }
+    expect(sent).toContain('\\\\x1b[2J\\\\x07xxx');
+  });
+
   it('ends everybody, and looks no more', async () => {
     const watcher = watch();
     feed.end();

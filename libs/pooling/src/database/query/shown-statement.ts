@@ -1,11 +1,15 @@
+import { showText } from '../../core/shown-text.js';
+
 /** How much of a statement is shown to people. */
 const SHOWN_STATEMENT_LENGTH = 200;
 
-/** A statement as people see it: one line, cut. */
+/** A statement as people see it: one line, cut, without control characters. */
 export function shortenStatement(text: string): string {
   const line = text
     .slice(0, 4 * SHOWN_STATEMENT_LENGTH)
     .replace(/\s+/g, ' ')
     .trim();
-  return line.length > SHOWN_STATEMENT_LENGTH ? `${line.slice(0, SHOWN_STATEMENT_LENGTH - 1)}…` : line;
+  if (line.length <= SHOWN_STATEMENT_LENGTH) return showText(line);
+  // Half a character at the end would be shown by its number.
+  return `${showText(line.slice(0, SHOWN_STATEMENT_LENGTH - 1).replace(/[\ud800-\udbff]$/, ''))}…`;
 }
