@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { Query } from 'pg';
 import Cursor from 'pg-cursor';
 import { inject } from 'vitest';
@@ -104,6 +105,33 @@ describe('a query that can’t be sent', () => {
     );
     expect(serialiseQuery('select $1, $2', [bytes, bytes])).toHaveLength(2);
   });
+
+  it.each([
+    ['prepared', {}],
+    ['unprepared', { preparedStatements: false as const }],
+  ])(
+    'is refused before anything is sent when its values are longer than a message may be, %s',
+    async (_way, options) => {
+      await using pool = new DatabasePool('one', { url, size: 1, maxOverflow: 0, ...options });
+      const text = 'select octet_length($1::bytea) + octet_length($2::bytea) as bytes';
+      const short = Buffer.from('a');
+      for (let use = 0; use < 3; use++) await pool.query(text, [short, short]);
+      const { stream } = await pool.withConnection(
+        async (client) => (client as unknown as { connection: { stream: Socket } }).connection,
+      );
+      const before = stream.bytesWritten;
+      // The same bytes twice, which nobody ever reads: they take no memory.
+      const bytes = Buffer.alloc(540_000_000);
+      const long = { toPostgres: () => bytes };
+      const failed = pool.query(text, [long, long]).catch((error: unknown) => error as Error);
+      expect(((await failed) as Error).message).toMatch(
+        /take \d+ bytes at most, and these 1080000016: it was not sent/,
+      );
+      expect(stream.bytesWritten).toBe(before);
+      expect((await pool.query(text, [short, short])).rows).toEqual([{ bytes: 2 }]);
+      expect(pool.statistics()).toMatchObject({ opened: 1, closed: { broken: 0 } });
+    },
+  );
 
   it('of a class of its own says so as pg does, and leaves nothing behind', async () => {
     await using pool = new DatabasePool('one', { url, size: 1, maxOverflow: 0 });

@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { Query } from 'pg';
 import Cursor from 'pg-cursor';
 import { inject } from 'vitest';
@@ -6,6 +7,7 @@ import { message, type ServerMessage } from '../../../../../test/support/server-
 import { DatabasePool } from '../database-pool.js';
 import type { DatabaseOptions } from '../options/options.js';
 import { parseMessage } from '../pg-internals.js';
+import { checkForm } from './message-form.js';
 
 const url = new URL(inject('databaseUrl'));
 
@@ -330,4 +332,16 @@ describe('a guard over what a server sends', () => {
       text: 'SELECT 1',
     });
   });
+});
+
+it('refuses to read a value that is longer than a string may be, before anybody makes one of it', () => {
+  // Nobody reads what is in it: it takes no memory.
+  const length = constants.MAX_STRING_LENGTH + 1;
+  const bytes = Buffer.alloc(11 + length);
+  bytes.write('D');
+  bytes.writeInt32BE(bytes.length - 1, 1);
+  bytes.writeInt16BE(1, 5);
+  bytes.writeInt32BE(length, 7);
+  const check = (): void => checkForm(0x44, bytes, 0, bytes.length);
+  expect(check).toThrow(`a value of ${length} bytes can't be read as a text: a string holds ${length - 1} at most`);
 });
