@@ -234,3 +234,22 @@ describe('HTTP/2', () => {
     expect(server.times).toEqual({ '/p1': 1, '/p2': 1, '/g1': 2, '/g2': 2 });
   });
 });
+
+describe('an answer that a session ends in the middle of', () => {
+  it.each(['get', 'stream', 'fetch'] as const)('is never taken for complete: %s', async (way) => {
+    await using server = await StreamServer.listen(({ stream, session }) => {
+      stream.respond({ ':status': 200, 'content-length': '10' });
+      stream.write('abc');
+      setTimeout(() => session.destroy(), 10);
+    });
+    await using client = new HttpClient('cut', { http2: true, tls: { ca: cert }, retry: false });
+    const read = {
+      get: () => client.get(server.url).text(),
+      stream: async () => Buffer.concat(await (await client.stream(server.url)).body.toArray()).toString(),
+      fetch: async () => (await client.fetch(server.url)).text(),
+    };
+    const outcomes = await Promise.allSettled(Array.from({ length: 30 }, () => read[way]()));
+    expect(outcomes.map(({ status }) => status)).toEqual(Array.from({ length: 30 }, () => 'rejected'));
+    expect(client.statistics()).toMatchObject({ inUse: 0, waiting: 0 });
+  });
+});

@@ -278,7 +278,19 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     if (closes === undefined && this.host.connector.isAwaited(this.origin)) this.#giveBackSoon();
     else this.#giveBack(closes !== true, 'not-kept', now);
     if (phase === 'discarding') return this.#again(this.#nextDelayMs);
-    if (phase === 'reading') this.#complete(trailers, now);
+    if (phase !== 'reading') return;
+    // A session of HTTP/2 that ends under its streams lets some of them end as if they were complete.
+    if (connection !== undefined && this.received < this.#expectedBytes) this.#cutShort();
+    else this.#complete(trailers, now);
+  }
+
+  /** The answer has ended before all that was announced of it had come. */
+  #cutShort(): void {
+    const came = `${this.received} of ${this.#expectedBytes} bytes`;
+    const error = new Error(`${this.host.name}: the answer of ${this.origin.key} ended after ${came}`);
+    markBrokenOff(error);
+    this.phase = 'new';
+    this.#retryOrFail(error);
   }
 
   onResponseError(controller: Dispatcher.DispatchController | null | undefined, reason: Error): void {
