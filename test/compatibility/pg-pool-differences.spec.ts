@@ -1,6 +1,7 @@
 /** Where DatabasePool differs from pg.Pool on purpose; docs/pg-pool-compatibility.md gives the reasons. */
 import { readFile } from 'node:fs/promises';
 import pg, { type Pool, type PoolClient } from 'pg';
+import Cursor from 'pg-cursor';
 import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
 import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
 import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
@@ -89,10 +90,32 @@ test('an idle connection past its time is closed in the next round', async () =>
   await theirs.end();
 });
 
-test('verify and log are no options', () => {
-  const options = { url: database.url, verify: () => undefined, log: () => undefined };
-  expect(() => new DatabasePool('verified', options as DatabaseOptions)).toThrow(/verify: no such option/);
-  expect(new pg.Pool(options as pg.PoolConfig).options).toHaveProperty('verify');
+test('verify, Client and Promise are no options, and log is Kysely’s', async () => {
+  const options = { verify: () => undefined, Client: pg.Client, Promise };
+  for (const [name, value] of Object.entries(options)) {
+    const given = { url: database.url, [name]: value } as DatabaseOptions;
+    expect(() => new DatabasePool('verified', given)).toThrow(`${name}: no such option`);
+  }
+  expect(new pg.Pool(options as pg.PoolConfig).options).toMatchObject(options);
+  const logs = { theirs: vi.fn<() => void>(), ours: vi.fn<() => void>() };
+  await onBothPools(database.url, ({ pool }) => pool.query('select 1'), {
+    theirs: { log: logs.theirs },
+    ours: { log: logs.ours },
+  });
+  expect(logs.theirs).toHaveBeenCalled();
+  expect(logs.ours).not.toHaveBeenCalled();
+});
+
+test('binary and pipeline are refused', async () => {
+  for (const name of ['binary', 'pipeline']) {
+    const connection = { [name]: true } as pg.ClientConfig;
+    expect(() => new DatabasePool('refused', { url: database.url, connection })).toThrow(`${name}: not supported`);
+    const theirs = new pg.Pool({ connectionString: database.url, ...connection });
+    const client = await theirs.connect();
+    expect(client).toHaveProperty(name, true);
+    client.release();
+    await theirs.end();
+  }
 });
 
 test('an acquire waits thirty seconds and not for ever', async () => {
@@ -111,6 +134,22 @@ test('connections that are being opened count when they are open', async () => {
     return [counted, pool.totalCount];
   });
   expect(outcome).toEqual({ theirs: [1, 1], ours: [0, 1] });
+});
+
+test('a borrowed connection that is lost counts no more', async () => {
+  const outcome = await onBothPools(database.url, async ({ pool }) => {
+    const client = await pool.connect();
+    // pg tells a loss twice.
+    const lost = new Promise((resolve) => client.on('error', resolve));
+    const counted = [pool.totalCount];
+    await database.query('select pg_terminate_backend($1)', [(client as unknown as { processID: number }).processID]);
+    await lost;
+    counted.push(pool.totalCount);
+    client.release();
+    counted.push(pool.totalCount);
+    return counted;
+  });
+  expect(outcome).toEqual({ theirs: [1, 1, 0], ours: [1, 0, 0] });
 });
 
 test('expiredCount is 0', async () => {
@@ -309,6 +348,38 @@ test('a query past query_timeout costs its connection', async () => {
     { theirs: { max: 1 }, ours: { size: 1 } },
   );
   expect(outcome).toEqual({ theirs: 1, ours: 2 });
+});
+
+test('query_timeout and statement_timeout don’t count for cursors, streams and COPY', async () => {
+  const outcome = await onBothPools(
+    database.url,
+    async ({ pool }) => {
+      const client = await pool.connect();
+      const read = client.query(new Cursor('select pg_sleep(0.2)')).read(1);
+      const message = await messageOf(read as unknown as Promise<unknown>);
+      client.release(true);
+      return message;
+    },
+    { theirs: { query_timeout: 20 }, ours: { queryTimeoutMs: 20, statementTimeoutMs: 20 } },
+  );
+  expect(outcome).toEqual({ theirs: 'Query read timeout', ours: 'no error' });
+});
+
+test('the message of an acquire’s time-out holds pg’s and tells more', async () => {
+  const outcome = await onBothPools(
+    database.url,
+    async ({ pool }) => {
+      const held = await pool.connect();
+      const message = await messageOf(pool.connect());
+      held.release();
+      return message;
+    },
+    { theirs: { max: 1, connectionTimeoutMillis: 1_000 }, ours: { size: 1, acquireTimeoutMs: 1_000 } },
+  );
+  expect(outcome.theirs).toBe('timeout exceeded when trying to connect');
+  expect(outcome.ours).toMatch(
+    /^compatible: no connection within 1000 ms .*\(timeout exceeded when trying to connect\)$/,
+  );
 });
 
 test('a session has time-outs of its own and the time zone UTC', async () => {

@@ -248,10 +248,9 @@ describe('pipelining', () => {
     async (pipelining) => {
       const control = await controlClient();
       const pool = await pipelinedPool({ size: 3, pipelining, applicationName: 'ended before' });
-      const backend = 'select pg_backend_pid() as pid, pg_sleep(0.05)::text';
-      const backends = await Promise.all(Array.from({ length: 3 }, () => pool.query<{ pid: number }>(backend)));
-      const processIds = backends.map(({ rows }) => rows[0]?.pid as number);
-      expect(new Set(processIds).size).toBe(3);
+      const clients = await Promise.all(Array.from({ length: 3 }, () => pool.connect()));
+      const processIds = clients.map((client) => (client as unknown as { processID: number }).processID);
+      for (const client of clients) client.release();
       const terminated = control.query(
         "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'ended before'",
       );
