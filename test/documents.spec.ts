@@ -146,6 +146,14 @@ describe('the README', () => {
   );
 });
 
+it('the map of CONTRIBUTING leads to files that exist', () => {
+  const map = read('CONTRIBUTING.md').split('| To change ')[1]!.split('\n\n')[0]!;
+  const paths = matches(map, /`([\w.-]+\/[\w./-]*)`/g);
+  expect(paths.length).toBeGreaterThan(20);
+  const missing = paths.filter((path) => !['', 'libs/pooling/src/'].some((root) => existsSync(join(ROOT, root, path))));
+  expect(missing).toEqual([]);
+});
+
 /** Those that this repository's operators read. */
 const OPERATORS = ['docs/observability.md', 'docs/sizing.md', 'docs/troubleshooting.md'];
 

@@ -1,5 +1,7 @@
-import { relative } from 'node:path';
-import { CompiledBlocks, listBlocks, ROOT } from './blocks.js';
+import { readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { blocksOf, CompiledBlocks, listBlocks, ROOT } from './blocks.js';
+import { listDocuments } from './documents.js';
 
 const blocks = listBlocks();
 
@@ -16,6 +18,14 @@ describe('code that is shown', { timeout: 180_000 }, () => {
       expect(compiled.errorsOf(compiled.blocks[index]!)).toEqual([]);
     },
   );
+
+  it.each(
+    listDocuments()
+      .flatMap(blocksOf)
+      .flatMap(({ place, from, code }) => (from === undefined ? [] : [{ place, from, code }])),
+  )('in $place is the file $from', ({ from, code }) => {
+    expect(`${code}\n`).toBe(readFileSync(join(ROOT, from), 'utf8'));
+  });
 
   it('stands in every document that programmers read, and in the doc comments', () => {
     const places = new Set(blocks.map(({ place }) => place));

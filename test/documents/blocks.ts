@@ -4,6 +4,7 @@
  * A block that begins with a line such as `// src/main.ts` is that file of a program. It is compiled as it is, and finds
  * the program's other files, which stand next to it in the same document. Every other block is a fragment: names that it
  * uses and doesn't declare come from `surroundings.ts`, and in a doc comment also from the file that the comment is in.
+ * A block after `<!-- from: test/orms/knex.module.ts -->` shows that file, which is compiled where it is.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -27,6 +28,8 @@ export interface Block {
   readonly line: number;
   readonly language: string;
   readonly code: string;
+  /** The file of the repository that it shows. */
+  readonly from: string | undefined;
 }
 
 /** A file that exists for the compiler only. */
@@ -53,6 +56,7 @@ function fencedBlocks(place: string, lines: readonly string[], firstLine: number
       place,
       line: firstLine + start,
       language: language as string,
+      from: /^<!-- from: (\S+) -->$/.exec(lines[start - 3] ?? '')?.[1],
       code: lines
         .slice(start, index)
         .map((line) => line.slice((indent as string).length))
@@ -71,13 +75,13 @@ function commentBlocks(file: string): Block[] {
   });
 }
 
-const isCode = ({ language }: Block): boolean => LANGUAGES.has(language);
+const isCode = ({ language, from }: Block): boolean => from === undefined && LANGUAGES.has(language);
 
 function filesBelow(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file));
 }
 
-/** Every block of code: those of the documents, and those of doc comments. */
+/** Every block of code that shows no file of the repository: those of the documents, and those of doc comments. */
 export function listBlocks(): Block[] {
   const sources = filesBelow(SOURCES).filter((file) => /(?<!\.spec|\.d)\.ts$/.test(file));
   return [...listDocuments().flatMap(blocksOf), ...sources.flatMap(commentBlocks)].filter(isCode);
