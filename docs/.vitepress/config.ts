@@ -56,6 +56,10 @@ export default defineConfig({
         ['Benchmarks', '/benchmarks'],
         ['Changelog', '/changelog'],
       ]),
+      section('Inside', [
+        ['Architecture', '/architecture'],
+        ['Decisions', '/decisions/'],
+      ]),
       { text: 'API', collapsed: true, items: apiSidebar },
     ],
   },
