@@ -1,6 +1,6 @@
 /**
  * `npm run test:projects [-- --short] [-- --node 20,24] [-- nest-11 nest-12-esbuild …]`: makes new Nest projects in scratch
- * folders, from the registry and the packed tarball alone, gives them the library, builds them with `skipLibCheck: false`,
+ * folders, from the registry and the packed tarball alone, gives them the library with `nest add`, builds them with `skipLibCheck: false`,
  * runs their tests, and runs them: they answer with the database up, and end on SIGTERM with exit code 0. Without
  * arguments: every project on Node 20, 22, 24 and 26, which takes an hour. `--short`: two of them on this Node. `--keep`
  * leaves the folders of projects that failed.
@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { nodeFolder } from './projects/node-versions.mjs';
 import { RECIPES, SHORT } from './projects/recipes.mjs';
+import { startRegistry } from './projects/start-registry.mjs';
 import { cleanEnvironment, Shell } from './projects/shell.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -40,6 +41,7 @@ const { PostgresServer } = await import('../dist/package/lib/testing/index.js');
 const scratch = mkdtempSync(join(tmpdir(), 'nestjs-pooling-projects-'));
 chmodSync(scratch, 0o755);
 const server = await PostgresServer.start();
+const registry = await startRegistry(tarball);
 const say = (text) => console.log(text);
 const failures = [];
 let kept = false;
@@ -52,12 +54,13 @@ async function tryProject(recipe, node) {
   const folder = mkdtempSync(join(scratch, `${recipe}-`));
   const env = cleanEnvironment({
     PATH: `${bin}${delimiter}${process.env.PATH}`,
+    npm_config_registry: registry.address,
     DATABASE_URL: await server.createDatabase(`${recipe}-${node}`),
   });
   const shell = new Shell(folder, env, say);
-  const { nest, manager, extra, run } = RECIPES[recipe];
+  const { nest, manager, run } = RECIPES[recipe];
   try {
-    await run({ shell, scratch: folder, env, say, tarball, nest, manager, extra });
+    await run({ shell, scratch: folder, env, say, nest, manager });
     say(`${title}: passed`);
   } catch (error) {
     say(`${title}: FAILED\n${error.message}`);
@@ -70,6 +73,7 @@ async function tryProject(recipe, node) {
 try {
   for (const node of nodes) for (const recipe of wanted) await tryProject(recipe, node);
 } finally {
+  registry.stop();
   await server.close();
   if (kept) say(`kept in ${scratch}`);
   else rmSync(scratch, { recursive: true, force: true });

@@ -1,8 +1,8 @@
 // The projects: how each one is made, how the library comes into it, and what is run.
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { runApplication } from './running.mjs';
-import { DEVELOPMENT_PACKAGES, packagesFor, sourcesFor } from './sources.mjs';
+import { sourcesFor, withItems } from './sources.mjs';
 
 const NPM_QUIET = ['--no-audit', '--no-fund', '--loglevel=error'];
 
@@ -34,6 +34,8 @@ function writeSources(folder, options) {
     mkdirSync(dirname(join(folder, file)), { recursive: true });
     writeFileSync(join(folder, file), content);
   }
+  const root = join(folder, options.source ?? 'src', 'app.module.ts');
+  writeFileSync(root, withItems(readFileSync(root, 'utf8'), options));
 }
 
 /** Nest's default project, as its own command line makes it. */
@@ -48,56 +50,68 @@ function newProject({ shell, scratch, nest }) {
   return folder;
 }
 
-function copyTarball(project) {
-  cpSync(project.tarball, join(project.folder, 'nestjs-pooling.tgz'));
-  return './nestjs-pooling.tgz';
-}
-
-/** The package managers: how the library is added, and how a script or program is run. */
+/** The package managers: how packages come, and how a script or program is run. */
 const MANAGERS = {
   npm: {
-    add(project) {
-      const added = [copyTarball(project), ...packagesFor(project.nest), ...DEVELOPMENT_PACKAGES, ...project.extra];
-      project.shell.in(project.folder).run('npm', ['install', ...NPM_QUIET, ...added]);
+    install: (project) => project.shell.in(project.folder).run('npm', ['install', ...NPM_QUIET]),
+    add: (project, packages) => {
+      project.shell.in(project.folder).run('npm', ['install', '--save-dev', ...NPM_QUIET, ...packages]);
     },
     script: (name) => ['npm', ['run', name]],
     program: (name, ...rest) => ['npx', ['--no-install', name, ...rest]],
     node: (...rest) => ['node', rest],
   },
   pnpm: {
-    add(project) {
-      const shell = project.shell.in(project.folder);
-      const pnpm = (...rest) => shell.run('npx', ['--yes', 'pnpm@10', ...rest]);
-      pnpm('install');
-      pnpm('add', copyTarball(project), ...packagesFor(project.nest));
-      pnpm('add', '--save-dev', ...DEVELOPMENT_PACKAGES, ...project.extra);
+    install(project) {
+      // Nest's command line and its schematics call `pnpm`. Where CI is set, pnpm takes a lock file as the last word.
+      provide(project, 'pnpm', 'pnpm@10');
+      project.env.npm_config_frozen_lockfile = 'false';
+      project.shell.in(project.folder).run('pnpm', ['install']);
     },
-    script: (name) => ['npx', ['--yes', 'pnpm@10', 'run', name]],
-    program: (name, ...rest) => ['npx', ['--yes', 'pnpm@10', 'exec', name, ...rest]],
+    add: (project, packages) => project.shell.in(project.folder).run('pnpm', ['add', '--save-dev', ...packages]),
+    script: (name) => ['pnpm', ['run', name]],
+    program: (name, ...rest) => ['pnpm', ['exec', name, ...rest]],
     node: (...rest) => ['node', rest],
   },
   yarn: {
-    add(project) {
+    install(project) {
       const { folder } = project;
       writeFileSync(join(folder, '.yarnrc.yml'), 'nodeLinker: pnp\nenableTelemetry: false\nenableGlobalCache: false\n');
       // A project of its own, though a folder above it may be one as well.
       writeFileSync(join(folder, 'yarn.lock'), '');
+      provide(project, 'yarn', '@yarnpkg/cli-dist@4');
       // Yarn has settings of its own: it gets npm's, whichever they are on this machine.
-      const shell = project.shell.in(folder);
-      const authority = shell.run('npm', ['config', 'get', 'cafile']).trim();
+      const authority = project.shell.in(folder).run('npm', ['config', 'get', 'cafile']).trim();
       if (authority !== 'null') project.env.YARN_HTTPS_CA_FILE_PATH = authority;
-      project.env.YARN_NPM_REGISTRY_SERVER = shell.run('npm', ['config', 'get', 'registry']).trim().replace(/\/$/, '');
-      const yarn = (...rest) => shell.run('npx', ['--yes', '--package=@yarnpkg/cli-dist@4', 'yarn', ...rest]);
-      yarn('install', '--no-immutable');
-      yarn('add', `nestjs-pooling@file:${copyTarball(project)}`, ...packagesFor(project.nest));
-      yarn('add', '--dev', ...DEVELOPMENT_PACKAGES, ...project.extra);
+      project.env.YARN_NPM_REGISTRY_SERVER = project.env.npm_config_registry;
+      project.env.YARN_UNSAFE_HTTP_WHITELIST = '127.0.0.1';
+      project.env.YARN_ENABLE_IMMUTABLE_INSTALLS = 'false';
+      project.shell.in(folder).run('yarn', ['install']);
     },
-    script: (name) => ['npx', ['--yes', '--package=@yarnpkg/cli-dist@4', 'yarn', 'run', name]],
-    program: (name, ...rest) => ['npx', ['--yes', '--package=@yarnpkg/cli-dist@4', 'yarn', 'run', name, ...rest]],
+    add: (project, packages) => project.shell.in(project.folder).run('yarn', ['add', '--dev', ...packages]),
+    script: (name) => ['yarn', ['run', name]],
+    program: (name, ...rest) => ['yarn', ['run', name, ...rest]],
     // Without Yarn's own process between us and it: signals are for the application.
     node: (...rest) => ['node', ['-r', './.pnp.cjs', ...rest]],
   },
 };
+
+/** Puts a package manager where programs are looked for. */
+function provide(project, name, specifier) {
+  const folder = join(project.scratch, 'manager');
+  mkdirSync(folder);
+  project.shell.in(folder).run('npm', ['install', '--no-save', '--no-package-lock', ...NPM_QUIET, specifier]);
+  project.env.PATH = `${join(folder, 'node_modules/.bin')}${delimiter}${project.env.PATH}`;
+  project.say(`  ${name} ${project.shell.in(project.scratch).run(name, ['--version']).trim()}`);
+}
+
+/** The library, and a client of another service, as Nest's own command line adds them. */
+function addLibrary(project, ...options) {
+  const shell = project.shell.in(project.folder);
+  const nest = (...rest) => shell.run(...project.manager.program('nest', ...rest));
+  nest('add', 'nestjs-pooling', '--console', ...options);
+  nest('generate', '--collection', 'nestjs-pooling', ...options, 'http-client', 'carrier');
+}
 
 /** A runner that can't end by itself says so, and waits. */
 const HANGS = { timeoutMs: 120_000, forbid: /did not exit one second after|open handle/i };
@@ -124,12 +138,13 @@ function plain({ nest, manager = 'npm', extra = [], prepare = () => {} }) {
   return {
     nest,
     manager: MANAGERS[manager],
-    extra,
     async run(project) {
       project.folder = newProject(project);
-      writeSources(project.folder, { esm: nest >= 12 });
       prepare(project);
-      project.manager.add(project);
+      project.manager.install(project);
+      if (extra.length > 0) project.manager.add(project, extra);
+      addLibrary(project);
+      writeSources(project.folder, { esm: nest >= 12 });
       build(project);
       test(project);
       await start(project);
@@ -146,13 +161,13 @@ function useSwc({ folder }) {
 const webpackMonorepo = {
   nest: 11,
   manager: MANAGERS.npm,
-  extra: [],
   async run(project) {
     project.folder = newProject(project);
-    MANAGERS.npm.add(project);
+    project.manager.install(project);
     project.shell.in(project.folder).run('npx', ['--no-install', 'nest', 'generate', 'app', 'second']);
     const { projects, compilerOptions } = JSON.parse(readFileSync(join(project.folder, 'nest-cli.json'), 'utf8'));
     if (compilerOptions?.webpack !== true || projects.app === undefined) throw new Error('not webpack’s monorepo mode');
+    addLibrary(project, '--project', 'app');
     writeSources(project.folder, { esm: false, source: 'apps/app/src', tests: 'apps/app/test' });
     build(project, 'app');
     test(project);
@@ -190,11 +205,12 @@ function bundled(nest, name) {
   return {
     nest,
     manager: MANAGERS.npm,
-    extra: packages,
     async run(project) {
       project.folder = newProject(project);
+      project.manager.install(project);
+      project.manager.add(project, packages);
+      addLibrary(project);
       writeSources(project.folder, { esm });
-      MANAGERS.npm.add(project);
       build(project);
       const file = `bundle/main.${esm ? 'mjs' : 'cjs'}`;
       bundle(project.shell.in(project.folder), project.manager.program, { esm, entry: 'dist/main.js', file });

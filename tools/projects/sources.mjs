@@ -1,11 +1,4 @@
-// What a project gets of ours: a module, a service with a database and an HTTP client, and tests of them.
-
-/** What the README's install line names, for a major version of Nest. */
-export function packagesFor(nest) {
-  return ['kysely@0.28', 'pg', 'undici@7', `@nestjs/terminus@${nest}`, '@willsoto/nestjs-prometheus', 'prom-client'];
-}
-
-export const DEVELOPMENT_PACKAGES = ['@types/pg'];
+// What a project gets beside what the schematics write: a service with a database and an HTTP client, and tests of them.
 
 /**
  * The files of the application under `src` and of its tests. `.js` at the end of imports where they are ES modules.
@@ -16,19 +9,12 @@ export function sourcesFor({ esm, source = 'src', tests = 'test' }) {
   const end = esm ? '.js' : '';
   const vitest = esm ? "import { describe, expect, it, beforeAll, afterAll } from 'vitest';\n" : '';
   return {
-    [`${source}/app.module.ts`]: `import { Module } from '@nestjs/common';
-import { PoolingModule } from 'nestjs-pooling';
-import { AppController } from './app.controller${end}';
-import { AppService } from './app.service${end}';
+    [`${source}/items.module.ts`]: `import { Module } from '@nestjs/common';
 import { ItemsController } from './items.controller${end}';
 import { ItemsService } from './items.service${end}';
 
-@Module({
-  imports: [PoolingModule.forRoot({ console: { path: 'pools' } })],
-  controllers: [AppController, ItemsController],
-  providers: [AppService, ItemsService],
-})
-export class AppModule {}
+@Module({ controllers: [ItemsController], providers: [ItemsService] })
+export class ItemsModule {}
 `,
     [`${source}/items.service.ts`]: `import { Injectable } from '@nestjs/common';
 import { Kysely, sql } from 'kysely';
@@ -78,16 +64,6 @@ export class ItemsController {
     return { sum: await this.items.sum(), size: await this.items.size() };
   }
 }
-`,
-    [`${source}/main.ts`]: `import { NestFactory } from '@nestjs/core';
-import { AppModule } from './app.module${end}';
-
-async function bootstrap() {
-  const app = await NestFactory.create(AppModule);
-  app.enableShutdownHooks([], { useProcessExit: true });
-  await app.listen(process.env.PORT ?? 3000);
-}
-void bootstrap();
 `,
     [`${source}/items.service.spec.ts`]: `${vitest}import { Test } from '@nestjs/testing';
 import { getDbPoolToken, getDbToken, getHttpClientToken, PoolingError, PoolNotConfiguredError } from 'nestjs-pooling';
@@ -166,4 +142,15 @@ describe('pools (e2e)', () => {
 });
 `,
   };
+}
+
+/** The root module, as the schematic left it, with the module above. */
+export function withItems(appModule, { esm }) {
+  const result = appModule
+    .replace(/imports: \[/, '$&ItemsModule, ')
+    .replace(/(?=\n@Module\()/, `import { ItemsModule } from './items.module${esm ? '.js' : ''}';\n`);
+  if (!result.includes('[ItemsModule, ') || !result.includes('PoolingModule.forRoot(')) {
+    throw new Error(`The schematic left another root module than expected:\n${appModule}`);
+  }
+  return result;
 }
