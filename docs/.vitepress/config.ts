@@ -28,6 +28,7 @@ export default defineConfig({
     sidebar: [
       section('Guides', [
         ['Start', '/'],
+        ['Into your project', '/getting-started'],
         ['Connecting', '/connection'],
         ['The HTTP client', '/http-client'],
         ['HTTP libraries', '/http-libraries'],

@@ -89,6 +89,8 @@ const MANAGERS = {
       project.shell.in(folder).run('yarn', ['install']);
     },
     add: (project, packages) => project.shell.in(project.folder).run('yarn', ['add', '--dev', ...packages]),
+    // Under PnP the command line doesn't find a package that it has only just installed.
+    beforeLibrary: (project) => project.shell.in(project.folder).run('yarn', ['add', 'nestjs-pooling']),
     script: (name) => ['yarn', ['run', name]],
     program: (name, ...rest) => ['yarn', ['run', name, ...rest]],
     // Without Yarn's own process between us and it: signals are for the application.
@@ -109,6 +111,7 @@ function provide(project, name, specifier) {
 function addLibrary(project, ...options) {
   const shell = project.shell.in(project.folder);
   const nest = (...rest) => shell.run(...project.manager.program('nest', ...rest));
+  project.manager.beforeLibrary?.(project);
   nest('add', 'nestjs-pooling', '--console', ...options);
   nest('generate', '--collection', 'nestjs-pooling', ...options, 'http-client', 'carrier');
 }
