@@ -1,4 +1,4 @@
-/** Datadog's tracer, whose spans stay in this process. Leaves `globalThis.tracer`: `{ run(name, fn), spans() }`. */
+/** Datadog's tracer, whose spans stay in this process. Leaves `globalThis.tracer`: `{ run(name, fn), spans(), forget() }`. */
 process.env.DD_TRACE_STARTUP_LOGS = 'false';
 process.env.DD_INSTRUMENTATION_TELEMETRY_ENABLED = 'false';
 process.env.DD_REMOTE_CONFIGURATION_ENABLED = 'false';
@@ -9,6 +9,7 @@ const ended = [];
 tracer._tracer._processor._exporter.export = (spans) => void ended.push(...spans);
 
 globalThis.tracer = {
+  forget: () => void (ended.length = 0),
   run: (name, fn) => tracer.trace('caller', { resource: name }, fn),
   async spans() {
     const callers = new Map(

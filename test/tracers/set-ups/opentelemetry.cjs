@@ -1,6 +1,6 @@
 /**
  * OpenTelemetry's instrumentation of pg and undici. `TRACER_OPTIONS`: `comments` adds sqlcommenter's comments.
- * Leaves `globalThis.tracer`: `{ run(name, fn), spans() }`.
+ * Leaves `globalThis.tracer`: `{ run(name, fn), spans(), forget() }`.
  */
 const { context, trace, SpanStatusCode } = require('@opentelemetry/api');
 const { registerInstrumentations } = require('@opentelemetry/instrumentation');
@@ -35,6 +35,10 @@ registerInstrumentations({
 const own = trace.getTracer('test');
 
 globalThis.tracer = {
+  forget() {
+    ended.length = 0;
+    ids.clear();
+  },
   run(name, fn) {
     const span = own.startSpan(name);
     ids.set(span.spanContext().spanId, name);
