@@ -5,7 +5,6 @@ import type { Histogram } from '../../core/histogram.js';
 import type { Aborts } from './aborts.js';
 import type { Connector } from '../pool/connector.js';
 import type { HttpEvents } from '../pool/events.js';
-import type { Exchange } from './exchange.js';
 import type { ResolvedHttpRetry, ResolvedHttpTimeouts } from '../options.js';
 
 /** What an exchange works with: its client's machinery. */
@@ -18,7 +17,7 @@ export interface ExchangeHost {
   readonly acquire: Histogram;
   readonly events: HttpEvents;
   /** Exchanges between two attempts: nothing else knows of them. */
-  readonly pausing: Set<Exchange>;
+  readonly pausing: Set<{ fail(error: unknown): void }>;
   readonly random: () => number;
   readonly keepAliveMs: number;
   /** A longer `Retry-After` isn't waited for. */

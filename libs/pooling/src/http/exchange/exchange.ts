@@ -6,7 +6,7 @@ import type { Timer } from '../../core/clock.js';
 import type { Abortable } from './aborts.js';
 import { contentLengthOf, hasNoBody, headerLines } from '../message/answer-headers.js';
 import { Attempts } from './attempts.js';
-import type { Connection } from '../pool/connection.js';
+import type { OriginConnection } from '../pool/origin.js';
 import { endedByPeer, markBrokenOff, nameConnectionError } from '../pool/connection-errors.js';
 import { contentCodings, type ContentCoding } from '../message/decompress.js';
 import { headersByName } from '../message/headers.js';
@@ -37,7 +37,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
   received = 0;
   /** When it got its present connection. */
   leasedAt = 0;
-  #connection: Connection | undefined = undefined;
+  #connection: OriginConnection | undefined = undefined;
   /** The exchange below the interceptors that acts for this one. */
   #below: Exchange | undefined = undefined;
   /** The exchange above the interceptors for which this one acts. */
@@ -156,12 +156,12 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
   }
 
   /** The exchange has a connection. */
-  begin(connection: Connection, now: number): void {
+  begin(connection: OriginConnection, now: number): void {
     if (this.#elsewhere) this.context.runInAsyncScope(this.#begin, this, connection, now);
     else this.#begin(connection, now);
   }
 
-  #begin(connection: Connection, now: number): void {
+  #begin(connection: OriginConnection, now: number): void {
     const waitedMs = now - this.attemptAt;
     this.origin.counters.acquire.record(waitedMs);
     this.host.acquire.record(waitedMs);
@@ -366,7 +366,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
   // The request's body
 
   /** The request as it goes over this connection. */
-  #options(connection: Connection): Dispatcher.DispatchOptions {
+  #options(connection: OriginConnection): Dispatcher.DispatchOptions {
     const { request } = this;
     if (request.makeBody === undefined && !connection.multiplexes) return request;
     const body = request.makeBody === undefined ? request.body : this.#ownBody(wireBody(request.makeBody()));
@@ -470,7 +470,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
   }
 
   /** The same attempt over another connection: whoever came later doesn't overtake. */
-  #replay(stale: Connection | undefined): void {
+  #replay(stale: OriginConnection | undefined): void {
     const { host, origin } = this;
     const now = host.clock.now();
     origin.counters.replays++;
@@ -500,7 +500,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
 
   /** The same for a healthy connection, after the current callback. */
   #giveBackSoon(): void {
-    const connection = this.#connection as Connection;
+    const connection = this.#connection as OriginConnection;
     this.#connection = undefined;
     this.controller = undefined;
     queueMicrotask(() => this.host.connector.release(connection, this, true, 'not-kept', this.host.clock.now()));

@@ -3,7 +3,6 @@ import { ACCEPT_ENCODING } from './decompress.js';
 import { flattenHeaders, hasHeader, mergeHeaders, type HeaderMap } from './headers.js';
 import type { ResolvedHttpClientOptions } from '../options.js';
 import { OriginPolicy } from '../origin-policy.js';
-import type { Origins } from '../pool/origins.js';
 import { prepareBody, withQuery, type HttpRequestInit, type PreparedBody, type WireRequest } from './request.js';
 import { BaseUrl, isPlainPath, parseTarget, plainTarget, type Target } from './target.js';
 
@@ -22,13 +21,18 @@ export const NO_INIT: HttpRequestInit = Object.freeze({
   maxResponseBytes: undefined,
 } as HttpRequestInit);
 
+/** The origins that are known already, by their exact text. */
+export interface KnownOrigins {
+  known(key: string): { readonly key: string } | undefined;
+}
+
 const SLASH = 47;
 const NO_HEADERS: ReadonlyMap<string, string | readonly string[]> = new Map();
 
 /** Makes requests as they are sent from what a caller gives and what the client adds. */
 export class RequestBuilder {
   readonly #options: ResolvedHttpClientOptions;
-  readonly #origins: Origins;
+  readonly #origins: KnownOrigins;
   readonly #base: BaseUrl | undefined;
   /** The client's own headers by lower-case name. */
   readonly headers: HeaderMap = new Map();
@@ -39,7 +43,7 @@ export class RequestBuilder {
   /** The origin of the last absolute URL: often that of the next, and comparing is cheaper than looking it up. */
   #lastOrigin = '';
 
-  constructor(name: string, options: ResolvedHttpClientOptions, origins: Origins) {
+  constructor(name: string, options: ResolvedHttpClientOptions, origins: KnownOrigins) {
     this.#options = options;
     this.#origins = origins;
     this.#base = options.baseUrl === undefined ? undefined : new BaseUrl(options.baseUrl);

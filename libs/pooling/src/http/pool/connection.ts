@@ -1,11 +1,9 @@
 import type { ClientHttp2Session } from 'node:http2';
-import { Socket } from 'node:net';
 import type { Client, Dispatcher } from 'undici';
 import { LinkedNode } from '../../core/linked-list.js';
 import { LONGEST_DELAY_MS } from '../../core/validation.js';
-import type { Borrower } from './borrower.js';
 import { watchSession } from './h2-session.js';
-import type { Origin } from './origin.js';
+import type { HttpSocket } from './socket.js';
 import { undici, UNDICI_MAJOR } from '../undici.js';
 
 /** Exchanges that share one HTTP/2 connection: the protocol's customary limit, and undici's. */
@@ -17,6 +15,17 @@ const HINT_MARGIN_MS = 1_000;
 
 /** What undici does with a socket is bounded by us; its own timers are too coarse (0.5 s) and stand behind ours. */
 const BACKSTOP_MS = 60_000;
+
+/** What a connection knows of the exchanges on it. */
+export interface ConnectionUser {
+  readonly request: { readonly method: string; readonly origin: string };
+  /** When it was made, on the clock's scale. */
+  readonly startedAt: number;
+  /** The server left before it processed what was sent. */
+  unprocessed(): void;
+  /** Ends it with an error, wherever it stands. */
+  fail(error: unknown): void;
+}
 
 /** The socket was closed by the peer before anything was written to it; the request is safe to send again. */
 export class SocketGoneError extends Error {
@@ -30,14 +39,11 @@ export class SocketGoneError extends Error {
 let resetMark: symbol | undefined = undefined;
 let writingMark: symbol | undefined = undefined;
 
-/** `http` and `https` sockets alike, and the fields of TLS that matter here. */
-export type HttpSocket = Socket & { readonly alpnProtocol?: string | false };
-
 /**
  * One socket and the `undici.Client` that speaks over it: exactly one connection, which dies with its socket.
  * In a list of the connector while idle, longest first.
  */
-export class Connection extends LinkedNode {
+export class Connection<O extends { readonly key: string } = { readonly key: string }> extends LinkedNode {
   readonly #client: Client;
   /** Whether it speaks HTTP/2: it may carry several exchanges at once. */
   readonly multiplexes: boolean;
@@ -53,11 +59,11 @@ export class Connection extends LinkedNode {
   /** Exchanges on it now. */
   leases = 0;
   /** The exchange that came last; with HTTP/2 there may be more. */
-  #exchange: Borrower | undefined;
+  #exchange: ConnectionUser | undefined;
   /** All of them with the numbers of their streams, where there may be more than one. */
-  readonly #shared: Map<Borrower, number> | undefined;
+  readonly #shared: Map<ConnectionUser, number> | undefined;
   /** Those that the server has not processed before it left. */
-  readonly #unprocessed = new WeakSet<Borrower>();
+  readonly #unprocessed = new WeakSet<ConnectionUser>();
   /** Exchanges that it has carried or carries. */
   served = 0;
   /** Whether it counts as in use. */
@@ -72,7 +78,7 @@ export class Connection extends LinkedNode {
   keepAliveMs: number;
 
   constructor(
-    readonly origin: Origin,
+    readonly origin: O,
     readonly socket: HttpSocket,
     /** When it was opened, on the clock's scale. */
     readonly openedAt: number,
@@ -135,7 +141,7 @@ export class Connection extends LinkedNode {
   }
 
   /** An exchange on it becomes a stream of its own. */
-  begun(exchange: Borrower): void {
+  begun(exchange: ConnectionUser): void {
     this.#shared?.set(exchange, this.#session?.state.nextStreamID ?? 0);
   }
 
@@ -143,7 +149,7 @@ export class Connection extends LinkedNode {
    * Whether the server has said that it processed nothing of an exchange, which may be sent again whatever it is (RFC
    * 9113, 8.7). Fewer are sent then, until answers come.
    */
-  refuses(exchange: Borrower, error: Error): boolean {
+  refuses(exchange: ConnectionUser, error: Error): boolean {
     if (!this.multiplexes) return false;
     if (this.#unprocessed.has(exchange)) return true;
     const { code, message } = error as { code?: string; message: string };
@@ -176,7 +182,7 @@ export class Connection extends LinkedNode {
   }
 
   /** Another exchange is on it. */
-  lease(exchange: Borrower): void {
+  lease(exchange: ConnectionUser): void {
     this.leases++;
     this.served++;
     this.#exchange = exchange;
@@ -184,14 +190,14 @@ export class Connection extends LinkedNode {
   }
 
   /** One of the exchanges on it has ended. */
-  unlease(exchange: Borrower): void {
+  unlease(exchange: ConnectionUser): void {
     this.leases--;
     this.#exchange = undefined;
     this.#shared?.delete(exchange);
   }
 
   /** The exchanges on it now. */
-  get exchanges(): Borrower[] {
+  get exchanges(): ConnectionUser[] {
     if (this.#shared !== undefined) return [...this.#shared.keys()];
     return this.#exchange === undefined ? [] : [this.#exchange];
   }

@@ -2,18 +2,18 @@ import { AsyncResource } from 'node:async_hooks';
 import type { Clock } from '../../core/clock.js';
 import type { Deadlines } from '../../core/deadlines.js';
 import type { PoolClosedError } from '../../core/errors.js';
-import { Connection, H2_STREAMS, type HttpSocket } from './connection.js';
+import { Connection, H2_STREAMS } from './connection.js';
 import { Dial, Dialler } from './dial.js';
 import type { HttpEvents } from './events.js';
-import type { Borrower } from './borrower.js';
 import { FairQueue } from './fair-queue.js';
 import { IdleConnections } from './idle-connections.js';
 import { LookupCache, type ResolveAll } from './lookup.js';
 import { OpenSockets } from './open-sockets.js';
 import type { ResolvedHttpClientOptions } from '../options.js';
-import type { Origin } from './origin.js';
+import type { Borrower, Origin, OriginConnection } from './origin.js';
 import { Origins } from './origins.js';
 import { closedError, describeLoad, queueFullError } from './refusals.js';
+import type { HttpSocket } from './socket.js';
 import type { CountersByOrigin, HttpCloseReason } from './statistics.js';
 
 /** A socket's age limit varies by this share either way, so that those opened together don't end together. */
@@ -57,7 +57,7 @@ export class Connector {
   readonly origins: Origins;
   readonly #queue = new FairQueue((origin) => origin.inUse >= this.#limitPerHost || this.#awaitsProtocol(origin));
   readonly #idle: IdleConnections;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Set<OriginConnection>();
   readonly #dials = new Set<Dial>();
   readonly #open = new OpenSockets();
   #sockets = 0;
@@ -105,7 +105,7 @@ export class Connector {
   }
 
   /** The connections that carry exchanges now. */
-  *busy(): IterableIterator<Connection> {
+  *busy(): IterableIterator<OriginConnection> {
     for (const connection of this.#connections) if (connection.leases > 0) yield connection;
   }
 
@@ -156,7 +156,13 @@ export class Connector {
    * Takes a connection back, once for each lease. A healthy one serves the next; anything else is closed. Waiters
    * are served before this returns, or right after the current callback where undici isn't ready for it.
    */
-  release(connection: Connection, exchange: Borrower, healthy: boolean, reason: HttpCloseReason, now: number): void {
+  release(
+    connection: OriginConnection,
+    exchange: Borrower,
+    healthy: boolean,
+    reason: HttpCloseReason,
+    now: number,
+  ): void {
     const { origin } = connection;
     connection.unlease(exchange);
     this.#events.released(origin, now - exchange.leasedAt, exchange.context);
@@ -174,7 +180,7 @@ export class Connector {
   }
 
   /** A kept connection was found dead: those that idle as long or longer probably are too. */
-  suspect(connection: Connection): void {
+  suspect(connection: OriginConnection): void {
     const { origin, idleSince } = connection;
     for (const idle of origin.idle.slice()) if (idle.idleSince <= idleSince) this.#giveUp(idle, 'stale');
   }
@@ -234,7 +240,7 @@ export class Connector {
 
   // Leases
 
-  #available(origin: Origin, now: number): Connection | undefined {
+  #available(origin: Origin, now: number): OriginConnection | undefined {
     for (const connection of origin.shared) {
       if (connection.leases < connection.capacity && connection.usable(now)) return connection;
     }
@@ -246,7 +252,7 @@ export class Connector {
     return undefined;
   }
 
-  #lease(connection: Connection, exchange: Borrower, now: number): void {
+  #lease(connection: OriginConnection, exchange: Borrower, now: number): void {
     this.#idle.remove(connection);
     if (!connection.inUse) {
       connection.inUse = true;
@@ -259,7 +265,7 @@ export class Connector {
   }
 
   /** Hands a connection straight to a waiter of its own origin that is entitled to it. */
-  #serveNext(connection: Connection, now: number): boolean {
+  #serveNext(connection: OriginConnection, now: number): boolean {
     const { origin } = connection;
     if (connection.leases >= connection.capacity) return false;
     const next = origin.connecting.shift() ?? (connection.multiplexes ? this.#queue.take(origin) : undefined);
@@ -269,7 +275,7 @@ export class Connector {
     return true;
   }
 
-  #free(connection: Connection): void {
+  #free(connection: OriginConnection): void {
     if (!connection.inUse) return;
     connection.inUse = false;
     this.#inUse--;
@@ -388,7 +394,7 @@ export class Connector {
   }
 
   /** Hands a new connection's places to those who wait; whether anybody did. */
-  #fill(connection: Connection, now: number): boolean {
+  #fill(connection: OriginConnection, now: number): boolean {
     const { origin } = connection;
     let served = false;
     while (connection.leases < connection.capacity) {
@@ -401,7 +407,7 @@ export class Connector {
   }
 
   /** A server has said how many streams it takes. */
-  #capacityChanged(connection: Connection): void {
+  #capacityChanged(connection: OriginConnection): void {
     const { origin } = connection;
     const now = this.#clock.now();
     if (connection.settling) {
@@ -434,7 +440,7 @@ export class Connector {
     this.origins.forgetIfUnused(origin);
   }
 
-  #why(connection: Connection, healthy: boolean, reason: HttpCloseReason, now: number): HttpCloseReason {
+  #why(connection: OriginConnection, healthy: boolean, reason: HttpCloseReason, now: number): HttpCloseReason {
     if (!healthy) return reason;
     if (this.#state !== 'open') return 'shutdown';
     if (connection.socket.destroyed) return 'peer';
@@ -442,7 +448,7 @@ export class Connector {
   }
 
   /** Takes a connection out of everything and closes it. Whoever still uses it gives it back by itself. */
-  #giveUp(connection: Connection, reason: HttpCloseReason): void {
+  #giveUp(connection: OriginConnection, reason: HttpCloseReason): void {
     if (connection.gone) return;
     connection.gone = true;
     const { origin } = connection;

@@ -1,10 +1,10 @@
 import type { ConnectionOptions } from 'node:tls';
 import type { buildConnector } from 'undici';
 import { Deadline } from '../../core/deadlines.js';
-import type { HttpSocket } from './connection.js';
 import type { LookupCache } from './lookup.js';
 import type { ResolvedHttpClientOptions } from '../options.js';
 import type { Origin } from './origin.js';
+import type { HttpSocket } from './socket.js';
 import { undici } from '../undici.js';
 
 /** Who hears how a dial went: one of the first three, once, and `gone` once in any case. */

@@ -1,6 +1,5 @@
 import { LinkedList } from '../../core/linked-list.js';
-import type { Borrower } from './borrower.js';
-import type { Origin } from './origin.js';
+import type { Borrower, Origin } from './origin.js';
 
 /**
  * Exchanges without a place within the limits: first come, first served within an origin, and the origins in turn.

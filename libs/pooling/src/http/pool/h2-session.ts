@@ -1,6 +1,6 @@
 import type { ClientHttp2Session, ClientHttp2Stream, Settings } from 'node:http2';
 import { Duplex } from 'node:stream';
-import type { HttpSocket } from './connection.js';
+import type { HttpSocket } from './socket.js';
 import { UNDICI_MAJOR } from '../undici.js';
 
 /** What the server says about a session. */

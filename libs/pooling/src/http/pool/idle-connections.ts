@@ -1,26 +1,25 @@
 import type { Clock, Timer } from '../../core/clock.js';
 import { LinkedList } from '../../core/linked-list.js';
-import type { Connection } from './connection.js';
-import type { Origin } from './origin.js';
+import type { Origin, OriginConnection } from './origin.js';
 import type { HttpCloseReason } from './statistics.js';
 
 /** The idle connections of all origins, and the one timer that ends them. */
 export class IdleConnections {
   readonly #clock: Clock;
-  readonly #expired: (connection: Connection, reason: HttpCloseReason) => void;
+  readonly #expired: (connection: OriginConnection, reason: HttpCloseReason) => void;
   /** Longest idle first. */
-  readonly #list = new LinkedList<Connection>();
+  readonly #list = new LinkedList<OriginConnection>();
   #timer: Timer | undefined;
   #dueAt = Infinity;
 
   /** `expired` closes a connection and takes it out by {@link remove}. */
-  constructor(clock: Clock, expired: (connection: Connection, reason: HttpCloseReason) => void) {
+  constructor(clock: Clock, expired: (connection: OriginConnection, reason: HttpCloseReason) => void) {
     this.#clock = clock;
     this.#expired = expired;
   }
 
   /** Puts a connection on top of its origin's. */
-  keep(connection: Connection): void {
+  keep(connection: OriginConnection): void {
     connection.origin.idle.push(connection);
     this.#list.push(connection);
     const dueAt = dueAtOf(connection);
@@ -28,7 +27,7 @@ export class IdleConnections {
   }
 
   /** Takes a connection out, if it stands here. */
-  remove(connection: Connection): void {
+  remove(connection: OriginConnection): void {
     if (!this.#list.remove(connection)) return;
     const { idle } = connection.origin;
     // Nearly always the last one, which was leased.
@@ -37,13 +36,13 @@ export class IdleConnections {
   }
 
   /** The connection of another origin that has idled longest. */
-  longestOfOther(origin: Origin): Connection | undefined {
+  longestOfOther(origin: Origin): OriginConnection | undefined {
     for (const connection of this.#list) if (connection.origin !== origin) return connection;
     return undefined;
   }
 
   /** Longest idle first; the one just given may be removed while iterating. */
-  [Symbol.iterator](): IterableIterator<Connection> {
+  [Symbol.iterator](): IterableIterator<OriginConnection> {
     return this.#list[Symbol.iterator]();
   }
 
@@ -75,6 +74,6 @@ export class IdleConnections {
   }
 }
 
-function dueAtOf({ idleSince, keepAliveMs, expiresAt }: Connection): number {
+function dueAtOf({ idleSince, keepAliveMs, expiresAt }: OriginConnection): number {
   return Math.min(idleSince + keepAliveMs, expiresAt);
 }

@@ -1,7 +1,7 @@
+import type { AsyncResource } from 'node:async_hooks';
 import { LinkedNode } from '../../core/linked-list.js';
-import { WaitQueue } from '../../core/wait-queue.js';
-import type { Connection } from './connection.js';
-import type { Borrower } from './borrower.js';
+import { WaitQueue, type Waiter } from '../../core/wait-queue.js';
+import type { Connection, ConnectionUser } from './connection.js';
 import type { OriginCounters } from './statistics.js';
 
 /**
@@ -28,9 +28,9 @@ export class Origin extends LinkedNode {
   /** HTTP/2 connections whose server has yet to say how many exchanges they take. */
   settling = 0;
   /** The most recently used last: it is taken first, so that the rest may idle out. */
-  readonly idle: Connection[] = [];
+  readonly idle: OriginConnection[] = [];
   /** HTTP/2 connections in use, which may take more exchanges. */
-  readonly shared = new Set<Connection>();
+  readonly shared = new Set<OriginConnection>();
   /** Exchanges without a place within the limits. */
   readonly waiting = new WaitQueue<Borrower>();
   /** Exchanges with a place, whose socket is being opened: as many as `dialling`, or fewer. */
@@ -65,4 +65,28 @@ export class Origin extends LinkedNode {
   get unused(): boolean {
     return this.sockets === 0 && this.waiting.length === 0 && this.connecting.length === 0;
   }
+}
+
+/** A connection to an origin. */
+export type OriginConnection = Connection<Origin>;
+
+/** All that the pool knows of those who want a connection: an exchange is one, and its own waiter. */
+export interface Borrower extends Waiter, ConnectionUser {
+  /** Replaced when its record has been forgotten meanwhile. */
+  origin: Origin;
+  readonly timeouts: { readonly connectMs: number };
+  /** The asynchronous context of whoever asked. */
+  readonly context: AsyncResource;
+  /** When it got its present connection, on the clock's scale. */
+  readonly leasedAt: number;
+  /** It stands in a queue now. */
+  enqueued(phase: 'waiting' | 'connecting', now: number): void;
+  /** It has a place; its socket is being opened. */
+  promoted(now: number): void;
+  /** It has a connection. */
+  begin(connection: OriginConnection, now: number): void;
+  /** It gets no place. */
+  refuse(error: Error): void;
+  /** The socket that was opened for it could not be. */
+  connectFailed(error: Error): void;
 }

@@ -1,8 +1,7 @@
 import { HttpQueueFullError, HttpResponseTooLargeError, PoolClosedError } from '../../core/errors.js';
 import { showText } from '../../core/shown-text.js';
-import type { Borrower } from './borrower.js';
 import type { ResolvedHttpClientOptions } from '../options.js';
-import type { Origin } from './origin.js';
+import type { Borrower, Origin } from './origin.js';
 import type { WireRequest } from '../message/request.js';
 
 /** How full a connector is. */
