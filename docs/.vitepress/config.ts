@@ -46,6 +46,12 @@ export default defineConfig({
         ['Events', '/reference/events'],
         ['Shutdown', '/reference/shutdown'],
       ]),
+      section('Moving here', [
+        ['From pg.Pool', '/migrate/pg-pool'],
+        ['From nestjs-kysely', '/migrate/nestjs-kysely'],
+        ['From @nestjs/typeorm', '/migrate/typeorm'],
+        ['From @nestjs/axios', '/migrate/axios'],
+      ]),
       section('Operation', [
         ['Observability', '/observability'],
         ['The console', '/console'],

@@ -182,6 +182,57 @@ describe('the log of slow queries', () => {
   });
 });
 
+describe('a transaction that is left open', () => {
+  it('is told with the statement that ran last in it', async () => {
+    const pool = await openPool({});
+    await pool.query('create table if not exists note (body text)');
+    await pool.withConnection(async (client) => {
+      await client.query('begin');
+      await client.query('insert into note (body) values ($1)', ['lost']);
+    });
+    await pool.query('select 1'); // it gets the connection when the rollback is done
+    expect(lines).toEqual([
+      {
+        message:
+          'orders: a connection came back with a transaction open: it is rolled back, and what it wrote is lost. Look for a forgotten COMMIT; it ran last: insert into note (body) values ($1)',
+        event: 'transaction-left-open',
+        pool: 'orders',
+        statement: 'insert into note (body) values ($1)',
+      },
+    ]);
+    expect((await pool.query('select * from note')).rows).toEqual([]);
+  });
+
+  it('is told ten times in ten seconds, and then counted', async () => {
+    const pool = await openPool({});
+    for (let round = 0; round < 12; round++) await pool.withConnection((client) => client.query('begin'));
+    await pool.query('select 1');
+    expect(lines).toHaveLength(10);
+    await clock.advance(10_000);
+    expect(lines.slice(10)).toEqual([
+      {
+        message: 'orders: 2 more connections came back with a transaction open in 10.0 s',
+        event: 'transaction-left-open',
+        pool: 'orders',
+        heldBack: 2,
+        windowMs: 10_000,
+      },
+    ]);
+  });
+
+  it('is nothing that ends well', async () => {
+    const pool = await openPool({});
+    for (const end of ['commit', 'rollback']) {
+      await pool.withConnection(async (client) => {
+        await client.query('begin');
+        await client.query(end);
+      });
+    }
+    await pool.query('select 1');
+    expect(lines).toEqual([]);
+  });
+});
+
 describe('in a Nest application', () => {
   it('the options of the database turn the logs on', async () => {
     const application = await Test.createTestingModule({

@@ -33,7 +33,12 @@ export {
   type DatabasePoolDependencies,
   type DatabasePoolStatistics,
 } from './database/database-pool.js';
-export type { DatabasePoolObserver, ReplannedReport, SlowAcquireReport } from './database/database-events.js';
+export type {
+  DatabasePoolObserver,
+  LeftOpenReport,
+  ReplannedReport,
+  SlowAcquireReport,
+} from './database/database-events.js';
 export type { AddressSource, ConnectionTarget } from './database/options/connection-options.js';
 export type { SlowQueryReport } from './database/query/slow-queries.js';
 export type {

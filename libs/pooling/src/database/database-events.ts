@@ -41,6 +41,13 @@ export interface ReplannedReport extends PlanVerdict {
   readonly statement: string;
 }
 
+/** A connection that came back with a transaction open: it is rolled back, and what the transaction wrote is lost. */
+export interface LeftOpenReport {
+  readonly pool: string;
+  /** What ran last in it, in one line, cut. */
+  readonly statement: string | undefined;
+}
+
 /** What happened, for logs. No method may throw. */
 export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'leaked' | 'unleaked'> & {
   /** An acquire timed out; called for each of them. */
@@ -51,6 +58,8 @@ export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'l
   slowAcquire?(report: SlowAcquireReport): void;
   /** A statement took longer than `slowQueryMs`; called for each of them. */
   slowQuery?(report: SlowQueryReport): void;
+  /** A connection came back with a transaction open; called for each of them. */
+  leftOpen?(report: LeftOpenReport): void;
   /** A prepared statement is planned for its own values each time from now on; called once for each. */
   replanned?(report: ReplannedReport): void;
 };

@@ -167,7 +167,10 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       role: this.#role,
       cancelFailed: () => this.#cancelFailures++,
       opened: (connection) => announce(this, 'connect', connection.client),
-      leftTransaction: () => this.#transactionsLeftOpen++,
+      leftTransaction: (connection) => {
+        this.#transactionsLeftOpen++;
+        observer.leftOpen?.({ pool: name, statement: connection.leftStatement });
+      },
       removed: (connection) => {
         this.#ping.slotFreed();
         // Whoever gave it back last has had another one since, or none.

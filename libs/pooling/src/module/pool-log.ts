@@ -2,7 +2,12 @@ import { Logger } from '@nestjs/common';
 import { foreignFrames, nameAcquirer, type Holder } from '../core/holders.js';
 import type { LeakReport } from '../core/pool-options.js';
 import type { Clock } from '../core/clock.js';
-import type { DatabasePoolObserver, ReplannedReport, SlowAcquireReport } from '../database/database-events.js';
+import type {
+  DatabasePoolObserver,
+  LeftOpenReport,
+  ReplannedReport,
+  SlowAcquireReport,
+} from '../database/database-events.js';
 import type { SlowQueryReport } from '../database/query/slow-queries.js';
 import type { HttpLeakReport } from '../http/exchange/streamed-exchange.js';
 import { LogThrottle, type HeldBack } from './log-throttle.js';
@@ -16,6 +21,7 @@ export class PoolLog implements DatabasePoolObserver {
   readonly #name: string;
   readonly #slowAcquires: LogThrottle;
   readonly #slowQueries: LogThrottle;
+  readonly #leftOpen: LogThrottle;
 
   constructor(name: string, clock?: Clock) {
     this.#name = name;
@@ -23,6 +29,7 @@ export class PoolLog implements DatabasePoolObserver {
       (heldBack) => this.#heldBack('slow-acquire', 'slow acquires', heldBack),
       clock,
     );
+    this.#leftOpen = new LogThrottle(({ count, windowMs }) => this.#moreLeftOpen(count, windowMs), clock);
     this.#slowQueries = new LogThrottle((heldBack) => this.#heldBack('slow-query', 'slow queries', heldBack), clock);
   }
 
@@ -40,6 +47,18 @@ export class PoolLog implements DatabasePoolObserver {
     const end = error === undefined ? '' : `, failed with ${error}`;
     const message = `${pool}: slow query: ${howLong(durationMs)}${byWhom(report)}${end}: ${statement}`;
     this.#logger.warn({ message, event: 'slow-query', ...report, durationMs: Math.round(durationMs) });
+  }
+
+  leftOpen({ pool, statement }: LeftOpenReport): void {
+    if (!this.#leftOpen.admits(0)) return;
+    const last = statement === undefined ? '' : `; it ran last: ${statement}`;
+    const message = `${pool}: a connection came back with a transaction open: it is rolled back, and what it wrote is lost. Look for a forgotten COMMIT${last}`;
+    this.#logger.warn({ message, event: 'transaction-left-open', pool, statement });
+  }
+
+  #moreLeftOpen(count: number, windowMs: number): void {
+    const message = `${this.#name}: ${count} more connections came back with a transaction open in ${howLong(windowMs)}`;
+    this.#logger.warn({ message, event: 'transaction-left-open', pool: this.#name, heldBack: count, windowMs });
   }
 
   replanned(report: ReplannedReport): void {

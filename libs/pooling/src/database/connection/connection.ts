@@ -104,6 +104,8 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
   #status: TransactionStatus = 'I';
   #failure: Error | undefined;
   #lastText: string | undefined;
+  /** What the last borrower ran last, once it is gone. */
+  #leftText: string | undefined;
   #unanswered = 0;
   #answeredQuery: unknown;
   #ending: Promise<void> | undefined;
@@ -348,7 +350,13 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
   /** The borrower is gone: what he ran says nothing of the next one. */
   forgetBorrower(): void {
     this.borrower = undefined;
+    this.#leftText = this.#lastText;
     this.#lastText = undefined;
+  }
+
+  /** What the borrower that is gone ran last, shortened: for people. */
+  get leftStatement(): string | undefined {
+    return this.#leftText === undefined ? undefined : shortenStatement(this.#leftText);
   }
 
   /** A borrower may set type parsers: they are its own, and gone with it. */

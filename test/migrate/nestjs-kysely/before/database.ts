@@ -1,0 +1,5 @@
+import type { Generated } from 'kysely';
+
+export interface Database {
+  orders: { id: Generated<number>; item: string };
+}

@@ -1,0 +1,25 @@
+import { Injectable } from '@nestjs/common';
+import type { Kysely } from 'kysely';
+import { InjectKysely } from 'nestjs-kysely';
+import type { Database } from './database.js';
+
+export interface Order {
+  id: number;
+  item: string;
+}
+
+@Injectable()
+export class OrdersService {
+  constructor(@InjectKysely() private readonly db: Kysely<Database>) {}
+
+  list(): Promise<Order[]> {
+    return this.db.selectFrom('orders').select(['id', 'item']).orderBy('id').execute();
+  }
+
+  create(items: string[]): Promise<number> {
+    return this.db.transaction().execute(async (transaction) => {
+      for (const item of items) await transaction.insertInto('orders').values({ item }).execute();
+      return items.length;
+    });
+  }
+}
