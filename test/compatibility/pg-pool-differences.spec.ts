@@ -5,9 +5,10 @@ import Cursor from 'pg-cursor';
 import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
 import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
 import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import { codeOf, messageOf, onBothPools } from '../support/both-pools.js';
+import { codeOf, messageOf, onBothPools, onDatabasePool, onPgPool } from '../support/both-pools.js';
 import { runTypeScript } from '../support/child.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { isAtLeast } from '../support/peer-version.js';
 
 let database: TestDatabase;
 
@@ -112,7 +113,8 @@ test('binary and pipeline are refused', async () => {
     expect(() => new DatabasePool('refused', { url: database.url, connection })).toThrow(`${name}: not supported`);
     const theirs = new pg.Pool({ connectionString: database.url, ...connection });
     const client = await theirs.connect();
-    expect(client).toHaveProperty(name, true);
+    // Not every pg knows pipeline.
+    if (name in new pg.Client()) expect(client).toHaveProperty(name, true);
     client.release();
     await theirs.end();
   }
@@ -319,7 +321,7 @@ describe('a client that is given back', () => {
 });
 
 test('a value that can’t be sent leaves its transaction as it is, whatever the text', async () => {
-  const outcome = await onBothPools(database.url, async ({ pool }) => {
+  const sendUnsendable = async ({ pool }: { pool: Pool }): Promise<unknown> => {
     const unsendable = {
       toPostgres: () => {
         throw new Error('unsendable');
@@ -331,8 +333,10 @@ test('a value that can’t be sent leaves its transaction as it is, whatever the
     const code = await codeOf(client.query('select 1'));
     client.release(true);
     return [message, code];
-  });
-  expect(outcome).toEqual({ theirs: ['unsendable', '25P02'], ours: ['unsendable', 'no error'] });
+  };
+  expect(await onDatabasePool(database.url, sendUnsendable)).toEqual(['unsendable', 'no error']);
+  // Before, pg waits for ever.
+  if (isAtLeast('pg', '8.22.0')) expect(await onPgPool(database.url, sendUnsendable)).toEqual(['unsendable', '25P02']);
 });
 
 test('a query past query_timeout costs its connection', async () => {

@@ -45,10 +45,8 @@ test('the log sees begin, commit, rollback and savepoints, as with Kysely’s ow
     await inner.rollbackToSavepoint('a').execute();
     await inner.releaseSavepoint('a').execute();
     await trx.rollback().execute();
-    await trx
-      .commit()
-      .execute()
-      .catch(() => undefined);
+    // Kysely 0.28.0 throws where later ones reject.
+    await (async () => trx.commit().execute())().catch(() => undefined);
   }
   const texts = (events: LogEvent[]): string[] => events.map(({ level, query }) => `${level}: ${query.sql}`);
   expect(texts(log)).toEqual(texts(theirLog));

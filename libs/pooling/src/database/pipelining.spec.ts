@@ -1,7 +1,7 @@
 import { CompiledQuery } from 'kysely';
 import { Client, type QueryConfig } from 'pg';
 import { inject, onTestFinished } from 'vitest';
-import { systemClock, type Clock } from '../core/clock.js';
+import type { Clock } from '../core/clock.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { DatabasePool } from './database-pool.js';
 import { createKysely } from './kysely/kysely.js';
@@ -18,11 +18,14 @@ async function controlClient(): Promise<Client> {
   return control;
 }
 
-/** A pool whose statements have been used often enough to be known. */
+/**
+ * A pool whose statements have been used often enough to be known. Its time stands still: a statement is as quick as its
+ * test says, however busy the machine is.
+ */
 async function pipelinedPool(
   options: DatabaseOptions = {},
   texts: readonly string[] = [TWICE],
-  clock: Clock = systemClock,
+  clock: Clock = new ManualClock(),
 ): Promise<DatabasePool> {
   const given = { url, size: 1, maxOverflow: 0, pipelining: { depth: 16 }, ...options };
   const pool = new DatabasePool('pipelined', given, { clock });
@@ -191,13 +194,17 @@ describe('pipelining', () => {
   it('cancels a query at its time-out without taking along those behind it', async () => {
     const control = await controlClient();
     const change = await lockedRow(control, 'pipelined_timeout');
-    const pool = await pipelinedPool({}, [TWICE, change]);
+    const clock = new ManualClock();
+    const pool = await pipelinedPool({}, [TWICE, change], clock);
     await control.query('begin; update pipelined_timeout set n = 0 where id = 1');
     const config: QueryConfig = { text: change, values: [1] };
     const late = pool.query({ ...config, query_timeout: 200 } as QueryConfig);
+    const refused = expect(late).rejects.toMatchObject({ code: 'ERR_POOL_QUERY_TIMEOUT' });
     const behind = Array.from({ length: 5 }, (_, n) => pool.query(TWICE, [n]));
     expect(pool.waitingCount).toBe(0);
-    await expect(late).rejects.toMatchObject({ code: 'ERR_POOL_QUERY_TIMEOUT' });
+    await locked('pipelined_timeout');
+    await clock.advance(200);
+    await refused;
     expect((await Promise.all(behind)).map(({ rows }) => rows[0])).toEqual([0, 2, 4, 6, 8].map((twice) => ({ twice })));
     // Nobody else gets that connection, and nothing of it is left on the server.
     expect((await pool.query(TWICE, [4])).rows).toEqual([{ twice: 8 }]);

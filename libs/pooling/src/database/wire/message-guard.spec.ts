@@ -326,7 +326,7 @@ describe('a guard over what a server sends', () => {
   });
 
   it('reads no further into the process’s own parser than one message', () => {
-    expect(() => parseMessage(message('T', Buffer.from([0x7f, 0xff, 0x78])))).toThrow(RangeError);
+    expect(() => parseMessage(message('T', Buffer.from([0x7f, 0xff, 0x78, 0])))).toThrow(RangeError);
     expect(parseMessage(message('C', Buffer.from('SELECT 1\0')))).toMatchObject({
       name: 'commandComplete',
       text: 'SELECT 1',
