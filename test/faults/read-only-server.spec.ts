@@ -1,42 +1,12 @@
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { PostgresServer } from 'nestjs-pooling/testing';
 import { DatabasePool, PoolAdvisor, type DatabaseOptions } from 'nestjs-pooling';
 import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
+import { MovingName } from '../support/moving-name.js';
 
 const LOGIN = { user: 'postgres', database: 'postgres', password: 'secret' };
 let first: PostgresServer;
 let second: PostgresServer;
-let name: Name;
-
-/** A name that may point to another server, and whose connections stay as they are then. */
-class Name {
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-
-  constructor(public target: number) {
-    this.#server = createServer((socket) => {
-      const onward = connect(this.target, '127.0.0.1');
-      for (const each of [socket, onward]) {
-        this.#sockets.add(each.on('error', () => socket.destroy()).on('close', () => this.#sockets.delete(each)));
-      }
-      socket.pipe(onward).pipe(socket);
-    });
-  }
-
-  async listen(): Promise<this> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    return this;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  close(): void {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-  }
-}
+let name: MovingName;
 
 beforeAll(async () => {
   [first, second] = await Promise.all([
@@ -47,7 +17,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => Promise.all([first.close(), second.close()]));
 beforeEach(async () => {
-  name = await new Name(first.port).listen();
+  name = await new MovingName(first.port).listen();
   for (const { url } of [first, second]) await setReadOnly(url, false);
 });
 afterEach(() => name.close());
