@@ -381,6 +381,12 @@ describe('shutdown hooks come behind the place where the application is made', (
     expect(tree.readText('src/main.ts')).toContain('\n  app.enableShutdownHooks();\n');
   });
 
+  it('with that option where Nest is installed outside the project’s folder, as with Yarn’s PnP', async () => {
+    const { 'node_modules/@nestjs/core/package.json': _, ...files } = project('11.0.1');
+    const tree = await bench.run('nest-add', files);
+    expect(tree.readText('src/main.ts')).toContain(HOOKS);
+  });
+
   it.each(['createApplicationContext', 'createMicroservice'])('of %s, which has no routes', async (method) => {
     const tree = await addTo({ 'src/main.ts': MAIN.replace('.create(', `.${method}(`) });
     expect(tree.readText('src/main.ts')).toContain(HOOKS);

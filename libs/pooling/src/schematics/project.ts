@@ -1,3 +1,4 @@
+import { installedVersion } from './installed-version.cjs';
 import { findFiles, folderOf, joinPath, readText, type Tree } from './tree.js';
 import { SourceEdit } from './source/source-edit.js';
 import type { TypeScript } from './typescript-package.cjs';
@@ -68,7 +69,10 @@ export class Project {
   /** The version of a package that is installed, else the range that package.json has; `undefined` without either. */
   versionOf(name: string): string | undefined {
     const installed = readText(this.tree, `/node_modules/${name}/package.json`);
-    return installed === undefined ? this.declared(name) : (JSON.parse(installed) as { version?: string }).version;
+    if (installed !== undefined) return (JSON.parse(installed) as { version?: string }).version;
+    // A workspace's packages are in a folder above, those of Yarn's PnP in none.
+    const isElsewhere = !this.tree.exists('/node_modules/@nestjs/core/package.json');
+    return (isElsewhere ? installedVersion(name) : undefined) ?? this.declared(name);
   }
 
   /** A source file, to be read or changed. */
