@@ -98,6 +98,15 @@ export function acquirerOf(origin: AcquireOrigin | undefined): Acquirer {
   };
 }
 
+/** Who acquires and where, as far as it was kept. */
+export function originOf({ origin }: { readonly origin: AcquireOrigin | undefined }): {
+  label?: string;
+  acquiredAt?: string;
+} {
+  const { stack: _stack, ...acquirer } = acquirerOf(origin);
+  return acquirer;
+}
+
 /** A line of a stack without the folders of its file: people know their files by name. */
 function shortFrame(line: string): string {
   const frame = line.trim().replace(/^at (?:async )?/, '');

@@ -8,7 +8,7 @@ import {
   releaseChannel,
   timeoutChannel,
 } from '../core/diagnostics.js';
-import { acquirerOf } from '../core/holders.js';
+import { originOf } from '../core/holders.js';
 import type { Pool } from '../core/pool.js';
 import type { LeakReport, ObservedSlot, PoolObserver } from '../core/pool-options.js';
 import type { CloseReason } from '../core/statistics.js';
@@ -63,12 +63,6 @@ export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'l
   /** A prepared statement is planned for its own values each time from now on; called once for each. */
   replanned?(report: ReplannedReport): void;
 };
-
-/** Who acquires and where, as far as it was kept. */
-export function originOf({ origin }: Pick<ObservedSlot, 'origin'>): { label?: string; acquiredAt?: string } {
-  const { stack: _stack, ...acquirer } = acquirerOf(origin);
-  return acquirer;
-}
 
 /** What the events of a pool are told with. */
 export interface DatabaseEventsHost {

@@ -2,15 +2,12 @@ import type { EventEmitter } from 'node:events';
 import type { PoolClient } from 'pg';
 import { releaseChannel } from '../core/diagnostics.js';
 import { PoolAcquireTimeoutError } from '../core/errors.js';
-import type { Lease } from '../core/lease.js';
 import type { Pool } from '../core/pool.js';
 import type { AcquireOptions, LeaseUse } from '../core/pool-options.js';
 import type { CloseReason } from '../core/statistics.js';
 import type { PostgresConnection } from './connection/connection.js';
+import type { DatabaseLease } from './database-lease.js';
 import { PooledClient, type PooledClientHost } from './pooled-client.js';
-
-/** A lease of a PostgreSQL connection. */
-export type DatabaseLease = Lease<PostgresConnection>;
 
 /** What leases need of their pool. */
 export interface LeasesHost {

@@ -4,7 +4,7 @@ import { inPresentContext, presentContext } from '../core/async-context.js';
 import { PoolLeaseReleasedError, PoolTransactionError } from '../core/errors.js';
 import type { CloseReason } from '../core/statistics.js';
 import type { PostgresConnection } from './connection/connection.js';
-import type { DatabaseLease } from './database-leases.js';
+import type { DatabaseLease } from './database-lease.js';
 import { pg } from './pg.js';
 import {
   callbackOf,

@@ -3,10 +3,10 @@ import type { Clock } from '../../core/clock.js';
 import type { Deadlines } from '../../core/deadlines.js';
 import { PoolQueryTimeoutError } from '../../core/errors.js';
 import type { HolderActivity } from '../../core/holders.js';
+import type { Lease } from '../../core/lease.js';
 import type { CloseReason } from '../../core/statistics.js';
 import { AddedProperties } from './added-properties.js';
 import { Cancellation } from './cancellation.js';
-import type { DatabaseLease } from '../database-leases.js';
 import { pg } from '../pg.js';
 import {
   activeQueryOf,
@@ -70,7 +70,7 @@ export interface ConnectionHost {
   /** A statement took longer than it may. */
   queryTimedOut(error: Error): void;
   /** A statement under this lease was answered with a result: proof of life. */
-  answered(lease: DatabaseLease): void;
+  answered(lease: Lease<unknown>): void;
   /** A cancel request failed: the server goes on with what nobody waits for. */
   cancelFailed(): void;
 }
@@ -250,7 +250,7 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
    * After `timeoutMs` (0: never) the callback gets `ERR_POOL_QUERY_TIMEOUT` and the connection is given up.
    */
   execute(
-    lease: DatabaseLease | undefined,
+    lease: Lease<unknown> | undefined,
     config: QueryText,
     values: unknown[] | undefined,
     timeoutMs: number,
@@ -260,12 +260,12 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
     const sent = lease === undefined || statements === undefined ? undefined : preparableValues(config, values);
     const prepared = sent === undefined ? undefined : statements?.use(textOf(config));
     if (prepared === undefined) this.executeUnprepared(lease, config, values, timeoutMs, callback);
-    else this.executePrepared(lease as DatabaseLease, prepared, sent as unknown[], timeoutMs, callback);
+    else this.executePrepared(lease as Lease<unknown>, prepared, sent as unknown[], timeoutMs, callback);
   }
 
   /** {@link execute} for a text that isn't to be prepared: `pg` does all of it. */
   executeUnprepared(
-    lease: DatabaseLease | undefined,
+    lease: Lease<unknown> | undefined,
     config: QueryText,
     values: unknown[] | undefined,
     timeoutMs: number,
@@ -296,7 +296,7 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
 
   /** {@link execute} for a text that is to be prepared. Under a shared lease it runs between the queries of others. */
   executePrepared(
-    lease: DatabaseLease,
+    lease: Lease<unknown>,
     prepared: PreparedText,
     values: readonly unknown[],
     timeoutMs: number,
@@ -328,7 +328,7 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
     }
   }
 
-  #timed(lease: DatabaseLease | undefined, text: string, callback: QueryOutcome): QueryOutcome {
+  #timed(lease: Lease<unknown> | undefined, text: string, callback: QueryOutcome): QueryOutcome {
     const { slowQueries } = this.#host;
     return slowQueries === undefined || lease === undefined
       ? callback

@@ -1,5 +1,4 @@
 import type { Clock } from '../../core/clock.js';
-import type { PostgresConnection } from './connection.js';
 
 /** What a server says of a statement that writes where nothing may be written. */
 export const READ_ONLY_TRANSACTION = '25006';
@@ -15,6 +14,12 @@ const QUESTION = `select pg_is_in_recovery() or exists (
 
 /** How long a server is believed to be read-only before a new connection has to show it again, in milliseconds. */
 const RECHECK_MS = 10_000;
+
+/** A connection that can be asked for its server's role. */
+export interface AskedConnection {
+  readonly role: ConnectionRole;
+  run(text: string): Promise<{ readonly rows: readonly unknown[] }>;
+}
 
 /** What the role of the server needs of its pool. */
 export interface ServerRoleHost {
@@ -48,7 +53,7 @@ export class ServerRole {
   }
 
   /** Notes when a connection was opened; it is asked at once while the server is believed to be read-only. */
-  async opened(connection: PostgresConnection): Promise<void> {
+  async opened(connection: AskedConnection): Promise<void> {
     const { role } = connection;
     role.openedAt = this.#host.clock.now();
     role.openedIn = this.#changes;
@@ -57,12 +62,12 @@ export class ServerRole {
   }
 
   /** Whether a connection has to be asked before it is of use. */
-  doubts({ role }: PostgresConnection): boolean {
+  doubts({ role }: AskedConnection): boolean {
     return role.askedIn < this.#changes || (role.readOnly && this.#isOld(role));
   }
 
   /** Asks a connection; returns whether it may be used on. Rejects when it is lost. */
-  async ask(connection: PostgresConnection): Promise<boolean> {
+  async ask(connection: AskedConnection): Promise<boolean> {
     const { rows } = await connection.run(QUESTION);
     const { role } = connection;
     role.refusedWrite = false;

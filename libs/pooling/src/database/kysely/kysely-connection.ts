@@ -3,13 +3,20 @@ import type { QueryResult as PgQueryResult, Submittable } from 'pg';
 import { PoolLeaseReleasedError, PoolTransactionError } from '../../core/errors.js';
 import type { CloseReason } from '../../core/statistics.js';
 import type { PostgresConnection } from '../connection/connection.js';
-import type { DatabaseLease } from '../database-leases.js';
+import type { DatabaseLease } from '../database-lease.js';
 import type { DatabasePool } from '../database-pool.js';
 import { kyselyResult } from './kysely-result.js';
 import { loadPgCursor } from '../pg-package.cjs';
 import { promiseOf, type QueryText } from '../query/query-forms.js';
-import type { TransactionScope } from './transaction-scope.js';
 import { textOfCompiled } from './unprepared-plugin.js';
+
+/** The transaction whose statements a connection runs. */
+export interface ConnectionScope {
+  /** Lets in nothing more; resolves when what was asked for before is answered. */
+  end(): Promise<void>;
+  /** A stream has begun. */
+  streams(): void;
+}
 
 /**
  * Kysely's view of one lease. It can be given back early: when a commit or rollback fails, Kysely itself doesn't
@@ -22,7 +29,7 @@ export class KyselyConnection implements DatabaseConnection {
   /** Where the last transaction that was begun here stands; its end counts from when it is asked for. */
   transaction: 'none' | 'open' | 'over' = 'none';
   /** What lets the statements of that transaction in. */
-  scope: TransactionScope | undefined = undefined;
+  scope: ConnectionScope | undefined = undefined;
   /** The command that was answered last. */
   command = '';
   #running = 0;

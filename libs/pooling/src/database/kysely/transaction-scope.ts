@@ -1,5 +1,5 @@
 import type { ConnectionProvider, DatabaseConnection } from 'kysely';
-import { KyselyConnection } from './kysely-connection.js';
+import { KyselyConnection, type ConnectionScope } from './kysely-connection.js';
 
 type Consumer<Result> = (connection: DatabaseConnection) => Promise<Result>;
 
@@ -13,7 +13,7 @@ type Provide = <Result>(consumer: Consumer<Result>, options?: object) => Promise
  *
  * Around a connection of `db.connection()` it lets everything pass: several transactions may follow each other there.
  */
-export class TransactionScope implements ConnectionProvider {
+export class TransactionScope implements ConnectionProvider, ConnectionScope {
   readonly #provider: ConnectionProvider;
   #bound = false;
   #connection: KyselyConnection | undefined = undefined;

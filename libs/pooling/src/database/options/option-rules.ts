@@ -20,7 +20,7 @@ import {
 } from '../../core/validation.js';
 import { connectionNameProblems } from './connection-options.js';
 import { urlProblems } from './connection-url.js';
-import type { DatabaseOptions } from './options.js';
+import type { DatabaseOptions } from './database-options.js';
 import { negotiatesDirectTls } from '../pg-internals.js';
 import { LONGEST_SERVER_TIMEOUT_MS, serverMilliseconds } from '../connection/server-settings.js';
 import { tlsProblems } from './tls-settings.js';

@@ -1,9 +1,10 @@
-import type { ResolvedDatabaseOptions } from './options.js';
-
 /** What goes into the first packet of a connection, or into its settings. */
-type StartupOptions = Pick<ResolvedDatabaseOptions, 'applicationName' | 'target' | 'session'> & {
+interface StartupOptions {
+  readonly applicationName: string;
+  readonly target: { readonly user: string; readonly database: string };
+  readonly session: Readonly<Record<string, unknown>>;
   readonly clientConfig: object;
-};
+}
 
 /** Fields of `pg.ClientConfig` that pg writes into that packet. */
 const WRITTEN = ['options', 'replication', 'fallback_application_name', 'client_encoding'] as const;

@@ -2,7 +2,8 @@ import type { AsyncResource } from 'node:async_hooks';
 import type { QueryResult, Submittable } from 'pg';
 import { inPresentContext, presentContext } from '../../core/async-context.js';
 import type { AcquireOptions } from '../../core/pool-options.js';
-import type { DatabaseLease, DatabaseLeases } from '../database-leases.js';
+import type { DatabaseLease } from '../database-lease.js';
+import type { DatabaseLeases } from '../database-leases.js';
 import type { ResolvedDatabaseOptions } from '../options/options.js';
 import {
   callbackOf,

@@ -1,8 +1,7 @@
 import { presentContext } from '../../core/async-context.js';
 import type { Clock } from '../../core/clock.js';
-import type { PostgresConnection } from '../connection/connection.js';
-import { originOf } from '../database-events.js';
-import type { DatabaseLease } from '../database-leases.js';
+import { originOf } from '../../core/holders.js';
+import type { Lease } from '../../core/lease.js';
 import type { QueryOutcome } from './query-forms.js';
 import { shortenStatement } from './shown-statement.js';
 
@@ -29,6 +28,12 @@ export interface SlowQueryReport {
   readonly acquiredAt?: string;
 }
 
+/** What a report tells of the connection that a statement ran on. */
+interface TimedConnection {
+  readonly processId: number | undefined;
+  readonly inTransaction: boolean;
+}
+
 /** Times the statements of a pool. Made only when `slowQueryMs` is set. */
 export class SlowQueries {
   constructor(
@@ -39,7 +44,7 @@ export class SlowQueries {
   ) {}
 
   /** The callback for a statement that is sent now, which hears of its answer before the caller does. */
-  timing(connection: PostgresConnection, lease: DatabaseLease, text: string, callback: QueryOutcome): QueryOutcome {
+  timing(connection: TimedConnection, lease: Lease<unknown>, text: string, callback: QueryOutcome): QueryOutcome {
     const startedAt = this.clock.now();
     // The answer comes from a socket that belongs to nobody: the report belongs to whoever has asked.
     const context = presentContext();
@@ -53,8 +58,8 @@ export class SlowQueries {
   }
 
   #slow(
-    connection: PostgresConnection,
-    lease: DatabaseLease,
+    connection: TimedConnection,
+    lease: Lease<unknown>,
     text: string,
     durationMs: number,
     error: Error | undefined,

@@ -1,6 +1,6 @@
 import type { QueryResult, Submittable } from 'pg';
+import type { Lease } from '../../core/lease.js';
 import { TimedWaiter } from '../../core/wait-queue.js';
-import type { DatabaseLease } from '../database-leases.js';
 import type { QueryOutcome } from './query-forms.js';
 
 /** What a statement tells the connection it runs on. */
@@ -14,7 +14,7 @@ export interface StatementOwner {
 /** One statement on its way through a connection: its answer is passed on once, or its deadline comes first. */
 export class Statement extends TimedWaiter {
   /** Under which lease it runs; none for the pool's own. A running statement keeps its lease from being collected. */
-  readonly lease: DatabaseLease | undefined;
+  readonly lease: Lease<unknown> | undefined;
   readonly text: string;
   readonly timeoutMs: number;
   /** What pg runs for it, where that is another object. */
@@ -29,7 +29,7 @@ export class Statement extends TimedWaiter {
 
   constructor(
     owner: StatementOwner,
-    lease: DatabaseLease | undefined,
+    lease: Lease<unknown> | undefined,
     text: string,
     timeoutMs: number,
     callback: QueryOutcome,

@@ -1,5 +1,3 @@
-import type { WireQuery } from './wire-query.js';
-
 /** What an error says of a prepared statement. */
 export type Failure =
   /** Nothing: the text, read anew, would fail in the same way. */
@@ -19,13 +17,25 @@ const OF_THE_MOMENT = new Set(['40', '53', '55', '57', '58']);
 const OF_TYPES = new Set(['22P03', '42703', '42704', '42804', '42883', 'XX000']);
 const TYPE_CHECKS = /^(?:ExecEval|CheckVarSlot|CheckOpSlot|TupleDesc|get(?:Type|type)|lookup_|fmgr_info)/;
 
+/** A query that has failed, and how far the server was with it. */
+export interface FailedQuery {
+  readonly error: Error | undefined;
+  /** Why it was sent once more. */
+  readonly firstError: Error | undefined;
+  /** Whether its statement was prepared by an earlier query. */
+  readonly reused: boolean;
+  /** Whether the server had bound its parameters. */
+  readonly bound: boolean;
+  readonly prepared: { readonly name: string; readonly sociable: boolean };
+}
+
 interface ServerError {
   readonly code?: unknown;
   readonly routine?: unknown;
 }
 
 /** What the error of a query says of the statement it used. */
-export function failureOf(query: WireQuery): Failure {
+export function failureOf(query: FailedQuery): Failure {
   const { code, routine } = query.error as ServerError;
   if (typeof code !== 'string' || query.firstError !== undefined) return 'genuine';
   if (code === '42P05') return 'taken';
@@ -46,6 +56,6 @@ export function isSameError(one: Error & ServerError, other: Error & ServerError
 }
 
 /** Takes the name of a statement that its caller hasn't given out of an error's message: `pg` has none there. */
-export function hideStatementName(error: Error & ServerError, { prepared }: WireQuery): void {
+export function hideStatementName(error: Error & ServerError, { prepared }: FailedQuery): void {
   if (error.code === '08P01') error.message = error.message.replace(prepared.name, '');
 }

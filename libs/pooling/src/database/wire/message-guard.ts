@@ -5,10 +5,19 @@ import { LoginOrder } from './login-order.js';
 import { checkForm, longestMessage, SHORTEST_LIMIT } from './message-form.js';
 import { ProtocolError } from './protocol-error.js';
 import { DATA_ROW, HEADER_BYTES, isUnasked, messageName, READY_FOR_QUERY } from './server-message.js';
-import type { Wire } from './wire.js';
 
 /** What is held of a message whose rest is still to come, at first; it grows with what has come, not with what is announced. */
 const FIRST_HELD_BYTES = 1_048_576;
+
+/** What reads the answers to its own queries, past pg: the wire of a connection. */
+export interface AnswerReader {
+  /** Its queries under way. */
+  readonly underway: number;
+  /** Takes a message: its type, and where it stands in the bytes. */
+  take(type: number, bytes: Buffer, at: number, end: number): void;
+  /** Nothing more will come. */
+  end(error: Error): void;
+}
 
 /** What a guard needs of its connection. */
 export interface MessageGuardHost {
@@ -19,7 +28,7 @@ export interface MessageGuardHost {
 
 /**
  * Stands between the socket of a connection and `pg`, from the first byte of the dial on: cuts what comes into messages,
- * checks the form and the order of each, and passes it to the {@link Wire} whose query it answers, or to `pg`. What no
+ * checks the form and the order of each, and passes it to the wire whose query it answers, or to `pg`. What no
  * honest server sends ends the connection with an error for all that runs on it, and goes no further.
  */
 export class MessageGuard {
@@ -30,7 +39,7 @@ export class MessageGuard {
   readonly #order: ClientOrder;
   /** Until the connection is logged in. */
   #login: LoginOrder | undefined = new LoginOrder();
-  #wire: Wire | undefined;
+  #wire: AnswerReader | undefined;
   /** What is there of the message that is to be completed, and how long it is, as far as that is known. */
   #held: Buffer | undefined;
   #heldLength = 0;
@@ -44,7 +53,7 @@ export class MessageGuard {
   }
 
   /** From now on a wire reads the answers to its queries. */
-  serve(wire: Wire): void {
+  serve(wire: AnswerReader): void {
     this.#wire = wire;
   }
 

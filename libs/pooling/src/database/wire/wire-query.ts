@@ -1,7 +1,6 @@
 import type { FieldDef } from 'pg';
-import { SharedLease } from '../../core/lease.js';
+import { SharedLease, type Lease } from '../../core/lease.js';
 import type { PreparedStatement } from '../connection/connection-statements.js';
-import type { DatabaseLease } from '../database-leases.js';
 import type { QueryOutcome } from '../query/query-forms.js';
 import type { PlanTurn } from '../query/plan-watch.js';
 import type { PreparedText } from '../query/statement-cache.js';
@@ -10,7 +9,6 @@ import { UNSENT, type ExchangeStep } from './exchange-order.js';
 import type { Failure } from './failed-statement.js';
 import type { WireValue } from './message-writer.js';
 import type { Row, RowShape } from './row-shape.js';
-import type { Wire } from './wire.js';
 
 /** `SELECT 3`, `UPDATE 3`, `INSERT 0 3`, `CREATE TABLE`. */
 const COMMAND_TAG = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/;
@@ -34,9 +32,19 @@ function outcomeOf(tag: string): Outcome {
   return lastOutcome;
 }
 
+/** What reads the answer of a query: the wire of its connection. */
+export interface WireQueryReader {
+  /** It is the query's turn. */
+  begin(query: WireQuery): void;
+  /** The connection is lost. */
+  lost(query: WireQuery, error: Error): void;
+  /** The server is ready for the next query. */
+  handedBack(): void;
+}
+
 /**
  * One use of a prepared statement: what is sent, what has come back, and who waits for it. To `pg.Client` it is a query
- * like any other; what comes in between passes by it, through the {@link Wire}.
+ * like any other; what comes in between passes by it, through its reader, the wire.
  */
 export class WireQuery extends Statement {
   readonly prepared: PreparedText;
@@ -62,12 +70,12 @@ export class WireQuery extends Statement {
   /** Why it was sent once more, its text read anew. */
   firstError: Error | undefined = undefined;
   firstFailure: Failure | undefined = undefined;
-  readonly #wire: Wire;
+  readonly #wire: WireQueryReader;
 
   constructor(
-    wire: Wire,
+    wire: WireQueryReader,
     owner: StatementOwner,
-    lease: DatabaseLease,
+    lease: Lease<unknown>,
     prepared: PreparedText,
     values: readonly WireValue[],
     timeoutMs: number,

@@ -1,0 +1,183 @@
+import type { KyselyConfig } from 'kysely';
+import type { Client, ClientConfig } from 'pg';
+import type { AddressSource, ConnectionTarget } from './connection-options.js';
+
+/** Fills the options that aren't given: for a small service, a medium one, and one under high load. */
+export type DatabasePreset = 'small' | 'medium' | 'high';
+
+/** `'lazy'`: connect on first use. `'warm'`: fill `minIdle` in the background. `'required'`: the start fails without a connection. */
+export type DatabaseStartup = 'lazy' | 'warm' | 'required';
+
+/** A check of a connection before it is leased. */
+export interface PrePingOptions {
+  /** A connection idle for longer is checked before a lease, in milliseconds. 500 by default. */
+  readonly idleMs?: number;
+  /** How long the check may take, in milliseconds. 5000 by default. */
+  readonly timeoutMs?: number;
+}
+
+/** Values of server settings, as `SET` takes them. */
+export type SessionSettings = Readonly<Record<string, string | number | boolean>>;
+
+/**
+ * Makes a returned connection fit for its next borrower. Runs after an open transaction was rolled back; when it
+ * throws, or takes longer than a ping may, the connection is closed with the reason `reset`.
+ */
+export type ResetHook = (client: Client) => void | Promise<void>;
+
+/**
+ * How a database pool is reached, sized and timed. Times are milliseconds; every option has a default.
+ *
+ * ```ts
+ * PoolingModule.forRoot({
+ *   database: {
+ *     url: process.env.DATABASE_URL,
+ *     preset: 'medium',
+ *     size: 30,
+ *     acquireTimeoutMs: 2_000,
+ *     onConnect: async (client) => {
+ *       await client.query("set search_path to 'shop'");
+ *     },
+ *   },
+ * });
+ * ```
+ */
+export interface DatabaseOptions {
+  /** `postgres://user:password@host:port/database?…`. Left out, with `connection` too: `DATABASE_URL`, then the `PG*` variables. */
+  readonly url?: string;
+  /**
+   * Connection fields of `pg`: `host`, `ssl`, `password` (may be an async function), …. The URL wins field by field.
+   * `sslnegotiation: 'direct'` needs pg 8.22, and is refused with an older one. So is what nobody reads, and what
+   * contradicts the URL.
+   */
+  readonly connection?: ClientConfig;
+  /** `'small'` by default. */
+  readonly preset?: DatabasePreset;
+  /** Connections kept when idle: 10 / 20 / 50. SQLAlchemy's `pool_size`. */
+  readonly size?: number;
+  /** Extra connections under load, closed when given back and nobody waits: 5 / 10 / 20. SQLAlchemy's `max_overflow`. */
+  readonly maxOverflow?: number;
+  /** Opened at start and refilled in the background, at most `size`: 0. asyncpg's `min_size`, HikariCP's `minimumIdle`. */
+  readonly minIdle?: number;
+  /** One deadline over queue, dial and check: 30000 / 15000 / 5000. SQLAlchemy's `pool_timeout`. */
+  readonly acquireTimeoutMs?: number;
+  /** One dial: DNS, TCP, TLS, authentication, session settings, `onConnect`: 10000. asyncpg's `timeout`. */
+  readonly connectTimeoutMs?: number;
+  /** An idle connection beyond `minIdle` is closed after this: 300000; 0: never. asyncpg's `max_inactive_connection_lifetime`. */
+  readonly idleTimeoutMs?: number;
+  /** A connection is recycled after this age: 3600000 / 1800000 / 900000; 0: never. SQLAlchemy's `pool_recycle`. */
+  readonly maxLifetimeMs?: number;
+  /** The share of its lifetime by which a connection's own is shortened at random, 0 to 1: 0.25. */
+  readonly lifetimeJitter?: number;
+  /** A connection is recycled after this many leases: 0, never. asyncpg's `max_queries`. */
+  readonly maxUses?: number;
+  /** Connections idle for longer are checked before a lease: `{ idleMs: 500, timeoutMs: 5000 }`, high: `false`. HikariCP's `aliveBypassWindow`. */
+  readonly prePing?: boolean | PrePingOptions;
+  /** Idle connections are pinged in the background this often: 120000; 0: never. */
+  readonly keepAliveMs?: number;
+  /** A longer queue is refused at once with `ERR_POOL_QUEUE_FULL`: 10000. */
+  readonly maxWaiting?: number;
+  /** Dials under way at once: 4. */
+  readonly maxConnecting?: number;
+  /**
+   * Client side: a query that takes longer rejects with `ERR_POOL_QUERY_TIMEOUT` and its connection is destroyed:
+   * 60000; 0: none. asyncpg's `command_timeout`. Cursors, streams and `COPY` are not limited by it.
+   */
+  readonly queryTimeoutMs?: number;
+  /** Server side `statement_timeout`: 60000; 0: the server's own. It doesn't count for cursors, streams and `COPY`. */
+  readonly statementTimeoutMs?: number;
+  /**
+   * How long the server may be silent while a cursor, a stream or a `COPY` waits for it: 60000; 0: for ever. Then they fail
+   * with `ERR_POOL_QUERY_TIMEOUT` and their connection is destroyed. A consumer may take as long as it likes.
+   */
+  readonly streamIdleTimeoutMs?: number;
+  /** Server side `lock_timeout`: 0, the server's own. */
+  readonly lockTimeoutMs?: number;
+  /** Server side `idle_in_transaction_session_timeout`: 0, the server's own. */
+  readonly idleInTransactionTimeoutMs?: number;
+  /**
+   * Settings made after connecting, in one round trip and never in the start-up packet, so that PgBouncer accepts
+   * them: `{ timezone: 'UTC' }`. What is given replaces that, and wins over the time-outs above.
+   */
+  readonly session?: SessionSettings;
+  /**
+   * Runs once for each new connection, after its settings are made and within `connectTimeoutMs`; with
+   * `reset: 'discard'` again at each return, so that it has to be of a kind that can run twice. A failure is a
+   * failed dial, seen by those who wait as the cause of their time-out. asyncpg's `init`.
+   */
+  readonly onConnect?: (client: Client) => void | Promise<void>;
+  /** Runs at each lease, within `connectTimeoutMs`; a failure destroys the connection, and the borrower sees it. asyncpg's `setup`. */
+  readonly onAcquire?: (client: Client) => void | Promise<void>;
+  /**
+   * On return: `'rollback'` (default) ends an open transaction, and needs no round trip otherwise; `'discard'` also
+   * runs `DISCARD ALL`, makes the `session` settings again and runs `onConnect` again, but not what a listener of the
+   * pool's `connect` event did; `'none'` runs nothing, and a connection with an open
+   * transaction is closed; or a function.
+   */
+  readonly reset?: 'rollback' | 'discard' | 'none' | ResetHook;
+  /**
+   * A lease held longer is reported with the stack that acquired it: 0, off and free of cost. Single queries give
+   * their connection back by themselves, and aren't watched.
+   */
+  readonly leakDetectionMs?: number;
+  /** An acquire that waits longer is logged, with how full the pool is: 0, off. */
+  readonly slowAcquireMs?: number;
+  /** A statement that takes longer is logged, without its parameters' values: 0, off. Cursors, streams and `COPY` aren't timed. */
+  readonly slowQueryMs?: number;
+  /** Named statements, cached per connection: `{ max: 256 }`; `false`: off (PgBouncer below 1.21). */
+  readonly preparedStatements?: boolean | { readonly max?: number };
+  /** Single queries share busy connections: `false`, or how many. */
+  readonly pipelining?: false | { readonly depth?: number };
+  /** Handed to Kysely. */
+  readonly plugins?: KyselyConfig['plugins'];
+  /** Handed to Kysely. */
+  readonly log?: KyselyConfig['log'];
+  /** Shown in `pg_stat_activity`: the package name of the application, else `nestjs-pooling`. */
+  readonly applicationName?: string;
+  /** What happens at the start of the application: `'warm'`. */
+  readonly startup?: DatabaseStartup;
+}
+
+/** {@link DatabaseOptions} with every default filled in, frozen, and without a visible secret. */
+export interface ResolvedDatabaseOptions {
+  readonly name: string;
+  readonly preset: DatabasePreset;
+  readonly target: ConnectionTarget;
+  /** Who says so: the options, `DATABASE_URL`, or the `PG*` variables and the driver's defaults. */
+  readonly addressFrom: AddressSource;
+  readonly size: number;
+  readonly maxOverflow: number;
+  readonly minIdle: number;
+  readonly acquireTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly maxLifetimeMs: number;
+  readonly lifetimeJitter: number;
+  readonly maxUses: number;
+  readonly prePing: false | Required<PrePingOptions>;
+  readonly keepAliveMs: number;
+  readonly maxWaiting: number;
+  readonly maxConnecting: number;
+  readonly queryTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  readonly streamIdleTimeoutMs: number;
+  readonly lockTimeoutMs: number;
+  readonly idleInTransactionTimeoutMs: number;
+  readonly session: SessionSettings;
+  readonly onConnect: DatabaseOptions['onConnect'];
+  readonly onAcquire: DatabaseOptions['onAcquire'];
+  readonly reset: NonNullable<DatabaseOptions['reset']>;
+  readonly leakDetectionMs: number;
+  readonly slowAcquireMs: number;
+  readonly slowQueryMs: number;
+  readonly preparedStatements: false | { readonly max: number };
+  readonly pipelining: false | { readonly depth: number };
+  readonly plugins: KyselyConfig['plugins'];
+  readonly log: KyselyConfig['log'];
+  readonly applicationName: string;
+  readonly startup: DatabaseStartup;
+  /** What `pg.Client` is made with. Not enumerable, and its password is hidden in a function. */
+  readonly clientConfig: ClientConfig;
+  /** Whether a server that doesn't bind the password's exchange to its certificate is refused. Not enumerable. */
+  readonly bindsChannel: boolean;
+}
