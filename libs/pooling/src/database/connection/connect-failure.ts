@@ -1,7 +1,7 @@
 import type { DialFailure } from '../../core/connector.js';
 import { describeCause } from '../../core/errors.js';
 import type { ConnectionTarget } from '../options/connection-options.js';
-import { stepOf, type DialStep } from './dial-step.js';
+import { stepOf, type DialStep } from '../options/dial-step.js';
 
 /** What Node and OpenSSL call a certificate that isn't trusted. */
 const UNTRUSTED_CERTIFICATE = new Set([

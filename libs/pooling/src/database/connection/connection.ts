@@ -27,7 +27,7 @@ import {
   type TypeParsers,
   typeParsersOf,
 } from '../pg-internals.js';
-import { ConnectionStatements } from './connection-statements.js';
+import { ConnectionStatements } from '../query/connection-statements.js';
 import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText } from '../query/query-forms.js';
 import { refuseWithoutPassword } from './login-checks.js';
 import { SessionChanges } from './session-changes.js';

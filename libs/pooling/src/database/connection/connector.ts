@@ -3,7 +3,7 @@ import type { Connector, DialFailure, OpenContext } from '../../core/connector.j
 import type { CloseReason } from '../../core/statistics.js';
 import { explainConnectFailure } from './connect-failure.js';
 import { PostgresConnection, type ConnectionHost } from './connection.js';
-import { failedAt, type DialStep } from './dial-step.js';
+import { failedAt, type DialStep } from '../options/dial-step.js';
 import type { ResolvedDatabaseOptions } from '../options/options.js';
 import { requireChannelBinding } from './login-checks.js';
 import { forgetStatements } from '../pg-internals.js';

@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.js';
-import type { ConnectionStatements } from './connection-statements.js';
+import type { ConnectionStatements } from '../query/connection-statements.js';
 import type { TransactionStatus } from '../pg-internals.js';
 import { effectOf } from '../query/statement-effects.js';
 

@@ -8,7 +8,7 @@ import { redactUrl } from './connection-url.js';
 import { sessionSettings } from '../connection/connector.js';
 import { resolveDatabaseOptions, type DatabaseOptions, type ResolvedDatabaseOptions } from './options.js';
 import { pgOptionsOf } from './pg-options.js';
-import { serverMilliseconds, settingsOf } from '../connection/server-settings.js';
+import { serverMilliseconds, settingsOf } from './server-settings.js';
 
 const SECRET = 'sup3r-s3cret';
 const URL = `postgres://someone:${SECRET}@db.example.com:6543/shop`;

@@ -4,11 +4,11 @@ import type { ClientConfig } from 'pg';
 import { LONGEST_DELAY_MS, nearestName, showName } from '../../core/validation.js';
 import { environmentProblems, tlsOfEnvironment } from './connection-environment.js';
 import { fieldsOfUrl } from './connection-url.js';
-import { failedAt } from '../connection/dial-step.js';
+import { failedAt } from './dial-step.js';
 import { CONNECTION_HINTS } from './option-hints.js';
 import { negotiatesDirectTls, type TlsNegotiation } from '../pg-internals.js';
 import { pg } from '../pg.js';
-import { serverMilliseconds, settingsOf } from '../connection/server-settings.js';
+import { serverMilliseconds, settingsOf } from './server-settings.js';
 import { hideTls, mergeTls, tlsOf, type TlsSettings } from './tls-settings.js';
 
 /** Before the first keep-alive probe of an idle socket, in milliseconds. */

@@ -3,7 +3,7 @@ import { parse } from 'pg-connection-string';
 import { nearestName, showName, showValue } from '../../core/validation.js';
 import { PARAMETER_HINTS } from './option-hints.js';
 import { negotiatesDirectTls } from '../pg-internals.js';
-import { serverMilliseconds } from '../connection/server-settings.js';
+import { serverMilliseconds } from './server-settings.js';
 import { SSL_MODES, tlsOf, type TlsSettings } from './tls-settings.js';
 
 const ALLOWED = 'a URL like postgres://user:password@host:5432/database';

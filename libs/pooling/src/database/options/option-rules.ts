@@ -22,7 +22,7 @@ import { connectionNameProblems } from './connection-options.js';
 import { urlProblems } from './connection-url.js';
 import type { DatabaseOptions } from './database-options.js';
 import { negotiatesDirectTls } from '../pg-internals.js';
-import { LONGEST_SERVER_TIMEOUT_MS, serverMilliseconds } from '../connection/server-settings.js';
+import { LONGEST_SERVER_TIMEOUT_MS, serverMilliseconds } from './server-settings.js';
 import { tlsProblems } from './tls-settings.js';
 
 /** How TLS may begin: `direct`, without asking the server first, needs a pg that knows of it. */

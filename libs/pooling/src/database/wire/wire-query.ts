@@ -1,6 +1,6 @@
 import type { FieldDef } from 'pg';
 import { SharedLease, type Lease } from '../../core/lease.js';
-import type { PreparedStatement } from '../connection/connection-statements.js';
+import type { PreparedStatement } from '../query/connection-statements.js';
 import type { QueryOutcome } from '../query/query-forms.js';
 import type { PlanTurn } from '../query/plan-watch.js';
 import type { PreparedText } from '../query/statement-cache.js';

@@ -1,6 +1,6 @@
 import type { Client, FieldDef } from 'pg';
 import { LinkedList } from '../../core/linked-list.js';
-import type { ConnectionStatements } from '../connection/connection-statements.js';
+import type { ConnectionStatements } from '../query/connection-statements.js';
 import { parseMessage, protocolOf, type ProtocolConnection, type TransactionStatus } from '../pg-internals.js';
 import { endsConnection } from '../server-errors.js';
 import { BINDING, FAILED, nextStep, PARSING, ROWS } from './exchange-order.js';

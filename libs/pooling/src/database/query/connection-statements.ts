@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.js';
-import type { PreparedText, StatementCache } from '../query/statement-cache.js';
+import type { PreparedText, StatementCache } from './statement-cache.js';
 import type { RowShape } from '../wire/row-shape.js';
 
 /**
