@@ -40,7 +40,7 @@ export class Dispatching {
     { signal, origin: asked, watching }: DispatchScope,
   ): void {
     const above = (options as { [ABOVE]?: Exchange })[ABOVE];
-    const { origins } = this.#host.connector;
+    const { origins } = this.#host.pool;
     const key = this.#originOf(options.origin);
     const { servername } = options as { servername?: string | null };
     this.#originPolicy.admitsDispatched(key, servername);
@@ -83,6 +83,6 @@ export class Dispatching {
   #originOf(origin: string | URL | undefined): string {
     const text = origin === undefined ? this.#originPolicy.home : String(origin);
     if (text === undefined) throw new TypeError('origin: missing; this client has no baseUrl');
-    return this.#host.connector.origins.known(text)?.key ?? parseTarget(text).origin;
+    return this.#host.pool.origins.known(text)?.key ?? parseTarget(text).origin;
   }
 }

@@ -5,8 +5,8 @@ import { packageProblems } from '../core/optional-package.js';
 import { refuseProblems } from '../core/validation.js';
 import { Aborts } from './exchange/aborts.js';
 import { BufferedExchange } from './exchange/buffered-exchange.js';
-import { closeConnector, type HttpCloseReport } from './pool/close.js';
-import { Connector } from './pool/connector.js';
+import { closePool, type HttpCloseReport } from './pool/close.js';
+import { HttpPool } from './pool/http-pool.js';
 import { HttpDispatcher, type DispatcherOwner } from './dispatcher.js';
 import { Dispatching, type DispatchScope } from './dispatching.js';
 import { HttpEvents } from './pool/events.js';
@@ -72,7 +72,7 @@ export class HttpClient {
   readonly fetch: Fetch;
   readonly #options: ResolvedHttpClientOptions;
   readonly #counters: CountersByOrigin;
-  readonly #connector: Connector;
+  readonly #pool: HttpPool;
   readonly #host: ExchangeHost;
   readonly #leaks: LeakWatching;
   readonly #builder: RequestBuilder;
@@ -80,11 +80,10 @@ export class HttpClient {
   readonly #dispatching: Dispatching;
   readonly #owner: DispatcherOwner = {
     close: (options) => this.close(options),
-    isClosed: () => this.#connector.state !== 'open',
-    isDestroyed: () => this.#connector.state === 'closed',
+    isClosed: () => !this.#pool.serving,
+    isDestroyed: () => this.#pool.state === 'closed',
   };
   readonly #dispatcher: HttpDispatcher;
-  #draining = false;
   #closing: Promise<HttpCloseReport> | undefined;
 
   /** @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`, with every wrong option */
@@ -100,7 +99,7 @@ export class HttpClient {
     const { baseUrl } = this.#options;
     // Its series are there before its first request: a rate over them would miss what came first.
     if (baseUrl !== undefined) this.#counters.of(new URL(baseUrl).origin);
-    this.#connector = new Connector({
+    this.#pool = new HttpPool({
       name,
       options: this.#options,
       clock,
@@ -114,7 +113,7 @@ export class HttpClient {
       name,
       clock,
       deadlines,
-      connector: this.#connector,
+      pool: this.#pool,
       aborts: new Aborts(),
       acquire: this.#counters.acquire,
       events,
@@ -124,7 +123,7 @@ export class HttpClient {
       maxRetryAfterMs: this.#options.maxRetryAfterMs,
     };
     this.#leaks = { afterMs: this.#options.leakDetectionMs, report: dependencies.onLeak ?? warnOfLeak };
-    this.#builder = new RequestBuilder(name, this.#options, this.#connector.origins);
+    this.#builder = new RequestBuilder(name, this.#options, this.#pool.origins);
     this.#dispatching = new Dispatching(this.#host, this.#options, this.#builder.originPolicy);
     this.#dispatcher = this.#composed({});
     events.sockets = this.#dispatcher.sockets;
@@ -198,7 +197,7 @@ export class HttpClient {
     try {
       const init = readInit(given);
       const request = this.#builder.build(readMethod(init.method), url, init);
-      const origin = this.#connector.origins.of(request.origin);
+      const origin = this.#pool.origins.of(request.origin);
       const decompress = init.decompress ?? this.#options.decompress;
       exchange = new StreamedExchange(this.#host, origin, request, this.#policyOf(init), decompress, this.#leaks);
     } catch (error) {
@@ -210,20 +209,18 @@ export class HttpClient {
 
   /** An immutable picture of the client: levels now, and counters since it was made. */
   statistics(): HttpClientStatistics {
-    const origins = originStatistics(this.#connector, this.#counters, this.#options);
+    const origins = originStatistics(this.#pool, this.#counters, this.#options);
     return clientStatistics(this.name, this.#publishedState(), origins, this.#counters, this.#options);
   }
 
   /** What Prometheus needs, by origin: a hundred of them, the rest as `other`. */
   metrics(): HttpOriginMetrics[] {
-    return originMetrics(this.#connector, this.#counters, this.#options);
+    return originMetrics(this.#pool, this.#counters, this.#options);
   }
 
   /** Closes idle sockets, ahead of `close()`. Requests are still served. */
   beginDrain(): void {
-    if (this.#draining) return;
-    this.#draining = true;
-    this.#connector.closeIdle();
+    this.#pool.drain();
   }
 
   /**
@@ -232,7 +229,7 @@ export class HttpClient {
    * gets the first one's promise.
    */
   close({ deadlineMs = CLOSE_DEADLINE_MS }: { deadlineMs?: number } = {}): Promise<HttpCloseReport> {
-    this.#closing ??= closeConnector(this.#host, deadlineMs);
+    this.#closing ??= closePool(this.#host, deadlineMs);
     return this.#closing;
   }
 
@@ -255,7 +252,7 @@ export class HttpClient {
       dropBody((given as HttpRequestInit | null)?.body);
       return BufferedExchange.rejected(error);
     }
-    const origin = this.#connector.origins.of(request.origin);
+    const origin = this.#pool.origins.of(request.origin);
     const exchange = new BufferedExchange(
       this.#host,
       origin,
@@ -296,9 +293,8 @@ export class HttpClient {
   }
 
   #publishedState(): HttpClientStatistics['state'] {
-    const { state } = this.#connector;
-    if (state === 'closed') return 'closed';
-    return state === 'closing' || this.#draining ? 'draining' : 'running';
+    const { state } = this.#pool;
+    return state === 'closing' ? 'draining' : state;
   }
 }
 

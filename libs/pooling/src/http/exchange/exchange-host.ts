@@ -3,7 +3,7 @@ import type { Clock } from '../../core/clock.js';
 import type { Deadlines } from '../../core/deadlines.js';
 import type { Histogram } from '../../core/histogram.js';
 import type { Aborts } from './aborts.js';
-import type { Connector } from '../pool/connector.js';
+import type { HttpPool } from '../pool/http-pool.js';
 import type { HttpEvents } from '../pool/events.js';
 import type { ResolvedHttpRetry, ResolvedHttpTimeouts } from '../options.js';
 
@@ -12,7 +12,7 @@ export interface ExchangeHost {
   readonly name: string;
   readonly clock: Clock;
   readonly deadlines: Deadlines;
-  readonly connector: Connector;
+  readonly pool: HttpPool;
   readonly aborts: Aborts;
   readonly acquire: Histogram;
   readonly events: HttpEvents;
@@ -32,7 +32,7 @@ export interface ExchangePolicy {
   /** `undefined`: what is usual for the kind of answer. */
   readonly maxResponseBytes: number | undefined;
   readonly signal: AbortSignal | undefined;
-  /** What the request goes through instead of the connector: interceptors, below which it comes back as another exchange. */
+  /** What the request goes through instead of the pool: interceptors, below which it comes back as another exchange. */
   readonly composed: Dispatcher | undefined;
 }
 

@@ -130,7 +130,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     if (phase === 'done') return;
     const connection = this.#connection;
     this.#settle(error, outcome);
-    if (phase === 'waiting' || phase === 'connecting') this.host.connector.withdraw(this);
+    if (phase === 'waiting' || phase === 'connecting') this.host.pool.withdraw(this);
     if (controller !== undefined) controller.abort(asError(error));
     else if (connection !== undefined && !connection.multiplexes) connection.destroy(asError(error));
     this.#below?.fail(error, outcome);
@@ -140,7 +140,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     this.fail(reason, 'aborted');
   }
 
-  // What the connector calls
+  // What the pool calls
 
   /** The exchange stands in a queue now. */
   enqueued(phase: 'waiting' | 'connecting', now: number): void {
@@ -233,7 +233,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
 
   #answered(statusCode: number, headers: IncomingHttpHeaders, statusText: string | undefined): void {
     this.statusCode = statusCode;
-    this.#connection?.heed(headers, this.host.keepAliveMs);
+    this.#connection?.learnKeepAlive(headers, this.host.keepAliveMs);
     if (statusCode >= 300 && this.#replaces(statusCode, headers)) {
       this.phase = 'discarding';
       return;
@@ -275,7 +275,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     const connection = this.#connection;
     const closes = connection?.multiplexes === false ? connection.closes : false;
     // Where that can't be seen it shows after the callback: nobody who waits must get the connection before.
-    if (closes === undefined && this.host.connector.isAwaited(this.origin)) this.#giveBackSoon();
+    if (closes === undefined && this.host.pool.isAwaited(this.origin)) this.#giveBackSoon();
     else this.#giveBack(closes !== true, 'not-kept', now);
     if (phase === 'discarding') return this.#again(this.#nextDelayMs);
     if (phase !== 'reading') return;
@@ -303,7 +303,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     if (this.controller !== undefined && another && !this.#above) return;
     const { phase } = this;
     const sent = this.controller !== undefined;
-    const alive = connection === undefined || (!connection.gone && !connection.socket.destroyed);
+    const alive = connection === undefined || (connection.state !== 'gone' && !connection.socket.destroyed);
     // One that was given up before it was sent was closed for that, although undici says so first.
     const healthy = alive && connection !== undefined && (connection.multiplexes || (!sent && phase !== 'done'));
     const broken = isTransient(error) || (connection !== undefined && endedByPeer(connection.socket));
@@ -320,7 +320,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
       aborted,
       whole: this.received === this.#expectedBytes,
       bodyless: hasNoBody(this.request.method, this.statusCode),
-      replaceable: !this.delivered && this.host.connector.state === 'open',
+      replaceable: !this.delivered && this.host.pool.serving,
     });
     const replays = means === 'replay' && (this.#attempts ??= new Attempts()).replay(this.request, sent, refused);
     if (replays) this.#replay(refused ? undefined : connection);
@@ -393,7 +393,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
   #submit(now: number): void {
     this.attemptAt = now;
     if (this.policy.composed !== undefined) return this.#submitAbove(this.policy.composed);
-    this.host.connector.submit(this, now);
+    this.host.pool.submit(this, now);
   }
 
   /** Sends the request through the interceptors; the exchange below them has the limits and the deadlines but the total one. */
@@ -423,7 +423,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
   /** Whether this answer is replaced by another attempt; if so, when is decided. */
   #replaces(statusCode: number, headers: IncomingHttpHeaders): boolean {
     const { host, policy } = this;
-    if (this.delivered || host.connector.state !== 'open') return false;
+    if (this.delivered || !host.pool.serving) return false;
     const { retry } = policy;
     if (retry !== false && retry.statusCodes.includes(statusCode)) {
       const atLeastMs = retryAfterMs(headerLines(headers, 'retry-after')[0], host.clock.wallNow());
@@ -435,14 +435,14 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     const next = (this.#attempts ??= new Attempts()).redirect(this.request, statusCode, headers, policy.redirects);
     if (next === undefined) return false;
     this.request = next;
-    this.origin = host.connector.origins.of(next.origin);
+    this.origin = host.pool.origins.of(next.origin);
     this.#nextDelayMs = 0;
     return true;
   }
 
   #retryOrFail(error: Error): void {
     const { retry } = this.policy;
-    const open = this.host.connector.state === 'open';
+    const open = this.host.pool.serving;
     const again = retry !== false && open && !this.delivered && isTransient(error);
     const delayMs = again ? (this.#attempts ??= new Attempts()).retryDelay(this, retry, 0, this.host) : undefined;
     if (delayMs === undefined) this.#settle(error, 'error');
@@ -474,10 +474,10 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     const { host, origin } = this;
     const now = host.clock.now();
     origin.counters.replays++;
-    if (stale !== undefined) host.connector.suspect(stale);
+    if (stale !== undefined) host.pool.connections.suspect(stale);
     this.#startOver();
     this.attemptAt = now;
-    host.connector.requeue(this, now);
+    host.pool.requeue(this, now);
   }
 
   #startOver(): void {
@@ -495,7 +495,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     this.#connection = undefined;
     this.controller = undefined;
     if (connection === undefined) return;
-    this.host.connector.release(connection, this, healthy, reason, now);
+    this.host.pool.release(connection, this, healthy, reason, now);
   }
 
   /** The same for a healthy connection, after the current callback. */
@@ -503,7 +503,7 @@ export abstract class Exchange extends TimedExchange implements Dispatcher.Dispa
     const connection = this.#connection as OriginConnection;
     this.#connection = undefined;
     this.controller = undefined;
-    queueMicrotask(() => this.host.connector.release(connection, this, true, 'not-kept', this.host.clock.now()));
+    queueMicrotask(() => this.host.pool.release(connection, this, true, 'not-kept', this.host.clock.now()));
   }
 
   #tooLarge(maxBytes: number): void {

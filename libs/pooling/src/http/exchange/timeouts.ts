@@ -93,7 +93,7 @@ export function timeoutError(
     read: exchange.phase === 'sent' ? shorter(timeouts.headersMs, timeouts.readMs) : timeouts.readMs,
   }[phase];
   const url = shownRequestUrl(request);
-  const state = host.connector.describeLoad(origin);
+  const state = host.pool.describeLoad(origin);
   return new HttpTimeoutError(
     host.name,
     `${host.name}: ${showText(request.method)} ${url}: ${phase} time-out after ${allowedMs} ms, waiting for ${waitingFor} (${state})`,

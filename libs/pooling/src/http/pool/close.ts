@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../../core/clock.js';
 import type { Deadlines } from '../../core/deadlines.js';
-import type { Connector } from './connector.js';
+import type { HttpPool } from './http-pool.js';
 
 /** An exchange that was still under way when `close()` ran out of time. */
 export interface HttpHolder {
@@ -25,18 +25,18 @@ export interface HttpCloseReport {
 export interface Closable {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
-  readonly connector: Connector;
-  /** Those between two attempts: the connector doesn't know of them. */
+  readonly pool: HttpPool;
+  /** Those between two attempts: the pool doesn't know of them. */
   readonly pausing: Iterable<{ fail(error: unknown): void }>;
 }
 
 /** Closes everything that a client has, once. */
-export async function closeConnector(host: Closable, deadlineMs: number): Promise<HttpCloseReport> {
-  const { clock, connector, deadlines, pausing } = host;
+export async function closePool(host: Closable, deadlineMs: number): Promise<HttpCloseReport> {
+  const { clock, pool, deadlines, pausing } = host;
   const startedAt = clock.now();
-  let refused = connector.close();
+  let refused = pool.close();
   for (const exchange of pausing) {
-    exchange.fail(connector.closedError());
+    exchange.fail(pool.closedError());
     refused++;
   }
   const destroyed: HttpHolder[] = [];
@@ -49,19 +49,19 @@ export async function closeConnector(host: Closable, deadlineMs: number): Promis
     const late = (): void => {
       timer = undefined;
       const now = clock.now();
-      for (const connection of connector.busy()) {
+      for (const connection of pool.connections.busy()) {
         for (const { request, startedAt: since } of connection.exchanges) {
           destroyed.push({ method: request.method, origin: request.origin, sinceMs: now - since });
         }
       }
-      connector.destroy(connector.closedError());
+      pool.connections.destroy(pool.closedError());
     };
-    connector.whenGone(gone);
-    if (!connector.hasSockets) return;
+    pool.dials.whenGone(gone);
+    if (!pool.dials.hasSockets) return;
     if (deadlineMs <= 0) late();
     else timer = clock.setTimeout(late, deadlineMs);
   });
-  connector.closed();
+  pool.closed();
   deadlines.stopWhenIdle();
   return { graceful: destroyed.length === 0, durationMs: clock.now() - startedAt, refused, destroyed };
 }

@@ -16,6 +16,13 @@ const HINT_MARGIN_MS = 1_000;
 /** What undici does with a socket is bounded by us; its own timers are too coarse (0.5 s) and stand behind ours. */
 const BACKSTOP_MS = 60_000;
 
+/**
+ * `idle` ⇄ `leased` by one exchange or several. `leased` → `leaving`: either side asked to close it; it ends with its last
+ * exchange. Any → `gone`: closed, or being closed. A gone one keeps its place within the limits until its exchanges have
+ * heard of it.
+ */
+export type ConnectionState = 'idle' | 'leased' | 'leaving' | 'gone';
+
 /** What a connection knows of the exchanges on it. */
 export interface ConnectionUser {
   readonly request: { readonly method: string; readonly origin: string };
@@ -41,7 +48,7 @@ let writingMark: symbol | undefined = undefined;
 
 /**
  * One socket and the `undici.Client` that speaks over it: exactly one connection, which dies with its socket.
- * In a list of the connector while idle, longest first.
+ * In a list of the pool while idle, longest first.
  */
 export class Connection<O extends { readonly key: string } = { readonly key: string }> extends LinkedNode {
   readonly #client: Client;
@@ -66,12 +73,7 @@ export class Connection<O extends { readonly key: string } = { readonly key: str
   readonly #unprocessed = new WeakSet<ConnectionUser>();
   /** Exchanges that it has carried or carries. */
   served = 0;
-  /** Whether it counts as in use. */
-  inUse = false;
-  /** Whether it was given up or closed; set once. */
-  gone = false;
-  /** Whether either side asked to close it after this exchange. */
-  kept = true;
+  state: ConnectionState = 'leased';
   /** When it became idle, on the clock's scale. */
   idleSince = 0;
   /** How long it may idle, in milliseconds. */
@@ -122,7 +124,7 @@ export class Connection<O extends { readonly key: string } = { readonly key: str
     this.#session = watchSession(this.socket, {
       allows: (streams) => this.#allow(Math.min(Math.max(streams, 1), H2_STREAMS)),
       leaves: (lastStreamId) => {
-        this.kept = false;
+        this.leave();
         for (const [exchange, id] of this.#shared ?? []) if (id > lastStreamId) this.#unprocessed.add(exchange);
       },
       left: () => {
@@ -155,13 +157,13 @@ export class Connection<O extends { readonly key: string } = { readonly key: str
     const { code, message } = error as { code?: string; message: string };
     // It never became a stream.
     if (code === 'ERR_HTTP2_GOAWAY_SESSION' || code === 'ERR_HTTP2_INVALID_SESSION') {
-      this.kept = false;
+      this.leave();
       return true;
     }
     if (code !== 'ERR_HTTP2_STREAM_ERROR' || !message.includes('REFUSED_STREAM')) return false;
     this.capacity = Math.max(this.leases - 1, 1);
     // One that refuses a stream alone isn't worth to be asked again.
-    if (this.leases === 1) this.kept = false;
+    if (this.leases === 1) this.leave();
     return true;
   }
 
@@ -209,11 +211,11 @@ export class Connection<O extends { readonly key: string } = { readonly key: str
   }
 
   /** Learns from an answer's headers how long the socket may be kept. */
-  heed(headers: Readonly<Record<string, string | string[] | undefined>>, ownKeepAliveMs: number): void {
+  learnKeepAlive(headers: Readonly<Record<string, string | string[] | undefined>>, ownKeepAliveMs: number): void {
     if (this.capacity < this.#allowed) this.capacity++;
     const connection = headers['connection'];
     if (connection !== undefined && connection !== 'keep-alive' && /\bclose\b/i.test(String(connection))) {
-      this.kept = false;
+      this.leave();
       return;
     }
     const hint = headers['keep-alive'];
@@ -227,9 +229,20 @@ export class Connection<O extends { readonly key: string } = { readonly key: str
     this.keepAliveMs = Math.min(hintMs - Math.min(HINT_MARGIN_MS, hintMs / 2), HINT_CEILING_MS);
   }
 
+  /** Takes no more exchanges. An idle one has no time left, and is closed when its time-out or the next exchange comes. */
+  leave(): void {
+    if (this.state === 'leased') this.state = 'leaving';
+    else this.keepAliveMs = 0;
+  }
+
+  /** Whether it is neither leaving nor gone. */
+  get open(): boolean {
+    return this.state === 'leased' || this.state === 'idle';
+  }
+
   /** Whether another exchange may use it: alive, not of full age, not idle for too long. */
   usable(now: number): boolean {
-    if (this.gone || !this.kept || this.socket.destroyed || now >= this.expiresAt) return false;
+    if (!this.open || this.socket.destroyed || now >= this.expiresAt) return false;
     return this.leases > 0 || now - this.idleSince < this.keepAliveMs;
   }
 

@@ -29,17 +29,17 @@ export class FairQueue {
   push(exchange: Borrower): void {
     exchange.origin.waiting.push(exchange);
     this.#length++;
-    this.regard(exchange.origin);
+    this.update(exchange.origin);
   }
 
   /** The same before all others of its origin: for one that had its turn already. */
   putBack(exchange: Borrower): void {
     exchange.origin.waiting.unshift(exchange);
     this.#length++;
-    this.regard(exchange.origin);
+    this.update(exchange.origin);
   }
 
-  /** Takes the exchange of an origin that has waited longest; {@link regard} the origin afterwards. */
+  /** Takes the exchange of an origin that has waited longest; {@link update} the origin afterwards. */
   take(origin: Origin): Borrower | undefined {
     const exchange = origin.waiting.shift();
     if (exchange !== undefined) this.#length--;
@@ -50,18 +50,18 @@ export class FairQueue {
   remove(exchange: Borrower): boolean {
     if (!exchange.origin.waiting.remove(exchange)) return false;
     this.#length--;
-    this.regard(exchange.origin);
+    this.update(exchange.origin);
     return true;
   }
 
   /** The origin has had its turn: it goes to the end, if it still has anything there. */
   passTurn(origin: Origin): void {
     this.#ring.remove(origin);
-    this.regard(origin);
+    this.update(origin);
   }
 
   /** To be called whenever an origin's waiters or connections in use have changed. */
-  regard(origin: Origin): void {
+  update(origin: Origin): void {
     const takesTurns = origin.waiting.length > 0 && !this.#heldBack(origin);
     if (takesTurns === origin.listed) return;
     if (takesTurns) this.#ring.push(origin);

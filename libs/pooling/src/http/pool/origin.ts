@@ -5,7 +5,7 @@ import type { Connection, ConnectionUser } from './connection.js';
 import type { OriginCounters } from './statistics.js';
 
 /**
- * What a connector knows of one `scheme://host:port`. It stands in the connector's ring while requests to it
+ * What a pool knows of one `scheme://host:port`. It stands in the pool's ring while requests to it
  * wait that could be served if only there were room within the total limit.
  */
 export class Origin extends LinkedNode {
@@ -35,7 +35,7 @@ export class Origin extends LinkedNode {
   readonly waiting = new WaitQueue<Borrower>();
   /** Exchanges with a place, whose socket is being opened: as many as `dialling`, or fewer. */
   readonly connecting = new WaitQueue<Borrower>();
-  /** Whether the connector has dropped this record; another one stands for the origin from then on. */
+  /** Whether the pool has dropped this record; another one stands for the origin from then on. */
   forgotten = false;
   readonly counters: OriginCounters;
   /** What the last connection spoke. */

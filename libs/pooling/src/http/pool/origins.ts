@@ -4,7 +4,7 @@ import type { CountersByOrigin } from './statistics.js';
 /** Records of origins without a socket are kept up to this number. */
 const MAX_UNUSED = 100;
 
-/** The records of the origins that a connector knows now. */
+/** The records of the origins that a pool knows now. */
 export class Origins {
   readonly #records = new Map<string, Origin>();
   readonly #counters: CountersByOrigin;

@@ -1,4 +1,4 @@
-import type { Connector } from './connector.js';
+import type { HttpPool } from './http-pool.js';
 import type { ResolvedHttpClientOptions } from '../options.js';
 import {
   sumCounts,
@@ -15,21 +15,21 @@ const NO_LEVELS: HttpLevels = { sockets: 0, idle: 0, inUse: 0, connecting: 0, wa
 
 /** A picture of every origin that has counters. */
 export function originStatistics(
-  connector: Connector,
+  pool: HttpPool,
   counters: CountersByOrigin,
   options: ResolvedHttpClientOptions,
 ): HttpOriginStatistics[] {
-  const levels = levelsByCounters(connector);
+  const levels = levelsByCounters(pool);
   return Array.from(counters, (each) => pictureOf(each, levels.get(each) ?? NO_LEVELS, options.limitPerHost));
 }
 
 /** The same with the distributions. */
 export function originMetrics(
-  connector: Connector,
+  pool: HttpPool,
   counters: CountersByOrigin,
   options: ResolvedHttpClientOptions,
 ): HttpOriginMetrics[] {
-  const levels = levelsByCounters(connector);
+  const levels = levelsByCounters(pool);
   return Array.from(counters, (each) => ({
     origin: each.origin,
     statistics: pictureOf(each, levels.get(each) ?? NO_LEVELS, options.limitPerHost),
@@ -61,9 +61,9 @@ export function clientStatistics(
 }
 
 /** Several origins may share their counters: those past the first hundred. */
-function levelsByCounters(connector: Connector): Map<OriginCounters, HttpLevels> {
+function levelsByCounters(pool: HttpPool): Map<OriginCounters, HttpLevels> {
   const byCounters = new Map<OriginCounters, HttpLevels>();
-  for (const { counters, sockets, idle, inUse, dialling, waiting } of connector.origins) {
+  for (const { counters, sockets, idle, inUse, dialling, waiting } of pool.origins) {
     const own = { sockets, idle: idle.length, inUse, connecting: dialling, waiting: waiting.length };
     const others = byCounters.get(counters);
     byCounters.set(counters, others === undefined ? own : sumLevels([own, others]));

@@ -4,7 +4,7 @@ import type { ResolvedHttpClientOptions } from '../options.js';
 import type { Borrower, Origin } from './origin.js';
 import type { WireRequest } from '../message/request.js';
 
-/** How full a connector is. */
+/** How full a pool is. */
 export interface Load {
   readonly inUse: number;
   readonly waiting: number;

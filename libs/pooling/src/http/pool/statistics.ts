@@ -124,7 +124,7 @@ const OTHER_ORIGIN = 'other';
 /** Pairs of method and status that an origin's durations are kept for; a server that invents statuses gets no more. */
 const MAX_OUTCOMES = 60;
 
-/** What is counted for one origin. The connector and the exchanges write it. */
+/** What is counted for one origin. The pool and the exchanges write it. */
 export class OriginCounters {
   requests = 0;
   retries = 0;
