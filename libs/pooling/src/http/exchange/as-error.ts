@@ -1,0 +1,4 @@
+/** The reason of an abort may be anything. */
+export function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error('aborted', { cause: reason });
+}

@@ -1,0 +1,68 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { warnOfThrow } from '../pool/refusals.js';
+import type { HttpOutcome } from '../pool/statistics.js';
+import { TimedExchange } from './timed-exchange.js';
+
+/**
+ * How an exchange ends: once, whatever comes later, and with somebody who hears of it. Whatever throws in a callback, at
+ * any moment, ends the exchange with that error.
+ */
+export abstract class EndingExchange extends TimedExchange {
+  statusCode = 0;
+  /** The exchange above the interceptors for which this one acts. */
+  #actsFor: EndingExchange | undefined = undefined;
+  /** Whether the subclass was told that there is no answer, or no more of it. */
+  #toldFailure = false;
+
+  /** It is complete. */
+  protected abstract ended(trailers: IncomingHttpHeaders): void;
+  /** There is none, or no more of it. */
+  protected abstract failed(error: unknown): void;
+  /** Gives back what the exchange still holds. */
+  protected abstract cleanUp(): void;
+
+  /** This exchange, below the interceptors, acts for one above them. */
+  protected actFor(above: EndingExchange): void {
+    this.#actsFor = above;
+  }
+
+  protected complete(trailers: IncomingHttpHeaders, now: number): void {
+    this.settle(undefined, this.statusCode, now);
+    try {
+      this.ended(trailers);
+    } catch (error) {
+      this.threw(error);
+    }
+  }
+
+  /** Something threw in a callback: the caller hears of it, even if the exchange itself has ended. */
+  protected threw(error: unknown): void {
+    if (this.phase !== 'done') this.fail(error);
+    else if (!this.#toldFailure) this.#tellFailure(error);
+    else warnOfThrow(this.host.name, error);
+  }
+
+  #tellFailure(error: unknown): void {
+    this.#toldFailure = true;
+    try {
+      this.failed(error);
+    } catch (thrown) {
+      // Whoever was to hear of it can't: the exchange above the interceptors is the last that can.
+      const above = this.#actsFor;
+      if (above !== undefined && above.phase !== 'done') above.fail(thrown);
+      else warnOfThrow(this.host.name, thrown);
+    }
+  }
+
+  protected settle(error: unknown, outcome: HttpOutcome, now = this.host.clock.now()): void {
+    const { host, policy, request } = this;
+    this.phase = 'done';
+    this.disarm();
+    this.cleanUp();
+    if (policy.composed === undefined) {
+      this.origin.counters.finished(request.method, outcome, now - this.startedAt);
+      host.events.finished(this, outcome, now - this.startedAt);
+    }
+    if (typeof outcome !== 'number') this.#tellFailure(error);
+  }
+}
