@@ -76,7 +76,9 @@ const MANAGERS = {
   yarn: {
     install(project) {
       const { folder } = project;
-      writeFileSync(join(folder, '.yarnrc.yml'), 'nodeLinker: pnp\nenableTelemetry: false\nenableGlobalCache: false\n');
+      // Without what Yarn keeps of other runs: the library has the same version in each, and other content.
+      const settings = ['nodeLinker: pnp', 'enableTelemetry: false', 'enableGlobalCache: false', 'enableMirror: false'];
+      writeFileSync(join(folder, '.yarnrc.yml'), settings.map((line) => `${line}\n`).join(''));
       // A project of its own, though a folder above it may be one as well.
       writeFileSync(join(folder, 'yarn.lock'), '');
       provide(project, 'yarn', '@yarnpkg/cli-dist@4');
