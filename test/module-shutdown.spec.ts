@@ -274,6 +274,8 @@ describe('closing', () => {
 
         // As a queue's worker does, whose job is half done.
         async onApplicationShutdown(): Promise<void> {
+          // An older Nest runs the hooks at each close, and there is another one after each test.
+          if (ended.length > 0) return;
           await pause(50);
           await sql`select 1`.execute(this.db);
           await pause(50);
