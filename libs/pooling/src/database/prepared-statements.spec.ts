@@ -91,6 +91,28 @@ describe('prepared statements', () => {
     expect(await preparedTexts(pool)).toEqual(['select $1::int as n']);
   });
 
+  it('runs a function once that raises the error of a forgotten, taken or outdated statement', async () => {
+    await using pool = poolOf();
+    await pool.query('create temp sequence runs');
+    await pool.query('create temp table shown (a int)');
+    await pool.query('prepare all_shown as select * from shown');
+    await pool.query('alter table shown add b int');
+    await pool.query(`create function pg_temp.failing(command text) returns int language plpgsql as
+      $$ begin perform nextval('pg_temp.runs'); execute command; return 1; end $$`);
+    const commands = {
+      'execute nothing': '26000',
+      'prepare all_shown as select 1': '42P05',
+      'execute all_shown': '0A000',
+    };
+    let runs = 0;
+    for (const [command, code] of Object.entries(commands)) {
+      for (let use = 0; use < 4; use++) {
+        await expect(pool.query('select pg_temp.failing($1)', [command])).rejects.toMatchObject({ code });
+        expect((await pool.query('select last_value::int as runs from pg_temp.runs')).rows).toEqual([{ runs: ++runs }]);
+      }
+    }
+  });
+
   it('goes on after errors: of a text, of a value, of a parser', async () => {
     await using pool = poolOf();
     const wrong = 'select $1::int as n from nowhere';

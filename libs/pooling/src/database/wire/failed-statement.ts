@@ -38,15 +38,16 @@ interface ServerError {
 export function failureOf(query: FailedQuery): Failure {
   const { code, routine } = query.error as ServerError;
   if (typeof code !== 'string' || query.firstError !== undefined) return 'genuine';
-  if (code === '42P05') return 'taken';
+  if (code === '42P05' && !query.bound) return 'taken';
   if (!query.reused) return 'genuine';
-  if (code === '26000') return 'forgotten';
-  if (code === '0A000' && routine === 'RevalidateCachedQuery') return 'outdated';
+  // What it has run may raise any code of a statement of its own: of this one nothing is known by that.
   if (query.bound) {
     const ofTypes = OF_TYPES.has(code) && typeof routine === 'string' && TYPE_CHECKS.test(routine);
     // The server has undone what it did of it, save what no transaction undoes.
     return ofTypes && query.prepared.sociable ? 'suspect' : 'genuine';
   }
+  if (code === '26000') return 'forgotten';
+  if (code === '0A000' && routine === 'RevalidateCachedQuery') return 'outdated';
   return OF_THE_MOMENT.has(code.slice(0, 2)) ? 'genuine' : 'suspect';
 }
 
