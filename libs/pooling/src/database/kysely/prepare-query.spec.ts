@@ -60,6 +60,18 @@ describe('prepareQuery', () => {
     expect(inTransaction).toEqual([{ kind: 'SelectQueryNode' }]);
   });
 
+  it('takes what every object has by the name of a parameter for no value', async () => {
+    const db = createKysely<Tables>(pool);
+    for (const name of ['toString', 'constructor', '__proto__']) {
+      const byName = prepareQuery(db, (p: Record<string, string>) =>
+        db.selectNoFrom(({ cast, val }) => cast<string>(val(p[name]), 'text').as('value')),
+      );
+      await expect(byName.execute({})).rejects.toThrow(`the parameter ${name} of a prepared query was not given`);
+      const given = JSON.parse(`{"${name}":"own"}`) as Record<string, string>;
+      expect(await byName.execute(given)).toEqual([{ value: 'own' }]);
+    }
+  });
+
   it('refuses to send a query without one of its parameters', async () => {
     const db = createKysely<Tables>(pool);
     const select = prepareQuery(db, (p: { id: number }) => db.selectFrom('kept').selectAll().where('id', '=', p.id));

@@ -65,7 +65,9 @@ export function prepareQuery<DB, Parameters extends object, Row>(
 }
 
 function valueOf(parameters: object, name: string): unknown {
-  const value = (parameters as Record<string, unknown>)[name];
+  // What every object has by that name, `toString` or `constructor`, nobody has given.
+  const inherited = name in Object.prototype && !Object.hasOwn(parameters, name);
+  const value = inherited ? undefined : (parameters as Record<string, unknown>)[name];
   if (value === undefined) throw new Error(`the parameter ${name} of a prepared query was not given`);
   return value;
 }
