@@ -10,10 +10,10 @@ import type { PoolCounters } from './statistics.js';
 import { WaitQueue } from './wait-queue.js';
 
 /**
- * While somebody waits, the process must not end, though nothing may be under way but a pause of the dialler. It is
- * looked at this often whether somebody still does, in milliseconds.
+ * The process must not end while somebody waits, even when nothing is under way but a pause between dials: a timer keeps
+ * it alive. It checks this often whether somebody still waits, in milliseconds.
  */
-const VIGIL_MS = 250;
+const KEEP_ALIVE_MS = 250;
 
 /** What the queue asks of its pool. */
 export interface AcquireQueueHost<T> {
@@ -33,10 +33,10 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
   readonly #options: Pick<PoolOptions, 'name' | 'acquireTimeoutMs' | 'maxWaiting'>;
   readonly #counters: PoolCounters;
   readonly #host: AcquireQueueHost<T>;
-  /** Those that wait, and those that a hook runs for. */
+  /** How many wait, and how many a hook runs for. */
   #unsettled = 0;
   #onSettled: (() => void) | undefined = undefined;
-  #vigil: Timer | undefined;
+  #keepAliveTimer: Timer | undefined;
 
   constructor(
     clock: Clock,
@@ -85,13 +85,14 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
       this.#unsettled++;
       this.#deadlines.set(waiter, timeoutMs);
       this.#waiters.push(waiter);
-      if (this.#vigil === undefined) this.#keepVigil();
+      if (this.#keepAliveTimer === undefined) this.#keepAlive();
       joined();
     });
   }
 
-  readonly #keepVigil = (): void => {
-    this.#vigil = this.#waiters.length === 0 ? undefined : this.#clock.setTimeout(this.#keepVigil, VIGIL_MS);
+  readonly #keepAlive = (): void => {
+    this.#keepAliveTimer =
+      this.#waiters.length === 0 ? undefined : this.#clock.setTimeout(this.#keepAlive, KEEP_ALIVE_MS);
   };
 
   /** Takes the waiter that has waited longest. Its deadline and its signal stay in force until it settles. */
@@ -99,7 +100,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
     return this.#waiters.shift();
   }
 
-  /** Puts a waiter back to the front: what it was to get has died under way. */
+  /** Puts a waiter back to the front: the connection meant for it has died. */
   putBack(waiter: AcquireWaiter<T>): void {
     this.#waiters.unshift(waiter);
   }
@@ -141,8 +142,8 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
     for (let waiter = this.#waiters.first; waiter !== undefined; waiter = this.#waiters.first) {
       this.reject(waiter, error());
     }
-    if (this.#vigil !== undefined) this.#clock.clearTimeout(this.#vigil);
-    this.#vigil = undefined;
+    if (this.#keepAliveTimer !== undefined) this.#clock.clearTimeout(this.#keepAliveTimer);
+    this.#keepAliveTimer = undefined;
     return refused;
   }
 

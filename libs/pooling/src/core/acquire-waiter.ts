@@ -25,7 +25,7 @@ export class AcquireWaiter<T> extends TimedWaiter implements PendingBorrower {
     readonly since: number,
     readonly timeoutMs: number,
     readonly origin: AcquireOrigin,
-    /** Whether it will do with a connection that others use at the same time. */
+    /** What the connection is wanted for: a `shared` one may be used by others at the same time. */
     readonly use: LeaseUse,
     /** What runs on its behalf runs in it; left out where nothing does. */
     readonly context: AsyncResource | undefined,

@@ -27,7 +27,7 @@ export class Dialer {
   readonly #dial: () => void;
   readonly #random: () => number;
   #maxConnecting: number;
-  /** How many dials may be under way: `maxConnecting`, or fewer while recovering. */
+  /** How many dials may be under way: `maxConnecting`, or fewer after a failure. */
   #allowance: number;
   #connecting = 0;
   #failures = 0;
@@ -50,11 +50,6 @@ export class Dialer {
   /** Dials under way. */
   get connecting(): number {
     return this.#connecting;
-  }
-
-  /** Whether the last dial failed. */
-  get failing(): boolean {
-    return this.#failures > 0;
   }
 
   /** Whether the last dial failed, and the next one isn't due. */

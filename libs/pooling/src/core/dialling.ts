@@ -19,7 +19,7 @@ const UNEXPLAINED: DialFailure = Object.freeze({
   advice: 'The server can’t be reached or refuses connections.',
 });
 
-/** What becomes of dials is told to the pool. */
+/** What the pool hears of its dials. */
 export interface DiallingHost<T> {
   /** A connection is open, and belongs to nobody yet. */
   opened(entry: PoolEntry<T>): void;
@@ -77,9 +77,8 @@ export class Dialling<T> {
     for (const dial of [...this.#dials]) dial.abandon(reason);
   }
 
-  /** Why it is no use to wait: the next dial isn't due, and nothing but a change of the configuration or server helps. */
+  /** The error for an acquire that would wait in vain: no dial is due, and waiting doesn't heal the last one's failure. */
   refusal(): PoolConnectError | undefined {
-    // The next dial is the dialer's to decide: until then its last answer holds.
     return this.#hopeless && this.#dialer.pausing ? this.#connectError() : undefined;
   }
 

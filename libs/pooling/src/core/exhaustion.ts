@@ -44,8 +44,8 @@ interface Account {
 }
 
 /**
- * The pool as those see it who got nothing: the state that their errors tell, worked out once for all that time out
- * together with the same limit, because 100,000 of them may.
+ * Makes the errors of acquires that time out. Those that time out together with the same limit share one message: there may
+ * be 100,000 of them.
  */
 export class Exhaustion {
   readonly #statistics: PoolStatistics;

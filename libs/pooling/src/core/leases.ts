@@ -70,7 +70,7 @@ export class Leases<T> {
     waiter?: AcquireWaiter<T>,
   ): Lease<T> {
     this.#slots.lease(entry, now);
-    // The holder is whoever came last: the first may be gone by the time that somebody asks.
+    // The last one to come is shown as the holder: the first may have left already.
     entry.origin = origin;
     entry.use = 'shared';
     this.#sharing.join(entry);
@@ -86,7 +86,7 @@ export class Leases<T> {
     const observer = this.#observer;
     const { acquired } = observer;
     if (acquired === undefined || observer.hearsAcquire?.(waitMs) === false) return;
-    // Who gave the connection back, or dialled it, isn't who gets it.
+    // This runs in the context of whoever gave the connection back: the observer is called in that of the acquire.
     if (waiter?.context === undefined) acquired.call(observer, entry.connection as T, waitMs, entry);
     else waiter.context.runInAsyncScope(acquired, observer, entry.connection as T, waitMs, entry);
   }
@@ -96,7 +96,7 @@ export class Leases<T> {
     const useMs = now - entry.leasedAt;
     entry.epoch++;
     if (entry.shares > 0) {
-      // Taken from all of them at once, where it isn't the last.
+      // A forced end takes it from all of them at once.
       for (let others = this.#sharing.end(entry) - 1; others > 0; others--) this.ended(entry, useMs);
     }
     if (entry.origin?.trace !== undefined) this.#leakWatch?.forget(entry);

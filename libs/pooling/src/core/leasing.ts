@@ -102,7 +102,7 @@ export class Leasing<T> implements LeaseOwner<T> {
         continue;
       }
       const judgement = this.#fitness.judge(entry, now);
-      // As many connections are on their way as there are waiters: more checks would be a stampede.
+      // Each waiter has a connection under way already: don't check more.
       if (judgement === 'check' && this.#slots.arriving >= this.#waiters.length) break;
       if (judgement === 'check') this.#steps.ping(entry, this.#checked, this.#checkFailed);
       else if (judgement === 'ready') this.#grant(entry, this.#waiters.shift() as AcquireWaiter<T>, now);
@@ -181,7 +181,6 @@ export class Leasing<T> implements LeaseOwner<T> {
       return this.#grant(entry, this.#waiters.shift() as AcquireWaiter<T>, now);
     }
     this.#slots.park(entry, now);
-    // With nobody waiting, one more idle connection changes nothing for anybody.
     if (this.#waiters.length > 0) this.serve();
   }
 
@@ -269,7 +268,7 @@ export class Leasing<T> implements LeaseOwner<T> {
     const { state } = entry;
     if (entry.lost || state === 'closing' || state === 'gone') return;
     entry.lost = true;
-    // Still dialling: the dial fails, or what it brings is found dead.
+    // Still dialling: the dial fails, or the pool finds its connection dead.
     if (entry.connection === undefined) return;
     this.#fitness.suspectAll(this.#clock.now());
     this.#observer.lost?.(entry.connection, error, state === 'idle' || state === 'checking');

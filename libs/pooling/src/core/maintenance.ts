@@ -61,7 +61,7 @@ export class Maintenance<T> {
     const now = clock.now();
     const leaped = now - this.#dueAt > LEAP_MS;
     this.#plan();
-    // Nobody could use or answer anything meanwhile: idle connections are suspects, not guilty.
+    // Nothing could be used or answered meanwhile: check idle connections before the next lease, but close none for it.
     if (leaped) fitness.suspectAll(now);
     for (const entry of slots.idleEntries()) {
       if (leaped) entry.idleSince = now;
@@ -76,7 +76,7 @@ export class Maintenance<T> {
     const { fitness, options, slots, waiters } = this.#parts;
     const retired = fitness.retireReason(entry, now);
     if (retired !== undefined) return retired;
-    // Kept while suspended for waiters that have given up since.
+    // They were kept for waiters of a suspended pool that have given up since.
     if (waiters.length === 0 && slots.open > slots.size) return 'overflow';
     const { idleTimeoutMs, minIdle } = options;
     const surplus = idleTimeoutMs > 0 && slots.idle > minIdle;

@@ -50,9 +50,9 @@ export class PoolEntry<T> extends LinkedNode {
   use: LeaseUse = 'held';
   /** How many borrowers share it; 0: it has one of its own, or none. */
   shares = 0;
-  /** When one of those who share it last gave it back: whoever comes next has it from then on. */
+  /** When a borrower who shares it last gave it back: the next use is counted from then on. */
   returnedAt = 0;
-  /** Why it is closed when the last of those who share it gives it back. */
+  /** Why it is closed when its last borrower gives it back. */
   closeReason: CloseReason | undefined = undefined;
   /** Who holds it. */
   origin: AcquireOrigin | undefined = undefined;

@@ -3,7 +3,7 @@ import type { Clock } from './clock.js';
 import type { Acquirer, Holder, HolderActivity } from './holders.js';
 import type { CloseReason } from './statistics.js';
 
-/** How a {@link Pool} is sized and timed. Everything is given: defaults are the business of the room above. Times in milliseconds. */
+/** How a {@link Pool} is sized and timed. Everything is given: the layer above knows the defaults. Times in milliseconds. */
 export interface PoolOptions {
   readonly name: string;
   /** Connections kept when idle. */

@@ -174,9 +174,9 @@ describe('pipelining', () => {
     cache.use(text);
     const prepared = cache.use(text);
     if (prepared === undefined) throw new Error('not prepared');
-    expect(cache.mayShare(prepared)).toBe(false);
+    expect(cache.shareable(prepared)).toBe(false);
     cache.ran(runOf(prepared, 1), 0.2, 0);
-    expect(cache.mayShare(prepared)).toBe(expected);
+    expect(cache.shareable(prepared)).toBe(expected);
   });
 
   it('gives a statement that is usually slow a connection of its own, until it is quick again', () => {
@@ -186,9 +186,9 @@ describe('pipelining', () => {
     const prepared = cache.use(text);
     if (prepared === undefined) throw new Error('not prepared');
     for (let use = 1; use < 40; use++) cache.ran(runOf(prepared, use), 100, use);
-    expect(cache.mayShare(prepared)).toBe(false);
+    expect(cache.shareable(prepared)).toBe(false);
     for (let use = 40; use < 90; use++) cache.ran(runOf(prepared, use), 0.2, use);
-    expect(cache.mayShare(prepared)).toBe(true);
+    expect(cache.shareable(prepared)).toBe(true);
   });
 
   it('cancels a query at its time-out without taking along those behind it', async () => {

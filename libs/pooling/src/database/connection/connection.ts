@@ -187,8 +187,8 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
   }
 
   /** Whether one more query may join those that are under way: what runs now doesn't take much longer than usual. */
-  get sociable(): boolean {
-    return this.alive && (this.#wire?.sociable ?? false);
+  get shareable(): boolean {
+    return this.alive && (this.#wire?.shareable ?? false);
   }
 
   /** Whether its socket can still be written to and nobody has given it up. */

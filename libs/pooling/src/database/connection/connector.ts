@@ -164,7 +164,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   }
 
   shareable(connection: PostgresConnection): boolean {
-    return connection.sociable;
+    return connection.shareable;
   }
 
   async ping(connection: PostgresConnection): Promise<void> {

@@ -99,7 +99,7 @@ export class SingleQueries {
   execute(config: QueryText, values: unknown[] | undefined, callback: QueryOutcome, single = false): void {
     const sent = this.#statements === undefined ? undefined : preparableValues(config, values, single);
     const prepared = sent === undefined ? undefined : this.#statements?.use(textOf(config));
-    const shared = this.#pipelining && prepared !== undefined && this.#statements?.mayShare(prepared) === true;
+    const shared = this.#pipelining && prepared !== undefined && this.#statements?.shareable(prepared) === true;
     this.#dispatch({
       config,
       values: prepared === undefined ? values : sent,

@@ -32,7 +32,7 @@ export class PreparedText {
   /** Whether its text alone shows that it may change how other texts are read. */
   readonly changing: boolean;
   /** Whether its nature lets it run on a connection between the queries of others. */
-  readonly sociable: boolean;
+  readonly shareable: boolean;
   /** Whether its one plan for all values is known to be worse than planning each time. */
   plannedAnew = false;
   /** @internal */
@@ -43,7 +43,7 @@ export class PreparedText {
   constructor(text: string) {
     this.text = text;
     const rowsOnly = ROWS_ONLY.test(text);
-    this.sociable = rowsOnly && !OF_SESSION.test(text);
+    this.shareable = rowsOnly && !OF_SESSION.test(text);
     this.literal = text.includes("'");
     this.changing = !rowsOnly || mayChangeReading(text);
     this.name = `np_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`;
@@ -94,8 +94,8 @@ export class StatementCache {
   }
 
   /** Whether a statement can run on a connection between the queries of others: it leaves nothing behind, and is quick. */
-  mayShare(prepared: PreparedText): boolean {
-    return prepared.sociable && prepared.plans.usualMs < SLOW_MS && !prepared.plans.comparing;
+  shareable(prepared: PreparedText): boolean {
+    return prepared.shareable && prepared.plans.usualMs < SLOW_MS && !prepared.plans.comparing;
   }
 
   /** Counts one use of a text: `undefined` while it isn't worth being prepared. */

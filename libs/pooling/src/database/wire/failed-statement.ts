@@ -26,7 +26,7 @@ export interface FailedQuery {
   readonly reused: boolean;
   /** Whether the server had bound its parameters. */
   readonly bound: boolean;
-  readonly prepared: { readonly name: string; readonly sociable: boolean };
+  readonly prepared: { readonly name: string; readonly shareable: boolean };
 }
 
 interface ServerError {
@@ -44,7 +44,7 @@ export function failureOf(query: FailedQuery): Failure {
   if (query.bound) {
     const ofTypes = OF_TYPES.has(code) && typeof routine === 'string' && TYPE_CHECKS.test(routine);
     // The server has undone what it did of it, save what no transaction undoes.
-    return ofTypes && query.prepared.sociable ? 'suspect' : 'genuine';
+    return ofTypes && query.prepared.shareable ? 'suspect' : 'genuine';
   }
   if (code === '26000') return 'forgotten';
   if (code === '0A000' && routine === 'RevalidateCachedQuery') return 'outdated';

@@ -100,7 +100,7 @@ export class Wire {
   }
 
   /** Whether the query that the server works on isn't late, by what such a query usually takes: others may stand behind it. */
-  get sociable(): boolean {
+  get shareable(): boolean {
     const { first } = this.#underway;
     if (first === undefined) return true;
     const runsMs = this.#host.now() - Math.max(first.sentAt, this.#readyAt);
