@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
 import { createKysely } from '../../libs/pooling/src/database/kysely/kysely.js';
 import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
+import { TcpProxy } from '../../libs/pooling/src/testing/tcp-proxy.js';
 import { Load } from '../faults/load.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { startDemo } from '../support/demo.js';
@@ -172,6 +173,27 @@ describe.runIf(program !== undefined)(`through PgBouncer ${version} in transacti
     const { opened } = pool.statistics();
     await Promise.all(Array.from({ length: 10 }, () => pool.query('select 1')));
     expect(pool.statistics()).toMatchObject({ opened, closed: { broken: 0 } });
+  });
+
+  it('runs a query once whose answer PgBouncer has lost with its connection to the server', async () => {
+    await database.query('drop table if exists entry; create table entry (name text)');
+    const { hostname, port } = new URL(database.url);
+    await using proxy = await TcpProxy.listen({ host: hostname, port: Number(port) });
+    const proxied = new URL(database.url);
+    proxied.port = String(proxy.port);
+    await using behind = await PgBouncer.start(program as string, proxied.href, 1);
+    const pool = createPool({ url: behind.url, size: 1, preparedStatements: { max: 10 } });
+    const insert = 'insert into entry values ($1)';
+    for (let use = 0; use < 3; use++) await pool.query(insert, ['before']);
+    const stored = async (): Promise<unknown> => database.query("select name from entry where name = 'lost'");
+    proxy.blackhole('toClient');
+    const answer = pool.query(insert, ['lost']).catch((error: unknown) => error);
+    await vi.waitFor(async () => expect(await stored()).toHaveLength(1), 10_000);
+    proxy.cut('rst');
+    await proxy.forward();
+    expect(await answer).toMatchObject({ severity: 'FATAL' });
+    expect(await stored()).toHaveLength(1);
+    await pool.query(insert, ['after']);
   });
 
   describe.runIf(preparesByItself(version))('that prepares by itself', () => {

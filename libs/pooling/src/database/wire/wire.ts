@@ -288,8 +288,10 @@ export class Wire {
     if (!query.parsed && query.statement !== undefined) this.#host.statements.remove(query.prepared);
     if (fatal) {
       this.#host.ending(error);
-      // What wasn't bound was never begun: the server hangs up after such an error.
-      this.#loseAll(error, (lost) => !lost.bound);
+      // What the server hasn't bound by its last words it has never begun. A pooler's own last words say nothing of that: the
+      // server may have run what was sent, and its answer is lost.
+      const unsent = this.#host.pooled ? new Set(this.#unsent) : undefined;
+      this.#loseAll(error, (lost) => (unsent === undefined ? !lost.bound : unsent.has(lost)));
     }
   }
 
