@@ -36,7 +36,7 @@ class Below extends undici.Dispatcher {
 
 /**
  * An undici `Dispatcher` with a client's limits, deadlines, interceptors and statistics, for anything that takes one.
- * Redirects, retries and decoding are left to whoever dispatches; only a request whose kept socket had died is sent again.
+ * It leaves redirects, retries and decoding to the caller. It repeats a request only when its idle socket had died.
  */
 export class HttpDispatcher extends undici.Dispatcher {
   // Not `#private`: what `compose()` makes is a proxy, which such fields don't know.
@@ -60,7 +60,7 @@ export class HttpDispatcher extends undici.Dispatcher {
   get sockets(): SocketListener {
     const tell = (event: string, origin: string, ...error: Error[]): void => {
       if (this.listenerCount(event) === 0) return;
-      // Later: a listener that throws must not be in the way of what is under way here.
+      // Later: a listener that throws must not interrupt what runs here.
       queueMicrotask(() => (this as EventEmitter).emit(event, new URL(origin), [this], ...error));
     };
     return {

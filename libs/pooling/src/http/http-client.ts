@@ -22,7 +22,7 @@ import {
   type HttpClientOptions,
   type ResolvedHttpClientOptions,
 } from './options.js';
-import { originMetrics, originStatistics, clientStatistics } from './pool/picture.js';
+import { originMetrics, originStatistics, clientStatistics } from './pool/report.js';
 import type { HttpRequestInit, WireRequest } from './message/request.js';
 import { dropBody } from './message/request-body.js';
 import { NO_INIT, RequestBuilder } from './message/request-builder.js';
@@ -207,7 +207,7 @@ export class HttpClient {
     return exchange.open();
   }
 
-  /** An immutable picture of the client: levels now, and counters since it was made. */
+  /** An immutable snapshot of the client: levels now, and counters since it was made. */
   statistics(): HttpClientStatistics {
     const origins = originStatistics(this.#pool, this.#counters, this.#options);
     return clientStatistics(this.name, this.#publishedState(), origins, this.#counters, this.#options);

@@ -13,7 +13,7 @@ import { ABOVE } from './exchange-host.js';
 import { LeasedExchange } from './leased-exchange.js';
 import { isTransient, retryAfterMs } from './retry.js';
 
-/** The attempts of an exchange. Each of them enters the limits anew; all of them share one total deadline. */
+/** The attempts of an exchange. Each one waits for a place within the limits; all share one total deadline. */
 export abstract class AttemptedExchange extends LeasedExchange implements Abortable {
   /** Bytes of the body so far. */
   received = 0;
@@ -63,7 +63,7 @@ export abstract class AttemptedExchange extends LeasedExchange implements Aborta
     this.host.pool.submit(this, now);
   }
 
-  /** Sends the request through the interceptors; the exchange below them has the limits and the deadlines but the total one. */
+  /** Sends the request through the interceptors. The exchange below them keeps the limits and all deadlines except the total one. */
   #submitAbove(composed: Dispatcher): void {
     this.phase = 'above';
     this.aboveInterceptors = true;
@@ -87,7 +87,7 @@ export abstract class AttemptedExchange extends LeasedExchange implements Aborta
     if (this.phase === 'done') below.fail(new Error('the request was given up'), 'aborted');
   }
 
-  /** Whether this answer is replaced by another attempt; if so, when is decided. */
+  /** Whether another attempt replaces this answer; sets the delay until then. */
   protected replaces(statusCode: number, headers: IncomingHttpHeaders): boolean {
     const { host, policy } = this;
     if (this.delivered || !host.pool.serving) return false;
@@ -125,7 +125,7 @@ export abstract class AttemptedExchange extends LeasedExchange implements Aborta
   protected again(delayMs: number): void {
     this.phase = 'pausing';
     this.#startOver();
-    // A body that is made anew, or that a redirect has dropped.
+    // A function makes the next body, or a redirect has dropped it.
     if (this.request.body === null) this.body?.release();
     const { host } = this;
     host.pausing.add(this);
@@ -141,7 +141,7 @@ export abstract class AttemptedExchange extends LeasedExchange implements Aborta
     this.arm(host.clock.now());
   }
 
-  /** The same attempt over another connection: whoever came later doesn't overtake. */
+  /** Sends the same attempt over another connection, ahead of requests that came later. */
   protected replay(stale: OriginConnection | undefined): void {
     const { host, origin } = this;
     const now = host.clock.now();

@@ -9,7 +9,7 @@ import { backoffMs, isIdempotent } from './retry.js';
 
 /** A request is sent again at most this often because its kept socket had died. */
 const MAX_REPLAYS = 3;
-/** The same where the server refuses it unprocessed: each time it has waited for its turn anew. */
+/** The same where the server refuses it unprocessed. More often, because it queues again before each one. */
 const MAX_REFUSALS = 10;
 
 /** What a retry is decided on. */

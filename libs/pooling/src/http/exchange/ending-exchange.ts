@@ -4,8 +4,8 @@ import type { HttpOutcome } from '../pool/statistics.js';
 import { TimedExchange } from './timed-exchange.js';
 
 /**
- * How an exchange ends: once, whatever comes later, and with somebody who hears of it. Whatever throws in a callback, at
- * any moment, ends the exchange with that error.
+ * How an exchange ends: exactly once, and its caller is told. An error that a callback throws ends the exchange, at any
+ * moment.
  */
 export abstract class EndingExchange extends TimedExchange {
   statusCode = 0;
@@ -35,7 +35,7 @@ export abstract class EndingExchange extends TimedExchange {
     }
   }
 
-  /** Something threw in a callback: the caller hears of it, even if the exchange itself has ended. */
+  /** A callback threw: the caller is told, even if the exchange itself has ended. */
   protected threw(error: unknown): void {
     if (this.phase !== 'done') this.fail(error);
     else if (!this.#toldFailure) this.#tellFailure(error);
@@ -47,7 +47,7 @@ export abstract class EndingExchange extends TimedExchange {
     try {
       this.failed(error);
     } catch (thrown) {
-      // Whoever was to hear of it can't: the exchange above the interceptors is the last that can.
+      // The caller can't be told: only the exchange above the interceptors is left.
       const above = this.#actsFor;
       if (above !== undefined && above.phase !== 'done') above.fail(thrown);
       else warnOfThrow(this.host.name, thrown);

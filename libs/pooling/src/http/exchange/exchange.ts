@@ -39,7 +39,7 @@ export abstract class Exchange extends AttemptedExchange implements Dispatcher.D
     return false;
   }
 
-  /** How many decoded bytes the answer may have where nothing was said of it; 0: any number. */
+  /** How many decoded bytes the answer may have unless the request sets a limit; 0: any number. */
   protected get usualMaxBytes(): number {
     return 0;
   }
@@ -116,7 +116,7 @@ export abstract class Exchange extends AttemptedExchange implements Dispatcher.D
     const codings = bodyless || !this.decodes ? undefined : contentCodings(headers);
     const length = contentLengthOf(headers);
     const maxBytes = this.policy.maxResponseBytes ?? this.usualMaxBytes;
-    // What is decoded is counted when it is: encoded, hardly anything grows, and that only by a trifle.
+    // Decoded bytes are counted later. Encoding can make a body slightly longer, so the wire gets a margin.
     this.#maxBytes = codings === undefined || maxBytes === 0 ? maxBytes : Math.ceil(maxBytes * 1.01) + 65_536;
     this.expectedBytes = bodyless ? 0 : length;
     if (this.#maxBytes > 0 && this.expectedBytes > this.#maxBytes) return this.tooLarge(maxBytes);
@@ -125,7 +125,7 @@ export abstract class Exchange extends AttemptedExchange implements Dispatcher.D
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.received += chunk.length;
-    // The last piece ends the exchange in the same tick: its time is of no use.
+    // The last piece ends the exchange in the same tick: nothing reads its time.
     if (this.received !== this.expectedBytes) this.lastReadAt = this.host.clock.now();
     if (this.phase === 'discarding') {
       if (this.received > DISCARD_BYTES) controller.abort(new Error('the answer is replaced'));
@@ -147,7 +147,7 @@ export abstract class Exchange extends AttemptedExchange implements Dispatcher.D
     const now = this.host.clock.now();
     const connection = this.connection;
     const closes = connection?.multiplexes === false ? connection.closes : false;
-    // Where that can't be seen it shows after the callback: nobody who waits must get the connection before.
+    // Where that can't be seen, it shows after the callback: no waiter may get the connection before.
     if (closes === undefined && this.host.pool.isAwaited(this.origin)) this.giveBackSoon();
     else this.giveBack(closes !== true, 'not-kept', now);
     if (phase === 'discarding') return this.again(this.nextDelayMs);
@@ -170,13 +170,13 @@ export abstract class Exchange extends AttemptedExchange implements Dispatcher.D
     const error = asError(reason);
     const connection = this.connection;
     if (connection === undefined && !this.aboveInterceptors) return;
-    // Interceptors may give any controller, of another attempt or of none.
+    // Interceptors may pass the controller of another attempt, or none.
     const another = controller && controller !== this.controller && controller !== NEVER_STARTED;
     if (this.controller !== undefined && another && !this.aboveInterceptors) return;
     const { phase } = this;
     const sent = this.controller !== undefined;
     const alive = connection === undefined || (connection.state !== 'gone' && !connection.socket.destroyed);
-    // One that was given up before it was sent was closed for that, although undici says so first.
+    // undici reports the abort of an unsent request before it closes the socket.
     const healthy = alive && connection !== undefined && (connection.multiplexes || (!sent && phase !== 'done'));
     const broken = isTransient(error) || (connection !== undefined && endedByPeer(connection.socket));
     if (broken) markBrokenOff(error);
@@ -196,7 +196,7 @@ export abstract class Exchange extends AttemptedExchange implements Dispatcher.D
     });
     const replays = means === 'replay' && this.attempts.replay(this.request, sent, refused);
     if (replays) this.replay(refused ? undefined : connection);
-    // A healthy one serves the next at once, which undici isn't ready for in its own error callback.
+    // Not at once: undici isn't ready for the next request inside its own error callback.
     if (healthy) this.giveBackSoon();
     else this.giveBack(false, aborted || phase === 'done' || phase === 'discarding' ? 'aborted' : 'peer');
     if (replays || means === 'over') return;

@@ -11,7 +11,7 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
   /** When it got its present connection. */
   leasedAt = 0;
   protected connection: OriginConnection | undefined = undefined;
-  /** Whether the caller's context was left. */
+  /** Whether the next callback runs outside the caller's asynchronous context. */
   protected elsewhere = false;
   /** Whether an attempt above the interceptors is under way. */
   protected aboveInterceptors = false;
@@ -23,7 +23,7 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
   /** There is no answer to this attempt: there may be another. */
   protected abstract attemptFailed(error: Error): void;
 
-  /** Whether whoever made the request may send its body again in another one, as long as nothing was read of it. */
+  /** Whether the caller may send the body again in another request, as long as nothing was read of it. */
   protected get lendsBody(): boolean {
     return false;
   }
@@ -85,7 +85,7 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
     this.attemptFailed(error);
   }
 
-  /** The server left before it processed the exchange: undici hears that it ends here. */
+  /** The server left before it processed the exchange: undici ends it too. */
   unprocessed(): void {
     this.controller?.abort(new Error('the server left before it processed the request'));
   }
@@ -121,7 +121,7 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
     this.host.pool.release(connection, this, healthy, reason, now);
   }
 
-  /** The same for a healthy connection, after the current callback. */
+  /** Gives a healthy connection back after the current callback: undici isn't ready for the next request inside it. */
   protected giveBackSoon(): void {
     const connection = this.connection as OriginConnection;
     this.connection = undefined;

@@ -43,7 +43,7 @@ class SendingController implements Dispatcher.DispatchController {
 }
 
 /**
- * A new handler as undici 7 takes an old one: only those hear there what was sent. undici 8 tells the new ones itself.
+ * A new handler as undici 7 takes an old one: undici 7 tells only old ones what was sent; undici 8 tells new ones itself.
  */
 export class SendingAdapter {
   readonly #handler: Required<Dispatcher.DispatchHandler>;

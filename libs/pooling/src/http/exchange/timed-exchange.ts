@@ -66,7 +66,7 @@ export abstract class TimedExchange extends Waiter implements Timed {
     if (this.unreadSince === Infinity && this.controller?.paused === true) this.lastReadAt = now;
     const overdue = overdueOf(this, now);
     if (overdue === undefined) return this.arm(now);
-    // The wheel turns in the context of whoever set its first deadline.
+    // The wheel runs in the context of the request that set its first deadline.
     this.context.runInAsyncScope(this.#overdue, this, overdue, now);
   }
 

@@ -103,7 +103,7 @@ export function decodeStream(
 ): Readable {
   const bound = maxBytes > 0 ? [new Bound(pool, maxBytes)] : [];
   const decoded = pipeline([body, ...codings.map((coding) => new StreamDecoder(streams[coding])), ...bound], () => {});
-  // As with the body itself: whoever reads it hears of the error, nobody else must.
+  // As with the body itself: only its reader gets the error.
   decoded.on('error', () => {});
   return decoded as unknown as Readable;
 }

@@ -68,7 +68,10 @@ describe('the body of a request', () => {
       { limit: 1 },
       {
         resolve: (_hostname, _options, callback) =>
-          setTimeout(() => callback(null, [{ address: '127.0.0.1', family: 4 }]), 30),
+          void setImmediate(async () => {
+            await failing.catch(() => undefined);
+            callback(null, [{ address: '127.0.0.1', family: 4 }]);
+          }),
       },
     );
     const failing = client.post(`http://localhost:${server.port}/`, { body: createReadStream('/nope') });

@@ -14,8 +14,8 @@ export class RequestBody {
   readonly #failed: (error: unknown) => void;
 
   /**
-   * `failed` hears of an error of the body that is owned then. A `lent` body is left alone as long as nothing was read
-   * of it: whoever lent it may send it again.
+   * `failed` gets an error of the owned body. A `lent` body is not destroyed as long as nothing was read of it: the
+   * caller may send it again.
    */
   constructor(lent: boolean, failed: (error: unknown) => void) {
     this.#lent = lent;

@@ -85,7 +85,7 @@ export class RequestBuilder {
   }
 
   /**
-   * Where a URL leads, whoever may go there; without a scheme it is appended to the base URL.
+   * Resolves a URL, allowed or not; without a scheme it is appended to the base URL.
    *
    * @throws TypeError when it can't be parsed
    * @throws HttpOriginRefusedError when its `..` lead out of the base URL's path

@@ -192,7 +192,7 @@ export function wireBody(body: HttpBody): Dispatcher.DispatchOptions['body'] {
   return Readable.from(inContext(body as Iterable<Uint8Array>), { objectMode: false });
 }
 
-/** Parts of a body are made in the context of the request, whoever sends them on. */
+/** Parts of a body are made in the context of their request, not of the one that writes them. */
 function inContext(
   body: AsyncIterable<Uint8Array | string> | Iterable<Uint8Array>,
 ): AsyncIterable<Uint8Array | string> {

@@ -30,7 +30,7 @@ export class Connections {
   readonly #idle: IdleConnections;
   readonly #connections = new Set<OriginConnection>();
 
-  /** `closed` hears that a socket was given back to the limits. */
+  /** `closed` is called when a socket was given back to the limits. */
   constructor(dependencies: ConnectionsDependencies, limits: Limits, closed: (origin: Origin) => void) {
     const { options, clock, events, random } = dependencies;
     this.#options = options;

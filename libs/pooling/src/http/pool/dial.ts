@@ -7,13 +7,13 @@ import type { Origin } from './origin.js';
 import type { HttpSocket } from './socket.js';
 import { undici } from '../undici.js';
 
-/** Who hears how a dial went: one of the first three, once, and `gone` once in any case. */
+/** Told how a dial went: one of the first three, once, and always `gone`, once. */
 export interface DialListener {
   connected(socket: HttpSocket): void;
   failed(error: Error): void;
   /** It took longer than it may. */
   late(): void;
-  /** Its socket is closed, or never came to be. */
+  /** Its socket is closed, or none was made. */
   gone(): void;
 }
 
@@ -48,7 +48,7 @@ export class Dialler {
   }
 }
 
-/** TLS options without what says who the client is, or whom it expects. */
+/** TLS options without the client's identity and the name that it expects. */
 function withoutIdentity(tls: ConnectionOptions): ConnectionOptions {
   const others = { ...tls };
   for (const name of ['cert', 'key', 'pfx', 'passphrase', 'pskCallback', 'secureContext', 'servername'] as const) {

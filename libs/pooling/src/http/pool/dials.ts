@@ -19,7 +19,7 @@ export interface DialsDependencies {
   readonly resolve: ResolveAll | undefined;
 }
 
-/** Who hears how dials went. */
+/** Told how dials went. */
 export interface DialsHost {
   /** A socket is open; its dial still has its place in the {@link Limits}. */
   connected(origin: Origin, socket: HttpSocket, startedAt: number): void;
@@ -37,8 +37,8 @@ export class Dials {
   readonly #host: DialsHost;
   readonly #lookup: LookupCache;
   readonly #dialler: Dialler;
-  /** Sockets outlive the request that opened them: they belong to no request's asynchronous context. */
-  readonly #context = new AsyncResource('HttpConnector');
+  /** Sockets outlive the request that opened them: they run in no request's asynchronous context. */
+  readonly #context = new AsyncResource('HttpPool');
   readonly #dials = new Set<Dial>();
   readonly #open = new OpenSockets();
 
@@ -64,7 +64,7 @@ export class Dials {
     this.#open.whenNone(callback);
   }
 
-  /** Opens a socket; nothing is heard of it before this returns. `connectMs` is the time limit of who asked; 0: none. */
+  /** Opens a socket; it never ends before this returns. `connectMs` is the time limit of the exchange that wants it; 0: none. */
   start(origin: Origin, connectMs: number): void {
     this.#limits.reserve(origin);
     this.#open.opened();

@@ -33,7 +33,7 @@ interface Finished {
   readonly context: AsyncResource;
 }
 
-/** Who hears of connections by origin. */
+/** Told of connections by origin. */
 export interface SocketListener {
   opened(origin: string): void;
   closed(origin: string, error: Error): void;
@@ -42,7 +42,7 @@ export interface SocketListener {
 
 /** Tells what happens in an HTTP client on the channels of `core/diagnostics`; nothing is made when nobody listens. */
 export class HttpEvents {
-  /** Hears of connections as well: undici's dispatchers emit events. */
+  /** Is told of connections as well: undici's dispatchers emit events. */
   sockets: SocketListener | undefined = undefined;
 
   constructor(private readonly client: string) {}

@@ -32,7 +32,7 @@ export class FairQueue {
     this.update(exchange.origin);
   }
 
-  /** The same before all others of its origin: for one that had its turn already. */
+  /** Puts an exchange that had its turn already before all others of its origin. */
   putBack(exchange: Borrower): void {
     exchange.origin.waiting.unshift(exchange);
     this.#length++;

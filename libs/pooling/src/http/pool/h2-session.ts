@@ -50,7 +50,7 @@ function refuseQuietly(session: ClientHttp2Session): void {
   };
 }
 
-/** A stream that never came to be: it ends with the reason for it, as soon as somebody can listen. */
+/** A stream that was refused: it ends with the reason once listeners can be attached. */
 class RefusedStream extends Duplex {
   constructor(reason: Error) {
     super();

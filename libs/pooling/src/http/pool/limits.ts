@@ -43,7 +43,7 @@ export class Limits {
     return this.#inUse < this.#total && origin.inUse < this.#perHost;
   }
 
-  /** The same for one that is to be opened, whose socket is a matter of its own. */
+  /** Whether another connection may be opened, provided that {@link hasSocket} or an idle one is evicted. */
   mayDial(origin: Origin): boolean {
     return this.hasPlace(origin) && !this.#awaitsProtocol(origin);
   }
@@ -118,7 +118,7 @@ export class Limits {
     this.#queue.push(exchange);
   }
 
-  /** The same before all others of its origin: for one that had its turn already. */
+  /** An exchange that had its turn already waits before all others of its origin. */
   waitAgain(exchange: Borrower): void {
     this.#queue.putBack(exchange);
   }

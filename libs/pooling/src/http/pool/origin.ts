@@ -70,12 +70,12 @@ export class Origin extends LinkedNode {
 /** A connection to an origin. */
 export type OriginConnection = Connection<Origin>;
 
-/** All that the pool knows of those who want a connection: an exchange is one, and its own waiter. */
+/** All that the pool knows of an exchange, which is its own waiter. */
 export interface Borrower extends Waiter, ConnectionUser {
   /** Replaced when its record has been forgotten meanwhile. */
   origin: Origin;
   readonly timeouts: { readonly connectMs: number };
-  /** The asynchronous context of whoever asked. */
+  /** The caller's asynchronous context. */
   readonly context: AsyncResource;
   /** When it got its present connection, on the clock's scale. */
   readonly leasedAt: number;

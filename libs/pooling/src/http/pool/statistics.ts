@@ -55,7 +55,7 @@ export interface HttpLevels {
   readonly waiting: number;
 }
 
-/** An immutable picture of one origin. */
+/** An immutable snapshot of one origin. */
 export interface HttpOriginStatistics extends HttpLevels, HttpCounts {
   /** `https://host:port`, or `other` for all origins past the first hundred. */
   readonly origin: string;
@@ -65,7 +65,7 @@ export interface HttpOriginStatistics extends HttpLevels, HttpCounts {
   readonly acquireMs: Percentiles;
 }
 
-/** An immutable picture of an HTTP client: levels now, and counters since it was made. */
+/** An immutable snapshot of an HTTP client: levels now, and counters since it was made. */
 export interface HttpClientStatistics extends HttpLevels, HttpCounts {
   readonly name: string;
   readonly state: 'running' | 'draining' | 'closed';

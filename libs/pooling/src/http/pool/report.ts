@@ -13,14 +13,14 @@ import {
 
 const NO_LEVELS: HttpLevels = { sockets: 0, idle: 0, inUse: 0, connecting: 0, waiting: 0 };
 
-/** A picture of every origin that has counters. */
+/** The statistics of every origin that has counters. */
 export function originStatistics(
   pool: HttpPool,
   counters: CountersByOrigin,
   options: ResolvedHttpClientOptions,
 ): HttpOriginStatistics[] {
   const levels = levelsByCounters(pool);
-  return Array.from(counters, (each) => pictureOf(each, levels.get(each) ?? NO_LEVELS, options.limitPerHost));
+  return Array.from(counters, (each) => statisticsOf(each, levels.get(each) ?? NO_LEVELS, options.limitPerHost));
 }
 
 /** The same with the distributions. */
@@ -32,13 +32,13 @@ export function originMetrics(
   const levels = levelsByCounters(pool);
   return Array.from(counters, (each) => ({
     origin: each.origin,
-    statistics: pictureOf(each, levels.get(each) ?? NO_LEVELS, options.limitPerHost),
+    statistics: statisticsOf(each, levels.get(each) ?? NO_LEVELS, options.limitPerHost),
     acquire: each.acquire.snapshot(),
     requests: [...each.durations()],
   }));
 }
 
-/** A picture of the whole client. */
+/** The statistics of the whole client. */
 export function clientStatistics(
   name: string,
   state: HttpClientStatistics['state'],
@@ -71,7 +71,7 @@ function levelsByCounters(pool: HttpPool): Map<OriginCounters, HttpLevels> {
   return byCounters;
 }
 
-function pictureOf(counters: OriginCounters, levels: HttpLevels, limit: number): HttpOriginStatistics {
+function statisticsOf(counters: OriginCounters, levels: HttpLevels, limit: number): HttpOriginStatistics {
   return {
     origin: counters.origin,
     limit,
