@@ -359,7 +359,9 @@ test('query_timeout and statement_timeout don’t count for cursors, streams and
     database.url,
     async ({ pool }) => {
       const client = await pool.connect();
-      const read = client.query(new Cursor('select pg_sleep(0.2)')).read(1);
+      // An older pg calls it at the time-out, whether there is one or not.
+      const cursor = Object.assign(new Cursor('select pg_sleep(0.2)'), { callback: () => undefined });
+      const read = client.query(cursor).read(1);
       const message = await messageOf(read as unknown as Promise<unknown>);
       client.release(true);
       return message;
