@@ -86,18 +86,18 @@ const ROOMS: Readonly<Record<string, { readonly refused: readonly string[]; read
       '../module/tokens.js',
       '../index.js',
     ],
-    allowed: ['undici', 'node:tls', '../core/clock.js', './pool/connector.js', './exchange/exchange.js'],
+    allowed: ['undici', 'node:tls', '../core/clock.js', './pool/http-pool.js', './exchange/exchange.js'],
   },
   'http/exchange': {
     refused: ['pg', '../http-client.js', '../dispatcher.js'],
-    allowed: ['undici', '../pool/connector.js', '../message/request.js', '../options.js'],
+    allowed: ['undici', '../pool/http-pool.js', '../message/request.js', '../options.js'],
   },
   'http/pool': {
     refused: ['pg', '../http-client.js', '../exchange/exchange.js'],
     allowed: ['undici', '../message/request.js', '../options.js'],
   },
   'http/message': {
-    refused: ['pg', '../http-client.js', '../exchange/exchange.js', '../pool/connector.js'],
+    refused: ['pg', '../http-client.js', '../exchange/exchange.js', '../pool/http-pool.js'],
     allowed: ['undici', '../options.js', '../../core/errors.js'],
   },
   advice: {

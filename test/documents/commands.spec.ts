@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { packagesFor } from '../../libs/pooling/src/schematics/packages/needed-packages.js';
 import { blocksOf, ROOT } from './blocks.js';
 import { listDocuments } from './documents.js';
 
@@ -39,12 +40,16 @@ describe('the install line of the README', () => {
     .filter((word) => !word.startsWith('-'))
     .map((word) => /^(.+?)(?:@([\d.]+))?$/.exec(word)!.slice(1) as [string, string | undefined]);
 
-  it('names what the default options need, as the projects of the tests install it', async () => {
-    const { packagesFor, DEVELOPMENT_PACKAGES } = (await import(
-      new URL('../../tools/projects/sources.mjs', import.meta.url).href
-    )) as { packagesFor(nest: number): string[]; DEVELOPMENT_PACKAGES: string[] };
-    const written = installed.map(([name, version]) => (version === undefined ? name : `${name}@${version}`));
-    expect(written.toSorted()).toEqual(['nestjs-pooling', ...packagesFor(12), ...DEVELOPMENT_PACKAGES].toSorted());
+  it('names what the default options need, in versions that nest add chooses for the oldest Node', () => {
+    const parts = { database: true, http: true, health: true, metrics: true };
+    const needed = packagesFor(parts, { node: '20.19.0', engines: undefined, nest: 12, isEsm: true });
+    expect(installed.map(([name]) => name).toSorted()).toEqual(
+      ['nestjs-pooling', ...needed.map(({ name }) => name)].toSorted(),
+    );
+    for (const [name, version] of installed) {
+      if (version === undefined) continue;
+      expect(needed.find((each) => each.name === name)?.range, name).toMatch(new RegExp(`^\\^${version}\\.`));
+    }
   });
 
   it.each(installed.filter(([, version]) => version !== undefined))(
