@@ -84,7 +84,7 @@ export class DatabasePing {
       await probeServer(this.#host.clientConfig, left(), clock).catch((error: unknown) => this.#fail(error));
       return found('degraded');
     }
-    await this.#dial(left());
+    await this.#dial(left(), timeoutMs);
     return found('up');
   }
 
@@ -112,7 +112,8 @@ export class DatabasePing {
     }
   }
 
-  #dial(timeoutMs: number): Promise<void> {
+  /** @param leftMs what is left of `timeoutMs`. */
+  #dial(leftMs: number, timeoutMs: number): Promise<void> {
     const { clock, engine } = this.#host;
     return new Promise((resolve, reject) => {
       const over = (): void => {
@@ -129,7 +130,7 @@ export class DatabasePing {
         reject(
           this.#failure(engine.report.connectError ?? new Error(`no connection within ${Math.round(timeoutMs)} ms`)),
         );
-      }, timeoutMs);
+      }, leftMs);
       this.#dialWatchers.add(watcher);
       engine.probe();
     });

@@ -4,8 +4,8 @@ import { keepInStep, make, setAttribute, setText } from './dom.js';
 import { Figures } from './figures.js';
 import { duration, number } from './text.js';
 
-/** @typedef {import('../../http/statistics.js').HttpClientStatistics} HttpClientStatistics */
-/** @typedef {import('../../http/statistics.js').HttpOriginStatistics} HttpOriginStatistics */
+/** @typedef {import('../../http/pool/statistics.js').HttpClientStatistics} HttpClientStatistics */
+/** @typedef {import('../../http/pool/statistics.js').HttpOriginStatistics} HttpOriginStatistics */
 
 /**
  * @typedef {object} HttpNews
