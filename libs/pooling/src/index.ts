@@ -59,7 +59,7 @@ export { HttpClient, type HttpClientDependencies } from './http/http-client.js';
 export type { HttpCloseReport, HttpHolder } from './http/pool/close.js';
 export type { ResolveAll } from './http/pool/lookup.js';
 export type { FormStream } from './http/message/foreign-bodies.js';
-export type { HttpLeakReport } from './http/exchange/streamed-exchange.js';
+export type { HttpLeakReport } from './http/exchange/body-watch.js';
 export type { HttpHeaders, HttpHeaderValue } from './http/message/headers.js';
 export type {
   HttpClientOptions,

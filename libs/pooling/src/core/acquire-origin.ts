@@ -1,7 +1,9 @@
+import type { CallTrace } from './call-trace.js';
+
 /** Who acquires: captured when the acquire is made. */
 export interface AcquireOrigin {
   /** The stack, when leak detection is on; formatted only when somebody looks. */
-  readonly trace: { readonly stack?: string } | undefined;
+  readonly trace: CallTrace | undefined;
   /** On whose behalf, where that is known: a controller's handler. */
   readonly label: string | undefined;
 }

@@ -1,3 +1,4 @@
+import { traceAbove, type CallTrace } from './call-trace.js';
 import { Deadline, type Deadlines } from './deadlines.js';
 import type { PoolEntry } from './pool-entry.js';
 
@@ -46,14 +47,9 @@ export class LeakWatch<T> {
     });
   }
 
-  /** The stack of the caller, as an object: V8 formats it only when somebody reads it. */
-  trace(): { stack?: string } {
-    const trace: { stack?: string } = {};
-    const limit = Error.stackTraceLimit;
-    Error.stackTraceLimit = TRACE_FRAMES;
-    Error.captureStackTrace(trace, LeakWatch.prototype.trace);
-    Error.stackTraceLimit = limit;
-    return trace;
+  /** The stack of the caller. */
+  trace(): CallTrace {
+    return traceAbove(LeakWatch.prototype.trace, TRACE_FRAMES);
   }
 
   /** Watches a lease that was just given out. */

@@ -1,7 +1,8 @@
 import type { Dispatcher } from 'undici';
 import { DispatchedExchange } from './exchange/dispatched-exchange.js';
 import type { Exchange } from './exchange/exchange.js';
-import { FetchedExchange, type FetchWatching } from './exchange/fetched-exchange.js';
+import type { BodyWatch } from './exchange/body-watch.js';
+import { FetchedExchange } from './exchange/fetched-exchange.js';
 import { ABOVE, type ExchangeHost } from './exchange/exchange-host.js';
 import { withoutHeaders } from './message/headers.js';
 import type { ResolvedHttpClientOptions } from './options.js';
@@ -15,7 +16,7 @@ export interface DispatchScope {
   /** The origin that was asked for, when the client's own headers stand among those of the request. */
   readonly origin?: string | undefined;
   /** For `fetch()`: how its body is watched. */
-  readonly watching?: FetchWatching | undefined;
+  readonly watch?: BodyWatch | undefined;
 }
 
 /** Sends requests that come in undici's form within a client's limits and deadlines. */
@@ -37,7 +38,7 @@ export class Dispatching {
   dispatch(
     options: Dispatcher.DispatchOptions,
     handler: Dispatcher.DispatchHandler,
-    { signal, origin: asked, watching }: DispatchScope,
+    { signal, origin: asked, watch }: DispatchScope,
   ): void {
     const above = (options as { [ABOVE]?: Exchange })[ABOVE];
     const { origins } = this.#host.pool;
@@ -60,7 +61,7 @@ export class Dispatching {
       hasIdempotencyKey: false,
       originPolicy: this.#originPolicy,
     };
-    const exchange = new (watching === undefined ? DispatchedExchange : FetchedExchange)(
+    const exchange = new (watch === undefined ? DispatchedExchange : FetchedExchange)(
       this.#host,
       origins.named(key, servername),
       request,
@@ -74,7 +75,7 @@ export class Dispatching {
       },
       handler,
     );
-    if (exchange instanceof FetchedExchange) exchange.watching = watching;
+    if (exchange instanceof FetchedExchange) exchange.watch = watch;
     above?.adopt(exchange);
     exchange.start();
   }

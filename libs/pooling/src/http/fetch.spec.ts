@@ -7,7 +7,7 @@ import * as undici from 'undici';
 import { answerJson, bodyOf, CountingServer, echo } from '../../../../test/support/http-server.js';
 import { HttpClient } from './http-client.js';
 import type { HttpBody } from './message/request.js';
-import type { HttpLeakReport } from './exchange/streamed-exchange.js';
+import type { HttpLeakReport } from './exchange/body-watch.js';
 
 type Echo = { readonly url: string; readonly method: string; readonly headers: Record<string, string>; body: string };
 

@@ -2,7 +2,6 @@ import type { Dispatcher } from 'undici';
 import type { DispatchScope } from './dispatching.js';
 import { modern } from './dispatcher.js';
 import { FollowingSignal, type Aborts } from './exchange/aborts.js';
-import { watchFetch } from './exchange/fetched-exchange.js';
 import {
   formStreamHeaders,
   isBlob,
@@ -13,7 +12,7 @@ import {
   ownBody,
 } from './message/foreign-bodies.js';
 import type { RequestBuilder } from './message/request-builder.js';
-import type { LeakWatching } from './exchange/streamed-exchange.js';
+import { BodyWatch, type LeakWatching } from './exchange/body-watch.js';
 
 /** The type of the standard's `fetch`. */
 export type Fetch = typeof globalThis.fetch;
@@ -40,7 +39,7 @@ export interface FetchHost {
  */
 export function fetchOver({ builder, leaks, aborts, dispatcherFor }: FetchHost): Fetch {
   return async function fetch(input: unknown, init: unknown = {}): Promise<Response> {
-    const watching = watchFetch(leaks, fetch);
+    const watch = BodyWatch.begin(leaks, fetch);
     if (typeof init !== 'object' || init === null) throw new TypeError('init: not an object');
     const given: FetchInit = { ...init };
     // Before the form is read: it counts what it has left.
@@ -67,7 +66,7 @@ export function fetchOver({ builder, leaks, aborts, dispatcherFor }: FetchHost):
       if (headers.has(name) || (typed && name === 'content-type')) continue;
       for (const each of [value].flat()) headers.append(name, each);
     }
-    const dispatcher = asFetchKnows(given.dispatcher) ?? dispatcherFor({ signal, origin, watching });
+    const dispatcher = asFetchKnows(given.dispatcher) ?? dispatcherFor({ signal, origin, watch });
     const target = request instanceof Request ? request : `${origin}${path}`;
     return followed(aborts, target, { ...fieldsOf(request), ...given, headers, dispatcher }, signal);
   } as Fetch;

@@ -29,7 +29,8 @@ import { NO_INIT, RequestBuilder } from './message/request-builder.js';
 import { readInit, readMethod, type HttpRequestInitWithMethod } from './message/request-init.js';
 import type { HttpResponse, HttpResponsePromise, HttpStreamResponse } from './message/response.js';
 import { CountersByOrigin, type HttpClientStatistics, type HttpOriginMetrics } from './pool/statistics.js';
-import { StreamedExchange, type HttpLeakReport, type LeakWatching } from './exchange/streamed-exchange.js';
+import type { HttpLeakReport, LeakWatching } from './exchange/body-watch.js';
+import { StreamedExchange } from './exchange/streamed-exchange.js';
 import { undiciPackage } from './undici.js';
 
 /** What an `HttpClient` works with besides its options; all of it is for tests and for the application's own logger. */

@@ -7,7 +7,7 @@ import { CountingServer } from '../../../../test/support/http-server.js';
 import { delay } from '../testing/delay.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { HttpClient } from './http-client.js';
-import type { HttpLeakReport } from './exchange/streamed-exchange.js';
+import type { HttpLeakReport } from './exchange/body-watch.js';
 
 const MEGABYTE = 1024 * 1024;
 

@@ -9,7 +9,7 @@ import type {
   SlowAcquireReport,
 } from '../database/database-events.js';
 import type { SlowQueryReport } from '../database/query/slow-queries.js';
-import type { HttpLeakReport } from '../http/exchange/streamed-exchange.js';
+import type { HttpLeakReport } from '../http/exchange/body-watch.js';
 import { LogThrottle, type HeldBack } from './log-throttle.js';
 
 /**

@@ -479,17 +479,23 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
   /** @internal */
   overdue(statement: Statement): Error {
     this.#unanswered--;
-    const { name } = this.#host;
-    const processId = this.processId;
-    const error = new PoolQueryTimeoutError(
-      name,
-      `${name}: no answer within ${statement.timeoutMs} ms (queryTimeoutMs): ${shortenStatement(statement.text)} (Query read timeout)`,
-      { details: { timeoutMs: statement.timeoutMs, statement: shortenStatement(statement.text), processId } },
+    const { text, timeoutMs } = statement;
+    const shown = shortenStatement(text);
+    const error = this.#timeoutError(
+      `no answer within ${timeoutMs} ms (queryTimeoutMs): ${shown} (Query read timeout)`,
+      timeoutMs,
+      shown,
     );
     if (statement instanceof WireQuery && statement.shared) this.#giveUpShared(statement);
     else this.abandon('query-timeout');
     this.#host.queryTimedOut(error);
     return error;
+  }
+
+  #timeoutError(what: string, timeoutMs: number, statement: string): PoolQueryTimeoutError {
+    const { name } = this.#host;
+    const details = { timeoutMs, statement, processId: this.processId };
+    return new PoolQueryTimeoutError(name, `${name}: ${what}`, { details });
   }
 
   /** @internal */
@@ -509,13 +515,12 @@ export class PostgresConnection implements StatementOwner, SubmissionHost, WireH
 
   /** @internal */
   silent({ submitted }: Submission): Error {
-    const { name, submissions } = this.#host;
-    const statement = shortenStatement(textOf(submitted.cursor ?? submitted));
-    const timeoutMs = submissions.idleTimeoutMs;
-    const error = new PoolQueryTimeoutError(
-      name,
-      `${name}: the server was silent for ${timeoutMs} ms in the middle of an answer (streamIdleTimeoutMs): ${statement}`,
-      { details: { timeoutMs, statement, processId: this.processId } },
+    const shown = shortenStatement(textOf(submitted.cursor ?? submitted));
+    const timeoutMs = this.#host.submissions.idleTimeoutMs;
+    const error = this.#timeoutError(
+      `the server was silent for ${timeoutMs} ms in the middle of an answer (streamIdleTimeoutMs): ${shown}`,
+      timeoutMs,
+      shown,
     );
     this.abandon('query-timeout');
     this.#host.queryTimedOut(error);

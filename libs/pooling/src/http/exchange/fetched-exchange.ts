@@ -1,37 +1,17 @@
+import type { BodyWatch } from './body-watch.js';
 import { DispatchedExchange } from './dispatched-exchange.js';
-import { shownRequestUrl } from '../message/shown-url.js';
-import type { HttpLeakReport, LeakWatching } from './streamed-exchange.js';
 
-/** Frames of the stack that a report shows. */
-const TRACE_FRAMES = 20;
 /** What undici cancels a body with whose `Response` was collected unread; the constant is in its `fetch`. */
 const COLLECTED = 'Response object has been garbage collected';
 
-/** How the body of a fetched answer is watched, and where it was asked for. */
-export interface FetchWatching {
-  readonly leaks: LeakWatching;
-  readonly trace: { stack?: string };
-}
-
-/** Watches one `fetch`; `caller` is the function that the stack begins above. */
-export function watchFetch(leaks: LeakWatching, caller: (...values: never[]) => unknown): FetchWatching | undefined {
-  if (leaks.afterMs === 0) return undefined;
-  const trace = {};
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = TRACE_FRAMES;
-  Error.captureStackTrace(trace, caller);
-  Error.stackTraceLimit = limit;
-  return { leaks, trace };
-}
-
 /** An exchange for `fetch()`: a body that nobody reads is reported, as a streamed one is. */
 export class FetchedExchange extends DispatchedExchange {
-  watching: FetchWatching | undefined = undefined;
+  watch: BodyWatch | undefined = undefined;
   /** Whether the present pause was reported. */
   #reported = false;
 
   override get unreadAfterMs(): number {
-    return this.#reported || this.watching === undefined ? 0 : this.watching.leaks.afterMs;
+    return this.#reported || this.watch === undefined ? 0 : this.watch.afterMs;
   }
 
   protected override receivedBody(chunk: Buffer): void {
@@ -68,14 +48,6 @@ export class FetchedExchange extends DispatchedExchange {
   }
 
   #report(unreadMs: number | undefined): void {
-    if (this.watching === undefined) return;
-    const { leaks, trace } = this.watching;
-    const { method } = this.request;
-    this.origin.counters.leaks++;
-    const stack = (trace.stack ?? '').split('\n').slice(1).join('\n');
-    const url = shownRequestUrl(this.request);
-    const report: HttpLeakReport = { client: this.host.name, method, url, unreadMs, stack };
-    this.host.events.leaked(this.origin, report);
-    leaks.report(report);
+    this.watch?.report(this.host, this.origin, this.request, unreadMs);
   }
 }

@@ -1,35 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Readable } from 'node:stream';
 import { decodeStream, type ContentCoding } from '../message/decompress.js';
+import { BodyWatch, type LeakWatching } from './body-watch.js';
 import { Exchange } from './exchange.js';
 import type { ExchangeHost, ExchangePolicy } from './exchange-host.js';
 import type { Origin } from '../pool/origin.js';
-import { warnOfThrow } from '../pool/refusals.js';
 import type { WireRequest } from '../message/request.js';
-import { shownRequestUrl } from '../message/shown-url.js';
 import type { HttpStreamResponse } from '../message/response.js';
-
-/** A streamed answer that holds a connection while nobody reads it. */
-export interface HttpLeakReport {
-  readonly client: string;
-  readonly method: string;
-  /** Without its query, and 200 characters of it. */
-  readonly url: string;
-  /** For how long nobody has read, in milliseconds; `undefined` when the body was dropped and collected. */
-  readonly unreadMs: number | undefined;
-  /** Where the request was made. */
-  readonly stack: string;
-}
-
-/** How streamed answers are watched. */
-export interface LeakWatching {
-  /** 0: off. */
-  readonly afterMs: number;
-  readonly report: (report: HttpLeakReport) => void;
-}
-
-/** Frames of the stack that a report shows. */
-const TRACE_FRAMES = 20;
 
 /** Bodies that were dropped without being read or destroyed: their connection is taken back. */
 const dropped = new FinalizationRegistry<StreamedExchange>((exchange) => exchange.collected());
@@ -58,8 +35,7 @@ class ResponseBody extends Readable {
 /** An exchange whose caller gets the answer at its headers and reads the body himself. */
 export class StreamedExchange extends Exchange {
   readonly #decompress: boolean;
-  readonly #leaks: LeakWatching;
-  readonly #trace: { stack?: string } = {};
+  readonly #watch: BodyWatch | undefined;
   /** Forgotten once called: they hold the promise, which holds the body. */
   #resolve: ((response: HttpStreamResponse) => void) | undefined;
   #reject: ((error: unknown) => void) | undefined;
@@ -81,13 +57,7 @@ export class StreamedExchange extends Exchange {
   ) {
     super(host, origin, request, policy);
     this.#decompress = decompress;
-    this.#leaks = leaks;
-    if (leaks.afterMs > 0) {
-      const limit = Error.stackTraceLimit;
-      Error.stackTraceLimit = TRACE_FRAMES;
-      Error.captureStackTrace(this.#trace, StreamedExchange);
-      Error.stackTraceLimit = limit;
-    }
+    this.#watch = BodyWatch.begin(leaks, StreamedExchange);
   }
 
   /** Begins, and resolves at the answer's headers. Call it instead of `start()`. */
@@ -104,7 +74,7 @@ export class StreamedExchange extends Exchange {
   }
 
   override get unreadAfterMs(): number {
-    return this.#reported ? 0 : this.#leaks.afterMs;
+    return this.#reported || this.#watch === undefined ? 0 : this.#watch.afterMs;
   }
 
   protected override get decodes(): boolean {
@@ -196,17 +166,6 @@ export class StreamedExchange extends Exchange {
   }
 
   #report(unreadMs: number | undefined): void {
-    if (this.#leaks.afterMs === 0) return;
-    const { method } = this.request;
-    this.origin.counters.leaks++;
-    const stack = (this.#trace.stack ?? '').split('\n').slice(1).join('\n');
-    const url = shownRequestUrl(this.request);
-    const report: HttpLeakReport = { client: this.host.name, method, url, unreadMs, stack };
-    this.host.events.leaked(this.origin, report);
-    try {
-      this.#leaks.report(report);
-    } catch (error) {
-      warnOfThrow(this.host.name, error);
-    }
+    this.#watch?.report(this.host, this.origin, this.request, unreadMs);
   }
 }

@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { CountingServer } from '../../../../../test/support/http-server.js';
 import type { HttpStatusError } from '../../core/errors.js';
 import { HttpClient } from '../http-client.js';
-import type { HttpLeakReport } from '../exchange/streamed-exchange.js';
+import type { HttpLeakReport } from '../exchange/body-watch.js';
 import { shownRequestUrl, shownUrl } from './shown-url.js';
 
 describe('a URL as it is shown', () => {
