@@ -120,6 +120,7 @@ export type {
   PoolTimeoutEvent,
 } from './core/diagnostics.js';
 export type { AcquireOrigin } from './core/acquire-origin.js';
+export type { CallTrace } from './core/call-trace.js';
 export type { HistogramSnapshot, Percentiles } from './core/histogram.js';
 export type { Acquirer, Holder, HolderActivity } from './core/holders.js';
 export type { Clock, Timer } from './core/clock.js';
