@@ -37,6 +37,7 @@ export default defineConfig({
         ['Other libraries on one pool', '/orms'],
         ['PgBouncer', '/pgbouncer'],
         ['Testing', '/testing'],
+        ['Without Nest', '/without-nest'],
       ]),
       section('Reference', [
         ['Options', '/reference/options'],

@@ -3,11 +3,13 @@
  * `test/documents/blocks.spec.ts` in `npm test`.
  */
 import type { CanActivate, DynamicModule } from '@nestjs/common';
+import * as kysely from 'kysely';
 import type { Kysely, Selectable, Transaction } from 'kysely';
 import type { Pool, PoolClient, QueryResult } from 'pg';
 import type { Dispatcher } from 'undici';
 import { expectTypeOf } from 'vitest';
 import {
+  createKysely,
   DatabasePool,
   getDbPoolToken,
   getDbToken,
@@ -150,6 +152,13 @@ pool.resize({ size: 4 });
 void pool.close({ deadlineMs: new Date() });
 new DatabasePool('orders', { url: 'postgres://127.0.0.1/shop' });
 new DatabasePool({ url: 'postgres://127.0.0.1/shop' });
+
+expectTypeOf(createKysely<Database>(pool)).toEqualTypeOf<Kysely<Database>>();
+createKysely<Database>(pool, { kysely, plugins: [new kysely.CamelCasePlugin()], log: ['error'] });
+// @ts-expect-error a Kysely stands on a pool, not on its options
+createKysely<Database>({ url: 'postgres://127.0.0.1/shop' });
+// @ts-expect-error no such option
+createKysely<Database>(pool, { dialect: undefined });
 
 const orderById = prepareQuery(db, (p: { id: number }) => db.selectFrom('orders').selectAll().where('id', '=', p.id));
 expectTypeOf(orderById.execute({ id: 1 })).toEqualTypeOf<Promise<Selectable<Database['orders']>[]>>();

@@ -4,10 +4,11 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { Kysely, NoResultError, sql } from 'kysely';
+import * as kysely from 'kysely';
 import * as pooling from 'nestjs-pooling';
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
 
+const { Kysely, NoResultError, sql } = kysely;
 const requireHere = createRequire(import.meta.url);
 const done = [];
 
@@ -86,6 +87,17 @@ await step('Kysely, transactions, prepared queries, streams, retries', async () 
   const rows = [];
   for await (const row of db.selectFrom('item').selectAll().stream()) rows.push(row);
   assert.equal(rows.length, 1);
+});
+
+await step('without Nest', async () => {
+  const pool = new pooling.DatabasePool('alone', { url, size: 1 });
+  const db = pooling.createKysely(pool, { kysely });
+  assert.ok(db instanceof Kysely);
+  const none = db.selectFrom('item').selectAll().where('id', '=', 2);
+  await assert.rejects(none.executeTakeFirstOrThrow(), NoResultError);
+  const { rows } = await sql`select name from item`.execute(pooling.createKysely(pool));
+  assert.deepEqual(rows, [{ name: 'one' }]);
+  await pool.close();
 });
 
 await step('pg.Pool’s surface, pipelined and not', async () => {

@@ -37,6 +37,10 @@ await assert.rejects(start({}), ({ code, message }) => {
 });
 assert.throws(() => new DatabasePool('reports'), /reports: .*\n.*needs pg, which isn't installed: npm install pg/);
 assert.throws(() => new HttpClient('carrier'), /carrier: .*\n.*needs undici, which isn't installed/);
+assert.throws(
+  () => pooling.createKysely({ name: 'reports' }),
+  /reports: .*\n.*createKysely: needs kysely, which isn't installed: npm install kysely/,
+);
 assert.equal(pooling.recommendPoolSize({ concurrentRequests: 100, queriesPerRequest: 3 }), 50);
 
 console.log('and without its optional packages');

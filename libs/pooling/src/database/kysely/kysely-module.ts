@@ -19,6 +19,13 @@ export function importKyselyWith(importing: Load): void {
   load = importing;
 }
 
+/** Kysely as `require` gives it, at once. */
+export function requiredKysely(): OptionalPackage<KyselyModule> {
+  return (required ??= optionalPackage<KyselyModule>('kysely', loadKysely(), INSTALL));
+}
+
+let required: OptionalPackage<KyselyModule> | undefined;
+
 /** Kysely: an application with `database: false` needs none. */
 export async function kyselyPackage(): Promise<OptionalPackage<KyselyModule>> {
   return optionalPackage<KyselyModule>('kysely', await load(), INSTALL);

@@ -15,8 +15,8 @@ import { KyselyDriver } from './kysely-driver.js';
 import type { KyselyModule } from './kysely-module.js';
 import { poolQueryExecutorOn } from './pool-query-executor.js';
 
-/** What {@link createKysely} hands on. */
-export interface CreateKyselyOptions {
+/** What Kysely over a pool is given. */
+export interface KyselyOnPoolOptions {
   readonly plugins?: KyselyConfig['plugins'];
   readonly log?: KyselyConfig['log'];
   /** The class of pg-cursor, for streaming; left out: pg-cursor, where it is installed. */
@@ -54,7 +54,7 @@ class DatabasePoolDialect implements Dialect {
 }
 
 /** Makes a `Kysely` over a pool. */
-export type CreateKysely = <DB>(pool: DatabasePool, options?: CreateKyselyOptions) => Kysely<DB>;
+export type CreateKysely = <DB>(pool: DatabasePool, options?: KyselyOnPoolOptions) => Kysely<DB>;
 
 /**
  * `Kysely` over a pool, as `@InjectDb()` gives it. Unlike over Kysely's own dialect, a lost connection never ends the
@@ -81,7 +81,7 @@ const creators = new WeakMap<KyselyModule, CreateKysely>();
 function makeCreator(kysely: KyselyModule): CreateKysely {
   const Compiler = poolQueryCompilerOn(kysely);
   const Executor = poolQueryExecutorOn(kysely);
-  return function createKysely<DB>(pool: DatabasePool, options: CreateKyselyOptions = {}): Kysely<DB> {
+  return function createKysely<DB>(pool: DatabasePool, options: KyselyOnPoolOptions = {}): Kysely<DB> {
     const { plugins = [], log = [], cursor } = options;
     const driver = new KyselyDriver(pool, cursor);
     const dialect = new DatabasePoolDialect(kysely, Compiler, driver);
