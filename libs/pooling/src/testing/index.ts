@@ -36,6 +36,7 @@
  */
 export type { Backend } from './postgres-control.js';
 export type { PostgresAuthentication } from './postgres-data.js';
-export { PostgresServer, type PostgresServerOptions, type StopMode } from './postgres-server.js';
+export { PostgresServer } from './postgres-server.js';
+export type { PostgresServerOptions, StopMode } from './postgres-server-options.js';
 export type { Direction, Directions } from './proxied-connection.js';
 export { TcpProxy, type CutKind, type CutTrigger, type ProxyMode, type TcpProxyOptions } from './tcp-proxy.js';

@@ -1,85 +1,17 @@
-import { rmSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { systemClock } from '../core/clock.js';
-import { delay } from './delay.js';
+import { rm } from 'node:fs/promises';
 import { findPostgresBinaries, type PostgresBinaries } from './postgres-binaries.js';
-import {
-  initialiseData,
-  placeData,
-  savedPassword,
-  type DataPlace,
-  type PostgresAuthentication,
-} from './postgres-data.js';
 import { listBackends, terminateBackends, withControl, type Backend } from './postgres-control.js';
-import { childrenOf, clearStaleServer, PostgresProcess, signalIfAlive } from './postgres-process.js';
-
-const HOST = '127.0.0.1';
-const LOG_FILE = 'server.log';
-const START_TIMEOUT_MS = 60_000;
-const STOP_TIMEOUT_MS = 10_000;
-const LOG_LINES_IN_ERRORS = 10;
-const FREE_PORT_ATTEMPTS = 5;
-
-/** What was committed survives the server's crash, though not the machine's. */
-const THROW_AWAY_SETTINGS = { fsync: 'off', full_page_writes: 'off' };
-
-/**
- * How a server ends. `'smart'`: when its last client has gone. `'fast'`: transactions are rolled back and clients
- * disconnected. `'immediate'`: at once, as in a crash; the next start recovers.
- */
-export type StopMode = 'smart' | 'fast' | 'immediate';
+import { initialiseData, placeData, savedPassword, type DataPlace } from './postgres-data.js';
+import { HOST, launchServer, readServerLog, STOP_TIMEOUT_MS } from './postgres-launch.js';
+import { childrenOf, clearStaleServer, signalIfAlive, type PostgresProcess } from './postgres-process.js';
+import { isPersistent, type PostgresServerOptions, type StopMode } from './postgres-server-options.js';
+import { keepAtExit, removeAtExit } from './throw-away-data.js';
 
 const STOP_SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = {
   smart: 'SIGTERM',
   fast: 'SIGINT',
   immediate: 'SIGQUIT',
 };
-
-/**
- * What a {@link PostgresServer} is made of.
- *
- * ```ts
- * const server = await PostgresServer.start({ authentication: 'trust', maxConnections: 20, settings: { work_mem: '8MB' } });
- * ```
- */
-export interface PostgresServerOptions {
-  /** Where the data is, made when it isn't there. Left out: a fresh folder under the system's temporary folder. */
-  readonly dataDirectory?: string;
-  /** The port on 127.0.0.1; 0 or left out: a free one, kept when the server is started again. */
-  readonly port?: number;
-  /** Server settings, as in `postgresql.conf`: `{ log_statement: 'all' }`. */
-  readonly settings?: Readonly<Record<string, string>>;
-  /** `max_connections`; left out: the server's own 100. Three of them are kept for superusers, which `url` is. */
-  readonly maxConnections?: number;
-  /** How clients prove who they are, decided when the data is made; `'scram-sha-256'` by default. */
-  readonly authentication?: PostgresAuthentication;
-  /** The password of the user `postgres`; left out: one is made up, and kept with the data. */
-  readonly password?: string;
-  /**
-   * Whether the data is kept and written safely. True by default when `dataDirectory` is given; a throw-away server
-   * doesn't wait for its disk, and its data is removed by `close()`, or when the process ends.
-   */
-  readonly persistent?: boolean;
-}
-
-const stoppedThrowAways = new Set<string>();
-
-/** A running server's watchdog removes its data; of a stopped one, the process itself has to. */
-function removeAtExit(directory: string): void {
-  if (stoppedThrowAways.size === 0) process.once('exit', removeStoppedThrowAways);
-  stoppedThrowAways.add(directory);
-}
-
-function keepAtExit(directory: string): void {
-  stoppedThrowAways.delete(directory);
-  if (stoppedThrowAways.size === 0) process.off('exit', removeStoppedThrowAways);
-}
-
-function removeStoppedThrowAways(): void {
-  for (const directory of stoppedThrowAways) rmSync(directory, { recursive: true, force: true });
-}
 
 /**
  * A real PostgreSQL that a test, or an application without one, holds in its hand: it can be stopped, started, frozen
@@ -242,7 +174,7 @@ export class PostgresServer implements AsyncDisposable {
 
   /** What the server has logged since it was last started. */
   async log(): Promise<string> {
-    return readFile(join(this.#place.directory, LOG_FILE), 'utf8').catch(() => '');
+    return readServerLog(this.#place.directory);
   }
 
   /** Stops the server, and removes the data of a throw-away one. */
@@ -262,63 +194,11 @@ export class PostgresServer implements AsyncDisposable {
   async #start(): Promise<void> {
     if (this.running) return;
     await clearStaleServer(this.#place.directory);
-    for (let attempt = 1; ; attempt++) {
-      const port = this.#port || (await freePort());
-      try {
-        this.#process = await this.#launch(port);
-        this.#port = port;
-        keepAtExit(this.#place.directory);
-        return;
-      } catch (error) {
-        // A free port may have been taken by somebody else before the server could.
-        const taken = /Address already in use/.test(String(error));
-        if (this.#port !== 0 || !taken || attempt === FREE_PORT_ATTEMPTS) throw error;
-      }
-    }
-  }
-
-  async #launch(port: number): Promise<PostgresProcess> {
-    const settings: Record<string, string> = {
-      listen_addresses: HOST,
-      port: String(port),
-      unix_socket_directories: '',
-      ...(this.#throwAway ? THROW_AWAY_SETTINGS : {}),
-      ...(this.#options.maxConnections === undefined ? {} : { max_connections: String(this.#options.maxConnections) }),
-      ...this.#options.settings,
-    };
-    const { directory, user } = this.#place;
-    const server = await PostgresProcess.spawn({
-      program: this.#binaries.postgres,
-      arguments: ['-D', directory, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
-      user,
-      logFile: join(directory, LOG_FILE),
-      removeAfterwards: this.#throwAway ? directory : undefined,
-    });
-    const deadline = systemClock.now() + START_TIMEOUT_MS;
-    while (!(await this.#isReady(server.pid))) {
-      const late = systemClock.now() > deadline;
-      if (late) server.signal('SIGQUIT');
-      if (late || !server.running) {
-        await server.ends(STOP_TIMEOUT_MS);
-        throw await this.#startFailure(port, late ? `wasn't ready within ${START_TIMEOUT_MS} ms` : "didn't start");
-      }
-      await delay(10);
-    }
-    return server;
-  }
-
-  /** The server notes in its lock file when it accepts connections: asking by connecting would disturb what is counted. */
-  async #isReady(pid: number): Promise<boolean> {
-    const lock = await readFile(join(this.#place.directory, 'postmaster.pid'), 'utf8').catch(() => '');
-    const lines = lock.split('\n');
-    return Number(lines[0]) === pid && lines[7]?.trim() === 'ready';
-  }
-
-  async #startFailure(port: number, what: string): Promise<Error> {
-    const lines = (await this.log()).trim().split('\n').slice(-LOG_LINES_IN_ERRORS);
-    return new Error(
-      `PostgreSQL on port ${port} with its data in ${this.#place.directory} ${what}:\n${lines.join('\n')}`,
-    );
+    const launch = { binaries: this.#binaries, place: this.#place, options: this.#options };
+    const { process, port } = await launchServer(launch, this.#port);
+    this.#process = process;
+    this.#port = port;
+    keepAtExit(this.#place.directory);
   }
 
   async #stop(mode: StopMode): Promise<void> {
@@ -348,19 +228,4 @@ export class PostgresServer implements AsyncDisposable {
     this.#turn = result.catch(() => undefined);
     return result;
   }
-}
-
-function isPersistent(options: PostgresServerOptions): boolean {
-  return options.persistent ?? options.dataDirectory !== undefined;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve, reject) => {
-    probe.once('error', reject);
-    probe.listen(0, HOST, resolve);
-  });
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
