@@ -1,38 +1,30 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import type { Observable } from 'rxjs';
+import { inRequest, keepRequestsIfCheap, keepsRequests } from '../core/request-context.js';
 
 /**
- * From this version on, Node carries a context along with a promise; before, it calls a hook for each promise of the
- * process, and a query through Kysely took half as much CPU time again (`npm run bench -- observability`).
- */
-const FIRST_CHEAP_NODE = 24;
-
-/**
- * Knows on whose behalf code runs: `OrdersController.create`. On only in applications that have a pool which says so,
- * and on a Node where that costs next to nothing. Elsewhere the stacks of leak detection have to do.
+ * Whether handlers give what they do their names: `OrdersController.create`. On only in applications that have a pool
+ * which says on whose behalf its connections are held, and where contexts are kept: on a Node where that costs next to
+ * nothing, or for the sake of something else. Elsewhere the stacks of leak detection have to do.
  */
 @Injectable()
 export class HandlerLabels {
-  #storage: AsyncLocalStorage<string> | undefined;
+  #wanted = false;
 
-  /** Starts keeping names, where that is cheap. */
+  /** Starts giving names, where that is cheap. */
   enable(): void {
-    if (Number.parseInt(process.versions.node, 10) < FIRST_CHEAP_NODE) return;
-    this.#storage ??= new AsyncLocalStorage();
+    this.#wanted = true;
+    keepRequestsIfCheap();
   }
 
-  /** Whether names are kept. */
+  /** Whether names are given. */
   get enabled(): boolean {
-    return this.#storage !== undefined;
+    return this.#wanted && keepsRequests();
   }
-
-  /** The name of what runs now. */
-  readonly current = (): string | undefined => this.#storage?.getStore();
 
   /** Runs a function, and everything that it starts, under a name. */
-  run<Result>(label: string, fn: () => Result): Result {
-    return this.#storage === undefined ? fn() : this.#storage.run(label, fn);
+  run<Result>(handler: string, fn: () => Result): Result {
+    return this.enabled ? inRequest({ handler }, fn) : fn();
   }
 }
 

@@ -1,6 +1,7 @@
 import type { FactoryProvider, Provider } from '@nestjs/common';
 import type { Kysely } from 'kysely';
 import { packageProblems } from '../core/optional-package.js';
+import { presentHandler } from '../core/request-context.js';
 import { refusal, refuseProblems, showValue } from '../core/validation.js';
 import { DatabasePool } from '../database/database-pool.js';
 import { kyselyPackage } from '../database/kysely/kysely-module.js';
@@ -41,7 +42,8 @@ export function databaseProviders<Source>(
       if (named) labels.enable();
       const made = new DatabasePool(name, given, {
         observer: new PoolLog(name),
-        ...(named && labels.enabled ? { label: labels.current } : undefined),
+        // Asked even where names aren't kept yet: the first transaction that travels with a request keeps them.
+        ...(named ? { label: presentHandler } : undefined),
       });
       store.addDatabase(name, made);
       return made;
