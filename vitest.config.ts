@@ -1,30 +1,33 @@
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { configDefaults, defineConfig } from 'vitest/config';
 
-/** `npm run test:pipelining` runs what concerns the database once more, with pipelining as the default. */
-const pipelining = {
-  name: 'pipelining',
-  enforce: 'pre' as const,
-  transform(code: string, id: string): string | undefined {
-    if (!id.endsWith('/libs/pooling/src/database/options/options.ts')) return undefined;
-    const changed = code.replace('pipelining: false as ', 'pipelining: {} as ');
-    if (changed === code) throw new Error('the default of pipelining stands elsewhere now');
-    return changed;
-  },
+/** `npm run test:pipelining` runs what concerns the database once more, with other defaults. */
+const PIPELINING = {
+  alias: [
+    {
+      find: /^\.\/database-defaults\.js$/,
+      replacement: join(import.meta.dirname, 'test/support/pipelining/database-defaults.ts'),
+    },
+  ],
+  setupFiles: ['test/support/pipelining/set-up.ts'],
+  // What the defaults are is none of its business.
+  exclude: ['**/options.spec.ts', '**/reference.spec.ts'],
 };
+const USUAL: typeof PIPELINING = { alias: [], setupFiles: [], exclude: [] };
+
+function variantOf(mode: string): typeof PIPELINING {
+  return mode === 'pipelining' ? PIPELINING : USUAL;
+}
 
 export default defineConfig(({ mode }) => ({
-  plugins: mode === 'pipelining' ? [pipelining] : [],
-  resolve: { tsconfigPaths: true },
+  resolve: { tsconfigPaths: true, alias: variantOf(mode).alias },
   oxc: { include: /\.(?:[cm]?ts|[jt]sx)$/ },
   test: {
     globals: true,
     include: ['libs/**/*.spec.ts', 'apps/**/*.spec.ts', 'test/**/*.spec.ts'],
-    // What the defaults are is none of its business.
-    exclude: [
-      ...configDefaults.exclude,
-      ...(mode === 'pipelining' ? ['**/options.spec.ts', '**/reference.spec.ts'] : []),
-    ],
+    exclude: [...configDefaults.exclude, ...variantOf(mode).exclude],
+    setupFiles: variantOf(mode).setupFiles,
     globalSetup: ['test/support/global-setup.ts'],
     // Most tests wait for a server or a socket: two at a time keep two cores busy, and more would only disturb each other.
     maxWorkers: Math.min(4, Math.max(2, availableParallelism() - 1)),

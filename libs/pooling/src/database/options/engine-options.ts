@@ -1,5 +1,6 @@
 import type { PoolOptions } from '../../core/pool-options.js';
-import { PRE_PING_DEFAULTS, type ResolvedDatabaseOptions } from './options.js';
+import { PRE_PING_DEFAULTS } from './database-defaults.js';
+import type { ResolvedDatabaseOptions } from './options.js';
 
 /** What of a database pool's options the engine goes by. */
 export function engineOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {

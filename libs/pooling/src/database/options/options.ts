@@ -2,73 +2,13 @@ import { inspect } from 'node:util';
 import { optionProblems, refuseProblems, type Rule } from '../../core/validation.js';
 import { applicationPackageName, resolveConnection, shortenApplicationName } from './connection-options.js';
 import { urlProblems } from './connection-url.js';
-import type {
-  DatabaseOptions,
-  DatabasePreset,
-  PrePingOptions,
-  ResolvedDatabaseOptions,
-  SessionSettings,
-} from './database-options.js';
+import { DATABASE_DEFAULTS, DATABASE_PRESETS, PRE_PING_DEFAULTS } from './database-defaults.js';
+import type { DatabaseOptions, ResolvedDatabaseOptions, SessionSettings } from './database-options.js';
 import { DATABASE_HINTS } from './option-hints.js';
 import { canBeMerged, DATABASE_RULES } from './option-rules.js';
 import { startupProblems } from './startup-texts.js';
 
 export type * from './database-options.js';
-
-/** What a preset fills in. */
-type PresetValues = Pick<
-  ResolvedDatabaseOptions,
-  'size' | 'maxOverflow' | 'acquireTimeoutMs' | 'maxLifetimeMs' | 'prePing'
->;
-
-/** The check before a lease, where it is on. */
-export const PRE_PING_DEFAULTS: Required<PrePingOptions> = Object.freeze({ idleMs: 500, timeoutMs: 5_000 });
-
-/** The values of each preset. */
-export const DATABASE_PRESETS: Readonly<Record<DatabasePreset, PresetValues>> = Object.freeze({
-  small: {
-    size: 10,
-    maxOverflow: 5,
-    acquireTimeoutMs: 30_000,
-    maxLifetimeMs: 3_600_000,
-    prePing: PRE_PING_DEFAULTS,
-  },
-  medium: {
-    size: 20,
-    maxOverflow: 10,
-    acquireTimeoutMs: 15_000,
-    maxLifetimeMs: 1_800_000,
-    prePing: PRE_PING_DEFAULTS,
-  },
-  high: { size: 50, maxOverflow: 20, acquireTimeoutMs: 5_000, maxLifetimeMs: 900_000, prePing: false },
-});
-
-/** The defaults that no preset changes. */
-export const DATABASE_DEFAULTS = Object.freeze({
-  preset: 'small',
-  minIdle: 0,
-  connectTimeoutMs: 10_000,
-  idleTimeoutMs: 300_000,
-  lifetimeJitter: 0.25,
-  maxUses: 0,
-  keepAliveMs: 120_000,
-  maxWaiting: 10_000,
-  maxConnecting: 4,
-  queryTimeoutMs: 60_000,
-  statementTimeoutMs: 60_000,
-  streamIdleTimeoutMs: 60_000,
-  lockTimeoutMs: 0,
-  idleInTransactionTimeoutMs: 0,
-  session: Object.freeze({ timezone: 'UTC' }),
-  reset: 'rollback',
-  leakDetectionMs: 0,
-  slowAcquireMs: 0,
-  slowQueryMs: 0,
-  preparedStatements: Object.freeze({ max: 256 }),
-  pipelining: false as false | { readonly depth?: number },
-  pipeliningDepth: 16,
-  startup: 'warm',
-} as const);
 
 /**
  * Fills in every default and freezes the result. The environment is read here.
