@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { channel } from 'node:diagnostics_channel';
 import type { Connector } from '../../../libs/pooling/src/core/connector.js';
+import { systemClock } from '../../../libs/pooling/src/core/clock.js';
 import { Pool } from '../../../libs/pooling/src/core/pool.js';
 import type { PoolObserver } from '../../../libs/pooling/src/core/pool-options.js';
 import type { PostgresConnection } from '../../../libs/pooling/src/database/connection/connection.js';
@@ -13,7 +14,7 @@ const ROUNDS = 15;
 
 /** Connections that cost nothing: what is left is the pool. */
 const connector: Connector<PostgresConnection> = {
-  open: () => Promise.resolve({ now: () => 0 } as PostgresConnection),
+  open: () => Promise.resolve({} as PostgresConnection),
   usable: () => true,
   close: () => Promise.resolve(),
 };
@@ -27,6 +28,7 @@ async function openPool(observer: PoolObserver<PostgresConnection>): Promise<Poo
 function events(): DatabaseEvents {
   return new DatabaseEvents({
     name: 'cost',
+    clock: { ...systemClock, now: () => 0 },
     slowAcquireMs: 0,
     observer: {},
     emitter: new EventEmitter(),

@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import { asNobody } from '../core/async-context.js';
+import type { Clock } from '../core/clock.js';
 import {
   acquireChannel,
   closeChannel,
@@ -67,6 +68,7 @@ export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'l
 /** What the events of a pool are told with. */
 export interface DatabaseEventsHost {
   readonly name: string;
+  readonly clock: Clock;
   /** 0: off. */
   readonly slowAcquireMs: number;
   readonly observer: DatabasePoolObserver;
@@ -119,9 +121,9 @@ export class DatabaseEvents implements PoolObserver<PostgresConnection> {
     releaseChannel.publish({ kind: 'database', pool: this.#host.name, connection: id, useMs });
   }
 
-  closed(connection: PostgresConnection, reason: CloseReason, slot: ObservedSlot): void {
+  closed(_connection: PostgresConnection, reason: CloseReason, slot: ObservedSlot): void {
     if (!closeChannel.hasSubscribers) return;
-    const event = { ...this.#source(slot.id), reason, ageMs: connection.now() - slot.openedAt };
+    const event = { ...this.#source(slot.id), reason, ageMs: this.#host.clock.now() - slot.openedAt };
     // Whoever has noticed that it is past its time, or that it is dead, has nothing to do with it.
     asNobody(() => closeChannel.publish(event));
   }

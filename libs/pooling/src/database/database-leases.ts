@@ -108,7 +108,7 @@ export class DatabaseLeases {
       announce(emitter, 'release', error, this.clientOf(lease));
     const { borrower } = connection;
     connection.forgetBorrower();
-    lease.release(connection.doom ?? reason);
+    lease.release(connection.closeReason ?? reason);
     borrower?.removeAllListeners();
   }
 

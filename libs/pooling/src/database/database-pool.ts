@@ -20,7 +20,7 @@ import { packageProblems } from '../core/optional-package.js';
 import type { AcquireOptions, CloseReport } from '../core/pool-options.js';
 import type { PoolHistograms, PoolStatistics } from '../core/statistics.js';
 import { integer, refuseProblems } from '../core/validation.js';
-import type { DatabaseTraffic, PostgresConnection } from './connection/connection.js';
+import type { PostgresConnection } from './connection/connection.js';
 import { DatabaseEvents, type DatabasePoolObserver } from './database-events.js';
 import { announce, DatabaseLeases } from './database-leases.js';
 import { DatabaseConnector } from './connection/connector.js';
@@ -30,6 +30,7 @@ import { pg, pgPackage } from './pg.js';
 import { pgOptionsOf } from './options/pg-options.js';
 import { DatabasePing, type PingResult } from './ping.js';
 import { ServerRole } from './connection/server-role.js';
+import type { DatabaseTraffic } from './connection/statements-underway.js';
 import { SingleQueries } from './query/single-queries.js';
 import { shortenStatement } from './query/shown-statement.js';
 import { StatementTimeout } from './query/submission.js';
@@ -169,7 +170,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       opened: (connection) => announce(this, 'connect', connection.client),
       leftTransaction: (connection) => {
         this.#transactionsLeftOpen++;
-        observer.leftOpen?.({ pool: name, statement: connection.leftStatement });
+        observer.leftOpen?.({ pool: name, statement: connection.underway.leftStatement });
       },
       removed: (connection) => {
         this.#ping.slotFreed();
@@ -182,6 +183,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       slowAcquireMs,
       observer,
       emitter: this,
+      clock,
       levels: () => this.#engine,
       dialled: (error) => this.#ping.dialled(error),
     });

@@ -101,9 +101,9 @@ export class DatabasePing {
       // Asked for its role when it is given back, and closed for it perhaps.
       if (role.doubts(connection)) connection.role.refusedWrite = true;
       return await new Promise<boolean>((resolve, reject) => {
-        connection.execute(lease, '', undefined, timeoutMs, (error) => {
+        connection.runner.execute(lease, '', undefined, timeoutMs, (error) => {
           if (error === undefined) resolve(true);
-          else if (connection.doom === 'query-timeout') reject(error);
+          else if (connection.closeReason === 'query-timeout') reject(error);
           else resolve(false);
         });
       });

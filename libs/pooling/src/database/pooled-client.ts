@@ -116,7 +116,7 @@ class PooledClientFacade {
     const ends = this.#connection.inTransaction && mayEndTransaction(config);
     const outcome = ends ? this.#holdingUntil(callback) : callback;
     const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.#host.queryTimeoutMs;
-    this.#connection.execute(this.#lease, config, valuesOf(values), timeoutMs, outcome);
+    this.#connection.runner.execute(this.#lease, config, valuesOf(values), timeoutMs, outcome);
   }
 
   /** Holds back what is asked for from now on until the end of the transaction is answered. */
@@ -160,13 +160,13 @@ class PooledClientFacade {
     }
     if (this.#held !== undefined) {
       this.#held.add({
-        run: () => void this.#connection.submit(submittable),
+        run: () => void this.#connection.runner.submit(submittable),
         refuse: () =>
           submittable.handleError?.(this.#transactionOver(textOf(submittable)), this.#connection.client.connection),
       });
       return submittable;
     }
-    return this.#connection.submit(submittable);
+    return this.#connection.runner.submit(submittable);
   }
 
   /** A borrowed connection is connected. */
@@ -184,7 +184,7 @@ class PooledClientFacade {
       process.nextTick(() => callback(error));
       return;
     }
-    this.#connection.doom ??= 'broken' satisfies CloseReason;
+    this.#connection.closeReason ??= 'broken' satisfies CloseReason;
     const ended = this.#connection.close(true);
     if (callback === undefined) return ended;
     void ended.then(() => callback());
@@ -193,13 +193,13 @@ class PooledClientFacade {
   /** The transaction status as the server last told it; with any pg, though pg's own clients tell it from 8.21 on. */
   getTransactionStatus(): ReturnType<ClientBase['getTransactionStatus']> {
     if (this.#lease.released) throw this.#leaseOver('used');
-    return this.#connection.transactionStatus;
+    return this.#connection.session.transactionStatus;
   }
 
   /** For the time of this lease. */
   setTypeParser(...parameters: Parameters<Client['setTypeParser']>): void {
     const client = this.#borrowed();
-    this.#connection.lendTypeParsers();
+    this.#connection.session.lendTypeParsers();
     client.setTypeParser(...parameters);
   }
 
@@ -229,7 +229,7 @@ class PooledClientFacade {
 
   /** @internal */
   property(name: string): unknown {
-    if (name === '_types') this.#connection.lendTypeParsers();
+    if (name === '_types') this.#connection.session.lendTypeParsers();
     return (this.#borrowed() as unknown as Record<string, unknown>)[name];
   }
 

@@ -126,7 +126,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     if (text === undefined) return this.#setUp(connection);
     try {
       const { rowCount } = await connection.run(text, [...this.#sessionValues, connection.processId]);
-      connection.pooled = rowCount !== 1;
+      connection.session.pooled = rowCount !== 1;
     } catch (error) {
       if (!connection.alive || !isRefusal(error)) throw error;
       // A setting may be at fault, or the server has no such functions: what runs alone tells.
@@ -137,12 +137,12 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
 
   /** Where nobody knows which backend it is, it may be any, and another one each time. */
   async #setUp(connection: PostgresConnection): Promise<void> {
-    connection.pooled = this.#host.statements !== undefined;
+    connection.session.pooled = this.#host.statements !== undefined;
     if (this.#sessionText !== undefined) await connection.run(this.#sessionText, this.#sessionValues);
   }
 
   async #quiet(connection: PostgresConnection): Promise<void> {
-    while (connection.settle() !== undefined) {
+    while (connection.underway.settle() !== undefined) {
       await new Promise<void>((resolve) => {
         connection.client.once('drain', resolve);
         connection.client.once('end', resolve);
@@ -175,9 +175,9 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   }
 
   reset(connection: PostgresConnection, own: boolean): CloseReason | undefined | Promise<CloseReason | undefined> {
-    if (connection.doom !== undefined) return connection.doom;
-    connection.takeBackTypeParsers();
-    const settled = connection.settle();
+    if (connection.closeReason !== undefined) return connection.closeReason;
+    connection.session.takeBackTypeParsers();
+    const settled = connection.underway.settle();
     if (settled === undefined && !connection.inTransaction && !connection.role.refusedWrite)
       return own ? undefined : this.#resetSession(connection);
     if (settled === 'busy') return 'broken';
@@ -219,7 +219,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     // Alone in its message: it refuses to run in a transaction, and several statements in one message are one.
     await connection.run('discard all');
     forgetStatements(connection.client);
-    connection.statements.clear();
+    connection.session.statements.clear();
     await this.#makeSession(connection);
     // What it has set is gone as well.
     await this.#options.onConnect?.(connection.client);

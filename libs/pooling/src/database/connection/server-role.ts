@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/clock.js';
 
 /** What a server says of a statement that writes where nothing may be written. */
-export const READ_ONLY_TRANSACTION = '25006';
+const READ_ONLY_TRANSACTION = '25006';
 
 /**
  * Whether the server takes writes from this session. That a session, a role or a database wants none itself, by `SET`, by
@@ -114,4 +114,9 @@ export class ConnectionRole {
   readOnly = false;
   /** It has answered a write with 25006, and wasn't asked why. */
   refusedWrite = false;
+
+  /** A statement failed: after a refused write the server's role is asked for when the connection is given back. */
+  failed(error: Error): void {
+    if ((error as { code?: unknown }).code === READ_ONLY_TRANSACTION) this.refusedWrite = true;
+  }
 }

@@ -95,7 +95,7 @@ export class KyselyConnection implements DatabaseConnection {
     this.#running++;
     try {
       return await promiseOf((outcome) =>
-        connection.execute(this.#lease, text, values, this.#pool.configuration.queryTimeoutMs, outcome),
+        connection.runner.execute(this.#lease, text, values, this.#pool.configuration.queryTimeoutMs, outcome),
       );
     } finally {
       this.#running--;
@@ -107,7 +107,7 @@ export class KyselyConnection implements DatabaseConnection {
     const Cursor = this.#cursor ?? requireCursor();
     const connection = this.#connection();
     const cursor = new Cursor<Row>(compiledQuery.sql, compiledQuery.parameters.slice());
-    connection.submit(cursor as unknown as Submittable);
+    connection.runner.submit(cursor as unknown as Submittable);
     this.#running++;
     this.#streams++;
     this.scope?.streams();

@@ -130,9 +130,9 @@ export class SingleQueries {
         ? this.#answered(lease, query, error, result, untouched)
         : context.runInAsyncScope(this.#answered, this, lease, query, error, result, untouched);
     try {
-      const { connection } = lease;
-      if (prepared === undefined) connection.executeUnprepared(lease, config, values, timeoutMs, outcome);
-      else connection.executePrepared(lease, prepared, values as unknown[], timeoutMs, outcome);
+      const { runner } = lease.connection;
+      if (prepared === undefined) runner.executeUnprepared(lease, config, values, timeoutMs, outcome);
+      else runner.executePrepared(lease, prepared, values as unknown[], timeoutMs, outcome);
     } catch (error) {
       this.#leases.giveBack(lease, error as Error);
       query.callback(error as Error, undefined as never);

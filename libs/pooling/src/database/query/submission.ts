@@ -29,7 +29,7 @@ export interface SubmissionHost {
   readonly client: Client;
   readonly deadlines: Deadlines;
   readonly limits: SubmissionLimits;
-  readonly transactionStatus: TransactionStatus;
+  readonly session: { readonly transactionStatus: TransactionStatus };
   /** What cuts the server's answers into messages; `undefined` where pg doesn't let it. */
   readonly guard: Pick<MessageGuard, 'aside'> | undefined;
   /** The server has been silent for too long; gives the error that the caller sees. */
@@ -136,7 +136,7 @@ export class Submission extends Deadline {
     });
     override(submitted, 'handleReadyForQuery', (connection) => {
       this.#end();
-      if (this.#lifted && this.#host.transactionStatus === 'T') this.#restore();
+      if (this.#lifted && this.#host.session.transactionStatus === 'T') this.#restore();
       handleReadyForQuery?.call(submitted, connection);
     });
   }
@@ -157,7 +157,7 @@ export class Submission extends Deadline {
     const lifting = limits.statementTimeout?.lifting;
     const isCursor = cursorOf(this.submitted) !== undefined;
     // What is sent within a failed transaction is refused, and the caller is to hear that from his own statement.
-    const futile = guard === undefined || this.#host.transactionStatus === 'E';
+    const futile = guard === undefined || this.#host.session.transactionStatus === 'E';
     if (lifting === undefined || futile || !(isCursor || mayCopy(this.submitted))) return submit() as never;
     // What reads from a COPY may read from the socket itself, past the guard.
     const together = isCursor || isWriter(this.submitted);

@@ -40,6 +40,8 @@ export interface WireQueryReader {
   lost(query: WireQuery, error: Error): void;
   /** The server is ready for the next query. */
   handedBack(): void;
+  /** The query that the server works on. */
+  readonly head: WireQuery | undefined;
 }
 
 /**
@@ -90,6 +92,11 @@ export class WireQuery extends Statement {
   /** Whether others may run on the same connection at the same time. */
   get shared(): boolean {
     return this.lease instanceof SharedLease;
+  }
+
+  /** Whether the server works on it now. */
+  get isFirst(): boolean {
+    return this.#wire.head === this;
   }
 
   /** Which use of its statement on its connection it was; `undefined`: it was planned for its own values. */

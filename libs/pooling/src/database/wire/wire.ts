@@ -33,24 +33,28 @@ const PATIENCE = { factor: 4, ms: 5 };
  */
 const FEW_AT_WORK = 4;
 
-/** What a wire needs of its connection. */
-export interface WireHost extends TypeParserSource {
+/** What a wire needs of the server's session. */
+export interface WireSession extends TypeParserSource {
   readonly client: Client;
   readonly statements: ConnectionStatements;
   /** Milliseconds on the pool's clock. */
   now(): number;
-  /** The server is ready while further queries of the wire are under way. */
-  ready(status: TransactionStatus): void;
-  /** The server ends the connection, and says why. */
-  ending(error: Error): void;
   /** Whether a pooler may have prepared a text before, for somebody else. */
   readonly pooled: boolean;
-  /** Whether further queries may be sent. */
-  readonly alive: boolean;
   /** As the server last told it. */
   readonly transactionStatus: TransactionStatus;
+  /** The server is ready while further queries of the wire are under way. */
+  ready(status: TransactionStatus): void;
   /** A command was answered that may have changed how other texts are read. */
   completed(tag: string, text: string, values: readonly unknown[]): void;
+}
+
+/** What a wire needs of its connection. */
+export interface WireHost {
+  /** Whether further queries may be sent. */
+  readonly alive: boolean;
+  /** The server ends the connection, and says why. */
+  ending(error: Error): void;
   /** The server begins to work on a query that nobody waits for any more. */
   unwanted(query: WireQuery): void;
   /** Whether an error is of a cancel request that was meant for another query. */
@@ -75,6 +79,7 @@ export class Wire {
   /** How many wires of this process have queries under way. */
   static #atWork = 0;
 
+  readonly #session: WireSession;
   readonly #host: WireHost;
   readonly #protocol: ProtocolConnection;
   /** What was sent and isn't answered, in the order in which it will be. */
@@ -84,9 +89,10 @@ export class Wire {
   #last: WireQuery | undefined;
   #readyAt = 0;
 
-  constructor(host: WireHost) {
+  constructor(session: WireSession, host: WireHost) {
+    this.#session = session;
     this.#host = host;
-    this.#protocol = protocolOf(host.client);
+    this.#protocol = protocolOf(session.client);
   }
 
   /** How many queries are under way. */
@@ -103,7 +109,7 @@ export class Wire {
   get shareable(): boolean {
     const { first } = this.#underway;
     if (first === undefined) return true;
-    const runsMs = this.#host.now() - Math.max(first.sentAt, this.#readyAt);
+    const runsMs = this.#session.now() - Math.max(first.sentAt, this.#readyAt);
     return runsMs < PATIENCE.ms + PATIENCE.factor * first.prepared.plans.usualMs;
   }
 
@@ -132,7 +138,7 @@ export class Wire {
     const queries = this.#unsent;
     if (queries.length === 0) return;
     this.#unsent = [];
-    const now = this.#host.now();
+    const now = this.#session.now();
     for (const query of queries) this.#writeOrFail(query, now);
     const { stream } = this.#protocol;
     if (stream.writable) stream.write(writer.take());
@@ -149,16 +155,16 @@ export class Wire {
       query.sentAt = now;
       query.step = FAILED;
       query.error = error as Error;
-      if (query.statement !== undefined) this.#host.statements.remove(query.prepared);
+      if (query.statement !== undefined) this.#session.statements.remove(query.prepared);
     }
   }
 
   #write(query: WireQuery, now: number): void {
     const { prepared } = query;
-    const { statements } = this.#host;
+    const { statements } = this.#session;
     if (prepared.plannedAnew || query.firstError !== undefined) return this.#writeAnew(query, now);
     // As pg: the server refuses to read a text there, and says nothing else of it.
-    if (this.#host.transactionStatus === 'E') return this.#writeAnew(query, now);
+    if (this.#session.transactionStatus === 'E') return this.#writeAnew(query, now);
     if (!query.shared) query.turn = prepared.plans.takeTurn();
     if (query.turn === 'anew') return this.#writeAnew(query, now);
     const known = statements.get(prepared, now);
@@ -171,12 +177,12 @@ export class Wire {
       for (const closed of statements.takeClosed()) writer.close(closed);
       writer.mark();
       writer.parse(prepared.nameBytes, query.statement.text);
-      query.reused = this.#host.pooled;
+      query.reused = this.#session.pooled;
     } else {
       query.statement = known;
       query.step = BINDING;
       // Behind a pooler the next backend may have prepared the text for other rows.
-      if (!this.#host.pooled) query.shape = known.shape;
+      if (!this.#session.pooled) query.shape = known.shape;
       query.parsed = true;
       query.reused = true;
     }
@@ -187,7 +193,7 @@ export class Wire {
 
   /** Without a name the server plans it for its own values. */
   #writeAnew(query: WireQuery, now: number): void {
-    this.#host.statements.cache.found(false);
+    this.#session.statements.cache.found(false);
     query.sentAt = now;
     query.statement = undefined;
     query.step = PARSING;
@@ -241,7 +247,7 @@ export class Wire {
     const description = Buffer.from(bytes.subarray(start, end));
     const { fields } = parseMessage(description) as unknown as { fields: FieldDef[] };
     try {
-      query.shape = new RowShape(fields, description, this.#host);
+      query.shape = new RowShape(fields, description, this.#session);
     } catch (error) {
       query.error = error as Error;
     }
@@ -249,7 +255,7 @@ export class Wire {
 
   #useParsersOfNow(query: WireQuery, shape: RowShape): void {
     try {
-      query.shape = shape.current(this.#host);
+      query.shape = shape.current(this.#session);
     } catch (error) {
       // Of a source of parsers that is the user's own.
       query.error = error as Error;
@@ -273,7 +279,7 @@ export class Wire {
       checkRowCount(bytes, at, end - 1, query.rows.length);
     }
     query.tag = bytes.toString('latin1', at, end - 1);
-    if (query.prepared.changing) this.#host.completed(query.tag, query.text, query.values);
+    if (query.prepared.changing) this.#session.completed(query.tag, query.text, query.values);
   }
 
   #failed(query: WireQuery, bytes: Buffer, start: number, end: number): void {
@@ -285,12 +291,12 @@ export class Wire {
     query.error = error;
     hideStatementName(error, query);
     // Whether the server got as far as preparing it isn't known.
-    if (!query.parsed && query.statement !== undefined) this.#host.statements.remove(query.prepared);
+    if (!query.parsed && query.statement !== undefined) this.#session.statements.remove(query.prepared);
     if (fatal) {
       this.#host.ending(error);
       // What the server hasn't bound by its last words it has never begun. A pooler's own last words say nothing of that: the
       // server may have run what was sent, and its answer is lost.
-      const unsent = this.#host.pooled ? new Set(this.#unsent) : undefined;
+      const unsent = this.#session.pooled ? new Set(this.#unsent) : undefined;
       this.#loseAll(error, (lost) => (unsent === undefined ? !lost.bound : unsent.has(lost)));
     }
   }
@@ -304,7 +310,7 @@ export class Wire {
       this.#protocol.emit('readyForQuery', { name: 'readyForQuery', length: HEADER_BYTES, status });
       return;
     }
-    this.#host.ready(status);
+    this.#session.ready(status);
     if (!query.listed) this.#done(query);
     const { first } = this.#underway;
     if (first?.settled === true && first.sentAt !== Infinity) this.#host.unwanted(first);
@@ -318,7 +324,7 @@ export class Wire {
   }
 
   #done(query: WireQuery): void {
-    const now = this.#host.now();
+    const now = this.#session.now();
     const startedAt = Math.max(query.sentAt, this.#readyAt);
     this.#readyAt = now;
     if (query.firstFailure === 'suspect') this.#ranAgain(query, now);
@@ -330,7 +336,7 @@ export class Wire {
       statement.shape = query.shape ?? null;
       statement.uses++;
     }
-    if (query.firstError === undefined) this.#host.statements.cache.ran(query, now - startedAt, now);
+    if (query.firstError === undefined) this.#session.statements.cache.ran(query, now - startedAt, now);
     query.settle(undefined, query as never);
   }
 
@@ -338,20 +344,20 @@ export class Wire {
   #runsAgain(query: WireQuery, status: TransactionStatus): boolean {
     const failure = failureOf(query);
     if (failure === 'genuine') return false;
-    const { statements } = this.#host;
+    const { statements } = this.#session;
     const { prepared } = query;
     if (failure === 'forgotten') statements.clear();
     else if (failure === 'taken') statements.remove(prepared);
     else if (failure === 'outdated') {
-      statements.cache.invalidate(prepared, this.#host.now());
-      statements.cache.schemaMayHaveChanged(this.#host.now());
+      statements.cache.invalidate(prepared, this.#session.now());
+      statements.cache.schemaMayHaveChanged(this.#session.now());
     }
     query.firstFailure = failure;
     if (status === 'I' && this.#host.alive && !query.settled) return true;
     if (failure === 'suspect') {
       // It can't be tried without the name here: the transaction is lost.
       statements.remove(prepared);
-      statements.cache.suspect(prepared, this.#host.now());
+      statements.cache.suspect(prepared, this.#session.now());
     }
     return false;
   }
@@ -368,7 +374,7 @@ export class Wire {
   /** By how the second run went it is known whether the statement of the first was of use. */
   #ranAgain({ error, firstError, prepared }: WireQuery, now: number): void {
     if (firstError === undefined || (error !== undefined && isSameError(error, firstError))) return;
-    const { cache } = this.#host.statements;
+    const { cache } = this.#session.statements;
     cache.invalidate(prepared, now);
     cache.schemaMayHaveChanged(now);
   }

@@ -1,0 +1,225 @@
+import type { Client, Query, QueryResult, Submittable } from 'pg';
+import type { Lease } from '../../core/lease.js';
+import { pg } from '../pg.js';
+import { clearPgWriter, enqueue, isTraced, protocolOf } from '../pg-internals.js';
+import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText } from '../query/query-forms.js';
+import { prepareSubmission, serialiseQuery } from '../query/sent-values.js';
+import type { SlowQueries } from '../query/slow-queries.js';
+import { Statement } from '../query/statement.js';
+import type { PreparedText, StatementCache } from '../query/statement-cache.js';
+import { Submission, type SubmissionHost, type SubmissionLimits } from '../query/submission.js';
+import { queryTraced, runTraced, submitTraced } from '../query/traced-queries.js';
+import type { MessageGuard } from '../wire/message-guard.js';
+import type { WireValue } from '../wire/message-writer.js';
+import { WireQuery } from '../wire/wire-query.js';
+import { Wire } from '../wire/wire.js';
+import type { Session } from './session.js';
+import type { StatementsUnderway, UnderwayHost } from './statements-underway.js';
+
+const NO_VALUES: readonly unknown[] = [];
+
+/** What running statements needs of the pool. */
+export interface RunnerHost extends UnderwayHost {
+  /** What limits cursors, streams and `COPY`. */
+  readonly submissions: SubmissionLimits;
+  /** Which texts are prepared; `undefined`: none. */
+  readonly statements: StatementCache | undefined;
+  /** Times the statements of borrowers; `undefined`: nobody does. */
+  readonly slowQueries: SlowQueries | undefined;
+}
+
+/** What running statements needs of the connection. */
+export interface RunnerConnection {
+  readonly client: Client;
+  readonly session: Session;
+  readonly underway: StatementsUnderway;
+  readonly alive: boolean;
+  /** Why it died by itself. */
+  readonly failure: Error | undefined;
+  readonly processId: number | undefined;
+  readonly inTransaction: boolean;
+  /** The connection has died by itself. */
+  fail(error: Error): void;
+  /** Destroys the socket now. */
+  destroy(): void;
+}
+
+/**
+ * Sends the statements of one connection. Every query of the pool, of a borrower and of Kysely passes through
+ * {@link execute}, its two halves, or {@link submit}.
+ */
+export class StatementRunner {
+  readonly #host: RunnerHost;
+  readonly #connection: RunnerConnection;
+  readonly #client: Client;
+  readonly #underway: StatementsUnderway;
+  readonly #guard: MessageGuard | undefined;
+  readonly #submissions: SubmissionHost;
+  #wire: Wire | undefined = undefined;
+
+  /** @param guard cuts what the server sends into messages; `undefined` where pg doesn't let it. */
+  constructor(host: RunnerHost, connection: RunnerConnection, guard: MessageGuard | undefined) {
+    const { client, session, underway } = connection;
+    this.#host = host;
+    this.#connection = connection;
+    this.#client = client;
+    this.#underway = underway;
+    this.#guard = guard;
+    this.#submissions = {
+      client,
+      session,
+      deadlines: host.deadlines,
+      limits: host.submissions,
+      guard,
+      silent: (submission) => underway.silent(submission),
+    };
+  }
+
+  /** Sends prepared statements past pg from now on, where texts are prepared and pg lets their answers be read. */
+  useWire(): void {
+    if (this.#host.statements === undefined || this.#guard === undefined) return;
+    this.#wire = new Wire(this.#connection.session, this.#underway);
+    this.#guard.serve(this.#wire);
+  }
+
+  /** Whether one more query may join those that are under way: what runs now doesn't take much longer than usual. */
+  get shareable(): boolean {
+    return this.#wire?.shareable ?? false;
+  }
+
+  /**
+   * Runs one statement and calls back once. After `timeoutMs` (0: never) the callback gets `ERR_POOL_QUERY_TIMEOUT` and
+   * the connection is given up.
+   */
+  execute(
+    lease: Lease<unknown> | undefined,
+    config: QueryText,
+    values: unknown[] | undefined,
+    timeoutMs: number,
+    callback: QueryOutcome,
+  ): void {
+    const { statements } = this.#host;
+    const sent = lease === undefined || statements === undefined ? undefined : preparableValues(config, values);
+    const prepared = sent === undefined ? undefined : statements?.use(textOf(config));
+    if (prepared === undefined) this.executeUnprepared(lease, config, values, timeoutMs, callback);
+    else this.executePrepared(lease as Lease<unknown>, prepared, sent as unknown[], timeoutMs, callback);
+  }
+
+  /** {@link execute} for a text that isn't to be prepared: `pg` does all of it. */
+  executeUnprepared(
+    lease: Lease<unknown> | undefined,
+    config: QueryText,
+    values: unknown[] | undefined,
+    timeoutMs: number,
+    callback: QueryOutcome,
+  ): void {
+    if (!this.#connection.alive) return this.#refuse(callback);
+    const given = values ?? (typeof config === 'object' ? config.values : undefined);
+    const text = textOf(config);
+    const sent = this.#serialise(text, Array.isArray(given) ? given : NO_VALUES, callback);
+    if (sent === undefined) return;
+    // Whatever isn't an array pg itself refuses, before it has sent anything.
+    const handedOn = Array.isArray(given) ? sent : given;
+    const statement = new Statement(this.#underway, lease, text, timeoutMs, this.#timed(lease, text, callback));
+    const ownBusiness = lease === undefined || text === '';
+    if (!ownBusiness && isTraced(this.#client)) {
+      this.#underway.start(statement);
+      return queryTraced(this.#client, config, handedOn, statement);
+    }
+    // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
+    // (scavenges ten times as long on results of many rows).
+    const settle = (error: Error | undefined, result: QueryResult): void => statement.settle(error, result);
+    statement.query = new pg.Query(ownConfig(config) as string, handedOn, settle as never);
+    this.#underway.start(statement);
+    // The pool's own questions are nobody's: a tracer doesn't hear of them.
+    if (ownBusiness) enqueue(this.#client, statement.query);
+    else this.#client.query(statement.query as Query);
+  }
+
+  /** {@link execute} for a text that is to be prepared. Under a shared lease it runs between the queries of others. */
+  executePrepared(
+    lease: Lease<unknown>,
+    prepared: PreparedText,
+    values: readonly unknown[],
+    timeoutMs: number,
+    callback: QueryOutcome,
+  ): void {
+    const wire = this.#wire;
+    if (wire === undefined) return this.executeUnprepared(lease, prepared.text, [...values], timeoutMs, callback);
+    if (!this.#connection.alive) return this.#refuse(callback);
+    const sent = this.#serialise(prepared.text, values, callback);
+    if (sent === undefined) return;
+    const heard = this.#timed(lease, prepared.text, callback);
+    const query = new WireQuery(wire, this.#underway, lease, prepared, sent, timeoutMs, heard);
+    this.#underway.start(query);
+    if (isTraced(this.#client)) runTraced(this.#client, wire, query);
+    else if (query.shared && wire.underway > 0) wire.join(query);
+    else this.#client.query(query as unknown as Query);
+  }
+
+  /** Runs one statement of the pool's own; its time limit is the pool's. */
+  async run(text: string, values?: unknown[]): Promise<QueryResult> {
+    return new Promise((resolve, reject) => {
+      this.execute(undefined, values === undefined ? text : { text, values }, undefined, 0, (error, result) =>
+        error === undefined ? resolve(result) : reject(error),
+      );
+    });
+  }
+
+  /** Runs a cursor, a stream, a `COPY`: they answer for themselves, and only the server's silence ends them. */
+  submit<Kind extends Submittable>(submittable: Kind): Kind {
+    this.#underway.asked(textOf(submittable));
+    try {
+      prepareSubmission(submittable);
+    } catch (error) {
+      const { handleError } = submittable as { handleError?: (reason: unknown, connection: unknown) => void };
+      if (handleError === undefined) throw error;
+      process.nextTick(() => handleError.call(submittable, error, protocolOf(this.#client)));
+      return submittable;
+    }
+    Submission.over(this.#submissions, submittable);
+    try {
+      return isTraced(this.#client) ? submitTraced(this.#client, submittable) : this.#client.query(submittable);
+    } catch (error) {
+      // It may have sent half of what it wanted to. Its caller hears it here, and not again when the connection ends.
+      (submittable as { handleError?: unknown }).handleError = ignore;
+      clearPgWriter();
+      this.#connection.fail(error as Error);
+      this.#connection.destroy();
+      throw error;
+    }
+  }
+
+  /**
+   * Values as pg sends them; `undefined`, and the caller hears it, when one of them can't be. That is found before anything
+   * is sent: pg before 8.22 has sent half a query by then, and waits for an answer that never comes.
+   */
+  #serialise(text: string, values: readonly unknown[], callback: QueryOutcome): WireValue[] | undefined {
+    try {
+      return serialiseQuery(text, values);
+    } catch (error) {
+      process.nextTick(() => callback(error as Error, undefined as never));
+      return undefined;
+    }
+  }
+
+  #timed(lease: Lease<unknown> | undefined, text: string, callback: QueryOutcome): QueryOutcome {
+    const { slowQueries } = this.#host;
+    return slowQueries === undefined || lease === undefined
+      ? callback
+      : slowQueries.timing(this.#connection, lease, text, callback);
+  }
+
+  #refuse(callback: QueryOutcome): void {
+    const cause = this.#connection.failure;
+    const error = Object.assign(
+      new Error('the connection is lost: the statement was not sent', cause === undefined ? undefined : { cause }),
+      { code: 'ECONNRESET' },
+    );
+    process.nextTick(() => callback(error, undefined as never, true));
+  }
+}
+
+function ignore(): void {
+  // A connection that is closed anyway may fail at it.
+}
