@@ -69,6 +69,7 @@ const MANAGERS = {
       project.shell.in(project.folder).run('pnpm', ['install']);
     },
     add: (project, packages) => project.shell.in(project.folder).run('pnpm', ['add', '--save-dev', ...packages]),
+    own: ({ nest }) => (nest < 12 ? 'pnpm' : undefined),
     script: (name) => ['pnpm', ['run', name]],
     program: (name, ...rest) => ['pnpm', ['exec', name, ...rest]],
     node: (...rest) => ['node', rest],
@@ -92,7 +93,7 @@ const MANAGERS = {
     },
     add: (project, packages) => project.shell.in(project.folder).run('yarn', ['add', '--dev', ...packages]),
     // Under PnP the command line doesn't find a package that it has only just installed.
-    beforeLibrary: (project) => project.shell.in(project.folder).run('yarn', ['add', 'nestjs-pooling']),
+    own: () => 'yarn',
     script: (name) => ['yarn', ['run', name]],
     program: (name, ...rest) => ['yarn', ['run', name, ...rest]],
     // Without Yarn's own process between us and it: signals are for the application.
@@ -109,12 +110,20 @@ function provide(project, name, specifier) {
   project.say(`  ${name} ${project.shell.in(project.scratch).run(name, ['--version']).trim()}`);
 }
 
-/** The library, and a client of another service, as Nest's own command line adds them. */
+/**
+ * The library, and a client of another service, as Nest's own command line adds them. Nest 11's goes on at the first line
+ * that a package manager prints, and only npm prints nothing before its end: the others install by themselves.
+ */
 function addLibrary(project, ...options) {
   const shell = project.shell.in(project.folder);
   const nest = (...rest) => shell.run(...project.manager.program('nest', ...rest));
-  project.manager.beforeLibrary?.(project);
-  nest('add', 'nestjs-pooling', '--console', ...options);
+  const own = project.manager.own?.(project);
+  if (own === undefined) nest('add', 'nestjs-pooling', '--console', ...options);
+  else {
+    shell.run(own, ['add', 'nestjs-pooling']);
+    nest('add', 'nestjs-pooling', '--console', '--skip-install', ...options);
+    shell.run(own, ['install']);
+  }
   nest('generate', '--collection', 'nestjs-pooling', ...options, 'http-client', 'carrier');
 }
 

@@ -36,7 +36,7 @@ import { PoolAdvice } from './pool-advice.js';
 import { databaseProviders, httpClientProvider, refuseName } from './pool-providers.js';
 import { PoolStore, type PoolKind } from './pool-store.js';
 import { PoolingCoreModule } from './pooling-core.module.js';
-import { yieldToApplication } from './route-conflicts.js';
+import { routeFirst, yieldToApplication } from './route-conflicts.js';
 import { PoolShutdown } from './shutdown.js';
 import { DEFAULT_NAME, getDbPoolToken, getDbToken, getHttpClientToken } from './tokens.js';
 
@@ -79,6 +79,7 @@ export class PoolingModule implements NestModule {
   /** @internal Nest calls it when every module is there, and its routes aren't yet. */
   configure(): void {
     for (const route of this.routes) yieldToApplication(this.modules, ...route);
+    if (this.routes.length > 0) routeFirst(this.modules, new Set(this.routes.map(([controller]) => controller)));
   }
 
   /**

@@ -38,6 +38,19 @@ export function yieldToApplication(
   }
 }
 
+/**
+ * Puts the modules of our controllers before all others: Express serves the first route that fits, and a pattern of the
+ * application's, such as `:code` or `*path`, fits ours. Fastify prefers an exact path by itself. To be called when all
+ * modules are there and before routes are.
+ */
+export function routeFirst(modules: ModulesContainer, own: ReadonlySet<unknown>): void {
+  const others = [...modules].filter(
+    ([, { controllers }]) => !Array.from(controllers.values()).some(({ metatype }) => own.has(metatype)),
+  );
+  for (const [token] of others) modules.delete(token);
+  for (const [token, module] of others) modules.set(token, module);
+}
+
 function remove(modules: ModulesContainer, controller: Type<unknown>): void {
   for (const { controllers } of modules.values()) controllers.delete(controller);
 }
