@@ -7,11 +7,11 @@ import { runInNewContext } from 'node:vm';
 import pg, { type PoolClient, type QueryResult } from 'pg';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
-import { systemClock } from '../libs/pooling/src/core/clock.js';
-import { DatabasePool, type DatabasePoolDependencies } from '../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../libs/pooling/src/database/kysely/kysely.js';
-import type { DatabaseOptions } from '../libs/pooling/src/database/options/options.js';
-import { createTestDatabase, type TestDatabase } from './support/database.js';
+import { systemClock } from '#pooling/core/clock.js';
+import { DatabasePool, type DatabasePoolDependencies } from '#pooling/database/database-pool.js';
+import { createKysely } from '#pooling/database/kysely/kysely.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 let database: TestDatabase;
 beforeAll(async () => {

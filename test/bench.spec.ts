@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { run } from './support/tools.js';
+import { run } from '#test/support/tools.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const BENCH = 'dist/apps/bench/apps/bench/src/main.js';

@@ -3,8 +3,8 @@ import { Agent, request as httpRequest } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createTestDatabase, type TestDatabase } from './support/database.js';
-import { startDemo, type Demo } from './support/demo.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { startDemo, type Demo } from '#test/support/demo.js';
 
 const SEEDED_ORDERS = 12_000;
 

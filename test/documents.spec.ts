@@ -1,15 +1,15 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { ADVICE_CODES } from '../libs/pooling/src/advice/advice.js';
-import { sizeForLoad } from '../libs/pooling/src/advice/sizing.js';
-import { CLOSE_REASONS } from '../libs/pooling/src/core/statistics.js';
-import { DATABASE_RULES } from '../libs/pooling/src/database/options/option-rules.js';
-import { resolveHttpClientOptions } from '../libs/pooling/src/http/options.js';
-import { METRIC_FAMILIES } from '../libs/pooling/src/metrics/published-metric.js';
+import { ADVICE_CODES } from '#pooling/advice/advice.js';
+import { sizeForLoad } from '#pooling/advice/sizing.js';
+import { CLOSE_REASONS } from '#pooling/core/statistics.js';
+import { DATABASE_RULES } from '#pooling/database/options/option-rules.js';
+import { resolveHttpClientOptions } from '#pooling/http/options.js';
+import { METRIC_FAMILIES } from '#pooling/metrics/published-metric.js';
 import { listDocuments } from './documents/documents.js';
 import { findPgBouncer, versionOf } from './pgbouncer/pgbouncer.js';
-import { runTypeScript } from './support/child.js';
-import { createTestDatabase } from './support/database.js';
+import { runTypeScript } from '#test/support/child.js';
+import { createTestDatabase } from '#test/support/database.js';
 
 const ROOT = join(import.meta.dirname, '..');
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');

@@ -2,7 +2,7 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { Logger, type INestApplication } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { DatabasePool, getDbPoolToken, PoolingModule, type DatabaseOptions } from 'nestjs-pooling';
-import { createTestDatabase, type TestDatabase } from './support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 let database: TestDatabase;
 const applications: INestApplication[] = [];

@@ -2,7 +2,7 @@ import { Controller, Get, Injectable, Module } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { getDbToken, InjectDb, InjectDbPool, PoolingModule, type DatabasePool, type Holder } from 'nestjs-pooling';
 import { sql, type Kysely } from 'kysely';
-import { createTestDatabase, type TestDatabase } from './support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 @Injectable()
 class OrdersService {

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { HttpClient } from '../libs/pooling/src/http/http-client.js';
-import { delay } from '../libs/pooling/src/testing/delay.js';
-import { CountingClock } from './support/counting-clock.js';
-import { CountingServer, refusedPort } from './support/http-server.js';
-import { SeededRandom } from './support/random.js';
+import { HttpClient } from '#pooling/http/http-client.js';
+import { delay } from '#pooling/testing/delay.js';
+import { CountingClock } from '#test/support/counting-clock.js';
+import { CountingServer, refusedPort } from '#test/support/http-server.js';
+import { SeededRandom } from '#test/support/random.js';
 
 const HOSTS = 8;
 const LIMIT = 24;

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { request as undiciRequest } from 'undici';
-import { HttpClient } from '../libs/pooling/src/http/http-client.js';
-import { CountingClock } from './support/counting-clock.js';
+import { HttpClient } from '#pooling/http/http-client.js';
+import { CountingClock } from '#test/support/counting-clock.js';
 import {
   answersOf,
   bodyOfAnswer,
@@ -12,7 +12,7 @@ import {
   pathOf,
   WAYS,
   type Answer,
-} from './support/http-matrix.js';
+} from '#test/support/http-matrix.js';
 
 /** What a caller got. */
 interface Got {

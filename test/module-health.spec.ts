@@ -23,7 +23,7 @@ import { Test } from '@nestjs/testing';
 import { PoolHealthIndicator, PoolingModule, PoolRegistry } from 'nestjs-pooling';
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
 import request, { type Response } from 'supertest';
-import { createTestDatabase, type TestDatabase } from './support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 type Adapter = 'express' | 'fastify';
 

@@ -9,7 +9,7 @@ import { sql, type Kysely } from 'kysely';
 import { InjectDb, PoolingModule, PoolRegistry, type PoolingModuleOptions } from 'nestjs-pooling';
 import { Counter, Gauge, register, Registry } from 'prom-client';
 import request, { type Response } from 'supertest';
-import { createTestDatabase, type TestDatabase } from './support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 type Adapter = 'express' | 'fastify';
 

@@ -15,9 +15,9 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { sql, type Kysely } from 'kysely';
 import { InjectDb, PoolingModule, PoolRegistry, type PoolingModuleOptions } from 'nestjs-pooling';
-import { runTypeScript } from './support/child.js';
-import { createTestDatabase, type TestDatabase } from './support/database.js';
-import { isAtLeast } from './support/peer-version.js';
+import { runTypeScript } from '#test/support/child.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { isAtLeast } from '#test/support/peer-version.js';
 
 type Adapter = 'express' | 'fastify';
 

@@ -24,7 +24,7 @@ import {
   type PoolingOptionsFactory,
 } from 'nestjs-pooling';
 import { TcpProxy } from 'nestjs-pooling/testing';
-import { createTestDatabase, type TestDatabase } from './support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 type Imports = readonly (Type<unknown> | DynamicModule)[];
 

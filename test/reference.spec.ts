@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import * as diagnostics from '../libs/pooling/src/core/diagnostics.js';
-import * as errors from '../libs/pooling/src/core/errors.js';
-import { resolveDatabaseOptions, type ResolvedDatabaseOptions } from '../libs/pooling/src/database/options/options.js';
-import { httpOptionProblems, resolveHttpClientOptions } from '../libs/pooling/src/http/options.js';
-import { METRIC_FAMILIES } from '../libs/pooling/src/metrics/published-metric.js';
-import { ROOT_OPTION_NAMES } from '../libs/pooling/src/module/option-problems.js';
-import { DATABASE_RULES } from '../libs/pooling/src/database/options/option-rules.js';
+import * as diagnostics from '#pooling/core/diagnostics.js';
+import * as errors from '#pooling/core/errors.js';
+import { resolveDatabaseOptions, type ResolvedDatabaseOptions } from '#pooling/database/options/options.js';
+import { httpOptionProblems, resolveHttpClientOptions } from '#pooling/http/options.js';
+import { METRIC_FAMILIES } from '#pooling/metrics/published-metric.js';
+import { ROOT_OPTION_NAMES } from '#pooling/module/option-problems.js';
+import { DATABASE_RULES } from '#pooling/database/options/option-rules.js';
 
 const read = (file: string): string => readFileSync(join(import.meta.dirname, '..', file), 'utf8');
 

@@ -2,14 +2,14 @@
 import { sql, type Kysely, type Transaction } from 'kysely';
 import Cursor from 'pg-cursor';
 import pg, { type PoolClient } from 'pg';
-import { PoolTransactionError } from '../libs/pooling/src/core/errors.js';
-import { DatabasePool } from '../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../libs/pooling/src/database/kysely/kysely.js';
-import type { DatabaseOptions } from '../libs/pooling/src/database/options/options.js';
-import { isRetriable, retryTransaction } from '../libs/pooling/src/database/kysely/retry.js';
-import { mayEndTransaction } from '../libs/pooling/src/database/connection/transaction-end.js';
-import { onBothPools } from './support/both-pools.js';
-import { createTestDatabase, type TestDatabase } from './support/database.js';
+import { PoolTransactionError } from '#pooling/core/errors.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import { createKysely } from '#pooling/database/kysely/kysely.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import { isRetriable, retryTransaction } from '#pooling/database/kysely/retry.js';
+import { mayEndTransaction } from '#pooling/database/connection/transaction-end.js';
+import { onBothPools } from '#test/support/both-pools.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 interface Tables {
   ledger: { id: number; transaction: string };

@@ -3,7 +3,7 @@ import { runDatabaseChaos } from './database-chaos.js';
 /** `CHAOS_SEED=…` replays what a failure named. */
 const SEED = Number(process.env.CHAOS_SEED ?? 20_261_123);
 
-test(`30 s of load and random faults break no invariant (seed ${SEED})`, async () => {
+it(`30 s of load and random faults break no invariant (seed ${SEED})`, async () => {
   const report = await runDatabaseChaos({ seed: SEED, durationMs: 30_000 });
   expect(report.succeeded).toBeGreaterThan(500);
   expect(report.committed).toBeGreaterThan(50);

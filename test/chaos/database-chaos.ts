@@ -2,13 +2,13 @@ import { sql, type Kysely } from 'kysely';
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { PoolCommitUnknownError } from '../../libs/pooling/src/core/errors.js';
-import { DatabasePool, type DatabasePoolStatistics } from '../../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../../libs/pooling/src/database/kysely/kysely.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import { retryTransaction } from '../../libs/pooling/src/database/kysely/retry.js';
-import { TrackedSockets } from '../support/tracked-sockets.js';
-import { SeededRandom } from '../support/random.js';
+import { PoolCommitUnknownError } from '#pooling/core/errors.js';
+import { DatabasePool, type DatabasePoolStatistics } from '#pooling/database/database-pool.js';
+import { createKysely } from '#pooling/database/kysely/kysely.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import { retryTransaction } from '#pooling/database/kysely/retry.js';
+import { TrackedSockets } from '#test/support/tracked-sockets.js';
+import { SeededRandom } from '#test/support/random.js';
 
 /** What a run is made with. */
 export interface DatabaseChaosOptions {

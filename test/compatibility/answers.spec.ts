@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import pg, { type QueryArrayResult, type QueryResult } from 'pg';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import { createTestDatabase } from '../support/database.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import { createTestDatabase } from '#test/support/database.js';
 
 /** Rules, triggers and procedures: what a statement does, and what it answers, isn't what it says. */
 const SETUP = `

@@ -10,8 +10,8 @@ import { createFetch } from 'ofetch';
 import createOpenApiClient from 'openapi-fetch';
 import OpenAI, { toFile } from 'openai';
 import Stripe from 'stripe';
-import { HttpClient } from '../../libs/pooling/src/http/http-client.js';
-import { answerJson, bodyOf, CountingServer } from '../support/http-server.js';
+import { HttpClient } from '#pooling/http/http-client.js';
+import { answerJson, bodyOf, CountingServer } from '#test/support/http-server.js';
 
 /** A request as the server saw it. */
 interface Seen {

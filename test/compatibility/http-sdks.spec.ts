@@ -2,9 +2,9 @@ import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } fr
 import { Client as Elasticsearch } from '@elastic/elasticsearch';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { HttpClient } from '../../libs/pooling/src/http/http-client.js';
-import type { HttpBody } from '../../libs/pooling/src/http/message/request.js';
-import { answerJson, bodyOf, CountingServer } from '../support/http-server.js';
+import { HttpClient } from '#pooling/http/http-client.js';
+import type { HttpBody } from '#pooling/http/message/request.js';
+import { answerJson, bodyOf, CountingServer } from '#test/support/http-server.js';
 
 /** What the AWS SDK hands to the handler of its requests. */
 interface AwsRequest {

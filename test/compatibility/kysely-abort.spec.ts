@@ -1,9 +1,9 @@
 import { sql, type Kysely } from 'kysely';
-import { createKysely } from '../../libs/pooling/src/database/kysely/kysely.js';
-import type { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { isAtLeast, versionOf } from '../support/peer-version.js';
-import { useProxiedDatabase } from '../support/proxied-pools.js';
-import { noneLost, slotsOf } from '../support/slots.js';
+import { createKysely } from '#pooling/database/kysely/kysely.js';
+import type { DatabasePool } from '#pooling/database/database-pool.js';
+import { isAtLeast, versionOf } from '#test/support/peer-version.js';
+import { useProxiedDatabase } from '#test/support/proxied-pools.js';
+import { noneLost, slotsOf } from '#test/support/slots.js';
 
 const version = versionOf('kysely');
 const abortable = isAtLeast('kysely', '0.29.0');

@@ -1,9 +1,9 @@
 /** Where the `Kysely` of a pool differs from one on Kysely's own dialect on purpose; docs/pg-pool-compatibility.md says so. */
 import { DefaultQueryExecutor, Kysely, PostgresDialect, PostgresDriver, sql } from 'kysely';
 import pg from 'pg';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../../libs/pooling/src/database/kysely/kysely.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import { createKysely } from '#pooling/database/kysely/kysely.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 interface Tables {
   person: { id: number; name: string };

@@ -10,8 +10,8 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { Pool } from 'pg';
 import PgBoss from 'pg-boss';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 declare module 'express-session' {
   interface SessionData {
@@ -45,7 +45,7 @@ describe('Drizzle on a DatabasePool', () => {
 
   beforeEach(() => database.query('create table book (id int primary key, title text not null)'));
 
-  test('queries, prepares and maps', async () => {
+  it('queries, prepares and maps', async () => {
     const db = drizzle(pgPool);
     await db.insert(book).values([
       { id: 1, title: 'Emma' },
@@ -62,7 +62,7 @@ describe('Drizzle on a DatabasePool', () => {
     expect(held()).toBe(0);
   });
 
-  test('keeps a transaction on one connection, rolls back what throws, and nests with savepoints', async () => {
+  it('keeps a transaction on one connection, rolls back what throws, and nests with savepoints', async () => {
     const db = drizzle(pgPool);
     await db.transaction(async (transaction) => {
       await transaction.insert(book).values({ id: 1, title: 'Emma' });
@@ -84,7 +84,7 @@ describe('Drizzle on a DatabasePool', () => {
     expect(held()).toBe(0);
   });
 
-  test('keeps its connection through a constraint violation', async () => {
+  it('keeps its connection through a constraint violation', async () => {
     const db = drizzle(pgPool);
     await db.insert(book).values({ id: 1, title: 'Emma' });
     await expect(db.insert(book).values({ id: 1, title: 'again' })).rejects.toMatchObject({ cause: { code: '23505' } });
@@ -92,7 +92,7 @@ describe('Drizzle on a DatabasePool', () => {
   });
 });
 
-test('connect-pg-simple keeps sessions on a DatabasePool', async () => {
+it('connect-pg-simple keeps sessions on a DatabasePool', async () => {
   const errors: unknown[] = [];
   const Store = connectPgSimple(session);
   const store = new Store({
@@ -131,7 +131,7 @@ test('connect-pg-simple keeps sessions on a DatabasePool', async () => {
 });
 
 describe('node-pg-migrate on a DatabasePool', () => {
-  test('migrates up and down on a borrowed client, and leaves nothing behind on it', async () => {
+  it('migrates up and down on a borrowed client, and leaves nothing behind on it', async () => {
     const migrate = (direction: 'up' | 'down'): Promise<{ name: string }[]> =>
       pool.withConnection((client) =>
         runner({
@@ -155,7 +155,7 @@ describe('node-pg-migrate on a DatabasePool', () => {
   });
 });
 
-test('pg-boss sends, works, retries and completes jobs on a DatabasePool', async () => {
+it('pg-boss sends, works, retries and completes jobs on a DatabasePool', async () => {
   const boss = new PgBoss({
     // pg-boss' own way to run on somebody else's connections.
     db: { executeSql: (statement, values) => pool.query(statement, values) },

@@ -2,13 +2,13 @@
 import { readFile } from 'node:fs/promises';
 import pg, { type Pool, type PoolClient } from 'pg';
 import Cursor from 'pg-cursor';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import { codeOf, messageOf, onBothPools, onDatabasePool, onPgPool } from '../support/both-pools.js';
-import { runTypeScript } from '../support/child.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { isAtLeast } from '../support/peer-version.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import { codeOf, messageOf, onBothPools, onDatabasePool, onPgPool } from '#test/support/both-pools.js';
+import { runTypeScript } from '#test/support/child.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { isAtLeast } from '#test/support/peer-version.js';
 
 let database: TestDatabase;
 
@@ -23,7 +23,7 @@ const nowhere = (): string => {
   return url.href;
 };
 
-test('an SQL error of pool.query costs no connection', async () => {
+it('an SQL error of pool.query costs no connection', async () => {
   const outcome = await onBothPools(database.url, async ({ pool, events }) => {
     await codeOf(pool.query('select 1/0'));
     await pool.query('select 1');
@@ -32,7 +32,7 @@ test('an SQL error of pool.query costs no connection', async () => {
   expect(outcome).toEqual({ theirs: 2, ours: 1 });
 });
 
-test('a failed dial fails no acquire before its deadline, and is its cause then', async () => {
+it('a failed dial fails no acquire before its deadline, and is its cause then', async () => {
   const refused = async ({ pool }: { pool: Pool }): Promise<unknown> =>
     pool
       .connect()
@@ -47,7 +47,7 @@ test('a failed dial fails no acquire before its deadline, and is its cause then'
   });
 });
 
-test('an error of onConnect is a failed dial', async () => {
+it('an error of onConnect is a failed dial', async () => {
   const onConnect = (): never => {
     throw new Error('not today');
   };
@@ -59,7 +59,7 @@ test('an error of onConnect is a failed dial', async () => {
   expect(outcome.ours).toContain('Last connect failure: not today');
 });
 
-test('a waiter takes whichever connection comes first', async () => {
+it('a waiter takes whichever connection comes first', async () => {
   const outcome = await onBothPools(
     database.url,
     async ({ pool }) => {
@@ -77,7 +77,7 @@ test('a waiter takes whichever connection comes first', async () => {
   expect(outcome).toEqual({ theirs: false, ours: true });
 });
 
-test('an idle connection past its time is closed in the next round', async () => {
+it('an idle connection past its time is closed in the next round', async () => {
   const clock = new ManualClock();
   await using ours = new DatabasePool('idle', { url: database.url, idleTimeoutMs: 1_000 }, { clock });
   const theirs = new pg.Pool({ connectionString: database.url, idleTimeoutMillis: 10 });
@@ -91,7 +91,7 @@ test('an idle connection past its time is closed in the next round', async () =>
   await theirs.end();
 });
 
-test('verify, Client and Promise are no options, and log is Kysely’s', async () => {
+it('verify, Client and Promise are no options, and log is Kysely’s', async () => {
   const options = { verify: () => undefined, Client: pg.Client, Promise };
   for (const [name, value] of Object.entries(options)) {
     const given = { url: database.url, [name]: value } as DatabaseOptions;
@@ -107,7 +107,7 @@ test('verify, Client and Promise are no options, and log is Kysely’s', async (
   expect(logs.ours).not.toHaveBeenCalled();
 });
 
-test('binary and pipeline are refused', async () => {
+it('binary and pipeline are refused', async () => {
   for (const name of ['binary', 'pipeline']) {
     const connection = { [name]: true } as pg.ClientConfig;
     expect(() => new DatabasePool('refused', { url: database.url, connection })).toThrow(`${name}: not supported`);
@@ -120,7 +120,7 @@ test('binary and pipeline are refused', async () => {
   }
 });
 
-test('an acquire waits thirty seconds and not for ever', async () => {
+it('an acquire waits thirty seconds and not for ever', async () => {
   await using ours = new DatabasePool('default', { url: database.url });
   const theirs = new pg.Pool({ connectionString: database.url });
   expect(ours.configuration.acquireTimeoutMs).toBe(30_000);
@@ -128,7 +128,7 @@ test('an acquire waits thirty seconds and not for ever', async () => {
   await theirs.end();
 });
 
-test('connections that are being opened count when they are open', async () => {
+it('connections that are being opened count when they are open', async () => {
   const outcome = await onBothPools(database.url, async ({ pool }) => {
     const connecting = pool.connect();
     const counted = pool.totalCount;
@@ -138,7 +138,7 @@ test('connections that are being opened count when they are open', async () => {
   expect(outcome).toEqual({ theirs: [1, 1], ours: [0, 1] });
 });
 
-test('a borrowed connection that is lost counts no more', async () => {
+it('a borrowed connection that is lost counts no more', async () => {
   const outcome = await onBothPools(database.url, async ({ pool }) => {
     const client = await pool.connect();
     // pg tells a loss twice.
@@ -154,7 +154,7 @@ test('a borrowed connection that is lost counts no more', async () => {
   expect(outcome).toEqual({ theirs: [1, 1, 0], ours: [1, 0, 0] });
 });
 
-test('expiredCount is 0', async () => {
+it('expiredCount is 0', async () => {
   const outcome = await onBothPools(
     database.url,
     async ({ pool }) => {
@@ -171,7 +171,7 @@ test('expiredCount is 0', async () => {
 });
 
 describe('end()', () => {
-  test('refuses who waits', async () => {
+  it('refuses who waits', async () => {
     const waitAtEnd = async ({ pool }: { pool: Pool }): Promise<unknown> => {
       const held = await pool.connect();
       const waiting = codeOf(pool.connect());
@@ -184,7 +184,7 @@ describe('end()', () => {
     expect(outcome).toEqual({ theirs: 'still waiting', ours: 'ERR_POOL_CLOSED' });
   });
 
-  test('may be called twice', async () => {
+  it('may be called twice', async () => {
     const outcome = await onBothPools(database.url, async ({ pool }) => {
       await pool.end();
       return messageOf(pool.end());
@@ -192,7 +192,7 @@ describe('end()', () => {
     expect(outcome).toEqual({ theirs: 'Called end on pool more than once', ours: 'no error' });
   });
 
-  test('resolves when the sockets are gone, after the last remove', async () => {
+  it('resolves when the sockets are gone, after the last remove', async () => {
     const outcome = await onBothPools(database.url, async ({ pool, events }) => {
       const clients = await Promise.all([pool.connect(), pool.connect()]);
       for (const client of clients) client.release();
@@ -202,7 +202,7 @@ describe('end()', () => {
     expect(outcome).toEqual({ theirs: 0, ours: 2 });
   });
 
-  test('waits ten seconds for who holds a connection, and takes it then', async () => {
+  it('waits ten seconds for who holds a connection, and takes it then', async () => {
     const pool = new DatabasePool('ending', { url: database.url }, { closeDeadlineMs: 50 });
     const client = await pool.connect();
     await pool.end();
@@ -212,7 +212,7 @@ describe('end()', () => {
 });
 
 describe('a client that is given back', () => {
-  test('with a transaction open is rolled back', async () => {
+  it('with a transaction open is rolled back', async () => {
     await database.query('create table kept (id int)');
     const outcome = await onBothPools(
       database.url,
@@ -228,7 +228,7 @@ describe('a client that is given back', () => {
     expect(outcome).toEqual({ theirs: 1, ours: 0 });
   });
 
-  test('refuses to be used', async () => {
+  it('refuses to be used', async () => {
     const outcome = await onBothPools(database.url, async ({ pool }) => {
       const client = await pool.connect();
       client.release();
@@ -237,7 +237,7 @@ describe('a client that is given back', () => {
     expect(outcome).toEqual({ theirs: 'no error', ours: 'ERR_POOL_LEASE_RELEASED' });
   });
 
-  test('takes its listeners along', async () => {
+  it('takes its listeners along', async () => {
     const outcome = await onBothPools(
       database.url,
       async ({ pool }) => {
@@ -253,7 +253,7 @@ describe('a client that is given back', () => {
     expect(outcome).toEqual({ theirs: ['of the next borrower'], ours: [] });
   });
 
-  test('forgets its type parsers', async () => {
+  it('forgets its type parsers', async () => {
     const outcome = await onBothPools(
       database.url,
       async ({ pool }) => {
@@ -267,7 +267,7 @@ describe('a client that is given back', () => {
     expect(outcome).toEqual({ theirs: [{ one: 'parsed 1' }], ours: [{ one: 1 }] });
   });
 
-  test('is another object the next time', async () => {
+  it('is another object the next time', async () => {
     const outcome = await onBothPools(
       database.url,
       async ({ pool }) => {
@@ -284,7 +284,7 @@ describe('a client that is given back', () => {
     expect(outcome).toEqual({ theirs: true, ours: false });
   });
 
-  test('with a query still running is destroyed', async () => {
+  it('with a query still running is destroyed', async () => {
     const outcome = await onBothPools(
       database.url,
       async ({ pool, events }) => {
@@ -300,7 +300,7 @@ describe('a client that is given back', () => {
     expect(outcome).toEqual({ theirs: 1, ours: 2 });
   });
 
-  test('runs nothing asked for behind COMMIT or ROLLBACK', async () => {
+  it('runs nothing asked for behind COMMIT or ROLLBACK', async () => {
     await database.query('create table behind (id int)');
     const outcome = await onBothPools(
       database.url,
@@ -320,7 +320,7 @@ describe('a client that is given back', () => {
   });
 });
 
-test('a value that can’t be sent leaves its transaction as it is, whatever the text', async () => {
+it('a value that can’t be sent leaves its transaction as it is, whatever the text', async () => {
   const sendUnsendable = async ({ pool }: { pool: Pool }): Promise<unknown> => {
     const unsendable = {
       toPostgres: () => {
@@ -339,7 +339,7 @@ test('a value that can’t be sent leaves its transaction as it is, whatever the
   if (isAtLeast('pg', '8.22.0')) expect(await onPgPool(database.url, sendUnsendable)).toEqual(['unsendable', '25P02']);
 });
 
-test('a query past query_timeout costs its connection', async () => {
+it('a query past query_timeout costs its connection', async () => {
   const outcome = await onBothPools(
     database.url,
     async ({ pool, events }) => {
@@ -354,7 +354,7 @@ test('a query past query_timeout costs its connection', async () => {
   expect(outcome).toEqual({ theirs: 1, ours: 2 });
 });
 
-test('query_timeout and statement_timeout don’t count for cursors, streams and COPY', async () => {
+it('query_timeout and statement_timeout don’t count for cursors, streams and COPY', async () => {
   const outcome = await onBothPools(
     database.url,
     async ({ pool }) => {
@@ -371,7 +371,7 @@ test('query_timeout and statement_timeout don’t count for cursors, streams and
   expect(outcome).toEqual({ theirs: 'Query read timeout', ours: 'no error' });
 });
 
-test('the message of an acquire’s time-out holds pg’s and tells more', async () => {
+it('the message of an acquire’s time-out holds pg’s and tells more', async () => {
   const outcome = await onBothPools(
     database.url,
     async ({ pool }) => {
@@ -388,7 +388,7 @@ test('the message of an acquire’s time-out holds pg’s and tells more', async
   );
 });
 
-test('a session has time-outs of its own and the time zone UTC', async () => {
+it('a session has time-outs of its own and the time zone UTC', async () => {
   const outcome = await onBothPools(database.url, async ({ pool }) => {
     const settings = "select current_setting('statement_timeout') as timeout, current_setting('timezone') as zone";
     return (await pool.query(settings)).rows;
@@ -407,19 +407,19 @@ async function exitCodeOf(pool: 'pg' | 'database', program: string): Promise<num
   return code;
 }
 
-test('a lost connection that nobody listens to ends no process, whether idle or borrowed', async () => {
+it('a lost connection that nobody listens to ends no process, whether idle or borrowed', async () => {
   const codes = await Promise.all([exitCodeOf('pg', 'unheard-loss'), exitCodeOf('database', 'unheard-loss')]);
   expect(codes).toEqual([1, 0]);
 });
 
-test('allowExitOnIdle is true: idle connections keep no process alive', async () => {
+it('allowExitOnIdle is true: idle connections keep no process alive', async () => {
   await using pool = new DatabasePool('idle', { url: database.url });
   expect(pool.options.allowExitOnIdle).toBe(true);
   expect(new pg.Pool().options.allowExitOnIdle).toBe(false);
   expect(await exitCodeOf('database', 'pool-left-open')).toBe(0);
 });
 
-test('what a listener throws is thrown in the next turn, and the pool goes on', async () => {
+it('what a listener throws is thrown in the next turn, and the pool goes on', async () => {
   await using pool = new DatabasePool('listened to', { url: database.url, size: 1 });
   const caught = new Promise((resolve) => {
     const before = process.listeners('uncaughtException');
@@ -438,7 +438,7 @@ test('what a listener throws is thrown in the next turn, and the pool goes on', 
   expect(pool.statistics()).toMatchObject({ acquired: 1, released: 1 });
 });
 
-test('docs/pg-pool-compatibility.md lists each of these, and no other', async () => {
+it('docs/pg-pool-compatibility.md lists each of these, and no other', async () => {
   const source = await readFile(new URL(import.meta.url), 'utf8');
   const titles = [...source.matchAll(/^( *)(describe|test)\('([^']+)'/gm)].map(([, indent, kind, title]) => ({
     nested: indent !== '',

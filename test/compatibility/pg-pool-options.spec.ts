@@ -1,9 +1,9 @@
 import pg, { type PoolClient } from 'pg';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
-import { codeOf, messageOf, onBothPools, type BothOptions, type EitherPool } from '../support/both-pools.js';
-import { runTypeScript } from '../support/child.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { codeOf, messageOf, onBothPools, type BothOptions, type EitherPool } from '#test/support/both-pools.js';
+import { runTypeScript } from '#test/support/child.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 let database: TestDatabase;
 

@@ -2,10 +2,10 @@
 import type { PoolClient } from 'pg';
 import pg from 'pg';
 import { RateLimiterPostgres } from 'rate-limiter-flexible';
-import { DatabasePool, type DatabasePoolDependencies } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import { messageOf, onBothPools } from '../support/both-pools.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { DatabasePool, type DatabasePoolDependencies } from '#pooling/database/database-pool.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import { messageOf, onBothPools } from '#test/support/both-pools.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 let database: TestDatabase;
 beforeAll(async () => {

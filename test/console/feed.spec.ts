@@ -1,10 +1,10 @@
 import { EventEmitter } from 'node:events';
-import type { Advice } from '../../libs/pooling/src/advice/advice.js';
-import { ConsoleSource, type ConsoleDatabase } from '../../libs/pooling/src/console/console-source.js';
-import { LiveFeed, type Viewer } from '../../libs/pooling/src/console/live-feed.js';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import type { Advice } from '#pooling/advice/advice.js';
+import { ConsoleSource, type ConsoleDatabase } from '#pooling/console/console-source.js';
+import { LiveFeed, type Viewer } from '#pooling/console/live-feed.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 /** Shows one pool, and counts what it is asked for. */
 class CountingSource extends ConsoleSource {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { hasBrowser, openPage, startBrowser } from '../support/browser.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { startDemo, type Demo } from '../support/demo.js';
+import { hasBrowser, openPage, startBrowser } from '#test/support/browser.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { startDemo, type Demo } from '#test/support/demo.js';
 
 const LEAK_DETECTION_MS = 1_000;
 /** What the demo is promised to take at most, after `leakDetectionMs`, to name who leaks. */

@@ -2,14 +2,14 @@ import { createServer, request as httpRequest, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import axe from 'axe-core';
 import type { Browser, Locator, Page } from 'playwright-core';
-import { hasBrowser, openPage, startBrowser } from '../support/browser.js';
+import { hasBrowser, openPage, startBrowser } from '#test/support/browser.js';
 import {
   HOSTILE_NAME,
   startConsoleApplication,
   type ConsoleApplication,
   type ConsoleApplicationOptions,
-} from '../support/console-application.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+} from '#test/support/console-application.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 const EVERY_ACTION = ['expireAll', 'suspend', 'resume', 'resize', 'terminate'] as const;
 

@@ -1,8 +1,8 @@
 import { request as httpRequest } from 'node:http';
 import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import type { ConsoleOptions } from 'nestjs-pooling';
-import { startConsoleApplication, type ConsoleApplication } from '../support/console-application.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { startConsoleApplication, type ConsoleApplication } from '#test/support/console-application.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 /** A guard that needs nothing, and lets in who says the word. */
 @Injectable()

@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../support/random.js';
+import type { SeededRandom } from '#test/support/random.js';
 import { anyParameter } from './js-values.js';
 import { COLUMN_NAMES, quoted, TYPES, type SqlType } from './sql-values.js';
 

@@ -1,12 +1,12 @@
 import { describeDifference, runDiffer } from './differ.js';
-import { createTestDatabase } from '../support/database.js';
+import { createTestDatabase } from '#test/support/database.js';
 import { LITERALS } from './sql-values.js';
 
 /** `DIFFER_SEED=…` for another run; `npm run differ` is the long form. */
 const SEED = Number(process.env.DIFFER_SEED ?? 20_261_128);
 const CASES = 300;
 
-test(`${CASES} random queries give what they give with plain pg (seed ${SEED})`, async () => {
+it(`${CASES} random queries give what they give with plain pg (seed ${SEED})`, async () => {
   await using database = await createTestDatabase();
   const report = await runDiffer({ seed: SEED, cases: CASES, url: database.url });
   expect(report.differences.map((difference) => describeDifference(difference, SEED))).toEqual([]);
@@ -25,7 +25,7 @@ const WITHOUT_INPUT = new Set([
   'pg_node_tree',
 ]);
 
-test('every built-in type of the server is among those that are compared', async () => {
+it('every built-in type of the server is among those that are compared', async () => {
   await using database = await createTestDatabase();
   const rows = await database.query<{ name: string }>(
     `select typname as name from pg_type where typnamespace = 'pg_catalog'::regnamespace

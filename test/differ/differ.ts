@@ -1,9 +1,9 @@
 import { inspect } from 'node:util';
 import { Client, types, type PoolClient, type QueryConfig, type QueryResult } from 'pg';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { SeededRandom } from '../support/random.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { SeededRandom } from '#test/support/random.js';
 import { Cases, type Case, type Step, type Way } from './cases.js';
 import { Outcomes } from './outcome.js';
 import { OWN_TYPES } from './sql-values.js';

@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../support/random.js';
+import type { SeededRandom } from '#test/support/random.js';
 
 class Money {
   constructor(

@@ -1,7 +1,7 @@
 /** `npm run differ -- --seed N [--cases N] [--only N]`: see differ.ts. */
 import { parseArgs } from 'node:util';
 import { PostgresServer } from 'nestjs-pooling/testing';
-import { findPgBouncer, preparesByItself, PgBouncer, versionOf } from '../pgbouncer/pgbouncer.js';
+import { findPgBouncer, preparesByItself, PgBouncer, versionOf } from '#test/pgbouncer/pgbouncer.js';
 import { runDiffer } from './differ.js';
 
 const { values } = parseArgs({

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { packagesFor } from '../../libs/pooling/src/schematics/packages/needed-packages.js';
+import { packagesFor } from '#pooling/schematics/packages/needed-packages.js';
 import { blocksOf, ROOT } from './blocks.js';
 import { listDocuments } from './documents.js';
 

@@ -1,9 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { runTypeScript, type Child } from '../support/child.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { answerJson, CountingServer, refusedPort } from '../support/http-server.js';
+import { runTypeScript, type Child } from '#test/support/child.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { answerJson, CountingServer, refusedPort } from '#test/support/http-server.js';
 import { blocksOf, programsOf, ROOT } from './blocks.js';
 import { listDocuments } from './documents.js';
 

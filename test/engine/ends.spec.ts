@@ -1,6 +1,6 @@
-import { Pool } from '../../libs/pooling/src/core/pool.js';
-import type { PoolDependencies, PoolOptions } from '../../libs/pooling/src/core/pool-options.js';
-import { ManualClock, settle } from '../../libs/pooling/src/testing/manual-clock.js';
+import { Pool } from '#pooling/core/pool.js';
+import type { PoolDependencies, PoolOptions } from '#pooling/core/pool-options.js';
+import { ManualClock, settle } from '#pooling/testing/manual-clock.js';
 import { FakeConnector, type FakeConnection } from './fake-connector.js';
 import { poolOptions } from './pool-options.js';
 

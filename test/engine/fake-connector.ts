@@ -1,5 +1,5 @@
-import type { Connector, OpenContext } from '../../libs/pooling/src/core/connector.js';
-import type { CloseReason } from '../../libs/pooling/src/core/statistics.js';
+import type { Connector, OpenContext } from '#pooling/core/connector.js';
+import type { CloseReason } from '#pooling/core/statistics.js';
 
 /** A connection that exists in memory only. */
 export interface FakeConnection {

@@ -1,4 +1,4 @@
-import type { PoolOptions } from '../../libs/pooling/src/core/pool-options.js';
+import type { PoolOptions } from '#pooling/core/pool-options.js';
 
 /** Options of a pool for tests: small, and without any background work unless asked for. */
 export function poolOptions(overrides: Partial<PoolOptions> = {}): PoolOptions {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
-import { PoolingError } from '../../libs/pooling/src/core/errors.js';
-import { Lease } from '../../libs/pooling/src/core/lease.js';
-import { Pool } from '../../libs/pooling/src/core/pool.js';
-import { ManualClock, settle } from '../../libs/pooling/src/testing/manual-clock.js';
+import { PoolingError } from '#pooling/core/errors.js';
+import { Lease } from '#pooling/core/lease.js';
+import { Pool } from '#pooling/core/pool.js';
+import { ManualClock, settle } from '#pooling/testing/manual-clock.js';
 import { FakeConnector, type FakeConnection, type PendingStep } from './fake-connector.js';
 import { poolOptions } from './pool-options.js';
 
@@ -352,7 +352,7 @@ function pickFrom<E>(list: readonly E[], pick: number): E | undefined {
   return list.length === 0 ? undefined : list[pick % list.length];
 }
 
-test(`no interleaving of acquires, releases, aborts, failures, deaths and time breaks an invariant (${RUNS} runs)`, async () => {
+it(`no interleaving of acquires, releases, aborts, failures, deaths and time breaks an invariant (${RUNS} runs)`, async () => {
   await fc.assert(
     fc.asyncProperty(scenario, async (script) => {
       await new Simulation(script).run();

@@ -1,8 +1,8 @@
-import { PoolAcquireTimeoutError } from '../../libs/pooling/src/core/errors.js';
-import type { Lease } from '../../libs/pooling/src/core/lease.js';
-import { Pool } from '../../libs/pooling/src/core/pool.js';
-import type { LeakReport, PoolDependencies, PoolOptions } from '../../libs/pooling/src/core/pool-options.js';
-import { ManualClock, settle } from '../../libs/pooling/src/testing/manual-clock.js';
+import { PoolAcquireTimeoutError } from '#pooling/core/errors.js';
+import type { Lease } from '#pooling/core/lease.js';
+import { Pool } from '#pooling/core/pool.js';
+import type { LeakReport, PoolDependencies, PoolOptions } from '#pooling/core/pool-options.js';
+import { ManualClock, settle } from '#pooling/testing/manual-clock.js';
 import { FakeConnector, type FakeConnection } from './fake-connector.js';
 import { poolOptions } from './pool-options.js';
 
@@ -58,7 +58,7 @@ afterEach(async () => {
 });
 
 describe('acquire', () => {
-  test('leases the connection that was used last, so that the surplus ages', async () => {
+  it('leases the connection that was used last, so that the surplus ages', async () => {
     const { pool } = healthy({ size: 2 });
     const [first, second] = await Promise.all([pool.acquire(), pool.acquire()]);
     const last = second.connection;
@@ -67,7 +67,7 @@ describe('acquire', () => {
     expect((await pool.acquire()).connection).toBe(last);
   });
 
-  test('leases an idle connection in the same tick', async () => {
+  it('leases an idle connection in the same tick', async () => {
     const { pool } = healthy();
     (await pool.acquire()).release();
     const lease = pool.tryAcquire();
@@ -75,7 +75,7 @@ describe('acquire', () => {
     expect(pool.tryAcquire()).toBeUndefined();
   });
 
-  test('takes a returned connection although the dial it caused is still under way', async () => {
+  it('takes a returned connection although the dial it caused is still under way', async () => {
     const { pool, connector } = laboratory({ size: 2 });
     const first = pool.acquire();
     connector.pending[0]?.succeed();
@@ -88,7 +88,7 @@ describe('acquire', () => {
     expect(second.value?.connection).toBeDefined();
   });
 
-  test('takes a returned connection although dials keep failing', async () => {
+  it('takes a returned connection although dials keep failing', async () => {
     const { pool, connector, clock } = laboratory({ size: 2, acquireTimeoutMs: 5_000 });
     const first = pool.acquire();
     connector.pending[0]?.succeed();
@@ -104,7 +104,7 @@ describe('acquire', () => {
     expect(second.value?.connection).toBeDefined();
   });
 
-  test('keeps the dial of an aborted waiter for the next one', async () => {
+  it('keeps the dial of an aborted waiter for the next one', async () => {
     const { pool, connector } = laboratory();
     const abort = new AbortController();
     const aborted = outcome(pool.acquire({ signal: abort.signal }));
@@ -118,14 +118,14 @@ describe('acquire', () => {
     expect(connector.dialled).toBe(1);
   });
 
-  test('rejects at once when its signal was aborted before', async () => {
+  it('rejects at once when its signal was aborted before', async () => {
     const { pool, connector } = laboratory();
     const reason = new Error('never mind');
     await expect(pool.acquire({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     expect(connector.dialled).toBe(0);
   });
 
-  test('has one deadline over queue, dial and check', async () => {
+  it('has one deadline over queue, dial and check', async () => {
     const { pool, connector, clock } = laboratory({
       size: 1,
       maxOverflow: 0,
@@ -146,7 +146,7 @@ describe('acquire', () => {
     expect(late.error).toBeInstanceOf(PoolAcquireTimeoutError);
   });
 
-  test('is refused at once when the queue is full', async () => {
+  it('is refused at once when the queue is full', async () => {
     const { pool } = laboratory({ maxWaiting: 2 });
     const waiting = [outcome(pool.acquire()), outcome(pool.acquire())];
     await expect(pool.acquire()).rejects.toMatchObject({ code: 'ERR_POOL_QUEUE_FULL', pool: 'test' });
@@ -156,7 +156,7 @@ describe('acquire', () => {
 });
 
 describe('the error of an acquire that timed out', () => {
-  test('says who holds the connections, and whether a leak is likely', async () => {
+  it('says who holds the connections, and whether a leak is likely', async () => {
     const { pool, clock } = healthy(
       { size: 1, maxOverflow: 0, name: 'orders' },
       {
@@ -180,7 +180,7 @@ describe('the error of an acquire that timed out', () => {
     expect(JSON.parse(JSON.stringify(error))).toMatchObject({ code: 'ERR_POOL_ACQUIRE_TIMEOUT', pool: 'orders' });
   });
 
-  test('has the real connect error as its cause', async () => {
+  it('has the real connect error as its cause', async () => {
     const { pool, connector, clock } = laboratory();
     const starving = outcome(pool.acquire());
     for (let failures = 0; failures < 20; failures++) {
@@ -193,7 +193,7 @@ describe('the error of an acquire that timed out', () => {
 });
 
 describe('dialling', () => {
-  test('follows one back-off for the whole pool, and starts slowly when the server is back', async () => {
+  it('follows one back-off for the whole pool, and starts slowly when the server is back', async () => {
     const { pool, connector, clock } = laboratory({
       size: 20,
       maxConnecting: 8,
@@ -218,7 +218,7 @@ describe('dialling', () => {
     expect(atOnce).toEqual([1, 2, 4, 8]);
   });
 
-  test('hardly dials while only the background refill wants a connection', async () => {
+  it('hardly dials while only the background refill wants a connection', async () => {
     const { pool, connector, clock } = laboratory({ minIdle: 2, maxConnecting: 2 });
     pool.start();
     for (let elapsed = 0; elapsed < 60_000; elapsed += 100) {
@@ -229,7 +229,7 @@ describe('dialling', () => {
     expect(connector.dialled).toBeGreaterThanOrEqual(3);
   });
 
-  test('gives up a dial that hangs, and destroys the connection that it brings too late', async () => {
+  it('gives up a dial that hangs, and destroys the connection that it brings too late', async () => {
     const connector = new FakeConnector();
     let arrive: ((connection: FakeConnection) => void) | undefined;
     connector.open = () => new Promise((resolve) => (arrive = resolve));
@@ -244,7 +244,7 @@ describe('dialling', () => {
     expect(waiting.settled).toBe(false);
   });
 
-  test('probe() dials in spite of the back-off, one at a time', async () => {
+  it('probe() dials in spite of the back-off, one at a time', async () => {
     const { pool, connector, clock } = laboratory({ minIdle: 1 });
     pool.start();
     connector.pending[0]?.fail();
@@ -261,7 +261,7 @@ describe('dialling', () => {
 });
 
 describe('overflow', () => {
-  test('is opened under load and closed when given back while nobody waits', async () => {
+  it('is opened under load and closed when given back while nobody waits', async () => {
     const { pool } = healthy({ size: 1, maxOverflow: 2 });
     const leases = await Promise.all([pool.acquire(), pool.acquire(), pool.acquire()]);
     expect(pool.statistics()).toMatchObject({ size: 3, overflow: 2, max: 3 });
@@ -270,7 +270,7 @@ describe('overflow', () => {
     expect(pool.statistics()).toMatchObject({ size: 1, idle: 1, closed: { overflow: 2 } });
   });
 
-  test('is handed on while somebody waits', async () => {
+  it('is handed on while somebody waits', async () => {
     const { pool } = healthy({ size: 1, maxOverflow: 1 });
     const leases = await Promise.all([pool.acquire(), pool.acquire()]);
     const waiting = outcome(pool.acquire());
@@ -280,7 +280,7 @@ describe('overflow', () => {
     expect(pool.statistics()).toMatchObject({ opened: 2, size: 2 });
   });
 
-  test('kept for waiters of a suspended pool that gave up is closed in the next round', async () => {
+  it('kept for waiters of a suspended pool that gave up is closed in the next round', async () => {
     const { pool, clock } = healthy({ size: 1, maxOverflow: 1, keepAliveMs: 1_000 });
     pool.start();
     const leases = await Promise.all([pool.acquire(), pool.acquire()]);
@@ -296,7 +296,7 @@ describe('overflow', () => {
 });
 
 describe('checks before a lease', () => {
-  test('replace a dead connection unseen within the same deadline', async () => {
+  it('replace a dead connection unseen within the same deadline', async () => {
     const { pool, connector, clock } = laboratory({ pingAfterIdleMs: 500 });
     const first = pool.acquire();
     connector.pending[0]?.succeed();
@@ -312,7 +312,7 @@ describe('checks before a lease', () => {
     expect(pool.statistics()).toMatchObject({ closed: { invalid: 1 }, acquireTimeouts: 0 });
   });
 
-  test('that hang end after their own time-out', async () => {
+  it('that hang end after their own time-out', async () => {
     const { pool, connector, clock } = laboratory({ pingAfterIdleMs: 500, pingTimeoutMs: 300 });
     const first = pool.acquire();
     connector.pending[0]?.succeed();
@@ -325,7 +325,7 @@ describe('checks before a lease', () => {
     expect(second.value?.connection.id).toBe(2);
   });
 
-  test('are left out for a connection used a moment ago', async () => {
+  it('are left out for a connection used a moment ago', async () => {
     const { pool, connector, clock } = laboratory({ pingAfterIdleMs: 500 });
     const first = pool.acquire();
     connector.pending[0]?.succeed();
@@ -335,7 +335,7 @@ describe('checks before a lease', () => {
     expect(connector.pending).toEqual([]);
   });
 
-  test('are made of every older idle connection after the first one was lost, a few at a time', async () => {
+  it('are made of every older idle connection after the first one was lost, a few at a time', async () => {
     const { pool, connector, clock } = healthy({ size: 3, maxOverflow: 0, maxConnecting: 3 });
     const leases = await Promise.all([pool.acquire(), pool.acquire(), pool.acquire()]);
     const [lost] = leases.map((lease) => lease.connection);
@@ -352,7 +352,7 @@ describe('checks before a lease', () => {
     expect(pool.statistics()).toMatchObject({ closed: { broken: 1 }, idle: 1, inUse: 1 });
   });
 
-  test('happen after the event loop or the machine stood still, and nothing is closed for it', async () => {
+  it('happen after the event loop or the machine stood still, and nothing is closed for it', async () => {
     const { pool, connector, clock } = healthy({ size: 2, idleTimeoutMs: 20_000, keepAliveMs: 0 });
     pool.start();
     const leases = await Promise.all([pool.acquire(), pool.acquire()]);
@@ -365,7 +365,7 @@ describe('checks before a lease', () => {
     expect(connector.pending.map((step) => step.kind)).toEqual(['ping']);
   });
 
-  test('never end for a pool that checks before every lease, were the connection judged anew each time', async () => {
+  it('never end for a pool that checks before every lease, were the connection judged anew each time', async () => {
     const { pool, clock } = healthy({ pingAfterIdleMs: 0 });
     (await pool.acquire()).release();
     await clock.advance(5);
@@ -376,7 +376,7 @@ describe('checks before a lease', () => {
 });
 
 describe('recycling', () => {
-  test('shortens each lifetime by its own share of the jitter', async () => {
+  it('shortens each lifetime by its own share of the jitter', async () => {
     const shares = [0, 0.99, 0.5];
     const { pool, clock } = healthy(
       { size: 3, maxConnecting: 3, maxLifetimeMs: 10_000, lifetimeJitter: 0.25 },
@@ -391,14 +391,14 @@ describe('recycling', () => {
     expect(pool.statistics().closed.lifetime).toBe(3);
   });
 
-  test('closes after maxUses leases', async () => {
+  it('closes after maxUses leases', async () => {
     const { pool } = healthy({ maxUses: 2 });
     for (let uses = 0; uses < 5; uses++) (await pool.acquire()).release();
     await settle();
     expect(pool.statistics()).toMatchObject({ opened: 3, closed: { uses: 2 } });
   });
 
-  test('never lets a lifetime or an idle time touch a borrowed connection', async () => {
+  it('never lets a lifetime or an idle time touch a borrowed connection', async () => {
     const { pool, clock } = healthy({ maxLifetimeMs: 1_000, idleTimeoutMs: 500 });
     pool.start();
     const lease = await pool.acquire();
@@ -409,7 +409,7 @@ describe('recycling', () => {
     expect(pool.statistics()).toMatchObject({ closed: { lifetime: 1 }, size: 0 });
   });
 
-  test('closes what idles, down to minIdle, the longest idle first', async () => {
+  it('closes what idles, down to minIdle, the longest idle first', async () => {
     const { pool, clock } = healthy({ size: 3, minIdle: 1, maxConnecting: 3, idleTimeoutMs: 1_000 });
     pool.start();
     const leases = await Promise.all([pool.acquire(), pool.acquire(), pool.acquire()]);
@@ -420,7 +420,7 @@ describe('recycling', () => {
     expect(pool.tryAcquire()?.connection).toBe(last);
   });
 
-  test('expireAll() replaces idle connections now and borrowed ones when they come back', async () => {
+  it('expireAll() replaces idle connections now and borrowed ones when they come back', async () => {
     const { pool } = healthy({ size: 2 });
     const [held, idle] = await Promise.all([pool.acquire(), pool.acquire()]);
     idle.release();
@@ -433,7 +433,7 @@ describe('recycling', () => {
     expect((await pool.acquire()).connection.id).toBe(3);
   });
 
-  test('keeps idle connections alive in the background without making them young again', async () => {
+  it('keeps idle connections alive in the background without making them young again', async () => {
     const { pool, clock } = healthy({ keepAliveMs: 1_000, idleTimeoutMs: 3_500 });
     pool.start();
     (await pool.acquire()).release();
@@ -445,7 +445,7 @@ describe('recycling', () => {
 });
 
 describe('release', () => {
-  test('cleans what the borrower left before anybody else gets it', async () => {
+  it('cleans what the borrower left before anybody else gets it', async () => {
     const { pool, connector } = laboratory({ size: 1, maxOverflow: 0 });
     const first = pool.acquire();
     connector.pending[0]?.succeed();
@@ -461,7 +461,7 @@ describe('release', () => {
     expect(second.value?.connection.dirty).toBe(false);
   });
 
-  test('closes a connection that could not be cleaned, or not in time', async () => {
+  it('closes a connection that could not be cleaned, or not in time', async () => {
     const { pool, connector, clock } = laboratory({ size: 1, maxOverflow: 0 });
     for (const end of ['fail', 'hang'] as const) {
       const acquired = pool.acquire();
@@ -475,7 +475,7 @@ describe('release', () => {
     expect(pool.statistics()).toMatchObject({ closed: { reset: 2 }, size: 0 });
   });
 
-  test('of a connection that died while it was borrowed frees the slot', async () => {
+  it('of a connection that died while it was borrowed frees the slot', async () => {
     const { pool } = healthy({ size: 1, maxOverflow: 0 });
     const lease = await pool.acquire();
     const waiting = outcome(pool.acquire());
@@ -489,7 +489,7 @@ describe('release', () => {
 });
 
 describe('hooks before a lease', () => {
-  test('that fail destroy the connection, tell the borrower and lose no slot', async () => {
+  it('that fail destroy the connection, tell the borrower and lose no slot', async () => {
     const connector = new FakeConnector({ prepare: true });
     const { pool } = laboratory({ size: 1, maxOverflow: 0 }, {}, connector);
     for (let attempt = 0; attempt < 3; attempt++) {
@@ -503,7 +503,7 @@ describe('hooks before a lease', () => {
     expect(pool.statistics()).toMatchObject({ size: 0, closed: { invalid: 3 } });
   });
 
-  test('that hang end at the connect time-out: the borrower is told, and no slot is lost', async () => {
+  it('that hang end at the connect time-out: the borrower is told, and no slot is lost', async () => {
     const connector = new FakeConnector({ prepare: true });
     const { pool, clock } = laboratory({ size: 1, maxOverflow: 0, acquireTimeoutMs: 5_000 }, {}, connector);
     const acquired = outcome(pool.acquire());
@@ -516,7 +516,7 @@ describe('hooks before a lease', () => {
     expect(pool.statistics()).toMatchObject({ size: 0, inUse: 0, closed: { invalid: 1 } });
   });
 
-  test('leave the waiter in front when the connection dies meanwhile', async () => {
+  it('leave the waiter in front when the connection dies meanwhile', async () => {
     const connector = new FakeConnector({ prepare: true });
     const { pool } = laboratory({ size: 2, maxOverflow: 0 }, {}, connector);
     const first = outcome(pool.acquire());
@@ -552,7 +552,7 @@ describe('leak detection', () => {
     return pool.acquire();
   }
 
-  test('reports a lease once with the stack that acquired it, and once more when it comes back', async () => {
+  it('reports a lease once with the stack that acquired it, and once more when it comes back', async () => {
     const { pool, clock, leaks, returned } = watched();
     const lease = await forgetfulBorrower(pool);
     await clock.advance(1_990);
@@ -567,7 +567,7 @@ describe('leak detection', () => {
     expect(pool.statistics().leaks).toBe(1);
   });
 
-  test('keeps the last report in the statistics, in plain data', async () => {
+  it('keeps the last report in the statistics, in plain data', async () => {
     const { pool, clock } = watched();
     await forgetfulBorrower(pool);
     expect(pool.statistics()).not.toHaveProperty('lastLeak');
@@ -578,7 +578,7 @@ describe('leak detection', () => {
     expect(structuredClone(lastLeak)).toEqual(lastLeak);
   });
 
-  test.each(['terminated', 'closed by force'])('says nothing of a return when the connection was %s', async (how) => {
+  it.each(['terminated', 'closed by force'])('says nothing of a return when the connection was %s', async (how) => {
     const { pool, clock, leaks, returned } = watched();
     await forgetfulBorrower(pool);
     await clock.advance(2_500);
@@ -593,7 +593,7 @@ describe('leak detection', () => {
     expect(returned).toEqual([]);
   });
 
-  test('says nothing of a lease that came back in time', async () => {
+  it('says nothing of a lease that came back in time', async () => {
     const { pool, clock, leaks, returned } = watched();
     const lease = await pool.acquire();
     await clock.advance(1_900);
@@ -604,7 +604,7 @@ describe('leak detection', () => {
 });
 
 describe('suspend and resume', () => {
-  test('holds acquires back, and serves them in order afterwards', async () => {
+  it('holds acquires back, and serves them in order afterwards', async () => {
     const { pool } = healthy({ size: 2 });
     (await pool.acquire()).release();
     pool.suspend();
@@ -620,7 +620,7 @@ describe('suspend and resume', () => {
 });
 
 describe('resize', () => {
-  test('grows and shrinks at run time without touching what is borrowed', async () => {
+  it('grows and shrinks at run time without touching what is borrowed', async () => {
     const { pool } = healthy({ size: 1, maxOverflow: 0 });
     const first = await pool.acquire();
     const waiting = outcome(pool.acquire());
@@ -636,7 +636,7 @@ describe('resize', () => {
 });
 
 describe('close', () => {
-  test('refuses waiters and newcomers, lets leases finish, and tells so', async () => {
+  it('refuses waiters and newcomers, lets leases finish, and tells so', async () => {
     const { pool } = healthy({ size: 1, maxOverflow: 0 });
     const lease = await pool.acquire();
     const waiting = outcome(pool.acquire());
@@ -650,7 +650,7 @@ describe('close', () => {
     expect(closed.value).toMatchObject({ graceful: true, refused: 1, destroyed: [] });
   });
 
-  test('destroys what is left at the deadline and names its holders', async () => {
+  it('destroys what is left at the deadline and names its holders', async () => {
     const { pool, clock, connector } = healthy({}, { label: () => 'ReportsJob.run' });
     const lease = await pool.acquire();
     const closed = outcome(pool.close(5_000));
@@ -660,7 +660,7 @@ describe('close', () => {
     expect(() => lease.release()).toThrow(expect.objectContaining({ code: 'ERR_POOL_LEASE_RELEASED' }));
   });
 
-  test('gives up dials at once', async () => {
+  it('gives up dials at once', async () => {
     const { pool, connector } = laboratory();
     const waiting = outcome(pool.acquire());
     expect(connector.pending).toHaveLength(1);
@@ -669,7 +669,7 @@ describe('close', () => {
     expect(connector.pending).toEqual([]);
   });
 
-  test('cuts a polite goodbye short that the peer never answers', async () => {
+  it('cuts a polite goodbye short that the peer never answers', async () => {
     const { pool, connector, clock } = laboratory();
     const first = pool.acquire();
     connector.pending[0]?.succeed();
@@ -682,7 +682,7 @@ describe('close', () => {
     expect(connector.sockets.size).toBe(0);
   });
 
-  test('leaves no timer', async () => {
+  it('leaves no timer', async () => {
     const { pool, clock } = healthy({ minIdle: 1, idleTimeoutMs: 1_000, keepAliveMs: 1_000 });
     pool.start();
     (await pool.acquire()).release();
@@ -691,7 +691,7 @@ describe('close', () => {
   });
 });
 
-test('drain() still serves, but opens nothing ahead of demand', async () => {
+it('drain() still serves, but opens nothing ahead of demand', async () => {
   const { pool, connector, clock } = healthy({ minIdle: 1, idleTimeoutMs: 1_000 });
   pool.start();
   await settle();
@@ -703,7 +703,7 @@ test('drain() still serves, but opens nothing ahead of demand', async () => {
   expect((await pool.acquire()).connection.id).toBe(2);
 });
 
-test('terminate() takes a connection from its holder', async () => {
+it('terminate() takes a connection from its holder', async () => {
   const { pool } = healthy();
   const lease = await pool.acquire();
   expect(pool.terminate(pool.holders()[0]?.connection ?? -1)).toBe(true);

@@ -1,7 +1,7 @@
-import type { Lease } from '../../libs/pooling/src/core/lease.js';
-import { Pool } from '../../libs/pooling/src/core/pool.js';
-import type { PoolOptions } from '../../libs/pooling/src/core/pool-options.js';
-import { ManualClock, settle } from '../../libs/pooling/src/testing/manual-clock.js';
+import type { Lease } from '#pooling/core/lease.js';
+import { Pool } from '#pooling/core/pool.js';
+import type { PoolOptions } from '#pooling/core/pool-options.js';
+import { ManualClock, settle } from '#pooling/testing/manual-clock.js';
 import { FakeConnector, type FakeConnection } from './fake-connector.js';
 import { poolOptions } from './pool-options.js';
 
@@ -37,7 +37,7 @@ function crowds(leases: readonly Lease<FakeConnection>[]): number[] {
 }
 
 describe('sharing', () => {
-  test('takes idle connections first, then the one with the fewest, up to the depth', async () => {
+  it('takes idle connections first, then the one with the fewest, up to the depth', async () => {
     const { pool } = await sharing(2);
     const leases = Array.from({ length: 2 }, () => share(pool));
     expect(crowds(leases)).toEqual([1, 1]);
@@ -54,7 +54,7 @@ describe('sharing', () => {
     expect(pool.statistics()).toMatchObject({ inUse: 0, idle: 2, acquired: 9, released: 9 });
   });
 
-  test('never joins who has a connection of their own', async () => {
+  it('never joins who has a connection of their own', async () => {
     const { pool } = await sharing(1);
     const alone = await pool.acquire();
     expect(pool.tryAcquire('shared')).toBe(undefined);
@@ -64,7 +64,7 @@ describe('sharing', () => {
     expect(shared.connection.open).toBe(true);
   });
 
-  test('serves in order of arrival: nobody joins past a waiter who wants a connection alone', async () => {
+  it('serves in order of arrival: nobody joins past a waiter who wants a connection alone', async () => {
     const { pool } = await sharing(1);
     const first = share(pool);
     const second = share(pool);
@@ -83,7 +83,7 @@ describe('sharing', () => {
     expect(crowds([await third, await fourth])).toEqual([2]);
   });
 
-  test('adds up uses to how long the connection was in use', async () => {
+  it('adds up uses to how long the connection was in use', async () => {
     const { pool, clock } = await sharing(1);
     const leases = Array.from({ length: 3 }, () => share(pool));
     for (const lease of leases) {
@@ -93,7 +93,7 @@ describe('sharing', () => {
     expect(pool.statistics().useMs).toMatchObject({ count: 4, sumMs: 300 });
   });
 
-  test('closes a connection that one of them found broken when the last one has left, and lets nobody join till then', async () => {
+  it('closes a connection that one of them found broken when the last one has left, and lets nobody join till then', async () => {
     const { pool, connector } = await sharing(1);
     const first = share(pool);
     const second = share(pool);
@@ -108,7 +108,7 @@ describe('sharing', () => {
     expect(connector.sockets.size).toBe(0);
   });
 
-  test('replaces shared connections when all is to be expired, as soon as they are left', async () => {
+  it('replaces shared connections when all is to be expired, as soon as they are left', async () => {
     const { pool } = await sharing(1);
     const first = share(pool);
     pool.expireAll();
@@ -120,7 +120,7 @@ describe('sharing', () => {
     expect(pool.statistics().closed.expired).toBe(1);
   });
 
-  test('opens up to the size in the background while connections are shared', async () => {
+  it('opens up to the size in the background while connections are shared', async () => {
     const { pool } = await sharing(1, { size: 3 });
     const leases = [share(pool), share(pool)];
     await settle();

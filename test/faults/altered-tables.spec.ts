@@ -1,5 +1,5 @@
-import { useProxiedDatabase } from '../support/proxied-pools.js';
-import { noneLost, slotsOf } from '../support/slots.js';
+import { useProxiedDatabase } from '#test/support/proxied-pools.js';
+import { noneLost, slotsOf } from '#test/support/slots.js';
 
 const proxied = useProxiedDatabase();
 
@@ -12,7 +12,7 @@ describe('a table altered under prepared statements', () => {
     await proxied.database.query('insert into altered values (1)');
   });
 
-  test('is seen by nobody outside a transaction, on whichever connection they are', async () => {
+  it('is seen by nobody outside a transaction, on whichever connection they are', async () => {
     const pool = proxied.pools.create({ size: 3 });
     const readOnEach = async (): Promise<unknown[]> => {
       const clients = await Promise.all([pool.connect(), pool.connect(), pool.connect()]);
@@ -28,7 +28,7 @@ describe('a table altered under prepared statements', () => {
     expect(pool.statistics()).toMatchObject({ opened: 3 });
   });
 
-  test('is found out once for the whole pool: transactions on the other connections don’t fail for it', async () => {
+  it('is found out once for the whole pool: transactions on the other connections don’t fail for it', async () => {
     const pool = proxied.pools.create({ size: 2 });
     const [first, second] = await Promise.all([pool.connect(), pool.connect()]);
     for (const client of [first, second]) {

@@ -1,7 +1,7 @@
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import type { LeakReport } from '../../libs/pooling/src/core/pool-options.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import type { LeakReport } from '#pooling/core/pool-options.js';
 import { Load } from './load.js';
 
 let server: PostgresServer;
@@ -59,7 +59,7 @@ async function terminate(): Promise<number> {
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('idle connections terminated by the server', () => {
-  test('one of them: nothing is seen', async () => {
+  it('one of them: nothing is seen', async () => {
     const pool = poolOf();
     await fill(pool, 5);
     const [victim] = (await server.backends()).filter((backend) => backend.applicationName === APPLICATION);
@@ -72,7 +72,7 @@ describe('idle connections terminated by the server', () => {
     expectConsistent(pool);
   });
 
-  test('all of them: replaced within the deadline of the acquires, and no error event ends the process', async () => {
+  it('all of them: replaced within the deadline of the acquires, and no error event ends the process', async () => {
     const pool = poolOf();
     await fill(pool, 10);
     expect(await terminate()).toBe(10);
@@ -86,7 +86,7 @@ describe('idle connections terminated by the server', () => {
 });
 
 describe('server restarted under load', () => {
-  test.each(['fast', 'immediate'] as const)(
+  it.each(['fast', 'immediate'] as const)(
     '%s: no more than the queries in flight fail, and the pool is back within 1 s',
     async (mode) => {
       await using proxy = await TcpProxy.listen({ port: server.port });
@@ -120,7 +120,7 @@ describe('server restarted under load', () => {
 });
 
 describe('server down', () => {
-  test('for as long as acquires wait: all of them fail at their deadline with the connect error as cause', async () => {
+  it('for as long as acquires wait: all of them fail at their deadline with the connect error as cause', async () => {
     await using proxy = await TcpProxy.listen({ port: server.port });
     const pool = poolThrough(proxy, { acquireTimeoutMs: 1_500 });
     await fill(pool, 5);
@@ -146,7 +146,7 @@ describe('server down', () => {
     expectConsistent(pool);
   });
 
-  test('is found out by ping() at once, and so is its return, whatever the back-off says', async () => {
+  it('is found out by ping() at once, and so is its return, whatever the back-off says', async () => {
     await using proxy = await TcpProxy.listen({ port: server.port });
     const pool = poolThrough(proxy, { minIdle: 1 });
     await pool.ping();
@@ -162,7 +162,7 @@ describe('server down', () => {
 });
 
 describe('a server that accepts and says nothing', () => {
-  test('new connections: the dial ends at connectTimeoutMs, acquires at their deadline, and nothing hangs', async () => {
+  it('new connections: the dial ends at connectTimeoutMs, acquires at their deadline, and nothing hangs', async () => {
     await using proxy = await TcpProxy.listen({ port: server.port });
     await proxy.stall();
     const pool = poolThrough(proxy, { connectTimeoutMs: 300, acquireTimeoutMs: 1_000 });
@@ -176,7 +176,7 @@ describe('a server that accepts and says nothing', () => {
     await expect(pool.query('select 1')).resolves.toBeDefined();
   });
 
-  test('established ones: checks time out and the connections are replaced', async () => {
+  it('established ones: checks time out and the connections are replaced', async () => {
     await using proxy = await TcpProxy.listen({ port: server.port });
     const pool = poolThrough(proxy, { prePing: { idleMs: 0, timeoutMs: 200 } });
     await fill(pool, 5);
@@ -187,7 +187,7 @@ describe('a server that accepts and says nothing', () => {
     await expect(waiting).resolves.toMatchObject({ rows: [{ one: 1 }] });
   });
 
-  test('at most the queries in flight fail at their time-out; everything after works once new connections do', async () => {
+  it('at most the queries in flight fail at their time-out; everything after works once new connections do', async () => {
     await using proxy = await TcpProxy.listen({ port: server.port });
     const pool = poolThrough(proxy, { queryTimeoutMs: 500, prePing: { idleMs: 0, timeoutMs: 300 } });
     await fill(pool, 10);
@@ -209,7 +209,7 @@ describe('a server that accepts and says nothing', () => {
 });
 
 describe('a query slower than queryTimeoutMs', () => {
-  test('fails, its connection is replaced, and the server is told to stop', async () => {
+  it('fails, its connection is replaced, and the server is told to stop', async () => {
     const pool = poolOf({ queryTimeoutMs: 300, size: 1 });
     const startedAt = performance.now();
     const slow = pool.query('select pg_sleep(20)');
@@ -230,7 +230,7 @@ describe('a query slower than queryTimeoutMs', () => {
 });
 
 describe('SQL errors', () => {
-  test('of any kind leave the connection as it is', async () => {
+  it('of any kind leave the connection as it is', async () => {
     const pool = poolOf({ size: 1 });
     await pool.query('create temporary table once (id int primary key)');
     await pool.query('insert into once values (1)');
@@ -246,7 +246,7 @@ describe('SQL errors', () => {
 });
 
 describe('a borrower that forgets', () => {
-  test('COMMIT: is rolled back on return and counted', async () => {
+  it('COMMIT: is rolled back on return and counted', async () => {
     const pool = poolOf({ size: 1 });
     await pool.query('drop table if exists forgotten');
     await pool.query('create table forgotten (id int)');
@@ -260,7 +260,7 @@ describe('a borrower that forgets', () => {
     expect(pool.statistics()).toMatchObject({ transactionsLeftOpen: 1, opened: 1 });
   });
 
-  test('to release: is reported with its stack, and named by every acquire that starves', async () => {
+  it('to release: is reported with its stack, and named by every acquire that starves', async () => {
     const leaks: LeakReport[] = [];
     const pool = poolOf(
       { size: 1, leakDetectionMs: 100, acquireTimeoutMs: 400 },
@@ -282,7 +282,7 @@ describe('a borrower that forgets', () => {
 });
 
 describe('more load than capacity', () => {
-  test('waiting is bounded in number and time, and what is served is served at once', async () => {
+  it('waiting is bounded in number and time, and what is served is served at once', async () => {
     const pool = poolOf({ size: 2, maxWaiting: 20, acquireTimeoutMs: 300 });
     await fill(pool, 2);
     const outcomes = await Promise.allSettled(Array.from({ length: 60 }, () => pool.query('select pg_sleep(0.1)')));
@@ -297,7 +297,7 @@ describe('more load than capacity', () => {
 });
 
 describe('maintenance by an operator under load', () => {
-  test('expireAll, resize, suspend and resume fail no query', async () => {
+  it('expireAll, resize, suspend and resume fail no query', async () => {
     const pool = poolOf({ size: 8 });
     const load = Load.onPool(pool, 30);
     await load.progress(200);
@@ -318,7 +318,7 @@ describe('maintenance by an operator under load', () => {
     expectConsistent(pool);
   });
 
-  test('a password rotated: no failed query', async () => {
+  it('a password rotated: no failed query', async () => {
     await using secured = await PostgresServer.start({ authentication: 'scram-sha-256', password: 'first' });
     let password = 'first';
     const url = new URL(secured.url);
@@ -337,7 +337,7 @@ describe('maintenance by an operator under load', () => {
 });
 
 describe('a server at its max_connections', () => {
-  test('that frees a place within the deadline fails no acquire', async () => {
+  it('that frees a place within the deadline fails no acquire', async () => {
     await using small = await PostgresServer.start({ authentication: 'trust', maxConnections: 8 });
     const other = poolOf({ url: small.url, size: 20, acquireTimeoutMs: 5_000 });
     const held: { release(): void }[] = [];
@@ -355,7 +355,7 @@ describe('a server at its max_connections', () => {
   });
 });
 
-test('nothing is left when everything is closed: no backend, no waiter', async () => {
+it('nothing is left when everything is closed: no backend, no waiter', async () => {
   const pool = poolOf({ size: 5 });
   await fill(pool, 5);
   await pool.close();

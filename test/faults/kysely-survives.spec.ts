@@ -1,9 +1,9 @@
 import { PostgresServer } from 'nestjs-pooling/testing';
-import { runTypeScript } from '../support/child.js';
+import { runTypeScript } from '#test/support/child.js';
 
 const RESTARTS = 50;
 
-test(`Kysely over a DatabasePool survives ${RESTARTS} of ${RESTARTS} server restarts under load`, async () => {
+it(`Kysely over a DatabasePool survives ${RESTARTS} of ${RESTARTS} server restarts under load`, async () => {
   await using server = await PostgresServer.start({ authentication: 'trust' });
   const child = runTypeScript(new URL('./programs/kysely-under-restarts.ts', import.meta.url), {
     env: { DATABASE_URL: server.url },

@@ -1,4 +1,4 @@
-import type { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
+import type { DatabasePool } from '#pooling/database/database-pool.js';
 
 /** One failed query of a load. */
 export interface Failure {

@@ -1,8 +1,8 @@
 import { createServer, type AddressInfo } from 'node:net';
 import { inject } from 'vitest';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { ProxiedPools } from '../support/proxied-pools.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { ProxiedPools } from '#test/support/proxied-pools.js';
 
 /** Nobody listens there: whoever dials is refused at once. */
 async function deadPort(): Promise<number> {
@@ -21,7 +21,7 @@ async function turn(clock: ManualClock, byMs: number, stepMs = 40): Promise<void
   }
 }
 
-test('the server down for a minute, 500 callers: each settles at its deadline with the real cause, in at most 40 dials', async () => {
+it('the server down for a minute, 500 callers: each settles at its deadline with the real cause, in at most 40 dials', async () => {
   const clock = new ManualClock();
   const url = `postgres://nobody@127.0.0.1:${await deadPort()}/nowhere`;
   const pool = new DatabasePool('outage', { url, size: 10, acquireTimeoutMs: 15_000 }, { clock });
@@ -50,7 +50,7 @@ test('the server down for a minute, 500 callers: each settles at its deadline wi
   expect(clock.pendingTimers).toBe(0);
 }, 60_000);
 
-test('the server down for a minute and nobody asking: at most a dozen dials, and it recovers by itself', async () => {
+it('the server down for a minute and nobody asking: at most a dozen dials, and it recovers by itself', async () => {
   await using proxied = await ProxiedPools.behind(inject('databaseUrl'));
   await proxied.proxy.refuse();
   const clock = new ManualClock();

@@ -1,13 +1,13 @@
 /** What was prepared before the schema changed must hurt nobody: nobody asked for it to be prepared. */
 import pg, { type PoolClient, type QueryConfig } from 'pg';
-import type { Clock } from '../../libs/pooling/src/core/clock.js';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../../libs/pooling/src/database/kysely/kysely.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { codeOf } from '../support/both-pools.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { noneLost, slotsOf } from '../support/slots.js';
+import type { Clock } from '#pooling/core/clock.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import { createKysely } from '#pooling/database/kysely/kysely.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { codeOf } from '#test/support/both-pools.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { noneLost, slotsOf } from '#test/support/slots.js';
 
 let database: TestDatabase;
 const open: DatabasePool[] = [];
@@ -202,7 +202,7 @@ describe.each(Object.entries(CHANGES))('%s, by somebody else', (_name, change) =
     return clients;
   }
 
-  test('is seen by nobody outside a transaction, and found out once for the whole pool', async () => {
+  it('is seen by nobody outside a transaction, and found out once for the whole pool', async () => {
     const pool = createPool();
     const [first, second] = await prepareOnBoth(pool);
     expect(await use(first, change.later)).toEqual(change.rows);
@@ -219,7 +219,7 @@ describe.each(Object.entries(CHANGES))('%s, by somebody else', (_name, change) =
     expect(pool.statistics()).toMatchObject({ opened: 2 });
   });
 
-  test('is an error in a transaction, and the next use works, on whichever connection', async () => {
+  it('is an error in a transaction, and the next use works, on whichever connection', async () => {
     const pool = createPool();
     const [first, second] = await prepareOnBoth(pool);
     await first.query('begin');
@@ -234,7 +234,7 @@ describe.each(Object.entries(CHANGES))('%s, by somebody else', (_name, change) =
     second.release();
   });
 
-  test('is seen by nobody among queries that share a connection', async () => {
+  it('is seen by nobody among queries that share a connection', async () => {
     await database.query(change.before);
     const pool = createPool({ size: 1, pipelining: {} });
     const other = 'select $1::int as n';
@@ -251,7 +251,7 @@ describe.each(Object.entries(CHANGES))('%s, by somebody else', (_name, change) =
 });
 
 describe('an old statement', () => {
-  test('runs again before the queries that its borrower has asked for after it', async () => {
+  it('runs again before the queries that its borrower has asked for after it', async () => {
     await database.query('create table item (a int)');
     const pool = createPool({ size: 1 });
     const insert = 'insert into item values ($1)';
@@ -266,7 +266,7 @@ describe('an old statement', () => {
     });
   });
 
-  test('is dropped once a failed value turns out to be right, not for each bad value', async () => {
+  it('is dropped once a failed value turns out to be right, not for each bad value', async () => {
     await database.query('create table item (a int)');
     const pool = createPool({ size: 1 });
     const text = 'select a from item where a = $1';
@@ -280,7 +280,7 @@ describe('an old statement', () => {
     expect(rows).toEqual([{ n: 1 }]);
   });
 
-  test('is dropped by the whole pool at most once a second for bad values in transactions', async () => {
+  it('is dropped by the whole pool at most once a second for bad values in transactions', async () => {
     await database.query('create table item (a int)');
     const clock = new ManualClock();
     const pool = createPool({}, clock);
@@ -308,7 +308,7 @@ describe('an old statement', () => {
     second.release();
   });
 
-  test('whose error is of the moment isn’t run again: a lock that isn’t had in time', async () => {
+  it('whose error is of the moment isn’t run again: a lock that isn’t had in time', async () => {
     await database.query('create table item (a int)');
     const pool = createPool({ size: 1 });
     const text = 'select a from item where a = $1';
@@ -391,17 +391,14 @@ describe('what a statement means without an error', () => {
         .execute(),
   };
 
-  test.each(Object.entries(WAYS))(
-    'is right after a change that this pool has made itself: by %s',
-    async (_way, run) => {
-      const pool = createPool();
-      await prepareInsert(pool);
-      await run(pool);
-      expect(await stored(pool)).toEqual(RIGHT);
-    },
-  );
+  it.each(Object.entries(WAYS))('is right after a change that this pool has made itself: by %s', async (_way, run) => {
+    const pool = createPool();
+    await prepareInsert(pool);
+    await run(pool);
+    expect(await stored(pool)).toEqual(RIGHT);
+  });
 
-  test('is right after a change that another statement has found out', async () => {
+  it('is right after a change that another statement has found out', async () => {
     const pool = createPool();
     await prepareInsert(pool);
     const read = 'select at from event where $1::int = 1';
@@ -411,7 +408,7 @@ describe('what a statement means without an error', () => {
     expect(await stored(pool)).toEqual(RIGHT);
   });
 
-  test('is right half a minute after a change that nobody here knows of', async () => {
+  it('is right half a minute after a change that nobody here knows of', async () => {
     const clock = new ManualClock();
     const pool = createPool({}, clock);
     await prepareInsert(pool);
@@ -422,7 +419,7 @@ describe('what a statement means without an error', () => {
     expect(await stored(pool)).toEqual(RIGHT);
   });
 
-  test('is as it was after a change that was rolled back', async () => {
+  it('is as it was after a change that was rolled back', async () => {
     const pool = createPool();
     await prepareInsert(pool);
     await pool.withConnection(async (client) => {
@@ -469,7 +466,7 @@ describe('another search_path, with a type of its own', () => {
     'discard all': 'discard all',
   };
 
-  test.each(Object.entries(WAYS))('is heeded in a transaction, after %s', async (_way, text) => {
+  it.each(Object.entries(WAYS))('is heeded in a transaction, after %s', async (_way, text) => {
     const pool = createPool({ size: 1 });
     const client = await prepareInTenant(pool);
     await client.query(text);
@@ -479,7 +476,7 @@ describe('another search_path, with a type of its own', () => {
     client.release();
   });
 
-  test('is heeded until the end of its transaction or savepoint, committed or not', async () => {
+  it('is heeded until the end of its transaction or savepoint, committed or not', async () => {
     const pool = createPool({ size: 1 });
     const client = await prepareInTenant(pool);
     const read = async (kind: string): Promise<unknown> => {
@@ -505,7 +502,7 @@ describe('another search_path, with a type of its own', () => {
     client.release();
   });
 
-  test('that is the same as before costs no statement where the server reports it', async () => {
+  it('that is the same as before costs no statement where the server reports it', async () => {
     const pool = createPool({ size: 1 });
     const client = await prepareInTenant(pool);
     await client.query(TEXT, ['one']);
@@ -518,7 +515,7 @@ describe('another search_path, with a type of its own', () => {
   });
 });
 
-test('a temporary table that hides another one is what a text means from then on', async () => {
+it('a temporary table that hides another one is what a text means from then on', async () => {
   await database.query('create table item (a int)');
   await database.query('insert into item values (1)');
   const pool = createPool({ size: 1 });
@@ -540,7 +537,7 @@ test('a temporary table that hides another one is what a text means from then on
   }
 });
 
-test('a literal is read by the settings of its session, however they were changed', async () => {
+it('a literal is read by the settings of its session, however they were changed', async () => {
   const pool = createPool({ size: 1 });
   const text = "select (timestamptz '2025-01-01 12:00' at time zone 'UTC')::text as at, $1::int as n";
   await pool.withConnection(async (client) => {

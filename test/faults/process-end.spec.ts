@@ -1,7 +1,7 @@
 import { inject } from 'vitest';
-import { runTypeScript } from '../support/child.js';
+import { runTypeScript } from '#test/support/child.js';
 
-test('a process whose pools are closed ends by itself, whatever they have met: no timer and no socket is left', async () => {
+it('a process whose pools are closed ends by itself, whatever they have met: no timer and no socket is left', async () => {
   const child = runTypeScript(new URL('./programs/ends-by-itself.ts', import.meta.url), {
     env: { DATABASE_URL: inject('databaseUrl') },
   });

@@ -1,7 +1,7 @@
 import { PostgresServer } from 'nestjs-pooling/testing';
 import { DatabasePool, PoolAdvisor, type DatabaseOptions } from 'nestjs-pooling';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { MovingName } from '../support/moving-name.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { MovingName } from '#test/support/moving-name.js';
 
 const LOGIN = { user: 'postgres', database: 'postgres', password: 'secret' };
 let first: PostgresServer;

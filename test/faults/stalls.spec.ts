@@ -1,6 +1,6 @@
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { openIdle, useProxiedDatabase } from '../support/proxied-pools.js';
-import { noneLost, slotsOf } from '../support/slots.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { openIdle, useProxiedDatabase } from '#test/support/proxied-pools.js';
+import { noneLost, slotsOf } from '#test/support/slots.js';
 
 const proxied = useProxiedDatabase();
 
@@ -11,7 +11,7 @@ function stall(forMs: number): void {
 }
 
 describe('an event loop that stands still', () => {
-  test('for longer than the time-outs: what was answered meanwhile is not timed out', async () => {
+  it('for longer than the time-outs: what was answered meanwhile is not timed out', async () => {
     // Not through the proxy, which stands still with this process.
     const { url } = proxied.database;
     const pool = proxied.pools.create({ url, queryTimeoutMs: 1_000, acquireTimeoutMs: 1_000, size: 5 });
@@ -38,7 +38,7 @@ describe('a machine that was suspended', () => {
     prePing: { idleMs: 3_600_000, timeoutMs: 200 },
   };
 
-  test('has its connections checked before they are leased, and loses none that lives', async () => {
+  it('has its connections checked before they are leased, and loses none that lives', async () => {
     const clock = new ManualClock();
     const pool = proxied.pools.create({ size: 3, ...options }, { clock });
     await openIdle(pool, 3);
@@ -48,7 +48,7 @@ describe('a machine that was suspended', () => {
     expect(pool.statistics()).toMatchObject({ opened: 3, size: 3 });
   });
 
-  test('has those replaced, unseen, that the network forgot meanwhile', async () => {
+  it('has those replaced, unseen, that the network forgot meanwhile', async () => {
     const clock = new ManualClock();
     const pool = proxied.pools.create({ size: 3, ...options }, { clock });
     await openIdle(pool, 3);

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { DatabasePool, PoolAdvisor } from 'nestjs-pooling';
 import { PostgresServer } from 'nestjs-pooling/testing';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { MovingName } from '../support/moving-name.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { MovingName } from '#test/support/moving-name.js';
 
 const run = promisify(execFile);
 const LOGIN = { user: 'postgres', database: 'postgres', password: 'secret' };

@@ -1,10 +1,10 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import Cursor from 'pg-cursor';
 import { PostgresServer } from 'nestjs-pooling/testing';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { AlteringProxy } from '../support/altering-proxy.js';
-import { SeededRandom } from '../support/random.js';
-import { TrackedSockets } from '../support/tracked-sockets.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import { AlteringProxy } from '#test/support/altering-proxy.js';
+import { SeededRandom } from '#test/support/random.js';
+import { TrackedSockets } from '#test/support/tracked-sockets.js';
 import { Mutator } from './mutator.js';
 
 /** What a run is made with. */

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { deflateRawSync, gzipSync } from 'node:zlib';
-import { chunked, rawAnswer } from '../support/raw-server.js';
-import type { SeededRandom } from '../support/random.js';
+import { chunked, rawAnswer } from '#test/support/raw-server.js';
+import type { SeededRandom } from '#test/support/random.js';
 
 /** What a hostile server has at hand when it answers one request. */
 export interface Victim {

@@ -1,7 +1,7 @@
 import { constants, createSecureServer, type Http2SecureServer, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import type { SeededRandom } from '../support/random.js';
-import { selfSignedCertificate } from '../support/self-signed-certificate.js';
+import type { SeededRandom } from '#test/support/random.js';
+import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
 
 /** A server of HTTP/2 that answers as it likes. */
 export interface HostileStreams {

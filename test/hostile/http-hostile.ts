@@ -1,9 +1,9 @@
 import { request as undiciRequest } from 'undici';
-import { HttpClient } from '../../libs/pooling/src/http/http-client.js';
-import type { HttpClientOptions } from '../../libs/pooling/src/http/options.js';
-import { CountingClock } from '../support/counting-clock.js';
-import { SeededRandom } from '../support/random.js';
-import { RawServer } from '../support/raw-server.js';
+import { HttpClient } from '#pooling/http/http-client.js';
+import type { HttpClientOptions } from '#pooling/http/options.js';
+import { CountingClock } from '#test/support/counting-clock.js';
+import { SeededRandom } from '#test/support/random.js';
+import { RawServer } from '#test/support/raw-server.js';
 import { answerHostilely } from './hostile-answers.js';
 import { hostileStreams } from './hostile-streams.js';
 

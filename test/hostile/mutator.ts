@@ -1,6 +1,6 @@
-import type { SeededRandom } from '../support/random.js';
-import type { Alteration } from '../support/altering-proxy.js';
-import { message, type ServerMessage } from '../support/server-messages.js';
+import type { SeededRandom } from '#test/support/random.js';
+import type { Alteration } from '#test/support/altering-proxy.js';
+import { message, type ServerMessage } from '#test/support/server-messages.js';
 
 /** A change of a message. */
 export interface Mutation extends Alteration {

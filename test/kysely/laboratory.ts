@@ -1,10 +1,10 @@
 import type { Kysely } from 'kysely';
 import { TcpProxy } from 'nestjs-pooling/testing';
-import { DatabasePool, type DatabasePoolDependencies } from '../../libs/pooling/src/database/database-pool.js';
-import { createKysely, type CreateKyselyOptions } from '../../libs/pooling/src/database/kysely/kysely.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import type { TestDatabase } from '../support/database.js';
-import { noneLost, slotsOf, type Slots } from '../support/slots.js';
+import { DatabasePool, type DatabasePoolDependencies } from '#pooling/database/database-pool.js';
+import { createKysely, type CreateKyselyOptions } from '#pooling/database/kysely/kysely.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import type { TestDatabase } from '#test/support/database.js';
+import { noneLost, slotsOf, type Slots } from '#test/support/slots.js';
 
 /** The tables of the tests. */
 export interface Tables {

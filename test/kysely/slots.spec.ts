@@ -2,8 +2,8 @@ import Cursor from 'pg-cursor';
 import { PostgresDialect, Kysely, sql, type KyselyPlugin } from 'kysely';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { LeakReport } from '../../libs/pooling/src/core/pool-options.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import type { LeakReport } from '#pooling/core/pool-options.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { KyselyLaboratory, NONE_LOST, rejection, SIZE, type Tables } from './laboratory.js';
 
 let database: TestDatabase;
@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 describe('a stream', () => {
-  test('read to its end gives its connection back', async () => {
+  it('read to its end gives its connection back', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     let rows = 0;
     for await (const { id } of laboratory.db.selectFrom('entry').selectAll().stream(64)) rows += Math.sign(id);
@@ -25,7 +25,7 @@ describe('a stream', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('that is left early gives its connection back, fit for the next', async () => {
+  it('that is left early gives its connection back, fit for the next', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     for (let round = 0; round < 5; round++) {
       for await (const { id } of laboratory.db.selectFrom('entry').selectAll().stream(10)) if (id > 0) break;
@@ -34,7 +34,7 @@ describe('a stream', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('whose consumer throws gives its connection back', async () => {
+  it('whose consumer throws gives its connection back', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const failure = new Error('the consumer threw');
     for (let round = 0; round < 5; round++) {
@@ -46,7 +46,7 @@ describe('a stream', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('that the server breaks off tells the server’s error and keeps its connection', async () => {
+  it('that the server breaks off tells the server’s error and keeps its connection', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const reading = async (): Promise<void> => {
       const query = laboratory.db.selectFrom('entry').select(sql<number>`1 / (500 - id)`.as('quotient'));
@@ -57,7 +57,7 @@ describe('a stream', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('whose connection dies in the middle fails and frees its slot', async () => {
+  it('whose connection dies in the middle fails and frees its slot', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const reading = async (): Promise<void> => {
       let rows = 0;
@@ -70,7 +70,7 @@ describe('a stream', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('whose statement is wrong frees its slot', async () => {
+  it('whose statement is wrong frees its slot', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const reading = async (): Promise<void> => {
       for await (const found of laboratory.db
@@ -84,7 +84,7 @@ describe('a stream', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('that is left early inside a transaction leaves the transaction usable', async () => {
+  it('that is left early inside a transaction leaves the transaction usable', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const found = await laboratory.db.transaction().execute(async (transaction) => {
       for await (const { id } of transaction.selectFrom('entry').selectAll().stream(10)) if (id > 0) break;
@@ -94,7 +94,7 @@ describe('a stream', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('asked for an impossible chunk frees its slot', async () => {
+  it('asked for an impossible chunk frees its slot', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const reading = async (): Promise<void> => {
       for await (const found of laboratory.db.selectFrom('entry').selectAll().stream(0))
@@ -106,7 +106,7 @@ describe('a stream', () => {
 });
 
 describe('no slot is lost', () => {
-  test('when onAcquire throws: the query fails with that error', async () => {
+  it('when onAcquire throws: the query fails with that error', async () => {
     let failing = true;
     await using laboratory = await KyselyLaboratory.open(database, {
       options: {
@@ -127,7 +127,7 @@ describe('no slot is lost', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('when onConnect throws: the acquire fails at its deadline with that error as its cause', async () => {
+  it('when onConnect throws: the acquire fails at its deadline with that error as its cause', async () => {
     let failing = true;
     await using laboratory = await KyselyLaboratory.open(database, {
       options: {
@@ -143,7 +143,7 @@ describe('no slot is lost', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('when the callback of connection() throws, or its connection dies', async () => {
+  it('when the callback of connection() throws, or its connection dies', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, proxy } = laboratory;
     for (let round = 0; round < 2 * SIZE; round++) {
@@ -160,7 +160,7 @@ describe('no slot is lost', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('when a logger throws', async () => {
+  it('when a logger throws', async () => {
     await using laboratory = await KyselyLaboratory.open(database, {
       kysely: {
         log: () => {
@@ -176,7 +176,7 @@ describe('no slot is lost', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('when a plugin throws at a result', async () => {
+  it('when a plugin throws at a result', async () => {
     const plugin: KyselyPlugin = {
       transformQuery: ({ node }) => node,
       transformResult: () => Promise.reject(new Error('the plugin threw')),
@@ -190,7 +190,7 @@ describe('no slot is lost', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('when queries of a transaction that is over still come', async () => {
+  it('when queries of a transaction that is over still come', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db } = laboratory;
     const escaped = await db.transaction().execute(async (transaction) => [transaction]);
@@ -198,7 +198,7 @@ describe('no slot is lost', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('when the pool is closed in the middle of a transaction', async () => {
+  it('when the pool is closed in the middle of a transaction', async () => {
     const laboratory = await KyselyLaboratory.open(database);
     const { db, pool, proxy } = laboratory;
     let report: Promise<unknown> = Promise.resolve();
@@ -217,7 +217,7 @@ describe('no slot is lost', () => {
 });
 
 describe('Kysely’s own dialect on a DatabasePool', () => {
-  test('works, streams and transactions included', async () => {
+  it('works, streams and transactions included', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: laboratory.pool, cursor: Cursor }) });
     expect(await db.selectFrom('entry').select('id').where('id', '=', 3).execute()).toEqual([{ id: 3 }]);
@@ -233,7 +233,7 @@ describe('Kysely’s own dialect on a DatabasePool', () => {
     expect(laboratory.pool.ended).toBe(true);
   });
 
-  test('lives on when the server ends a borrowed connection, which ends the process with pg.Pool', async () => {
+  it('lives on when the server ends a borrowed connection, which ends the process with pg.Pool', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { pool } = laboratory;
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
@@ -249,7 +249,7 @@ describe('Kysely’s own dialect on a DatabasePool', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('loses connections when onReserveConnection throws; the pool reports each, and gets it back with leak detection', async () => {
+  it('loses connections when onReserveConnection throws; the pool reports each, and gets it back with leak detection', async () => {
     setFlagsFromString('--expose-gc');
     const collectGarbage = runInNewContext('gc') as () => void;
     const leaks: LeakReport[] = [];

@@ -1,6 +1,6 @@
 import { Kysely, PostgresDialect, sql, type LogEvent } from 'kysely';
-import { retryTransaction } from '../../libs/pooling/src/database/kysely/retry.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { retryTransaction } from '#pooling/database/kysely/retry.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { KyselyLaboratory, NONE_LOST, rejection, type Tables } from './laboratory.js';
 
 let database: TestDatabase;
@@ -24,7 +24,7 @@ const row = (id: number): { id: number; name: string } => ({ id, name: `entry ${
 /** Whether the message at which the connection is cut still arrives. */
 const DELIVERED = [{ deliver: false }, { deliver: true }];
 
-test('the log sees begin, commit, rollback and savepoints, as with Kysely’s own dialect', async () => {
+it('the log sees begin, commit, rollback and savepoints, as with Kysely’s own dialect', async () => {
   const log: LogEvent[] = [];
   await using laboratory = await KyselyLaboratory.open(database, { kysely: { log: (event) => void log.push(event) } });
   const theirLog: LogEvent[] = [];
@@ -54,7 +54,7 @@ test('the log sees begin, commit, rollback and savepoints, as with Kysely’s ow
   expect(log.every(({ queryDurationMillis }) => queryDurationMillis >= 0)).toBe(true);
 });
 
-test('a log that throws after COMMIT doesn’t make the commit unknown', async () => {
+it('a log that throws after COMMIT doesn’t make the commit unknown', async () => {
   const thrown = new Error('the log is full');
   await using laboratory = await KyselyLaboratory.open(database, {
     kysely: {
@@ -69,7 +69,7 @@ test('a log that throws after COMMIT doesn’t make the commit unknown', async (
 });
 
 describe('a transaction', () => {
-  test('whose callback throws is rolled back and keeps its connection', async () => {
+  it('whose callback throws is rolled back and keeps its connection', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, pool } = laboratory;
     const failure = new Error('the callback threw');
@@ -85,7 +85,7 @@ describe('a transaction', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test.each(DELIVERED)('cut at its begin (delivered: $deliver): nothing of it happened', async ({ deliver }) => {
+  it.each(DELIVERED)('cut at its begin (delivered: $deliver): nothing of it happened', async ({ deliver }) => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, proxy } = laboratory;
     const cut = proxy.cutWhen({ bytes: 'begin\0', deliver });
@@ -97,7 +97,7 @@ describe('a transaction', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test.each(DELIVERED)(
+  it.each(DELIVERED)(
     'cut at one of its statements (delivered: $deliver): nothing of it is kept',
     async ({ deliver }) => {
       await using laboratory = await KyselyLaboratory.open(database);
@@ -113,7 +113,7 @@ describe('a transaction', () => {
     },
   );
 
-  test.each(DELIVERED)(
+  it.each(DELIVERED)(
     'cut at its commit (delivered: $deliver): nobody can know, and it says so',
     async ({ deliver }) => {
       await using laboratory = await KyselyLaboratory.open(database);
@@ -130,7 +130,7 @@ describe('a transaction', () => {
     },
   );
 
-  test.each(DELIVERED)(
+  it.each(DELIVERED)(
     'cut at its rollback (delivered: $deliver): the callback’s error is the one that is seen',
     async ({ deliver }) => {
       await using laboratory = await KyselyLaboratory.open(database);
@@ -150,7 +150,7 @@ describe('a transaction', () => {
     },
   );
 
-  test('that the server refuses to commit tells the server’s error and keeps its connection', async () => {
+  it('that the server refuses to commit tells the server’s error and keeps its connection', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, pool } = laboratory;
     const error = await rejection(
@@ -167,7 +167,7 @@ describe('a transaction', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('that swallows the error of a statement doesn’t pass for committed', async () => {
+  it('that swallows the error of a statement doesn’t pass for committed', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db } = laboratory;
     const error = await rejection(
@@ -181,7 +181,7 @@ describe('a transaction', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('whose connection is ended by the server between two statements fails, and the process lives', async () => {
+  it('whose connection is ended by the server between two statements fails, and the process lives', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, pool } = laboratory;
     const error = await rejection(
@@ -199,7 +199,7 @@ describe('a transaction', () => {
     expect(await entries()).toBe(0);
   });
 
-  test('whose connection died before commit was sent is not in doubt', async () => {
+  it('whose connection died before commit was sent is not in doubt', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, pool, proxy } = laboratory;
     const error = await rejection(
@@ -217,7 +217,7 @@ describe('a transaction', () => {
 });
 
 describe('a controlled transaction', () => {
-  test.each(DELIVERED)('cut at its begin (delivered: $deliver): no slot is lost', async ({ deliver }) => {
+  it.each(DELIVERED)('cut at its begin (delivered: $deliver): no slot is lost', async ({ deliver }) => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, proxy } = laboratory;
     for (let round = 0; round < 3; round++) {
@@ -228,7 +228,7 @@ describe('a controlled transaction', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test.each(DELIVERED)(
+  it.each(DELIVERED)(
     'cut at its commit, and never rolled back (delivered: $deliver): no slot is lost',
     async ({ deliver }) => {
       await using laboratory = await KyselyLaboratory.open(database);
@@ -245,7 +245,7 @@ describe('a controlled transaction', () => {
     },
   );
 
-  test('whose commit failed may be rolled back as Kysely’s documentation shows, and refuses to be used', async () => {
+  it('whose commit failed may be rolled back as Kysely’s documentation shows, and refuses to be used', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, proxy } = laboratory;
     const transaction = await db.startTransaction().execute();
@@ -258,7 +258,7 @@ describe('a controlled transaction', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('that the server refuses to commit, and that nobody rolls back: no slot is lost', async () => {
+  it('that the server refuses to commit, and that nobody rolls back: no slot is lost', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db } = laboratory;
     for (let round = 0; round < 3; round++) {
@@ -272,7 +272,7 @@ describe('a controlled transaction', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test.each(DELIVERED)('cut at its rollback (delivered: $deliver): no slot is lost', async ({ deliver }) => {
+  it.each(DELIVERED)('cut at its rollback (delivered: $deliver): no slot is lost', async ({ deliver }) => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, proxy } = laboratory;
     for (let round = 0; round < 3; round++) {
@@ -286,7 +286,7 @@ describe('a controlled transaction', () => {
     expect(await entries()).toBe(0);
   });
 
-  test.each(['savepoint', 'rollback to', 'release'])(
+  it.each(['savepoint', 'rollback to', 'release'])(
     'cut at %s: ends in a rollback, and no slot is lost',
     async (bytes) => {
       await using laboratory = await KyselyLaboratory.open(database);
@@ -313,7 +313,7 @@ describe('a controlled transaction', () => {
 describe('retryTransaction', () => {
   const quickly = { baseDelayMs: 1, maxDelayMs: 5 };
 
-  test.each(DELIVERED)('never runs again what was cut at its commit (delivered: $deliver)', async ({ deliver }) => {
+  it.each(DELIVERED)('never runs again what was cut at its commit (delivered: $deliver)', async ({ deliver }) => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, proxy } = laboratory;
     const cut = proxy.cutWhen({ bytes: 'commit\0', deliver });
@@ -335,7 +335,7 @@ describe('retryTransaction', () => {
     await vi.waitFor(async () => expect(await entries()).toBe(deliver ? 1 : 0));
   });
 
-  test.each([
+  it.each([
     { step: 'begin', bytes: 'begin\0', deliver: false },
     { step: 'begin', bytes: 'begin\0', deliver: true },
     { step: 'statement', bytes: 'insert into', deliver: false },
@@ -350,7 +350,7 @@ describe('retryTransaction', () => {
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
-  test('runs no more than its attempts, and loses no slot in any of them', async () => {
+  it('runs no more than its attempts, and loses no slot in any of them', async () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, proxy } = laboratory;
     let runs = 0;

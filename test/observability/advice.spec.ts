@@ -10,11 +10,11 @@ import {
   type PoolingModuleOptions,
 } from 'nestjs-pooling';
 import { PostgresServer } from 'nestjs-pooling/testing';
-import { PoolAdvice } from '../../libs/pooling/src/module/pool-advice.js';
-import { PoolStore } from '../../libs/pooling/src/module/pool-store.js';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { runTypeScript } from '../support/child.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { PoolAdvice } from '#pooling/module/pool-advice.js';
+import { PoolStore } from '#pooling/module/pool-store.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { runTypeScript } from '#test/support/child.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 let database: TestDatabase;
 let clock: ManualClock;

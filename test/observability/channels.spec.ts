@@ -1,9 +1,9 @@
 import { channel } from 'node:diagnostics_channel';
 import type { RequestListener } from 'node:http';
 import { DatabasePool, HttpClient, type DatabaseOptions, type HttpClientOptions } from 'nestjs-pooling';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { CountingServer, refusedPort } from '../support/http-server.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { CountingServer, refusedPort } from '#test/support/http-server.js';
 
 const CHANNELS = ['acquire', 'release', 'connect', 'close', 'timeout', 'leak', 'request'] as const;
 type ChannelName = (typeof CHANNELS)[number];

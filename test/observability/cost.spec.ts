@@ -1,4 +1,4 @@
-import { runTypeScript } from '../support/child.js';
+import { runTypeScript } from '#test/support/child.js';
 
 interface Cost {
   /** Times as long as a lease in a pool without channels. */

@@ -4,15 +4,10 @@ import { metrics } from '@opentelemetry/api';
 import { MeterProvider, MetricReader, type MetricData } from '@opentelemetry/sdk-metrics';
 import * as conventions from '@opentelemetry/semantic-conventions/incubating';
 import { PoolingModule, PoolRegistry, type PoolingModuleOptions } from 'nestjs-pooling';
-import {
-  acquireChannel,
-  connectChannel,
-  releaseChannel,
-  requestChannel,
-} from '../../libs/pooling/src/core/diagnostics.js';
-import { runTypeScript } from '../support/child.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { CountingServer, refusedPort } from '../support/http-server.js';
+import { acquireChannel, connectChannel, releaseChannel, requestChannel } from '#pooling/core/diagnostics.js';
+import { runTypeScript } from '#test/support/child.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { CountingServer, refusedPort } from '#test/support/http-server.js';
 
 class Reader extends MetricReader {
   protected override onForceFlush(): Promise<void> {

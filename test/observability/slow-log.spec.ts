@@ -8,10 +8,10 @@ import {
   type DatabaseOptions,
   type SlowQueryReport,
 } from 'nestjs-pooling';
-import { createKysely } from '../../libs/pooling/src/database/kysely/kysely.js';
-import { PoolLog } from '../../libs/pooling/src/module/pool-log.js';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createKysely } from '#pooling/database/kysely/kysely.js';
+import { PoolLog } from '#pooling/module/pool-log.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 let database: TestDatabase;
 let clock: ManualClock;

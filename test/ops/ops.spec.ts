@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
 import { Test } from '@nestjs/testing';
 import { PoolAdvisor, PoolingModule, PoolRegistry } from 'nestjs-pooling';
-import { createTestDatabase } from '../support/database.js';
-import { CountingServer } from '../support/http-server.js';
-import { hasProgram, run } from '../support/tools.js';
+import { createTestDatabase } from '#test/support/database.js';
+import { CountingServer } from '#test/support/http-server.js';
+import { hasProgram, run } from '#test/support/tools.js';
 
 const OPS = join(import.meta.dirname, '../../ops');
 const promtool = await hasProgram('promtool', 'prometheus');

@@ -1,10 +1,10 @@
 import { Test } from '@nestjs/testing';
 import { getMigrations } from 'better-auth/db/migration';
 import { getDbPoolToken, PoolingModule, type DatabasePool } from 'nestjs-pooling';
-import { createTestDatabase } from '../support/database.js';
+import { createTestDatabase } from '#test/support/database.js';
 import { AUTH, AuthModule, type Auth } from './better-auth.module.js';
 
-test('better-auth on a DatabasePool makes its tables, signs up and in, serves fifty callers, and refuses what is wrong', async () => {
+it('better-auth on a DatabasePool makes its tables, signs up and in, serves fifty callers, and refuses what is wrong', async () => {
   await using database = await createTestDatabase();
   const testing = await Test.createTestingModule({
     imports: [

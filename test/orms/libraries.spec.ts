@@ -1,8 +1,8 @@
 import type { INestApplication } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { getDbPoolToken, PoolHealthIndicator, PoolingModule, type DatabasePool } from 'nestjs-pooling';
-import { runTypeScript } from '../support/child.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { runTypeScript } from '#test/support/child.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { LIBRARIES, type Books } from './libraries.js';
 
 let database: TestDatabase;
@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-test('all of them on one DatabasePool, and the process ends by itself', async () => {
+it('all of them on one DatabasePool, and the process ends by itself', async () => {
   await database.query('truncate book');
   const child = runTypeScript(new URL('./program.ts', import.meta.url), { env: { DATABASE_URL: database.url } });
   const { code } = await child.ended;
@@ -54,24 +54,24 @@ describe.each(Object.entries(LIBRARIES))('%s on a DatabasePool', (_name, { impor
     });
   });
 
-  test('writes and reads', async () => {
+  it('writes and reads', async () => {
     await books.add(1);
     expect(await books.ids()).toEqual([1]);
   });
 
-  test('commits a transaction, and rolls one back that fails', async () => {
+  it('commits a transaction, and rolls one back that fails', async () => {
     await books.addAll([2, 3]);
     await expect(books.addAll([4, 5, 2]).catch(codesOf)).resolves.toContain('23505');
     expect(await books.ids()).toEqual([1, 2, 3]);
   });
 
-  test("passes the server's error on, and keeps the connection", async () => {
+  it("passes the server's error on, and keeps the connection", async () => {
     const { opened } = pool.statistics();
     await expect(books.add(1).catch(codesOf)).resolves.toContain('23505');
     expect(pool.statistics().opened).toBe(opened);
   });
 
-  test('serves fifty callers with four connections', async () => {
+  it('serves fifty callers with four connections', async () => {
     await Promise.all(CALLERS.map((caller) => (caller % 2 === 0 ? books.add(caller) : books.addAll([caller]))));
     const read = await Promise.all(CALLERS.map(() => books.ids()));
     expect(read).toEqual(CALLERS.map(() => [1, 2, 3, ...CALLERS]));
@@ -79,12 +79,12 @@ describe.each(Object.entries(LIBRARIES))('%s on a DatabasePool', (_name, { impor
     expect(pool.statistics().opened).toBeLessThanOrEqual(4);
   });
 
-  test('streams, where it can', async () => {
+  it('streams, where it can', async () => {
     const streamed = await books.streamed?.();
     expect(streamed ?? [1, 2, 3, ...CALLERS]).toEqual([1, 2, 3, ...CALLERS]);
   });
 
-  test('has a pool that its health knows, and that the application closes', async () => {
+  it('has a pool that its health knows, and that the application closes', async () => {
     const health = await app.get(PoolHealthIndicator).database('database');
     expect(health).toMatchObject({ database: { status: 'up' } });
     await app.close();

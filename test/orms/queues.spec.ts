@@ -1,7 +1,7 @@
 import type { INestApplication, Type } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { getDbPoolToken, PoolingModule, type DatabasePool } from 'nestjs-pooling';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { GraphileWorker } from './graphile-worker.service.js';
 import { Jobs } from './pg-boss.service.js';
 
@@ -43,7 +43,7 @@ const WAIT = { timeout: 30_000, interval: 100 };
 
 vi.setConfig({ testTimeout: 90_000 });
 
-test('graphile-worker on a DatabasePool listens on a connection of it, runs fifty jobs, and stops with the application', async () => {
+it('graphile-worker on a DatabasePool listens on a connection of it, runs fifty jobs, and stops with the application', async () => {
   await start(GraphileWorker);
   const worker = app.get(GraphileWorker);
   await Promise.all(Array.from({ length: 50 }, (_, number) => worker.addJob('letter', { number })));
@@ -52,7 +52,7 @@ test('graphile-worker on a DatabasePool listens on a connection of it, runs fift
   expect(pool.statistics().opened).toBeLessThanOrEqual(4);
 });
 
-test('graphile-worker listens again when its connection is ended', async () => {
+it('graphile-worker listens again when its connection is ended', async () => {
   await start(GraphileWorker);
   const worker = app.get(GraphileWorker);
   // A worker whose very first look at its tables fails asks no more, on a pg.Pool as well: so it has worked before.
@@ -65,7 +65,7 @@ test('graphile-worker listens again when its connection is ended', async () => {
   await vi.waitFor(async () => expect(await letters()).toBeGreaterThanOrEqual(2), WAIT);
 });
 
-test('pg-boss on a DatabasePool works fifty jobs off, and stops with the application', async () => {
+it('pg-boss on a DatabasePool works fifty jobs off, and stops with the application', async () => {
   await start(Jobs);
   const { boss } = app.get(Jobs);
   await boss.createQueue('letters');

@@ -1,15 +1,15 @@
 /** Behaviours of asyncpg's pool that no other test shows; docs/parity.md lists all of them. */
 import { CompiledQuery } from 'kysely';
-import type { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { KyselyDriver } from '../../libs/pooling/src/database/kysely/kysely-driver.js';
-import { openIdle, useProxiedDatabase } from '../support/proxied-pools.js';
-import { noneLost, slotsOf } from '../support/slots.js';
+import type { DatabasePool } from '#pooling/database/database-pool.js';
+import { KyselyDriver } from '#pooling/database/kysely/kysely-driver.js';
+import { openIdle, useProxiedDatabase } from '#test/support/proxied-pools.js';
+import { noneLost, slotsOf } from '#test/support/slots.js';
 
 const proxied = useProxiedDatabase();
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-test('a hundred tasks share five connections', async () => {
+it('a hundred tasks share five connections', async () => {
   const pool = proxied.pools.create({ size: 5 });
   const answers = await Promise.all(
     Array.from({ length: 100 }, (_, task) =>
@@ -24,14 +24,14 @@ test('a hundred tasks share five connections', async () => {
   expect(await slotsOf(pool)).toEqual(noneLost(5));
 });
 
-test('connections of one use each keep nobody waiting for ever', async () => {
+it('connections of one use each keep nobody waiting for ever', async () => {
   const pool = proxied.pools.create({ size: 2, maxUses: 1 });
   await Promise.all(Array.from({ length: 40 }, () => pool.query('select 1')));
   await vi.waitFor(() => expect(pool.statistics().closed.uses).toBe(40));
   expect(pool.statistics()).toMatchObject({ acquired: 40, opened: 40, waiting: 0 });
 });
 
-test('background filling and first use at once open no more than there may be', async () => {
+it('background filling and first use at once open no more than there may be', async () => {
   const pool = proxied.pools.create({ size: 3, minIdle: 3 });
   pool.start();
   await Promise.all(Array.from({ length: 12 }, () => pool.query('select pg_sleep(0.01)')));
@@ -51,7 +51,7 @@ async function releaseWhileCancelling(pool: DatabasePool): Promise<{ delivered: 
 }
 
 describe('cancellation', () => {
-  test('of acquires at any moment loses no slot and settles each of them', async () => {
+  it('of acquires at any moment loses no slot and settles each of them', async () => {
     const pool = proxied.pools.create({ size: 2, onAcquire: () => pause(1) });
     const outcomes = await Promise.allSettled(
       Array.from({ length: 60 }, async (_, task) => {
@@ -66,7 +66,7 @@ describe('cancellation', () => {
     expect(await slotsOf(pool)).toEqual(noneLost(2));
   });
 
-  test('of a query that is on its way when the connection is given back never meets the next borrower', async () => {
+  it('of a query that is on its way when the connection is given back never meets the next borrower', async () => {
     const pool = proxied.pools.create({ size: 1 });
     const cancelled = await releaseWhileCancelling(pool);
     const next = pool.query('select pg_sleep(0.3), 1 as one');
@@ -77,7 +77,7 @@ describe('cancellation', () => {
     expect(pool.statistics()).toMatchObject({ opened: 1, cancelFailures: 0 });
   });
 
-  test('of a query that can’t be delivered costs the connection, for it may arrive yet', async () => {
+  it('of a query that can’t be delivered costs the connection, for it may arrive yet', async () => {
     const pool = proxied.pools.create({ size: 1 });
     const cancelled = await releaseWhileCancelling(pool);
     await cancelled.delivered;
@@ -88,7 +88,7 @@ describe('cancellation', () => {
 });
 
 describe('connectivity', () => {
-  test('lost under a held connection: the borrower sees it, gives it back, and the slot is free', async () => {
+  it('lost under a held connection: the borrower sees it, gives it back, and the slot is free', async () => {
     const pool = proxied.pools.create({ size: 1 });
     const client = await pool.connect();
     await client.query('select 1');
@@ -102,7 +102,7 @@ describe('connectivity', () => {
     expect(pool.statistics()).toMatchObject({ opened: 2, closed: { broken: 1 }, inUse: 0 });
   });
 
-  test('lost and restored while an acquire waits: the first fails at its deadline, the next one is served', async () => {
+  it('lost and restored while an acquire waits: the first fails at its deadline, the next one is served', async () => {
     const pool = proxied.pools.create({ size: 1, acquireTimeoutMs: 200, connectTimeoutMs: 100 });
     await proxied.pools.proxy.stall();
     await expect(pool.connect()).rejects.toMatchObject({ code: 'ERR_POOL_ACQUIRE_TIMEOUT' });
@@ -111,7 +111,7 @@ describe('connectivity', () => {
     expect(await slotsOf(pool)).toEqual(noneLost(1));
   });
 
-  test('lost before a release: giving back takes no longer than a check may', async () => {
+  it('lost before a release: giving back takes no longer than a check may', async () => {
     const pool = proxied.pools.create({ size: 1, prePing: { timeoutMs: 100 } });
     const client = await pool.connect();
     await client.query('begin');
@@ -124,7 +124,7 @@ describe('connectivity', () => {
     expect(pool.statistics()).toMatchObject({ closed: { reset: 1 } });
   });
 
-  test('lost again and again: every worker gets through its rounds within its time-outs', async () => {
+  it('lost again and again: every worker gets through its rounds within its time-outs', async () => {
     const limits = { acquireTimeoutMs: 400, queryTimeoutMs: 200 };
     const pool = proxied.pools.create({
       size: 3,

@@ -11,7 +11,7 @@ async function namedTests(): Promise<{ file: string; title: string }[]> {
   }));
 }
 
-test('every test that docs/parity.md names exists', async () => {
+it('every test that docs/parity.md names exists', async () => {
   const named = await namedTests();
   expect(named.length).toBeGreaterThan(60);
   const missing: string[] = [];
@@ -23,7 +23,7 @@ test('every test that docs/parity.md names exists', async () => {
   expect(missing).toEqual([]);
 });
 
-test('every test of test/parity is named in docs/parity.md', async () => {
+it('every test of test/parity is named in docs/parity.md', async () => {
   const named = new Set((await namedTests()).map(({ title }) => title));
   const unnamed: string[] = [];
   for (const origin of ['queue-pool', 'hikari', 'pgxpool', 'asyncpg']) {

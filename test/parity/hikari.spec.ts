@@ -1,34 +1,31 @@
 /** Behaviours of HikariCP that no other test shows; docs/parity.md lists all of them. */
-import type { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import { openIdle, useProxiedDatabase } from '../support/proxied-pools.js';
-import { noneLost, slotsOf } from '../support/slots.js';
+import type { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import { openIdle, useProxiedDatabase } from '#test/support/proxied-pools.js';
+import { noneLost, slotsOf } from '#test/support/slots.js';
 
 const proxied = useProxiedDatabase();
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('a borrower depends on the pool alone', () => {
-  test.each(['refuse', 'reset', 'stall'] as const)(
-    'and takes a returned connection while dials %s',
-    async (trouble) => {
-      const pool = proxied.pools.create({ acquireTimeoutMs: 10_000, connectTimeoutMs: 10_000 });
-      const held = await pool.connect();
-      await proxied.pools.proxy[trouble]();
-      const waiting = pool.connect();
-      await pause(50);
-      expect(pool.statistics()).toMatchObject({ waiting: 1, size: 1 });
-      const returnedAt = performance.now();
-      held.release();
-      const client = await waiting;
-      expect(performance.now() - returnedAt).toBeLessThan(500);
-      expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
-      client.release();
-      expect(pool.statistics().opened).toBe(1);
-    },
-  );
+  it.each(['refuse', 'reset', 'stall'] as const)('and takes a returned connection while dials %s', async (trouble) => {
+    const pool = proxied.pools.create({ acquireTimeoutMs: 10_000, connectTimeoutMs: 10_000 });
+    const held = await pool.connect();
+    await proxied.pools.proxy[trouble]();
+    const waiting = pool.connect();
+    await pause(50);
+    expect(pool.statistics()).toMatchObject({ waiting: 1, size: 1 });
+    const returnedAt = performance.now();
+    held.release();
+    const client = await waiting;
+    expect(performance.now() - returnedAt).toBeLessThan(500);
+    expect((await client.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    client.release();
+    expect(pool.statistics().opened).toBe(1);
+  });
 
-  test('and gets a new connection when the database returns while it waits', async () => {
+  it('and gets a new connection when the database returns while it waits', async () => {
     const pool = proxied.pools.create({ acquireTimeoutMs: 10_000 });
     await proxied.pools.proxy.refuse();
     const waiting = pool.query('select 1 as one');
@@ -40,7 +37,7 @@ describe('a borrower depends on the pool alone', () => {
 });
 
 describe('size', () => {
-  test('doesn’t follow a burst of short queries while dials are slow', async () => {
+  it('doesn’t follow a burst of short queries while dials are slow', async () => {
     const pool = proxied.pools.create({ size: 50 });
     await openIdle(pool, 5);
     const before = pool.statistics().opened;
@@ -50,7 +47,7 @@ describe('size', () => {
     expect(pool.statistics().connecting).toBeLessThanOrEqual(4);
   });
 
-  test('is reached and never passed by a load that saturates it, and the queue drains when the load falls', async () => {
+  it('is reached and never passed by a load that saturates it, and the queue drains when the load falls', async () => {
     const pool = proxied.pools.create({ size: 4, acquireTimeoutMs: 400, connectTimeoutMs: 5_000 });
     proxied.pools.proxy.delay(20);
     let peak = 0;
@@ -75,7 +72,7 @@ describe('size', () => {
   });
 });
 
-test('a check that hangs for longer than an acquire may take fails that acquire at its deadline and no later one', async () => {
+it('a check that hangs for longer than an acquire may take fails that acquire at its deadline and no later one', async () => {
   const pool = proxied.pools.create({ size: 1, acquireTimeoutMs: 300, prePing: { idleMs: 0, timeoutMs: 600 } });
   await openIdle(pool, 1);
   proxied.pools.proxy.blackhole();
@@ -89,7 +86,7 @@ test('a check that hangs for longer than an acquire may take fails that acquire 
   expect(pool.statistics()).toMatchObject({ opened: 2, closed: { invalid: 1 } });
 });
 
-test('a connection that closes slowly keeps nobody from the others', async () => {
+it('a connection that closes slowly keeps nobody from the others', async () => {
   const pool = proxied.pools.create();
   await openIdle(pool, 1);
   proxied.pools.proxy.blackhole();
@@ -169,7 +166,7 @@ describe('closing', () => {
     ],
   ];
 
-  test.each(situations)(
+  it.each(situations)(
     '%s: in time, with every waiter refused and no socket left',
     async (_when, options, situation) => {
       const pool = proxied.pools.create({ size: 1, acquireTimeoutMs: 30_000, ...options });
@@ -190,7 +187,7 @@ describe('closing', () => {
     },
   );
 
-  test('twice is closing once, also from several places at once', async () => {
+  it('twice is closing once, also from several places at once', async () => {
     const pool = proxied.pools.create();
     await openIdle(pool, 2);
     const reports = await Promise.all([pool.close(CLOSE), pool.close({ deadlineMs: 0 }), pool.close()]);

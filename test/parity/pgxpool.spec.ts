@@ -1,14 +1,14 @@
 /** Behaviours of pgxpool and puddle that no other test shows; docs/parity.md lists all of them. */
 import { createServer, type AddressInfo, type Socket } from 'node:net';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { openIdle, useProxiedDatabase } from '../support/proxied-pools.js';
-import { noneLost, slotsOf } from '../support/slots.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { openIdle, useProxiedDatabase } from '#test/support/proxied-pools.js';
+import { noneLost, slotsOf } from '#test/support/slots.js';
 
 const proxied = useProxiedDatabase();
 
 describe('a connection that is given back', () => {
-  test('with queries still running or waiting is destroyed, and the next borrower has another', async () => {
+  it('with queries still running or waiting is destroyed, and the next borrower has another', async () => {
     const pool = proxied.pools.create({ size: 1 });
     const client = await pool.connect();
     const abandoned = ['select pg_sleep(0.3)', 'select 1'].map((text) =>
@@ -20,7 +20,7 @@ describe('a connection that is given back', () => {
     expect(pool.statistics()).toMatchObject({ opened: 2, closed: { broken: 1 } });
   });
 
-  test('with a cursor still open is destroyed, and the next borrower has another', async () => {
+  it('with a cursor still open is destroyed, and the next borrower has another', async () => {
     const pool = proxied.pools.create({ size: 1 });
     const { default: Cursor } = await import('pg-cursor');
     const client = await pool.connect();
@@ -33,7 +33,7 @@ describe('a connection that is given back', () => {
 });
 
 describe('an idle connection', () => {
-  test('past its lifetime is not leased, although no background round has closed it yet', async () => {
+  it('past its lifetime is not leased, although no background round has closed it yet', async () => {
     const clock = new ManualClock();
     const pool = proxied.pools.create({ size: 1, maxLifetimeMs: 60_000, lifetimeJitter: 0, prePing: false }, { clock });
     await openIdle(pool, 1);
@@ -45,7 +45,7 @@ describe('an idle connection', () => {
     expect(pool.statistics()).toMatchObject({ opened: 2, closed: { lifetime: 1 } });
   });
 
-  test('that somebody used behind the pool’s back is not leased', async () => {
+  it('that somebody used behind the pool’s back is not leased', async () => {
     const pool = proxied.pools.create({ size: 1, prePing: false });
     const kept: { query(text: string): Promise<unknown> }[] = [];
     pool.on('connect', (client: { query(text: string): Promise<unknown> }) => kept.push(client));
@@ -57,7 +57,7 @@ describe('an idle connection', () => {
     expect(pool.statistics()).toMatchObject({ opened: 2, closed: { broken: 1 } });
   });
 
-  test('is checked with a time limit of its own, however long the acquire may take', async () => {
+  it('is checked with a time limit of its own, however long the acquire may take', async () => {
     const pool = proxied.pools.create({ size: 1, acquireTimeoutMs: 30_000, prePing: { idleMs: 0, timeoutMs: 100 } });
     await openIdle(pool, 1);
     proxied.pools.proxy.delay(300, 'toClient');
@@ -71,7 +71,7 @@ describe('an idle connection', () => {
   });
 });
 
-test('a dial that is stuck in the TLS handshake ends at connectTimeoutMs, and leaves no socket', async () => {
+it('a dial that is stuck in the TLS handshake ends at connectTimeoutMs, and leaves no socket', async () => {
   const sockets = new Set<Socket>();
   const willing = createServer((socket) => {
     sockets.add(socket.on('error', () => undefined).on('close', () => sockets.delete(socket)));
@@ -97,7 +97,7 @@ test('a dial that is stuck in the TLS handshake ends at connectTimeoutMs, and le
   }
 });
 
-test('what an aborted acquire has begun is kept: the connection is opened and idle', async () => {
+it('what an aborted acquire has begun is kept: the connection is opened and idle', async () => {
   const pool = proxied.pools.create({ size: 1 });
   const abort = new AbortController();
   proxied.pools.proxy.delay(20);

@@ -1,8 +1,8 @@
 /** Behaviours of SQLAlchemy's QueuePool that no other test shows; docs/parity.md lists all of them. */
 import { PostgresServer } from 'nestjs-pooling/testing';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
-import { openIdle, ProxiedPools } from '../support/proxied-pools.js';
-import { noneLost, slotsOf } from '../support/slots.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { openIdle, ProxiedPools } from '#test/support/proxied-pools.js';
+import { noneLost, slotsOf } from '#test/support/slots.js';
 
 let server: PostgresServer;
 let pools: ProxiedPools;
@@ -18,7 +18,7 @@ afterAll(async () => {
 });
 
 describe('time-outs', () => {
-  test('that meet returning connections settle each waiter once and lose no slot', async () => {
+  it('that meet returning connections settle each waiter once and lose no slot', async () => {
     const clock = new ManualClock();
     const pool = pools.create({ acquireTimeoutMs: 1_000 }, { clock });
     const held = await Promise.all([pool.connect(), pool.connect()]);
@@ -47,7 +47,7 @@ describe('time-outs', () => {
 });
 
 describe('overflow', () => {
-  test('gets its place back from a dial that failed', async () => {
+  it('gets its place back from a dial that failed', async () => {
     const pool = pools.create({ size: 1, maxOverflow: 2, acquireTimeoutMs: 200 });
     const first = await pool.connect();
     await pools.proxy.refuse();
@@ -60,7 +60,7 @@ describe('overflow', () => {
 });
 
 describe('waiters', () => {
-  test('are all served when connections come back, in order of arrival', async () => {
+  it('are all served when connections come back, in order of arrival', async () => {
     const pool = pools.create();
     const held = await Promise.all([pool.connect(), pool.connect()]);
     const served: number[] = [];
@@ -78,7 +78,7 @@ describe('waiters', () => {
 });
 
 describe('recycling', () => {
-  test('costs no slot when the successor can’t be opened', async () => {
+  it('costs no slot when the successor can’t be opened', async () => {
     const clock = new ManualClock();
     const pool = pools.create({ maxLifetimeMs: 1_000, lifetimeJitter: 0, acquireTimeoutMs: 500 }, { clock });
     await openIdle(pool, 2);
@@ -97,7 +97,7 @@ describe('recycling', () => {
 });
 
 describe('invalidation', () => {
-  test('by one storm is one: connections opened since are left alone', async () => {
+  it('by one storm is one: connections opened since are left alone', async () => {
     const pool = pools.create({ size: 6, prePing: { idleMs: 60_000 } });
     const held = await Promise.all(Array.from({ length: 4 }, () => pool.connect()));
     pools.proxy.cut('rst');
@@ -115,7 +115,7 @@ describe('invalidation', () => {
 });
 
 describe('a connection that died unseen', () => {
-  test('with the check before the lease: no statement meets it', async () => {
+  it('with the check before the lease: no statement meets it', async () => {
     const pool = pools.create({ prePing: { idleMs: 0, timeoutMs: 100 } });
     await openIdle(pool, 2);
     pools.proxy.blackhole();
@@ -126,7 +126,7 @@ describe('a connection that died unseen', () => {
     expect(pool.statistics().closed).toMatchObject({ invalid: 2, 'query-timeout': 0 });
   });
 
-  test('without it: the statement is the first to notice, and the next one works', async () => {
+  it('without it: the statement is the first to notice, and the next one works', async () => {
     const pool = pools.create({ size: 1, prePing: false, queryTimeoutMs: 200 });
     await openIdle(pool, 1);
     pools.proxy.blackhole();
@@ -138,7 +138,7 @@ describe('a connection that died unseen', () => {
   });
 });
 
-test('a database that stays down fails each acquire with the real cause, and loses no slot', async () => {
+it('a database that stays down fails each acquire with the real cause, and loses no slot', async () => {
   const pool = pools.create({ acquireTimeoutMs: 150 });
   await openIdle(pool, 2);
   await server.stop('fast');

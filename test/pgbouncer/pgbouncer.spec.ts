@@ -1,12 +1,12 @@
 import { sql } from 'kysely';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../../libs/pooling/src/database/kysely/kysely.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import { TcpProxy } from '../../libs/pooling/src/testing/tcp-proxy.js';
-import { Load } from '../faults/load.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { startDemo } from '../support/demo.js';
-import { noneLost, slotsOf } from '../support/slots.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import { createKysely } from '#pooling/database/kysely/kysely.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import { TcpProxy } from '#pooling/testing/tcp-proxy.js';
+import { Load } from '#test/faults/load.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { startDemo } from '#test/support/demo.js';
+import { noneLost, slotsOf } from '#test/support/slots.js';
 import { findPgBouncer, preparesByItself, PgBouncer, versionOf } from './pgbouncer.js';
 
 const program = findPgBouncer();

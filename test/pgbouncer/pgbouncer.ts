@@ -5,11 +5,7 @@ import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { Client } from 'pg';
-import {
-  findServerUser,
-  reachableTemporaryFolder,
-  type ServerUser,
-} from '../../libs/pooling/src/testing/server-user.js';
+import { findServerUser, reachableTemporaryFolder, type ServerUser } from '#pooling/testing/server-user.js';
 
 /** Where it is built by hand, and where Debian puts it: neither is on everybody's path. */
 const FOLDERS = ['/opt/pgbouncer/bin', ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin'];

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { message, MessageCutter, type ServerMessage } from '../support/server-messages.js';
+import { message, MessageCutter, type ServerMessage } from '#test/support/server-messages.js';
 
 const SSL_REQUEST = 80_877_103;
 const GSS_REQUEST = 80_877_104;

@@ -1,7 +1,7 @@
 import { Client } from 'pg';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { findPgBouncer, PgBouncer, preparesByItself, versionOf } from './pgbouncer.js';
 import { PreparingPooler } from './preparing-pooler.js';
 

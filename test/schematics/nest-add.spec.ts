@@ -1,6 +1,6 @@
 import ts from 'typescript';
 import type { UnitTestTree } from '@angular-devkit/schematics/testing/index.js';
-import { packagesFor } from '../../libs/pooling/src/schematics/packages/needed-packages.js';
+import { packagesFor } from '#pooling/schematics/packages/needed-packages.js';
 import { APP_MODULE, MAIN, project, treeOf, Workbench } from './workbench.js';
 
 const HOOKS = 'app.enableShutdownHooks([], { useProcessExit: true });';

@@ -1,10 +1,10 @@
 import { Client } from 'pg';
-import type { Advice, AdviceCode } from '../../libs/pooling/src/advice/advice.js';
-import { PoolAdvisor, type PoolAdvisorDependencies } from '../../libs/pooling/src/advice/pool-advisor.js';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
-import type { HttpClient } from '../../libs/pooling/src/http/http-client.js';
-import { ManualClock } from '../../libs/pooling/src/testing/manual-clock.js';
+import type { Advice, AdviceCode } from '#pooling/advice/advice.js';
+import { PoolAdvisor, type PoolAdvisorDependencies } from '#pooling/advice/pool-advisor.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import type { HttpClient } from '#pooling/http/http-client.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
 
 /** Pools of one test, on a clock that is turned by hand, and advisors that look at them. */
 export class AdvisedPools {

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import pg, { type Pool, type PoolConfig } from 'pg';
-import { DatabasePool } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
 
 /** What the callers of either pool see. */
 export interface EitherPool {

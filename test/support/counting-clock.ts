@@ -1,4 +1,4 @@
-import { systemClock, type Clock, type Timer } from '../../libs/pooling/src/core/clock.js';
+import { systemClock, type Clock, type Timer } from '#pooling/core/clock.js';
 
 /** The machine's clock, which knows what timers are left. */
 export class CountingClock implements Clock {

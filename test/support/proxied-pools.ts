@@ -1,6 +1,6 @@
 import { TcpProxy } from 'nestjs-pooling/testing';
-import { DatabasePool, type DatabasePoolDependencies } from '../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../libs/pooling/src/database/options/options.js';
+import { DatabasePool, type DatabasePoolDependencies } from '#pooling/database/database-pool.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import { createTestDatabase, type TestDatabase } from './database.js';
 import { TrackedSockets } from './tracked-sockets.js';
 

@@ -8,6 +8,12 @@ const PATHS = new Map([
   ['nestjs-pooling/testing', new URL('../../libs/pooling/src/testing/index.ts', import.meta.url).href],
 ]);
 
+/** The names that tests have for the library's insides and for each other's helpers, as in tsconfig.json. */
+const FOLDERS = new Map([
+  ['#pooling/', new URL('../../libs/pooling/src/', import.meta.url)],
+  ['#test/', new URL('../', import.meta.url)],
+]);
+
 /** On one line, so that positions stay. */
 const COMMONJS =
   "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url); " +
@@ -19,6 +25,11 @@ const HELPER_NAMES = { decorate: '__decorate', decorateParam: '__param', decorat
 export async function resolve(specifier, context, nextResolve) {
   const mapped = PATHS.get(specifier);
   if (mapped !== undefined) return { url: mapped, shortCircuit: true };
+  for (const [name, folder] of FOLDERS) {
+    if (!specifier.startsWith(name)) continue;
+    const source = new URL(specifier.slice(name.length).replace(/js$/, 'ts'), folder);
+    return { url: source.href, shortCircuit: true };
+  }
   if (specifier.startsWith(HELPERS))
     return { url: `typescript-helper:${specifier.slice(HELPERS.length)}`, shortCircuit: true };
   if (context.parentURL?.startsWith('typescript-helper:'))

@@ -1,5 +1,5 @@
-import { runTypeScript } from '../support/child.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { runTypeScript } from '#test/support/child.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import type { SeenSpan } from './programs/traced-queries.js';
 
 let database: TestDatabase;

@@ -1,9 +1,9 @@
 import * as kysely from 'kysely';
 import { createKysely, DatabasePool } from 'nestjs-pooling';
 import { inject } from 'vitest';
-import { runTypeScript } from '../support/child.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { answerJson, CountingServer } from '../support/http-server.js';
+import { runTypeScript } from '#test/support/child.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { answerJson, CountingServer } from '#test/support/http-server.js';
 import { openShop } from './shop.js';
 
 let database: TestDatabase;

@@ -2,8 +2,8 @@
  * A process that meets the faults which arm timers and open sockets, closes its pools, and has nothing left to do.
  * Prints what Node still holds then; the process must end by that alone.
  */
-import { DatabasePool } from '../../../libs/pooling/src/database/database-pool.js';
-import type { DatabaseOptions } from '../../../libs/pooling/src/database/options/options.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabaseOptions } from '#pooling/database/options/options.js';
 
 const url = process.env['DATABASE_URL'] as string;
 const nowhere = new URL(url);

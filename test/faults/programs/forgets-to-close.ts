@@ -7,8 +7,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { PoolingModule } from '../../../libs/pooling/src/module/pooling.module.js';
-import { PoolRegistry } from '../../../libs/pooling/src/module/pool-registry.js';
+import { PoolingModule } from '#pooling/module/pooling.module.js';
+import { PoolRegistry } from '#pooling/module/pool-registry.js';
 
 const upstream = createServer((_request, response) => response.end('{"one":1}'));
 await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));

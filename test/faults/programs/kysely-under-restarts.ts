@@ -3,8 +3,8 @@
  * Prints what it has seen when its standard input ends; if anything is thrown outside a promise, the process dies.
  */
 import { sql } from 'kysely';
-import { DatabasePool } from '../../../libs/pooling/src/database/database-pool.js';
-import { createKysely } from '../../../libs/pooling/src/database/kysely/kysely.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import { createKysely } from '#pooling/database/kysely/kysely.js';
 
 const pool = new DatabasePool('survivor', { url: process.env.DATABASE_URL as string, size: 10, maxOverflow: 0 });
 const db = createKysely<Record<string, never>>(pool);

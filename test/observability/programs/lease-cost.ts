@@ -1,13 +1,13 @@
 /** Prints what a lease costs with the channels, as a ratio to one in a pool without: with nobody listening, and with somebody. */
 import { EventEmitter } from 'node:events';
 import { channel } from 'node:diagnostics_channel';
-import type { Connector } from '../../../libs/pooling/src/core/connector.js';
-import { systemClock } from '../../../libs/pooling/src/core/clock.js';
-import { Pool } from '../../../libs/pooling/src/core/pool.js';
-import type { PoolObserver } from '../../../libs/pooling/src/core/pool-options.js';
-import type { PostgresConnection } from '../../../libs/pooling/src/database/connection/connection.js';
-import { DatabaseEvents } from '../../../libs/pooling/src/database/database-events.js';
-import { poolOptions } from '../../engine/pool-options.js';
+import type { Connector } from '#pooling/core/connector.js';
+import { systemClock } from '#pooling/core/clock.js';
+import { Pool } from '#pooling/core/pool.js';
+import type { PoolObserver } from '#pooling/core/pool-options.js';
+import type { PostgresConnection } from '#pooling/database/connection/connection.js';
+import { DatabaseEvents } from '#pooling/database/database-events.js';
+import { poolOptions } from '#test/engine/pool-options.js';
 
 const LEASES = 60_000;
 const ROUNDS = 15;

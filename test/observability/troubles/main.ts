@@ -17,7 +17,7 @@ import {
   type PoolingModuleOptions,
 } from 'nestjs-pooling';
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
-import { findPgBouncer, PgBouncer, versionOf } from '../../pgbouncer/pgbouncer.js';
+import { findPgBouncer, PgBouncer, versionOf } from '#test/pgbouncer/pgbouncer.js';
 import { OrdersController, OrdersService } from './orders.js';
 
 const url = process.env['DATABASE_URL'] as string;

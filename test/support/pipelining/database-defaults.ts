@@ -1,5 +1,5 @@
 /** What the tests of `npm run test:pipelining` get for `database/options/database-defaults.ts`. */
-import * as usual from '../../../libs/pooling/src/database/options/database-defaults.js';
+import * as usual from '#pooling/database/options/database-defaults.js';
 
 export const { DATABASE_PRESETS, PRE_PING_DEFAULTS } = usual;
 export const DATABASE_DEFAULTS: typeof usual.DATABASE_DEFAULTS = Object.freeze({

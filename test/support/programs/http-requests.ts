@@ -1,5 +1,5 @@
 /** Makes some requests and does nothing more: whether it ends is what is looked at. */
-import { HttpClient } from '../../../libs/pooling/src/http/http-client.js';
+import { HttpClient } from '#pooling/http/http-client.js';
 
 const [url, then] = process.argv.slice(2) as [string, 'close' | 'forget'];
 const client = new HttpClient('program', { leakDetectionMs: 0 });

@@ -1,6 +1,6 @@
 /** A process with an idle pool, `POOL` being `pg` or `database`; `EXIT_ON_IDLE` set is pg's `allowExitOnIdle`. Ends the pool on SIGTERM. */
 import pg from 'pg';
-import { DatabasePool } from '../../../libs/pooling/src/database/database-pool.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
 
 const url = process.env['DATABASE_URL'] as string;
 const allowExitOnIdle = process.env['EXIT_ON_IDLE'] !== undefined;

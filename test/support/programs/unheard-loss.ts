@@ -1,6 +1,6 @@
 /** Loses an idle and a borrowed connection while nobody listens to any event; `POOL` is `pg` or `database`. */
 import pg from 'pg';
-import { DatabasePool } from '../../../libs/pooling/src/database/database-pool.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
 
 const url = process.env['DATABASE_URL'] as string;
 const pool: pg.Pool =

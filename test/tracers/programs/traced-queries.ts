@@ -32,7 +32,7 @@ const loadTracer = (): void => void requireHere(`../set-ups/${TRACER}.cjs`);
 
 if (LOAD === 'before') loadTracer();
 const { DatabasePool: Pool } = await import('nestjs-pooling');
-const { createKysely } = await import('../../../libs/pooling/src/database/kysely/kysely.js');
+const { createKysely } = await import('#pooling/database/kysely/kysely.js');
 const { default: Cursor } = await import('pg-cursor');
 const { default: QueryStream } = await import('pg-query-stream');
 const { sql } = await import('kysely');

@@ -1,6 +1,6 @@
-import { AdvisedPools, found, run } from '../../../../test/support/advised-pools.js';
-import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
-import { CountingServer } from '../../../../test/support/http-server.js';
+import { AdvisedPools, found, run } from '#test/support/advised-pools.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { CountingServer } from '#test/support/http-server.js';
 import { DatabasePool } from '../database/database-pool.js';
 import type { DatabaseOptions } from '../database/options/options.js';
 import { HttpClient } from '../http/http-client.js';

@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 import { PostgresServer } from 'nestjs-pooling/testing';
-import { AdvisedPools, found, run } from '../../../../test/support/advised-pools.js';
+import { AdvisedPools, found, run } from '#test/support/advised-pools.js';
 import type { DatabasePool } from '../database/database-pool.js';
 import type { Advice } from './advice.js';
 

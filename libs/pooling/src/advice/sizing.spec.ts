@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { SeededRandom } from '../../../../test/support/random.js';
+import { SeededRandom } from '#test/support/random.js';
 import { expectLoad, recommendPoolSize, sizeForLoad } from './sizing.js';
 
 /** Plays customers through a first-come-first-served pool, and returns their waits in order of length, in milliseconds. */

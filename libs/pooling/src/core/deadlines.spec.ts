@@ -15,7 +15,7 @@ class Probe extends Deadline {
 }
 
 describe('Deadlines', () => {
-  test('expire no earlier than asked and at most 25 ms later', async () => {
+  it('expire no earlier than asked and at most 25 ms later', async () => {
     const clock = new ManualClock();
     const deadlines = new Deadlines(clock);
     await clock.advance(7);
@@ -33,7 +33,7 @@ describe('Deadlines', () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
-  test('are forgotten when cleared, also by another one that expires before them', async () => {
+  it('are forgotten when cleared, also by another one that expires before them', async () => {
     const clock = new ManualClock();
     const deadlines = new Deadlines(clock);
     const victim = new Probe(() => clock.now());
@@ -50,7 +50,7 @@ describe('Deadlines', () => {
     expect(deadlines.size).toBe(0);
   });
 
-  test('sleep until the next one is due instead of ticking', async () => {
+  it('sleep until the next one is due instead of ticking', async () => {
     const clock = new ManualClock();
     const wakes: number[] = [];
     const counting = Object.create(clock, {
@@ -69,7 +69,7 @@ describe('Deadlines', () => {
     expect(wakes).toHaveLength(1);
   });
 
-  test('that are earlier than all others wake the wheel earlier', async () => {
+  it('that are earlier than all others wake the wheel earlier', async () => {
     const clock = new ManualClock();
     const deadlines = new Deadlines(clock);
     const late = new Probe(() => clock.now());
@@ -81,7 +81,7 @@ describe('Deadlines', () => {
     expect(late.expiredAt).toBeUndefined();
   });
 
-  test('let the sockets be read first after the event loop stood still', async () => {
+  it('let the sockets be read first after the event loop stood still', async () => {
     const clock = new ManualClock();
     const deadlines = new Deadlines(clock);
     const probe = new Probe(() => clock.now());
@@ -94,7 +94,7 @@ describe('Deadlines', () => {
     expect(probe.expiredAt).toBe(5_001);
   });
 
-  test('stop their timer when the owner closes and nothing is due', () => {
+  it('stop their timer when the owner closes and nothing is due', () => {
     const clock = new ManualClock();
     const deadlines = new Deadlines(clock);
     const probe = new Probe(() => clock.now());
@@ -106,7 +106,7 @@ describe('Deadlines', () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
-  test('keep the order of their times whatever the order they were set in', async () => {
+  it('keep the order of their times whatever the order they were set in', async () => {
     const clock = new ManualClock();
     const deadlines = new Deadlines(clock);
     const order: number[] = [];
@@ -124,7 +124,7 @@ describe('Deadlines', () => {
     expect(order).toEqual(order.toSorted((one, other) => one - other));
   });
 
-  test('that expire by the hundred thousand leave the event loop room to breathe', async () => {
+  it('that expire by the hundred thousand leave the event loop room to breathe', async () => {
     const deadlines = new Deadlines(systemClock);
     let left = 100_000;
     let turns = 0;

@@ -7,7 +7,7 @@ describe('errors', () => {
     password: 'secret',
   });
 
-  test('have a stable code, the pool, plain details and the real cause', () => {
+  it('have a stable code, the pool, plain details and the real cause', () => {
     const error = new PoolConnectError('orders', 'orders: no connection', { cause, details: { attempts: 3 } });
     expect(error).toMatchObject({ code: 'ERR_POOL_CONNECT_FAILED', pool: 'orders', cause, details: { attempts: 3 } });
     expect(error.name).toBe('PoolConnectError');
@@ -15,7 +15,7 @@ describe('errors', () => {
     expect(new HttpTimeoutError('http', 'slow', 'read').details).toEqual({ phase: 'read' });
   });
 
-  test('are plain data for a logger, and short for a person', () => {
+  it('are plain data for a logger, and short for a person', () => {
     const error = new PoolAcquireTimeoutError('orders', 'orders: no connection', { cause });
     expect(JSON.parse(JSON.stringify(error))).toEqual({
       name: 'PoolAcquireTimeoutError',
@@ -31,7 +31,7 @@ describe('errors', () => {
     expect(inspected).not.toContain('secret');
   });
 
-  test('describe a cause without a message of its own by what it holds', () => {
+  it('describe a cause without a message of its own by what it holds', () => {
     const both = new AggregateError([cause, Object.assign(new Error('connect'), { code: 'ETIMEDOUT' })]);
     expect(describeCause(both)).toBe('connect ECONNREFUSED 127.0.0.1:5432; ETIMEDOUT: connect');
     expect(describeCause('broken')).toBe('broken');

@@ -1,11 +1,11 @@
 import { BUCKET_BOUNDS_MS, Histogram } from './histogram.js';
 
 describe('Histogram', () => {
-  test('gives zeros while it is empty', () => {
+  it('gives zeros while it is empty', () => {
     expect(new Histogram().percentiles()).toEqual({ count: 0, sumMs: 0, meanMs: 0, p50: 0, p95: 0, p99: 0, max: 0 });
   });
 
-  test('counts a duration in the bucket whose upper bound it does not exceed', () => {
+  it('counts a duration in the bucket whose upper bound it does not exceed', () => {
     const histogram = new Histogram();
     for (const ms of [0, 0.1, 0.11, 1, 120_000, 120_001]) histogram.record(ms);
     const { counts, count, sumMs } = histogram.snapshot();
@@ -19,7 +19,7 @@ describe('Histogram', () => {
     expect(sumMs).toBeCloseTo(240_002.21);
   });
 
-  test('estimates percentiles within the width of a bucket', () => {
+  it('estimates percentiles within the width of a bucket', () => {
     const histogram = new Histogram();
     for (let ms = 1; ms <= 1_000; ms++) histogram.record(ms);
     const { p50, p95, p99, max, meanMs } = histogram.percentiles();
@@ -31,7 +31,7 @@ describe('Histogram', () => {
     expect(meanMs).toBe(500.5);
   });
 
-  test('never gives a percentile above the largest duration it saw', () => {
+  it('never gives a percentile above the largest duration it saw', () => {
     const histogram = new Histogram();
     for (let count = 0; count < 10; count++) histogram.record(0.3);
     expect(histogram.percentiles().p99).toBeLessThanOrEqual(0.3);

@@ -14,7 +14,7 @@ function queueOf(...names: string[]): { queue: WaitQueue<Place>; places: Place[]
 }
 
 describe('WaitQueue', () => {
-  test('serves in order of arrival', () => {
+  it('serves in order of arrival', () => {
     const { queue } = queueOf('a', 'b', 'c');
     expect([queue.shift()?.name, queue.shift()?.name, queue.shift()?.name, queue.shift()]).toEqual([
       'a',
@@ -25,7 +25,7 @@ describe('WaitQueue', () => {
     expect(queue.length).toBe(0);
   });
 
-  test('lets anybody leave from the front, the middle and the end', () => {
+  it('lets anybody leave from the front, the middle and the end', () => {
     const { queue, places } = queueOf('a', 'b', 'c', 'd');
     const [first, second, , last] = places as [Place, Place, Place, Place];
     for (const place of [second, first, last]) expect(queue.remove(place)).toBe(true);
@@ -34,7 +34,7 @@ describe('WaitQueue', () => {
     expect(first.queued).toBe(false);
   });
 
-  test('does not let anybody leave twice, or out of another queue', () => {
+  it('does not let anybody leave twice, or out of another queue', () => {
     const { queue, places } = queueOf('a');
     const other = queueOf('z').queue;
     const [place] = places as [Place];
@@ -43,7 +43,7 @@ describe('WaitQueue', () => {
     expect(queue.remove(place)).toBe(false);
   });
 
-  test('puts somebody back to the front', () => {
+  it('puts somebody back to the front', () => {
     const { queue } = queueOf('a', 'b');
     const taken = queue.shift() as Place;
     queue.unshift(taken);
@@ -54,12 +54,12 @@ describe('WaitQueue', () => {
     expect(queue.last).toBe(taken);
   });
 
-  test('refuses somebody who stands in a queue already', () => {
+  it('refuses somebody who stands in a queue already', () => {
     const { queue, places } = queueOf('a');
     expect(() => queue.push(places[0] as Place)).toThrow('bug:');
   });
 
-  test('may lose the one just given while it is looked through', () => {
+  it('may lose the one just given while it is looked through', () => {
     const { queue } = queueOf('a', 'b', 'c');
     const seen: string[] = [];
     for (const place of queue) {

@@ -2,7 +2,7 @@ import { Socket } from 'node:net';
 import { inspect } from 'node:util';
 import type { Client, QueryResultRow } from 'pg';
 import { TcpProxy } from 'nestjs-pooling/testing';
-import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { DatabasePool, type DatabasePoolDependencies } from './database-pool.js';
 import type { DatabaseOptions } from './options/options.js';

@@ -1,16 +1,9 @@
 import pg, { type Pool, type PoolClient, type Submittable } from 'pg';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
-import {
-  codeOf,
-  messageOf,
-  onBothPools,
-  onDatabasePool,
-  onPgPool,
-  type EitherPool,
-} from '../../../../test/support/both-pools.js';
-import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
-import { isAtLeast } from '../../../../test/support/peer-version.js';
+import { codeOf, messageOf, onBothPools, onDatabasePool, onPgPool, type EitherPool } from '#test/support/both-pools.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { isAtLeast } from '#test/support/peer-version.js';
 import { DatabasePool } from './database-pool.js';
 
 let database: TestDatabase;

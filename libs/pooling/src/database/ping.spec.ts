@@ -1,5 +1,5 @@
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
-import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { DatabasePool, type DatabasePoolDependencies } from './database-pool.js';
 import type { DatabaseOptions } from './options/options.js';

@@ -2,8 +2,8 @@ import { chown, stat, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { PostgresServer } from 'nestjs-pooling/testing';
-import { isAtLeast } from '../../../../test/support/peer-version.js';
-import { selfSignedCertificate } from '../../../../test/support/self-signed-certificate.js';
+import { isAtLeast } from '#test/support/peer-version.js';
+import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
 import { DatabasePool } from './database-pool.js';
 import type { DatabaseOptions } from './options/options.js';
 

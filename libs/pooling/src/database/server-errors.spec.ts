@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { DatabasePool } from './database-pool.js';
 import { createKysely } from './kysely/kysely.js';
 import { isRetriable, retryTransaction } from './kysely/retry.js';

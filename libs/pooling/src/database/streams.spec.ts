@@ -9,7 +9,7 @@ import type { PoolClient } from 'pg';
 import { from, to } from 'pg-copy-streams';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
-import { createTestDatabase, type TestDatabase } from '../../../../test/support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { DatabasePool } from './database-pool.js';
 import { createKysely } from './kysely/kysely.js';
 import type { DatabaseOptions } from './options/options.js';

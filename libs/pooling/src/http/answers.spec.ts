@@ -1,8 +1,8 @@
 import { constants as bufferConstants } from 'node:buffer';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import type { Dispatcher } from 'undici';
-import { chunked, rawAnswer, RawServer } from '../../../../test/support/raw-server.js';
-import { refusedPort } from '../../../../test/support/http-server.js';
+import { chunked, rawAnswer, RawServer } from '#test/support/raw-server.js';
+import { refusedPort } from '#test/support/http-server.js';
 import { headerLines, headerOf } from './message/answer-headers.js';
 import { HttpClient } from './http-client.js';
 

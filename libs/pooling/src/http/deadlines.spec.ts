@@ -1,5 +1,5 @@
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net';
-import { answerJson, CountingServer } from '../../../../test/support/http-server.js';
+import { answerJson, CountingServer } from '#test/support/http-server.js';
 import { ManualClock, settle } from '../testing/manual-clock.js';
 import { HttpClient } from './http-client.js';
 import type { ResolveAll } from './pool/lookup.js';

@@ -3,7 +3,7 @@ import { channel } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { EnvHttpProxyAgent, interceptors, MockAgent, ProxyAgent, request as undiciRequest, RetryAgent } from 'undici';
-import { answerJson, CountingServer, echo, refusedPort } from '../../../../test/support/http-server.js';
+import { answerJson, CountingServer, echo, refusedPort } from '#test/support/http-server.js';
 import { HttpClient } from './http-client.js';
 
 /** A real forward proxy: tunnels for CONNECT, and absolute-form targets. */

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { fetch as undiciFetch, interceptors, Request, request as undiciRequest, type Dispatcher } from 'undici';
-import { answerJson, CountingServer, echo } from '../../../../test/support/http-server.js';
+import { answerJson, CountingServer, echo } from '#test/support/http-server.js';
 import { delay } from '../testing/delay.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { HttpClient } from './http-client.js';

@@ -4,7 +4,7 @@ import { createServer as createRawServer, type AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import FormDataPackage from 'form-data';
 import * as undici from 'undici';
-import { answerJson, bodyOf, CountingServer, echo } from '../../../../test/support/http-server.js';
+import { answerJson, bodyOf, CountingServer, echo } from '#test/support/http-server.js';
 import { HttpClient } from './http-client.js';
 import type { HttpBody } from './message/request.js';
 import type { HttpLeakReport } from './exchange/body-watch.js';

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Readable } from 'node:stream';
 import { Agent, interceptors, RetryAgent, type Dispatcher } from 'undici';
-import { CountingServer } from '../../../../test/support/http-server.js';
+import { CountingServer } from '#test/support/http-server.js';
 import { HttpClient, type HttpClientDependencies } from './http-client.js';
 import type { HttpClientOptions } from './options.js';
 import { UNDICI_MAJOR } from './undici.js';

@@ -6,7 +6,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import { selfSignedCertificate } from '../../../../test/support/self-signed-certificate.js';
+import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
 import { HttpClient } from './http-client.js';
 import type { HttpClientOptions } from './options.js';
 import { UNDICI_MAJOR } from './undici.js';

@@ -1,5 +1,5 @@
-import { runTypeScript } from '../../../../test/support/child.js';
-import { answerJson, CountingServer, refusedPort } from '../../../../test/support/http-server.js';
+import { runTypeScript } from '#test/support/child.js';
+import { answerJson, CountingServer, refusedPort } from '#test/support/http-server.js';
 import { delay } from '../testing/delay.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { HttpClient } from './http-client.js';

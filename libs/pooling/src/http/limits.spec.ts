@@ -1,4 +1,4 @@
-import { answerJson, CountingServer, refusedPort } from '../../../../test/support/http-server.js';
+import { answerJson, CountingServer, refusedPort } from '#test/support/http-server.js';
 import { delay } from '../testing/delay.js';
 import { HttpClient } from './http-client.js';
 import type { ResolveAll } from './pool/lookup.js';

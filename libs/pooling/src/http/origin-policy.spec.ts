@@ -3,8 +3,8 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { interceptors, request as undiciRequest } from 'undici';
-import { answerJson, CountingServer, echo } from '../../../../test/support/http-server.js';
-import { selfSignedCertificate } from '../../../../test/support/self-signed-certificate.js';
+import { answerJson, CountingServer, echo } from '#test/support/http-server.js';
+import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
 import { HttpClient } from './http-client.js';
 
 type Echo = { readonly url: string; readonly headers: Record<string, string> };

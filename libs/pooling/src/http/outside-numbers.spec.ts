@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import { Deadline, Deadlines } from '../core/deadlines.js';
 import { LONGEST_DELAY_MS } from '../core/validation.js';
-import { CountingServer } from '../../../../test/support/http-server.js';
-import { rawAnswer, RawServer } from '../../../../test/support/raw-server.js';
+import { CountingServer } from '#test/support/http-server.js';
+import { rawAnswer, RawServer } from '#test/support/raw-server.js';
 import { ManualClock, settle } from '../testing/manual-clock.js';
 import { HttpClient } from './http-client.js';
 

@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { answerJson, bodyOf, CountingServer } from '../../../../test/support/http-server.js';
+import { answerJson, bodyOf, CountingServer } from '#test/support/http-server.js';
 import { delay } from '../testing/delay.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { HttpClient } from './http-client.js';

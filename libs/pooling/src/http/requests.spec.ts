@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { answerJson, bodyOf, CountingServer, echo } from '../../../../test/support/http-server.js';
+import { answerJson, bodyOf, CountingServer, echo } from '#test/support/http-server.js';
 import { delay } from '../testing/delay.js';
 import { HttpClient } from './http-client.js';
 

@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { createServer, type AddressInfo } from 'node:net';
 import type { Readable } from 'node:stream';
-import { CountingServer } from '../../../../test/support/http-server.js';
+import { CountingServer } from '#test/support/http-server.js';
 import { delay } from '../testing/delay.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { HttpClient } from './http-client.js';

@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { answerJson } from '../../../../test/support/http-server.js';
+import { answerJson } from '#test/support/http-server.js';
 import { HttpClient } from './http-client.js';
 
 describe('TLS', () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { systemClock } from '../core/clock.js';
-import { runTypeScript, type Child } from '../../../../test/support/child.js';
+import { runTypeScript, type Child } from '#test/support/child.js';
 import { becomes } from './delay.js';
 import { PostgresServer } from './postgres-server.js';
 

@@ -4,7 +4,7 @@ import { createServer, Socket, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
-import { selfSignedCertificate } from '../../../../../test/support/self-signed-certificate.js';
+import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
 import { DatabasePool } from '../database-pool.js';
 import type { DatabaseOptions } from '../options/options.js';
 

@@ -1,4 +1,4 @@
-import { createTestDatabase, type TestDatabase } from '../../../../../test/support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { DatabasePool } from '../database-pool.js';
 import type { DatabaseOptions } from '../options/options.js';
 

@@ -1,7 +1,7 @@
 import { sql, type Generated, type Kysely, type LogEvent } from 'kysely';
 import Cursor from 'pg-cursor';
 import { TcpProxy } from 'nestjs-pooling/testing';
-import { createTestDatabase, type TestDatabase } from '../../../../../test/support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { DatabasePool } from '../database-pool.js';
 import { createKysely, type CreateKyselyOptions } from './kysely.js';
 import type { DatabaseOptions } from '../options/options.js';

@@ -1,6 +1,6 @@
 import { sql, type Kysely, type Transaction } from 'kysely';
 import { TcpProxy } from 'nestjs-pooling/testing';
-import { createTestDatabase, type TestDatabase } from '../../../../../test/support/database.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { ManualClock } from '../../testing/manual-clock.js';
 import { DatabasePool } from '../database-pool.js';
 import { createKysely } from './kysely.js';

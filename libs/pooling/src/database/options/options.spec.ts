@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { defaults } from 'pg';
-import { isAtLeast } from '../../../../../test/support/peer-version.js';
+import { isAtLeast } from '#test/support/peer-version.js';
 import { PoolOptionsError } from '../../core/errors.js';
 import { redactUrl } from './connection-url.js';
 import { DATABASE_RULES } from './option-rules.js';

@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 import { inject } from 'vitest';
-import { SeededRandom } from '../../../../../test/support/random.js';
+import { SeededRandom } from '#test/support/random.js';
 import { createKysely } from '../kysely/kysely.js';
 import { DatabasePool } from '../database-pool.js';
 import type { ReplannedReport } from '../database-events.js';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, connect, type Socket } from 'node:net';
 import { types, Pool } from 'pg';
 import { inject } from 'vitest';
-import { SeededRandom } from '../../../../../test/support/random.js';
+import { SeededRandom } from '#test/support/random.js';
 import { DatabasePool } from '../database-pool.js';
 import { columnReader } from './column-readers.js';
 

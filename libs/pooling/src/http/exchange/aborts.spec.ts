@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { CountingServer } from '../../../../../test/support/http-server.js';
+import { CountingServer } from '#test/support/http-server.js';
 import { HttpClient } from '../http-client.js';
 import { Aborts, type Abortable } from './aborts.js';
 

@@ -1,4 +1,4 @@
-import { answerJson, bodyOf, CountingServer, refusedPort } from '../../../../../test/support/http-server.js';
+import { answerJson, bodyOf, CountingServer, refusedPort } from '#test/support/http-server.js';
 import { ManualClock, settle } from '../../testing/manual-clock.js';
 import { HttpClient } from '../http-client.js';
 import { RetryBudget } from '../pool/retry-budget.js';

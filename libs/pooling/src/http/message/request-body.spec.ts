@@ -2,8 +2,8 @@ import { createReadStream } from 'node:fs';
 import { createSecureServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
-import { CountingServer, bodyOf, refusedPort } from '../../../../../test/support/http-server.js';
-import { selfSignedCertificate } from '../../../../../test/support/self-signed-certificate.js';
+import { CountingServer, bodyOf, refusedPort } from '#test/support/http-server.js';
+import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
 import { HttpClient } from '../http-client.js';
 import type { HttpBody } from './request.js';
 

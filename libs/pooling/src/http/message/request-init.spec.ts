@@ -2,8 +2,8 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { Headers as UndiciHeaders } from 'undici';
-import { answerJson, echo } from '../../../../../test/support/http-server.js';
-import { selfSignedCertificate } from '../../../../../test/support/self-signed-certificate.js';
+import { answerJson, echo } from '#test/support/http-server.js';
+import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
 import type { HttpHeaders } from './headers.js';
 import { HttpClient } from '../http-client.js';
 

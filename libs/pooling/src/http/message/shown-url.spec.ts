@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { CountingServer } from '../../../../../test/support/http-server.js';
+import { CountingServer } from '#test/support/http-server.js';
 import type { HttpStatusError } from '../../core/errors.js';
 import { HttpClient } from '../http-client.js';
 import type { HttpLeakReport } from '../exchange/body-watch.js';

@@ -1,6 +1,6 @@
 import { createSecureServer, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import { selfSignedCertificate } from '../../../../../test/support/self-signed-certificate.js';
+import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
 import { HttpClient } from '../http-client.js';
 
 describe('a session of HTTP/2 that the server leaves', () => {

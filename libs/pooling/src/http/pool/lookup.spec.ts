@@ -1,5 +1,5 @@
 import type { LookupAddress } from 'node:dns';
-import { answerJson, CountingServer } from '../../../../../test/support/http-server.js';
+import { answerJson, CountingServer } from '#test/support/http-server.js';
 import { ManualClock, settle } from '../../testing/manual-clock.js';
 import { HttpClient } from '../http-client.js';
 import { LookupCache, type ResolveAll } from './lookup.js';

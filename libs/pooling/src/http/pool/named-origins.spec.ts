@@ -2,8 +2,8 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { interceptors } from 'undici';
-import { answerJson } from '../../../../../test/support/http-server.js';
-import { selfSignedCertificate } from '../../../../../test/support/self-signed-certificate.js';
+import { answerJson } from '#test/support/http-server.js';
+import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
 import { HttpClient } from '../http-client.js';
 
 describe('names that an interceptor resolves, over TLS', () => {

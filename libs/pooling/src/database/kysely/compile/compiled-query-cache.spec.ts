@@ -12,7 +12,7 @@ import {
 } from 'kysely';
 import * as kyselyModule from 'kysely';
 import { jsonArrayFrom } from 'kysely/helpers/postgres';
-import { SeededRandom } from '../../../../../../test/support/random.js';
+import { SeededRandom } from '#test/support/random.js';
 import { CompiledQueryCache } from './compiled-query-cache.js';
 import { poolQueryCompilerOn } from './query-compiler.js';
 
