@@ -48,6 +48,8 @@ const ROOMS = [
   [http('exchange'), [CORE, HTTP_BASE, http('(message|pool|exchange)'), UNDICI, NODE]],
   [own('http/[^/]+$'), [CORE, own('http/'), UNDICI, NODE]],
 
+  [own('tracing/'), [CORE, own('tracing/'), pkg('@opentelemetry/api')]],
+
   [own('advice/'), [...POOLS, own('advice/')]],
   [own('routes/'), [CORE, own('routes/'), NEST]],
   [own('health/'), [...POOLS, own('(advice|routes|health)/'), NEST, pkg('@nestjs/terminus')]],
@@ -65,7 +67,7 @@ const ROOMS = [
   [own('console/page/'), [pkg('uplot')]],
   [
     own('module/'),
-    [...POOLS, own('(advice|routes|health|metrics|console|module)/'), NEST, pkg('rxjs'), KYSELY, UNDICI, NODE],
+    [...POOLS, own('(tracing|advice|routes|health|metrics|console|module)/'), NEST, pkg('rxjs'), KYSELY, UNDICI, NODE],
   ],
   [own('(index|esm|kysely-import)\\.ts$'), [own(''), KYSELY]],
 

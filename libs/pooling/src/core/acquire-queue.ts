@@ -1,4 +1,5 @@
 import type { AcquireOrigin } from './acquire-origin.js';
+import type { AcquireTraces } from './acquire-traces.js';
 import { presentContext } from './async-context.js';
 import { AcquireWaiter, type WaiterOwner } from './acquire-waiter.js';
 import type { Clock, Timer } from './clock.js';
@@ -23,6 +24,7 @@ export interface AcquireQueueHost<T> {
   actsForWaiters(): boolean;
   /** How many connections are in use, and how many there may be: for the error of a full queue. */
   occupancy(): string;
+  readonly traces: AcquireTraces<T>;
 }
 
 /** Admission: the acquires that wait, each with one deadline, in order of arrival, bounded in number. */
@@ -66,7 +68,9 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
   join(origin: AcquireOrigin, options: AcquireOptions | undefined, joined: () => void): Promise<Lease<T>> {
     if (this.#waiters.length >= this.#options.maxWaiting) {
       this.#counters.queueRejected++;
-      return Promise.reject(this.#fullError());
+      const error = this.#fullError();
+      this.#host.traces.refused(options?.use ?? 'held', error);
+      return Promise.reject(error);
     }
     this.#counters.emptyAcquires++;
     const timeoutMs = options?.timeoutMs ?? this.#options.acquireTimeoutMs;
@@ -82,6 +86,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
         resolve,
         reject,
       );
+      waiter.trace = this.#host.traces.waits(waiter.use);
       this.#unsettled++;
       this.#deadlines.set(waiter, timeoutMs);
       this.#waiters.push(waiter);

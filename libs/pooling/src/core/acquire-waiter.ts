@@ -3,6 +3,7 @@ import type { AcquireOrigin } from './acquire-origin.js';
 import type { Lease } from './lease.js';
 import type { PendingBorrower } from './pool-entry.js';
 import type { LeaseUse } from './pool-options.js';
+import type { TracedAcquire } from './traced-acquire.js';
 import { TimedWaiter } from './wait-queue.js';
 
 /** What a waiter needs of its pool. */
@@ -15,6 +16,8 @@ export interface WaiterOwner<T> {
 /** An acquire that could not be served at once: its promise, its one deadline and its abort signal. */
 export class AcquireWaiter<T> extends TimedWaiter implements PendingBorrower {
   settled = false;
+  /** Where somebody listens. */
+  trace: TracedAcquire | undefined = undefined;
   readonly #owner: WaiterOwner<T>;
   readonly #resolve: (lease: Lease<T>) => void;
   readonly #reject: (error: unknown) => void;
@@ -63,11 +66,13 @@ export class AcquireWaiter<T> extends TimedWaiter implements PendingBorrower {
 
   resolve(lease: Lease<T>): void {
     this.#settle();
+    this.trace?.end();
     this.#resolve(lease);
   }
 
   reject(error: unknown): void {
     this.#settle();
+    this.trace?.end(error);
     this.#reject(error);
   }
 

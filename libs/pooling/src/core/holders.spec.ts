@@ -50,11 +50,11 @@ describe('on whose behalf a connection was acquired', () => {
   const service = 'OrdersService.place (/app/orders.service.ts:7:1)';
   const nest = 'file:///app/node_modules/@nestjs/core/router/router-execution-context.js:61:37';
   const labelOf = (...frames: string[]): string | undefined =>
-    acquirerOf({ trace: { stack: stackOf(...frames) }, label: undefined }).label;
+    acquirerOf({ trace: { stack: stackOf(...frames) }, label: undefined, span: undefined }).label;
 
   it('is said by the label, where there is one', () => {
     const trace = { stack: stackOf(service, nest) };
-    expect(acquirerOf({ trace, label: 'OrdersController.create' })).toEqual({
+    expect(acquirerOf({ trace, label: 'OrdersController.create', span: undefined })).toEqual({
       label: 'OrdersController.create',
       acquiredAt: 'OrdersService.place (orders.service.ts:7)',
       stack: trace.stack,

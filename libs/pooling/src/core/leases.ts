@@ -1,4 +1,5 @@
 import type { AcquireOrigin } from './acquire-origin.js';
+import type { AcquireTraces } from './acquire-traces.js';
 import type { AcquireWaiter } from './acquire-waiter.js';
 import { Lease, SharedLease, type LeaseOwner } from './lease.js';
 import type { LeakWatch } from './leak-watch.js';
@@ -10,13 +11,14 @@ import type { Slots } from './slots.js';
 import type { PoolCounters } from './statistics.js';
 
 /** Who acquires, where nobody wants to know. */
-const ANONYMOUS: AcquireOrigin = Object.freeze({ trace: undefined, label: undefined });
+const ANONYMOUS: AcquireOrigin = Object.freeze({ trace: undefined, label: undefined, span: undefined });
 
 /** Begins and ends leases: counts them, tells observers of them, watches them for leaks. */
 export class Leases<T> {
   readonly #slots: Slots<T>;
   readonly #counters: PoolCounters;
   readonly #observer: PoolObserver<T>;
+  readonly #traces: AcquireTraces<T>;
   readonly #sharing: Sharing<T>;
   readonly #leakWatch: LeakWatch<T> | undefined;
   readonly #label: (() => string | undefined) | undefined;
@@ -30,6 +32,7 @@ export class Leases<T> {
     this.#slots = parts.slots;
     this.#counters = parts.counters;
     this.#observer = parts.observer;
+    this.#traces = parts.traces;
     this.#sharing = sharing;
     this.#leakWatch = leakWatch;
     this.#label = label;
@@ -38,8 +41,8 @@ export class Leases<T> {
   /** Who acquires now, as far as that is kept. */
   origin(use: LeaseUse): AcquireOrigin {
     const watch = use === 'held' ? this.#leakWatch : undefined;
-    if (watch === undefined && this.#label === undefined) return ANONYMOUS;
-    return { trace: watch?.trace(), label: this.#label?.() };
+    if (watch === undefined && this.#label === undefined && !this.#traces.active) return ANONYMOUS;
+    return { trace: watch?.trace(), label: this.#label?.(), span: this.#traces.currentSpan };
   }
 
   /** Lends a connection to one borrower; `waiter`: who waited for it. */

@@ -1,5 +1,6 @@
 import type { AsyncResource } from 'node:async_hooks';
 import type { AcquireQueue } from './acquire-queue.js';
+import type { AcquireTraces } from './acquire-traces.js';
 import type { AcquireWaiter } from './acquire-waiter.js';
 import type { Clock } from './clock.js';
 import type { Closer } from './closer.js';
@@ -46,6 +47,7 @@ export class Leasing<T> implements LeaseOwner<T> {
   readonly #sharing: Sharing<T>;
   readonly #slots: Slots<T>;
   readonly #steps: Steps<T>;
+  readonly #traces: AcquireTraces<T>;
   readonly #waiters: AcquireQueue<T>;
   readonly #name: string;
 
@@ -62,6 +64,7 @@ export class Leasing<T> implements LeaseOwner<T> {
     this.#sharing = parts.sharing;
     this.#slots = parts.slots;
     this.#steps = parts.steps;
+    this.#traces = parts.traces;
     this.#waiters = parts.waiters;
     this.#name = parts.options.name;
   }
@@ -118,6 +121,7 @@ export class Leasing<T> implements LeaseOwner<T> {
     const entry = this.#sharing.leastShared(now);
     if (entry === undefined) return false;
     this.#waiters.shift();
+    if (waiter.trace !== undefined) this.#traces.granted(waiter.trace, entry, waiter.since);
     this.#waiters.resolve(waiter, this.#leases.beginShared(this, entry, now, waiter.origin, waiter));
     return true;
   }
@@ -160,6 +164,7 @@ export class Leasing<T> implements LeaseOwner<T> {
     const { use, origin } = waiter;
     entry.preparedFor = undefined;
     const shared = use === 'shared' && !this.#prepares(use);
+    if (waiter.trace !== undefined) this.#traces.granted(waiter.trace, entry, waiter.since);
     const lease = shared
       ? this.#leases.beginShared(this, entry, now, origin, waiter)
       : this.#leases.begin(this, entry, now, use, origin, waiter);

@@ -1,6 +1,7 @@
 import type { AcquireOrigin } from './acquire-origin.js';
 import type { Clock } from './clock.js';
 import type { Acquirer, Holder, HolderActivity } from './holders.js';
+import type { SpanSink } from './span-sink.js';
 import type { CloseReason } from './statistics.js';
 
 /** How a {@link Pool} is sized and timed. Everything is given: the layer above knows the defaults. Times in milliseconds. */
@@ -119,6 +120,8 @@ export interface PoolDependencies<T> {
   readonly describe?: (connection: T) => HolderActivity;
   /** On whose behalf the present acquire is made. */
   readonly label?: () => string | undefined;
+  /** Makes spans of acquires that wait. */
+  readonly spans?: SpanSink | undefined;
 }
 
 /** What `close()` did. */

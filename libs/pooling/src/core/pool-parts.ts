@@ -1,4 +1,5 @@
 import { AcquireQueue, type AcquireQueueHost } from './acquire-queue.js';
+import { AcquireTraces } from './acquire-traces.js';
 import { systemClock, type Clock } from './clock.js';
 import type { Connector } from './connector.js';
 import { Deadlines } from './deadlines.js';
@@ -21,6 +22,7 @@ export interface PoolParts<T> {
   readonly life: LifeCycle;
   readonly slots: Slots<T>;
   readonly fitness: Fitness<T>;
+  readonly traces: AcquireTraces<T>;
   readonly waiters: AcquireQueue<T>;
 }
 
@@ -29,13 +31,15 @@ export function partsOf<T>(
   given: PoolOptions,
   connector: Connector<T>,
   dependencies: PoolDependencies<T>,
-  queueHost: Omit<AcquireQueueHost<T>, 'actsForWaiters'>,
+  queueHost: Omit<AcquireQueueHost<T>, 'actsForWaiters' | 'traces'>,
 ): PoolParts<T> {
   const options = Object.freeze({ ...given });
   const { clock = systemClock, random = Math.random, observer = {} } = dependencies;
   const deadlines = new Deadlines(clock);
   const counters = new PoolCounters();
   const life = new LifeCycle();
+  const slots = new Slots<T>(options.size, options.maxOverflow, connector);
+  const traces = new AcquireTraces(options.name, slots, dependencies.spans);
   return {
     options,
     connector,
@@ -45,10 +49,12 @@ export function partsOf<T>(
     deadlines,
     counters,
     life,
-    slots: new Slots(options.size, options.maxOverflow, connector),
+    slots,
     fitness: new Fitness(options, connector, life),
+    traces,
     waiters: new AcquireQueue(clock, deadlines, options, counters, {
       ...queueHost,
+      traces,
       actsForWaiters: () => connector.prepare !== undefined || hearsOfAcquires(observer),
     }),
   };

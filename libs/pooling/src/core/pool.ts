@@ -145,17 +145,22 @@ export class Pool<T> {
    * doesn't help, the signal's reason, or the error of the connector's `prepare`.
    */
   acquire(options?: AcquireOptions): Promise<Lease<T>> {
+    const use = options?.use ?? 'held';
     if (options?.signal?.aborted === true) {
       this.#parts.counters.acquireAborted++;
-      return Promise.reject(options.signal.reason);
+      return this.#refuse(use, options.signal.reason);
     }
-    const use = options?.use ?? 'held';
     const lease = this.#leasing.tryAcquire(use);
     if (lease !== undefined) return Promise.resolve(lease);
-    if (this.#parts.life.refusing) return Promise.reject(this.#closedError());
+    if (this.#parts.life.refusing) return this.#refuse(use, this.#closedError());
     const refusal = this.#dialling.refusal();
-    if (refusal !== undefined) return Promise.reject(refusal);
+    if (refusal !== undefined) return this.#refuse(use, refusal);
     return this.#parts.waiters.join(this.#leases.origin(use), options, this.#leasing.serve);
+  }
+
+  #refuse(use: LeaseUse, error: unknown): Promise<never> {
+    this.#parts.traces.refused(use, error);
+    return Promise.reject(error);
   }
 
   /** Opens one connection at once, whatever the back-off says, unless a dial is under way or no slot is free. */

@@ -18,6 +18,7 @@ import type { Holder } from '../core/holders.js';
 import { Pool } from '../core/pool.js';
 import { packageProblems } from '../core/optional-package.js';
 import type { AcquireOptions, CloseReport } from '../core/pool-options.js';
+import type { SpanSink } from '../core/span-sink.js';
 import type { PoolHistograms, PoolStatistics } from '../core/statistics.js';
 import { integer, refuseProblems } from '../core/validation.js';
 import type { PostgresConnection } from './connection/connection.js';
@@ -64,6 +65,8 @@ export interface DatabasePoolDependencies {
   readonly observer?: DatabasePoolObserver;
   /** On whose behalf the present acquire is made, for holders and error messages. */
   readonly label?: () => string | undefined;
+  /** Makes spans of what the pool does. */
+  readonly spans?: SpanSink | undefined;
   /** How long leases may finish when `end()` or `close()` is called without a deadline, in milliseconds; 10000 by default. */
   readonly closeDeadlineMs?: number;
 }
@@ -192,6 +195,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       observer: events,
       describe: (connection) => connection.activity(),
       ...(dependencies.random === undefined ? undefined : { random: dependencies.random }),
+      spans: dependencies.spans,
       ...(dependencies.label === undefined ? undefined : { label: dependencies.label }),
     });
     this.leases = new DatabaseLeases({

@@ -57,6 +57,7 @@ export class Dispatching {
       headers: (leaves ? withoutHeaders(options.headers, this.#originPolicy.headerNames) : options.headers) as string[],
       reset: options.reset ?? this.#options.keepAliveMs === 0,
       makeBody: undefined,
+      template: above?.request.template,
       replayable: body === null || body === undefined || typeof body === 'string' || body instanceof Uint8Array,
       hasIdempotencyKey: false,
       originPolicy: this.#originPolicy,

@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici';
 import { systemClock, type Clock } from '../core/clock.js';
 import { Deadlines } from '../core/deadlines.js';
 import { packageProblems } from '../core/optional-package.js';
+import type { SpanSink } from '../core/span-sink.js';
 import { refuseProblems } from '../core/validation.js';
 import { Aborts } from './exchange/aborts.js';
 import { BufferedExchange } from './exchange/buffered-exchange.js';
@@ -40,6 +41,8 @@ export interface HttpClientDependencies {
   readonly random?: () => number;
   /** Resolves names; `dns.lookup` unless given. */
   readonly resolve?: ResolveAll;
+  /** Makes spans of requests. */
+  readonly spans?: SpanSink | undefined;
   /** Hears of streamed answers that nobody reads. Unless given, Node prints a warning. */
   readonly onLeak?: (report: HttpLeakReport) => void;
 }
@@ -118,6 +121,7 @@ export class HttpClient {
       aborts: new Aborts(),
       acquire: this.#counters.acquire,
       events,
+      spans: dependencies.spans,
       pausing: new Set(),
       random,
       keepAliveMs: this.#options.keepAliveMs,

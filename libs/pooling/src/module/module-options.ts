@@ -3,6 +3,7 @@ import type { ConsoleOptions } from '../console/console-options.js';
 import type { RouteDecorators } from '../routes/route-decorators.js';
 import type { DatabaseOptions } from '../database/options/options.js';
 import type { HttpClientOptions } from '../http/options.js';
+import type { Tracing } from '../tracing/tracing-options.js';
 import type { AdviceOptions } from './pool-advice.js';
 
 /**
@@ -103,6 +104,11 @@ export interface StaticOptions {
   readonly metrics?: MetricsRouteOptions | false;
   /** The live page. Default: `false`. */
   readonly console?: ConsoleOptions | false;
+  /**
+   * Spans of queries, waits, transactions and HTTP requests, where the process has set up a tracer provider of
+   * OpenTelemetry's. Default: `'auto'`, which leaves queries and requests to an instrumentation that makes spans of them.
+   */
+  readonly tracing?: Tracing;
 }
 
 /**

@@ -22,6 +22,7 @@ import {
 import { CONSOLE_ACTIONS } from '../console/console-options.js';
 import { resolveDatabaseOptions } from '../database/options/options.js';
 import { resolveHttpClientOptions } from '../http/options.js';
+import { tracingRule } from '../tracing/tracing-options.js';
 import { missingPackages } from './missing-packages.js';
 import type { PoolingModuleOptions, ShutdownOptions, StaticOptions } from './module-options.js';
 import { DEFAULT_NAME } from './tokens.js';
@@ -52,6 +53,7 @@ const staticRules: Rules<StaticOptions> = {
       allowedActions: arrayOf(oneOf(...CONSOLE_ACTIONS)),
     }),
   ),
+  tracing: tracingRule,
 };
 
 /** The problems of a room's options, each path with the room's own in front. */

@@ -9,6 +9,7 @@ import { createKyselyOn } from '../database/kysely/kysely-on-pool.js';
 import type { DatabaseOptions } from '../database/options/options.js';
 import { HttpClient } from '../http/http-client.js';
 import type { HttpClientOptions } from '../http/options.js';
+import { ApplicationSpans } from './application-spans.js';
 import { HandlerLabels } from './handler-labels.js';
 import { notConfigured } from './not-configured.js';
 import { logHttpLeak, PoolLog } from './pool-log.js';
@@ -31,8 +32,8 @@ export function databaseProviders<Source>(
 ): Provider[] {
   const pool: FactoryProvider<DatabasePool> = {
     provide: getDbPoolToken(name),
-    inject: [PoolStore, HandlerLabels, options.token],
-    useFactory: (store: PoolStore, labels: HandlerLabels, source: Source) => {
+    inject: [PoolStore, HandlerLabels, ApplicationSpans, options.token],
+    useFactory: (store: PoolStore, labels: HandlerLabels, spans: ApplicationSpans, source: Source) => {
       const given = options.read(source);
       if (given === false) {
         store.addAbsent('database', name);
@@ -42,6 +43,7 @@ export function databaseProviders<Source>(
       if (named) labels.enable();
       const made = new DatabasePool(name, given, {
         observer: new PoolLog(name),
+        spans: spans.sink,
         // Asked even where names aren't kept yet: the first transaction that travels with a request keeps them.
         ...(named ? { label: presentHandler } : undefined),
       });
@@ -76,14 +78,14 @@ export function httpClientProvider<Source>(
 ): FactoryProvider<HttpClient> {
   return {
     provide: getHttpClientToken(name),
-    inject: [PoolStore, options.token],
-    useFactory: (store: PoolStore, source: Source) => {
+    inject: [PoolStore, ApplicationSpans, options.token],
+    useFactory: (store: PoolStore, spans: ApplicationSpans, source: Source) => {
       const given = options.read(source);
       if (given === false) {
         store.addAbsent('HTTP client', name);
         return notConfigured<HttpClient>(name, 'the HTTP client', SET_HTTP);
       }
-      const client = new HttpClient(name, given, { onLeak: logHttpLeak });
+      const client = new HttpClient(name, given, { onLeak: logHttpLeak, spans: spans.sink });
       store.addHttpClient(name, client);
       return client;
     },

@@ -6,6 +6,7 @@ import { HealthSource } from '../health/health-source.js';
 import { PoolHealthIndicatorModule } from '../health/pool-health.module.js';
 import { MetricsSource } from '../metrics/metrics-source.js';
 import { PoolTelemetry } from '../metrics/pool-telemetry.js';
+import { ApplicationSpans } from './application-spans.js';
 import { StoreConsoleSource } from './console-source.js';
 import { HandlerLabelInterceptor, HandlerLabels } from './handler-labels.js';
 import { PoolAdvice } from './pool-advice.js';
@@ -25,6 +26,7 @@ import { PoolStartup } from './startup.js';
   providers: [
     PoolStore,
     PoolRegistry,
+    ApplicationSpans,
     HandlerLabels,
     { provide: APP_INTERCEPTOR, useClass: HandlerLabelInterceptor },
     PoolAdvice,
@@ -40,6 +42,7 @@ import { PoolStartup } from './startup.js';
     PoolStore,
     PoolRegistry,
     PoolShutdown,
+    ApplicationSpans,
     HandlerLabels,
     PoolAdvice,
     PoolAdvisor,

@@ -18,6 +18,7 @@ import type { HttpClientOptions } from '../http/options.js';
 import { createMetricsController } from '../metrics/metrics.controller.js';
 import { PoolMetricsModule } from '../metrics/pool-metrics.module.js';
 import { PoolTelemetry } from '../metrics/pool-telemetry.js';
+import { ApplicationSpans } from './application-spans.js';
 import { asyncOptionsProviders } from './async-options.js';
 import { isComplete } from './missing-packages.js';
 import type {
@@ -48,7 +49,7 @@ const ROUTES = Symbol('PoolingModule routes');
 type OwnController = readonly [controller: Type<unknown>, remedy: string, separable?: boolean];
 
 /** What the options of `forRoot` configure besides the pools. */
-type ConfiguredParts = [shutdown: PoolShutdown, advice: PoolAdvice, telemetry: PoolTelemetry];
+type ConfiguredParts = [shutdown: PoolShutdown, advice: PoolAdvice, telemetry: PoolTelemetry, spans: ApplicationSpans];
 
 const DEFAULT_HEALTH_PATH = 'health';
 const DEFAULT_METRICS_PATH = '/metrics';
@@ -91,10 +92,10 @@ export class PoolingModule implements NestModule {
   static forRoot(options: PoolingModuleOptions & StaticOptions = {}): DynamicModule {
     const root: Provider = {
       provide: OPTIONS,
-      inject: [PoolStore, PoolShutdown, PoolAdvice, PoolTelemetry],
+      inject: [PoolStore, PoolShutdown, PoolAdvice, PoolTelemetry, ApplicationSpans],
       useFactory: (store: PoolStore, ...parts: ConfiguredParts) => {
         refuseRootOptions(options);
-        return claimRoot(options, store, ...parts);
+        return claimRoot(options, options, store, ...parts);
       },
     };
     return rootModule(options, [root]);
@@ -102,16 +103,16 @@ export class PoolingModule implements NestModule {
 
   /** {@link PoolingModule.forRoot} with options that a factory makes while the application starts. */
   static forRootAsync(options: PoolingModuleAsyncOptions): DynamicModule {
-    const { isGlobal, health, metrics, console } = options;
-    const statics = withoutUndefined({ isGlobal, health, metrics, console });
+    const { isGlobal, health, metrics, console, tracing } = options;
+    const statics = withoutUndefined({ isGlobal, health, metrics, console, tracing });
     const providers = asyncOptionsProviders(options, (factory) => factory.createPoolingOptions(), {
       token: OPTIONS,
       name: DEFAULT_NAME,
       others: STATIC_OPTION_NAMES,
-      inject: [PoolStore, PoolShutdown, PoolAdvice, PoolTelemetry],
+      inject: [PoolStore, PoolShutdown, PoolAdvice, PoolTelemetry, ApplicationSpans],
       make: (made: PoolingModuleOptions, store: PoolStore, ...parts: ConfiguredParts) => {
         refuseMadeRootOptions(made, statics);
-        return claimRoot(made, store, ...parts);
+        return claimRoot(made, statics, store, ...parts);
       },
     });
     return rootModule(statics, providers, options.imports);
@@ -226,8 +227,9 @@ function httpClientModule(name: string, providers: Provider[], imports: DynamicM
 
 function claimRoot(
   options: PoolingModuleOptions,
+  { tracing }: StaticOptions,
   store: PoolStore,
-  ...[shutdown, advice, telemetry]: ConfiguredParts
+  ...[shutdown, advice, telemetry, spans]: ConfiguredParts
 ): PoolingModuleOptions {
   store.claimRoot();
   store.declare('database', DEFAULT_NAME);
@@ -235,6 +237,7 @@ function claimRoot(
   shutdown.configure(options.shutdown);
   advice.configure(options.advice);
   telemetry.configure(options.openTelemetry !== false);
+  spans.configure(tracing);
   return options;
 }
 

@@ -113,6 +113,7 @@ export abstract class AttemptedExchange extends LeasedExchange implements Aborta
 
   protected override attemptFailed(error: Error): void {
     this.phase = 'new';
+    this.tries?.ends(error);
     const { retry } = this.policy;
     const open = this.host.pool.serving;
     const again = retry !== false && open && !this.delivered && isTransient(error);
@@ -124,6 +125,7 @@ export abstract class AttemptedExchange extends LeasedExchange implements Aborta
   /** The next attempt, later; never in undici's own callback, which may not be ready for it. */
   protected again(delayMs: number): void {
     this.phase = 'pausing';
+    this.tries?.ends(undefined);
     this.#startOver();
     // A function makes the next body, or a redirect has dropped it.
     if (this.request.body === null) this.body?.release();
@@ -142,10 +144,11 @@ export abstract class AttemptedExchange extends LeasedExchange implements Aborta
   }
 
   /** Sends the same attempt over another connection, ahead of requests that came later. */
-  protected replay(stale: OriginConnection | undefined): void {
+  protected replay(stale: OriginConnection | undefined, error: Error): void {
     const { host, origin } = this;
     const now = host.clock.now();
     origin.counters.replays++;
+    this.tries?.ends(error);
     if (stale !== undefined) host.pool.connections.suspect(stale);
     this.#startOver();
     this.attemptAt = now;

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { warnOfThrow } from '../pool/refusals.js';
 import type { HttpOutcome } from '../pool/statistics.js';
 import { TimedExchange } from './timed-exchange.js';
+import type { TracedTries } from './traced-tries.js';
 
 /**
  * How an exchange ends: exactly once, and its caller is told. An error that a callback throws ends the exchange, at any
@@ -9,6 +10,8 @@ import { TimedExchange } from './timed-exchange.js';
  */
 export abstract class EndingExchange extends TimedExchange {
   statusCode = 0;
+  /** There where somebody listens. */
+  protected tries: TracedTries | undefined = undefined;
   /** The exchange above the interceptors for which this one acts. */
   #actsFor: EndingExchange | undefined = undefined;
   /** Whether the subclass was told that there is no answer, or no more of it. */
@@ -58,6 +61,7 @@ export abstract class EndingExchange extends TimedExchange {
     const { host, policy, request } = this;
     this.phase = 'done';
     this.disarm();
+    this.tries?.ends(error);
     this.cleanUp();
     if (policy.composed === undefined) {
       this.origin.counters.finished(request.method, outcome, now - this.startedAt);

@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici';
 import type { Clock } from '../../core/clock.js';
 import type { Deadlines } from '../../core/deadlines.js';
 import type { Histogram } from '../../core/histogram.js';
+import type { SpanSink } from '../../core/span-sink.js';
 import type { Aborts } from './aborts.js';
 import type { HttpPool } from '../pool/http-pool.js';
 import type { HttpEvents } from '../pool/events.js';
@@ -16,6 +17,8 @@ export interface ExchangeHost {
   readonly aborts: Aborts;
   readonly acquire: Histogram;
   readonly events: HttpEvents;
+  /** Makes spans of tries. */
+  readonly spans: SpanSink | undefined;
   /** Exchanges between two attempts: nothing else knows of them. */
   readonly pausing: Set<{ fail(error: unknown): void }>;
   readonly random: () => number;

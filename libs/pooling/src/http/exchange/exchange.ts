@@ -106,6 +106,7 @@ export abstract class Exchange extends AttemptedExchange implements Dispatcher.D
 
   #answered(statusCode: number, headers: IncomingHttpHeaders, statusText: string | undefined): void {
     this.statusCode = statusCode;
+    this.tries?.answered(statusCode);
     this.connection?.learnKeepAlive(headers, this.host.keepAliveMs);
     if (statusCode >= 300 && this.replaces(statusCode, headers)) {
       this.phase = 'discarding';
@@ -195,7 +196,7 @@ export abstract class Exchange extends AttemptedExchange implements Dispatcher.D
       replaceable: !this.delivered && this.host.pool.serving,
     });
     const replays = means === 'replay' && this.attempts.replay(this.request, sent, refused);
-    if (replays) this.replay(refused ? undefined : connection);
+    if (replays) this.replay(refused ? undefined : connection, error);
     // Not at once: undici isn't ready for the next request inside its own error callback.
     if (healthy) this.giveBackSoon();
     else this.giveBack(false, aborted || phase === 'done' || phase === 'discarding' ? 'aborted' : 'peer');
@@ -220,6 +221,7 @@ export abstract class Exchange extends AttemptedExchange implements Dispatcher.D
   /** Hands the socket of an upgrade over; the place within the limits is kept until the socket is closed. */
   protected handOver(statusCode: number, socket: Duplex, take: () => void): void {
     this.statusCode = statusCode;
+    this.tries?.answered(statusCode);
     socket.once('close', () => this.giveBack(false, 'not-kept'));
     this.settle(undefined, statusCode);
     try {

@@ -1,10 +1,11 @@
 import type { Dispatcher } from 'undici';
-import { wireBody } from '../message/request.js';
+import { wireBody, type WireRequest } from '../message/request.js';
 import { isIterableStream, iterableOf, RequestBody } from '../message/request-body.js';
 import { nameConnectionError } from '../pool/connection-errors.js';
 import type { Borrower, OriginConnection } from '../pool/origin.js';
 import { EndingExchange } from './ending-exchange.js';
 import { tellUnsent } from './request-channels.js';
+import { TracedTries } from './traced-tries.js';
 
 /** An exchange's connection, from the queue until it is given back, and the request's body that goes over it. */
 export abstract class LeasedExchange extends EndingExchange implements Borrower {
@@ -32,12 +33,21 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
     return this.body?.unread === true || (this.connection?.socket.writableLength ?? 0) > 0;
   }
 
+  /** Its tries as tracers see them; `undefined`: nobody listens, and nobody has since it began. */
+  protected traced(): TracedTries | undefined {
+    if (this.tries === undefined && TracedTries.heard(this.host.spans)) {
+      this.tries = new TracedTries(this.host.spans, this.host.name);
+    }
+    return this.tries;
+  }
+
   // What the pool calls
 
   /** The exchange stands in a queue now. */
   enqueued(phase: 'waiting' | 'connecting', now: number): void {
     this.phase = phase;
     this.elsewhere = true;
+    this.traced()?.waits(this, phase === 'waiting' ? 'queue' : 'dial');
     this.arm(now);
   }
 
@@ -65,7 +75,10 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
     this.lastReadAt = now;
     this.arm(now);
     try {
-      connection.dispatch(this.#options(connection), this.receiver);
+      const tries = this.traced();
+      if (tries === undefined) connection.dispatch(this.#options(connection, this.request), this.receiver);
+      else
+        tries.begins(this, connection, (sent) => connection.dispatch(this.#options(connection, sent), this.receiver));
     } catch (error) {
       // Nothing was sent; the connection serves the next.
       if (this.connection === connection) this.giveBackSoon();
@@ -75,6 +88,7 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
 
   /** The exchange gets no place. */
   refuse(error: Error): void {
+    this.traced()?.waits(this, 'queue');
     this.settle(error, 'error');
   }
 
@@ -82,6 +96,7 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
   connectFailed(error: Error): void {
     nameConnectionError(error, this.host.name, this.origin.key);
     tellUnsent(this.request, error, this.context);
+    this.traced()?.refused(this, error);
     this.attemptFailed(error);
   }
 
@@ -93,8 +108,7 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
   // The request's body
 
   /** The request as it goes over this connection. */
-  #options(connection: OriginConnection): Dispatcher.DispatchOptions {
-    const { request } = this;
+  #options(connection: OriginConnection, request: WireRequest): Dispatcher.DispatchOptions {
     if (request.makeBody === undefined && !connection.multiplexes) return request;
     const body = request.makeBody === undefined ? request.body : this.ownBody(wireBody(request.makeBody()));
     // A stream that fails after its first chunk makes Node 20's `pipeline` into HTTP/2 spin.

@@ -46,7 +46,7 @@ export function redirected(
     const name = request.headers[at] as string;
     if (!dropped(name)) kept.push(name, request.headers[at + 1] as string);
   }
-  const next = { ...request, origin, path, headers: kept };
+  const next = { ...request, origin, path, headers: kept, template: undefined };
   if (!becomesGet) return next;
   return { ...next, method: 'GET' as Dispatcher.HttpMethod, body: null, makeBody: undefined, replayable: true };
 }

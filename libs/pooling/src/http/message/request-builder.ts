@@ -19,6 +19,7 @@ export const NO_INIT: HttpRequestInit = Object.freeze({
   redirect: undefined,
   decompress: undefined,
   maxResponseBytes: undefined,
+  template: undefined,
 } as HttpRequestInit);
 
 /** The origins that are known already, by their exact text. */
@@ -78,6 +79,7 @@ export class RequestBuilder {
       // undici closes the socket after HEAD, and after GET and DELETE with a body, unless told not to.
       reset: this.#options.keepAliveMs === 0,
       makeBody: prepared.makeBody,
+      template: init.template,
       replayable: prepared.replayable,
       hasIdempotencyKey: !plain && hasHeader(headers, 'idempotency-key'),
       originPolicy: this.originPolicy,

@@ -67,6 +67,8 @@ export interface HttpRequestInit {
   readonly decompress?: boolean;
   /** Over the client's bound; 0: none. */
   readonly maxResponseBytes?: number;
+  /** What all URLs of this kind look like, for spans: `/shipments/{id}`. Of few kinds: no ids in it. */
+  readonly template?: string;
 }
 
 /** A request as it is sent, and sent again: what undici's dispatch takes, and what a retry must know. */
@@ -80,6 +82,8 @@ export interface WireRequest extends Dispatcher.DispatchOptions {
   readonly makeBody: (() => HttpBody) | undefined;
   /** Whether the body can be sent again. */
   readonly replayable: boolean;
+  /** What all URLs of its kind look like, for spans. */
+  readonly template: string | undefined;
   /** Whether an `Idempotency-Key` is sent. */
   readonly hasIdempotencyKey: boolean;
   /** Where a redirect may lead it. */

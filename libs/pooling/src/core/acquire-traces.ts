@@ -1,0 +1,66 @@
+import { acquirerOf } from './holders.js';
+import type { PoolEntry } from './pool-entry.js';
+import type { LeaseUse } from './pool-options.js';
+import type { Slots } from './slots.js';
+import type { SpanRef, SpanSink } from './span-sink.js';
+import { TracedAcquire, type ConnectionHolder } from './traced-acquire.js';
+import type { AcquireReason } from './tracing-channels.js';
+
+/** The acquires of one pool that wait, as tracers see them. */
+export class AcquireTraces<T> {
+  readonly #pool: string;
+  readonly #slots: Slots<T>;
+  readonly #sink: SpanSink | undefined;
+
+  constructor(pool: string, slots: Slots<T>, sink: SpanSink | undefined) {
+    this.#pool = pool;
+    this.#slots = slots;
+    this.#sink = sink;
+  }
+
+  /** Whether whoever acquires is asked for the span that is active where he does. */
+  get active(): boolean {
+    return this.#sink?.active === true;
+  }
+
+  /** The span that is active where somebody acquires. */
+  get currentSpan(): SpanRef | undefined {
+    return this.#sink?.active === true ? this.#sink.current() : undefined;
+  }
+
+  /** An acquire begins to wait; `undefined`: nobody wants to hear of it. */
+  waits(use: LeaseUse): TracedAcquire | undefined {
+    if (use === 'own' || !TracedAcquire.heard(this.#sink)) return undefined;
+    const reason = this.#reasonNow();
+    const holder = reason === 'queue' ? this.#longestHolder() : undefined;
+    return TracedAcquire.begin(this.#sink, { kind: 'database', pool: this.#pool, reason, holder });
+  }
+
+  /** An acquire is refused at once. */
+  refused(use: LeaseUse, error: unknown): void {
+    this.waits(use)?.end(error);
+  }
+
+  /** A connection is about to be lent to an acquire that has waited since then. */
+  granted(acquire: TracedAcquire, entry: PoolEntry<T>, since: number): void {
+    if (entry.state === 'leased') acquire.reason = 'queue';
+    else if (entry.openedAt >= since && entry.uses === 0) acquire.reason = 'dial';
+    // It was idle when the acquire came: only a check or a hook can have come in between.
+    else if (entry.idleSince >= entry.leasedAt && entry.idleSince <= since) acquire.reason = 'check';
+    else acquire.reason = 'queue';
+  }
+
+  #reasonNow(): AcquireReason {
+    if (this.#slots.idle > 0 || this.#slots.arriving > 0) return 'check';
+    return this.#slots.used < this.#slots.max || this.#slots.connecting > 0 ? 'dial' : 'queue';
+  }
+
+  #longestHolder(): ConnectionHolder | undefined {
+    let longest: PoolEntry<T> | undefined;
+    for (const entry of this.#slots) {
+      if (entry.state === 'leased' && (longest === undefined || entry.leasedAt < longest.leasedAt)) longest = entry;
+    }
+    if (longest?.origin === undefined) return undefined;
+    return { label: acquirerOf(longest.origin).label, span: longest.origin.span };
+  }
+}

@@ -1,0 +1,83 @@
+import type { AsyncResource } from 'node:async_hooks';
+import type { SpanSink } from '../../core/span-sink.js';
+import { TracedAcquire } from '../../core/traced-acquire.js';
+import { exchangeOperations } from '../../core/tracing-channels.js';
+import type { WireRequest } from '../message/request.js';
+import type { Origin } from '../pool/origin.js';
+import { TracedExchange } from './traced-exchange.js';
+
+/** An exchange whose tries are traced. */
+export interface TriedExchange {
+  readonly request: WireRequest;
+  readonly origin: Origin;
+  /** The caller's. */
+  readonly context: AsyncResource;
+}
+
+/** The waits and tries of one exchange, as tracers see them. Made when the first of them begins and somebody listens. */
+export class TracedTries {
+  readonly #sink: SpanSink | undefined;
+  readonly #client: string;
+  #wait: TracedAcquire | undefined = undefined;
+  #exchange: TracedExchange | undefined = undefined;
+  #tries = 0;
+
+  constructor(sink: SpanSink | undefined, client: string) {
+    this.#sink = sink;
+    this.#client = client;
+  }
+
+  /** Whether anybody wants to hear of exchanges or of their waits. */
+  static heard(sink: SpanSink | undefined): boolean {
+    return exchangeOperations.hasSubscribers || TracedAcquire.heard(sink);
+  }
+
+  /** It stands in a queue, or a socket is being opened for it. */
+  waits({ context, origin }: TriedExchange, reason: 'queue' | 'dial'): void {
+    if (this.#wait !== undefined || !TracedAcquire.heard(this.#sink)) return;
+    const waiting = { kind: 'http', pool: this.#client, reason, origin: origin.counters.origin } as const;
+    context.runInAsyncScope(() => (this.#wait = TracedAcquire.begin(this.#sink, waiting)));
+  }
+
+  /** It has a connection, which has served so many by now: `send` sends its request. Called in its caller's context. */
+  begins(exchange: TriedExchange, { served }: { readonly served: number }, send: (request: WireRequest) => void): void {
+    // Another exchange gave back what it wanted to dial for.
+    if (this.#wait?.reason === 'dial' && served > 1) this.#wait.reason = 'queue';
+    this.#endWait(undefined);
+    const { request } = exchange;
+    const begun = this.#begin(exchange);
+    if (begun === undefined) send(request);
+    else begun.begin(() => send(begun.addTo(request)));
+  }
+
+  /** Its socket could not be opened. */
+  refused(exchange: TriedExchange, error: Error): void {
+    this.#endWait(error);
+    exchange.context.runInAsyncScope(() => {
+      this.#begin(exchange)?.begin(() => {});
+    });
+    this.ends(error);
+  }
+
+  #begin({ request, origin }: TriedExchange): TracedExchange | undefined {
+    this.#exchange = TracedExchange.of(this.#sink, this.#client, request, origin, this.#tries++);
+    return this.#exchange;
+  }
+
+  /** The headers of an answer have come. */
+  answered(statusCode: number): void {
+    if (this.#exchange !== undefined) this.#exchange.statusCode = statusCode;
+  }
+
+  /** What is under way has ended. */
+  ends(error: unknown): void {
+    this.#endWait(error);
+    this.#exchange?.end(error);
+    this.#exchange = undefined;
+  }
+
+  #endWait(error: unknown): void {
+    this.#wait?.end(error);
+    this.#wait = undefined;
+  }
+}

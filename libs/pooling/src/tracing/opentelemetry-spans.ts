@@ -1,0 +1,229 @@
+import type * as Api from '@opentelemetry/api';
+import type { Attributes, Context, Span, TextMapSetter, Tracer, TracerProvider } from '@opentelemetry/api';
+import { errorType } from '../core/error-type.js';
+import { SECRET_PARAMETERS } from '../core/secret-parameters.js';
+import type { OpenSpan, QueryShape, SpanRef, SpanSink } from '../core/span-sink.js';
+import type {
+  AcquireOperation,
+  ExchangeOperation,
+  QueryOperation,
+  TracedOperation,
+  TransactionOperation,
+} from '../core/tracing-channels.js';
+import {
+  acquireAttributes,
+  exchangeAttributes,
+  exchangeName,
+  queryAttributes,
+  transactionAttributes,
+} from './span-attributes.js';
+import type { ResolvedTracing } from './tracing-options.js';
+
+/** What is imported of OpenTelemetry's API. */
+export type OpenTelemetryApi = typeof Api;
+
+/** The scope of all spans. */
+export const TRACER_NAME = 'nestjs-pooling';
+
+/** SQLSTATE, of an error that the server has sent. */
+function sqlState(error: unknown): string | undefined {
+  const { code, severity } = (error ?? {}) as { readonly code?: unknown; readonly severity?: unknown };
+  return typeof code === 'string' && typeof severity === 'string' && /^[\dA-Z]{5}$/.test(code) ? code : undefined;
+}
+
+const headers: TextMapSetter<ExchangeOperation> = {
+  set: (exchange, name, value) => exchange.addHeader(name, value),
+};
+
+/** A span of OpenTelemetry's that is open. */
+abstract class OtelSpan<Operation extends TracedOperation> implements OpenSpan {
+  /** The span that was active when it began. */
+  readonly outer: Span | undefined;
+
+  constructor(
+    protected readonly sink: OpenTelemetrySpans,
+    readonly span: Span,
+    protected readonly operation: Operation,
+    outer: Span | undefined,
+  ) {
+    this.outer = outer;
+  }
+
+  /** What is known at its end. */
+  protected abstract finish(span: Span): void;
+
+  event(name: string): void {
+    this.span.addEvent(name);
+  }
+
+  end(): void {
+    const { span } = this;
+    if (span.isRecording()) {
+      this.finish(span);
+      const { error } = this.operation;
+      if (error !== undefined) this.sink.fail(span, error);
+    }
+    span.end();
+  }
+
+  within<Result>(fn: () => Result): Result {
+    return this.sink.within(this.span, fn);
+  }
+}
+
+class QuerySpan extends OtelSpan<QueryOperation> {
+  protected override finish(span: Span): void {
+    const { batchSize, error } = this.operation;
+    if (batchSize !== undefined) span.setAttribute('db.operation.batch.size', batchSize);
+    const state = sqlState(error);
+    if (state !== undefined) span.setAttribute('db.response.status_code', state);
+  }
+}
+
+class AcquireSpan extends OtelSpan<AcquireOperation> {
+  protected override finish(span: Span): void {
+    span.setAttribute('nestjs_pooling.acquire.reason', this.operation.reason);
+  }
+}
+
+class TransactionSpan extends OtelSpan<TransactionOperation> {
+  protected override finish(span: Span): void {
+    const { attempts, outcome } = this.operation;
+    span.setAttribute('nestjs_pooling.transaction.attempts', attempts);
+    if (outcome !== undefined) span.setAttribute('nestjs_pooling.transaction.outcome', outcome);
+  }
+}
+
+class ExchangeSpan extends OtelSpan<ExchangeOperation> {
+  protected override finish(span: Span): void {
+    const { statusCode, error } = this.operation;
+    if (statusCode === undefined) return;
+    span.setAttribute('http.response.status_code', statusCode);
+    if (statusCode >= 400 && error === undefined) this.sink.failAs(span, String(statusCode));
+  }
+}
+
+/** Makes spans of OpenTelemetry's of what pools and clients do, whenever a tracer provider is there. */
+export class OpenTelemetrySpans implements SpanSink {
+  readonly #api: OpenTelemetryApi;
+  #options: ResolvedTracing | undefined;
+  /** Stands for a provider where none was set up. */
+  readonly #none: TracerProvider;
+  #provider: TracerProvider | undefined = undefined;
+  #tracer: Tracer | undefined = undefined;
+  /** What spans of a statement begin with; the same for all uses of its text. */
+  #attributes = new WeakMap<QueryShape, Attributes>();
+
+  constructor(api: OpenTelemetryApi, options: ResolvedTracing | undefined) {
+    this.#api = api;
+    this.#options = options;
+    this.#none = new api.ProxyTracerProvider().getDelegate();
+  }
+
+  /** Changes the options; `undefined`: no spans. */
+  configure(options: ResolvedTracing | undefined): void {
+    this.#options = options;
+    this.#provider = undefined;
+    this.#attributes = new WeakMap();
+  }
+
+  get yields(): boolean {
+    return this.#options?.mode === 'auto';
+  }
+
+  get secretParameters(): ReadonlySet<string> {
+    return this.#options?.secretParameters ?? SECRET_PARAMETERS;
+  }
+
+  get active(): boolean {
+    return this.#tracerNow() !== undefined;
+  }
+
+  /** The provider may be set up, or replaced, at any time. */
+  #tracerNow(): Tracer | undefined {
+    const proxy = this.#api.trace.getTracerProvider() as Partial<Api.ProxyTracerProvider> & TracerProvider;
+    const provider = proxy.getDelegate === undefined ? proxy : proxy.getDelegate();
+    if (provider === this.#provider) return this.#tracer;
+    this.#provider = provider;
+    const wanted = this.#options !== undefined && provider !== this.#none;
+    this.#tracer = wanted ? provider.getTracer(TRACER_NAME) : undefined;
+    return this.#tracer;
+  }
+
+  current(): SpanRef | undefined {
+    const context = this.#api.trace.getActiveSpan()?.spanContext();
+    if (context === undefined || (context.traceFlags & this.#api.TraceFlags.SAMPLED) === 0) return undefined;
+    return { traceId: context.traceId, spanId: context.spanId };
+  }
+
+  query(operation: QueryOperation, shape: QueryShape, parent: OpenSpan | undefined): OpenSpan {
+    let attributes = this.#attributes.get(shape);
+    if (attributes === undefined) {
+      attributes = queryAttributes(shape, this.#options?.queryText === true);
+      this.#attributes.set(shape, attributes);
+    }
+    const name = shape.summary === '' ? 'postgresql' : shape.summary;
+    const kind = this.#api.SpanKind.CLIENT;
+    const span = this.#start(name, { kind, attributes }, this.#contextFor(parent));
+    return new QuerySpan(this, span, operation, undefined);
+  }
+
+  acquire(operation: AcquireOperation, holder: SpanRef | undefined): OpenSpan {
+    const { SpanKind, TraceFlags } = this.#api;
+    const attributes = acquireAttributes(operation);
+    const links = holder === undefined ? [] : [{ context: { ...holder, traceFlags: TraceFlags.SAMPLED } }];
+    const span = this.#start(`acquire ${operation.pool}`, { kind: SpanKind.INTERNAL, attributes, links });
+    return new AcquireSpan(this, span, operation, undefined);
+  }
+
+  transaction(operation: TransactionOperation): OpenSpan {
+    const { context, SpanKind, trace } = this.#api;
+    const attributes = transactionAttributes(operation);
+    const span = this.#start('transaction', { kind: SpanKind.INTERNAL, attributes });
+    return new TransactionSpan(this, span, operation, trace.getSpan(context.active()));
+  }
+
+  exchange(operation: ExchangeOperation): OpenSpan {
+    const { context, propagation, SpanKind, trace } = this.#api;
+    const attributes = exchangeAttributes(operation);
+    const active = context.active();
+    const span = this.#start(exchangeName(operation), { kind: SpanKind.CLIENT, attributes }, active);
+    if (this.#options?.propagate === true) propagation.inject(trace.setSpan(active, span), operation, headers);
+    return new ExchangeSpan(this, span, operation, undefined);
+  }
+
+  /** Runs a function within a span. */
+  within<Result>(span: Span, fn: () => Result): Result {
+    const { context, trace } = this.#api;
+    return context.with(trace.setSpan(context.active(), span), fn);
+  }
+
+  /** Notes on a span that its operation has failed. */
+  fail(span: Span, error: unknown): void {
+    const message = (error as { readonly message?: unknown } | null)?.message;
+    const shown = this.#options?.errorMessages === true && typeof message === 'string' ? message : undefined;
+    this.failAs(span, errorType(error), shown);
+  }
+
+  /** The same for a failure that is no error. */
+  failAs(span: Span, type: string, message?: string): void {
+    span.setAttribute('error.type', type);
+    const code = this.#api.SpanStatusCode.ERROR;
+    span.setStatus(message === undefined ? { code } : { code, message });
+  }
+
+  #start(name: string, options: Api.SpanOptions, context = this.#api.context.active()): Span {
+    const tracer = this.#tracerNow();
+    // The provider has gone since `active` was asked for.
+    if (tracer === undefined) return this.#api.trace.wrapSpanContext(this.#api.INVALID_SPAN_CONTEXT);
+    return tracer.startSpan(name, options, context);
+  }
+
+  /** Within a parent, unless somebody has begun a span of his own in it: that one's children are his. */
+  #contextFor(parent: OpenSpan | undefined): Context {
+    const { context, trace } = this.#api;
+    const active = context.active();
+    if (!(parent instanceof OtelSpan) || trace.getSpan(active) !== parent.outer) return active;
+    return trace.setSpan(active, parent.span);
+  }
+}
