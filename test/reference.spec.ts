@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as diagnostics from '#pooling/core/diagnostics.js';
 import * as errors from '#pooling/core/errors.js';
+import * as tracingChannels from '#pooling/core/tracing-channels.js';
 import { resolveDatabaseOptions, type ResolvedDatabaseOptions } from '#pooling/database/options/options.js';
 import { httpOptionProblems, resolveHttpClientOptions } from '#pooling/http/options.js';
 import { METRIC_FAMILIES } from '#pooling/metrics/published-metric.js';
@@ -120,6 +121,12 @@ describe('the reference', () => {
     expect(table('docs/reference/metrics.md', 'metrics').map(([name]) => code(name))).toEqual(
       METRIC_FAMILIES.map(({ name }) => name),
     );
+  });
+
+  it('lists every tracing channel', () => {
+    const listed = table('docs/reference/events.md', 'tracing channels').map(([name]) => code(name));
+    const channels = Object.keys(tracingChannels).map((name) => `nestjs-pooling:${name.replace(/Operations$/, '')}`);
+    expect(listed.toSorted()).toEqual(channels.toSorted());
   });
 
   it('lists every channel', () => {

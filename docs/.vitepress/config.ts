@@ -55,6 +55,7 @@ export default defineConfig({
       ]),
       section('Operation', [
         ['Observability', '/observability'],
+        ['Traces', '/tracing'],
         ['The console', '/console'],
         ['Troubleshooting', '/troubleshooting'],
       ]),

@@ -1,6 +1,6 @@
 import { DatabasePool, spansFor, type DatabaseOptions, type DatabasePoolDependencies } from 'nestjs-pooling';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { SpanRecorder, unknownAttributes, type RecordedSpan } from '../support/spans.js';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { SpanRecorder, unknownAttributes, type RecordedSpan } from '#test/support/spans.js';
 
 let database: TestDatabase;
 let recorder: SpanRecorder;

@@ -1,8 +1,17 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { channel, tracingChannel } from 'node:diagnostics_channel';
-import { DatabasePool, HttpClient, type AcquireOperation, type ExchangeOperation } from 'nestjs-pooling';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { answerJson, CountingServer, refusedPort } from '../support/http-server.js';
+import { sql } from 'kysely';
+import {
+  createKysely,
+  DatabasePool,
+  HttpClient,
+  type AcquireOperation,
+  type ExchangeOperation,
+  type QueryOperation,
+  type TransactionOperation,
+} from 'nestjs-pooling';
+import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { answerJson, CountingServer, refusedPort } from '#test/support/http-server.js';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -51,6 +60,38 @@ describe('the tracing channels', () => {
       ['database', 'heard', 'queue'],
     ]);
     expect(messages[1]?.[0].error).toMatchObject({ code: 'ERR_POOL_ACQUIRE_TIMEOUT' });
+  });
+
+  it('tell of each statement, with its text and without its values', async () => {
+    await using pool = new DatabasePool('heard', { url: database.url, size: 1 });
+    using listener = new Listener<QueryOperation>('query');
+    await pool.query('select $1::text', ['secret']);
+    await pool.query("select 'secret'::int").catch(() => {});
+    const messages = [...listener.heard];
+    expect(messages.map(([, events]) => events)).toEqual([WELL, BADLY]);
+    expect(messages[0]?.[0]).toMatchObject({
+      pool: 'heard',
+      text: 'select $1::text',
+      summary: 'SELECT',
+      database: database.name,
+      host: '127.0.0.1',
+      connection: 1,
+      rows: 1,
+    });
+    expect(messages[1]?.[0]).toMatchObject({ text: 'select ?::int', error: { code: '22P02' } });
+    expect(JSON.stringify(messages.map(([{ error: _error, ...rest }]) => rest))).not.toContain('secret');
+  });
+
+  it('tell of a transaction, and of its statements within it', async () => {
+    await using pool = new DatabasePool('heard', { url: database.url, size: 1 });
+    using transactions = new Listener<TransactionOperation>('transaction');
+    using queries = new Listener<QueryOperation>('query');
+    const db = createKysely<Record<string, never>>(pool);
+    await db.transaction().execute(async (trx) => void (await sql`select 1`.execute(trx)));
+    const messages = [...transactions.heard];
+    expect(messages.map(([, events]) => events)).toEqual([WELL]);
+    expect(messages[0]?.[0]).toMatchObject({ pool: 'heard', attempts: 1, outcome: 'committed' });
+    expect([...queries.heard.keys()].map(({ text }) => text)).toEqual(['select ?']);
   });
 
   it('tell of each try of an exchange, and let a tracer send a header with it', async () => {

@@ -1,7 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import { HttpClient, spansFor, type HttpClientOptions, type Tracing } from 'nestjs-pooling';
-import { answerJson, CountingServer, refusedPort } from '../support/http-server.js';
-import { SpanRecorder, unknownAttributes, type RecordedSpan } from '../support/spans.js';
+import { answerJson, CountingServer, refusedPort } from '#test/support/http-server.js';
+import { SpanRecorder, unknownAttributes, type RecordedSpan } from '#test/support/spans.js';
 
 let recorder: SpanRecorder;
 let server: CountingServer;

@@ -9,10 +9,12 @@ export interface RequestContext {
   readonly handler: string | undefined;
   /** The ambient transaction; the database floor knows its kind. */
   readonly transaction: object | undefined;
+  /** A transaction that is tried again; the database floor knows its kind. */
+  readonly retried: object | undefined;
 }
 
 /** The context of what belongs to no request. */
-const NO_REQUEST: RequestContext = { handler: undefined, transaction: undefined };
+const NO_REQUEST: RequestContext = { handler: undefined, transaction: undefined, retried: undefined };
 
 /**
  * From this version on, Node carries a context along with a promise; before, it calls a hook for each promise of the

@@ -16,6 +16,7 @@ import { systemClock, type Clock, type Timer } from '../core/clock.js';
 import { poolChannel } from '../core/diagnostics.js';
 import type { Holder } from '../core/holders.js';
 import { Pool } from '../core/pool.js';
+import { keepRequests } from '../core/request-context.js';
 import { packageProblems } from '../core/optional-package.js';
 import type { AcquireOptions, CloseReport } from '../core/pool-options.js';
 import type { SpanSink } from '../core/span-sink.js';
@@ -32,6 +33,7 @@ import { pgOptionsOf } from './options/pg-options.js';
 import { DatabasePing, type PingResult } from './ping.js';
 import { ServerRole } from './connection/server-role.js';
 import type { DatabaseTraffic } from './connection/statements-underway.js';
+import { QueryTraces } from './query/query-traces.js';
 import { SingleQueries } from './query/single-queries.js';
 import { shortenStatement } from './query/shown-statement.js';
 import { StatementTimeout } from './query/submission.js';
@@ -149,8 +151,12 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       );
     }
     this.#role = new ServerRole({ clock, suspectAll: () => this.#engine.suspectAll() });
+    const traces = new QueryTraces(name, configuration.target, dependencies.spans);
+    // A trace tells of a transaction that is tried again as one: what belongs together is known by its context.
+    if (dependencies.spans?.active === true) keepRequests();
     const connector = new DatabaseConnector(configuration, {
       name,
+      traces,
       clock,
       clientConfig,
       submissions: {
@@ -206,7 +212,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
       timedOut: (error) => events.acquireTimedOut(error),
       emitter: this,
     });
-    this.queries = new SingleQueries(this.leases, this.#statements, configuration);
+    this.queries = new SingleQueries(this.leases, this.#statements, traces, configuration);
     if (poolChannel.hasSubscribers) {
       const { host, port, database } = configuration.target;
       poolChannel.publish({ name, server: `${host}:${port}/${database}` });

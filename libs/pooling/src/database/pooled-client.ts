@@ -160,13 +160,13 @@ class PooledClientFacade {
     }
     if (this.#held !== undefined) {
       this.#held.add({
-        run: () => void this.#connection.runner.submit(submittable),
+        run: () => void this.#connection.runner.submit(this.#lease, submittable),
         refuse: () =>
           submittable.handleError?.(this.#transactionOver(textOf(submittable)), this.#connection.client.connection),
       });
       return submittable;
     }
-    return this.#connection.runner.submit(submittable);
+    return this.#connection.runner.submit(this.#lease, submittable);
   }
 
   /** A borrowed connection is connected. */

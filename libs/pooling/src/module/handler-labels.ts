@@ -1,6 +1,6 @@
 import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import type { Observable } from 'rxjs';
-import { inRequest, keepRequestsIfCheap, keepsRequests } from '../core/request-context.js';
+import { inRequest, keepRequests, keepRequestsIfCheap, keepsRequests } from '../core/request-context.js';
 
 /**
  * Whether handlers give what they do their names: `OrdersController.create`. On only in applications that have a pool
@@ -11,10 +11,11 @@ import { inRequest, keepRequestsIfCheap, keepsRequests } from '../core/request-c
 export class HandlerLabels {
   #wanted = false;
 
-  /** Starts giving names, where that is cheap. */
-  enable(): void {
+  /** Starts giving names, where that is cheap, or `always`: where a tracer keeps contexts already, it costs little more. */
+  enable(always = false): void {
     this.#wanted = true;
-    keepRequestsIfCheap();
+    if (always) keepRequests();
+    else keepRequestsIfCheap();
   }
 
   /** Whether names are given. */

@@ -39,8 +39,9 @@ export function databaseProviders<Source>(
         store.addAbsent('database', name);
         return notConfigured<DatabasePool>(name, 'the database pool', SET_DATABASE);
       }
-      const named = namesHolders(given);
-      if (named) labels.enable();
+      const traced = spans.sink?.active === true;
+      const named = traced || namesHolders(given);
+      if (named) labels.enable(traced);
       const made = new DatabasePool(name, given, {
         observer: new PoolLog(name),
         spans: spans.sink,

@@ -4,10 +4,13 @@ import { pg } from '../pg.js';
 import { clearPgWriter, enqueue, isTraced, protocolOf } from '../pg-internals.js';
 import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText } from '../query/query-forms.js';
 import { prepareSubmission, serialiseQuery } from '../query/sent-values.js';
+import type { QueryTraces } from '../query/query-traces.js';
 import type { SlowQueries } from '../query/slow-queries.js';
 import { Statement } from '../query/statement.js';
 import type { PreparedText, StatementCache } from '../query/statement-cache.js';
 import { Submission, type SubmissionHost, type SubmissionLimits } from '../query/submission.js';
+import type { TracedQuery } from '../query/traced-query.js';
+import type { TracedTransaction } from '../query/traced-transaction.js';
 import { queryTraced, runTraced, submitTraced } from '../query/traced-queries.js';
 import type { MessageGuard } from '../wire/message-guard.js';
 import type { WireValue } from '../wire/message-writer.js';
@@ -26,6 +29,8 @@ export interface RunnerHost extends UnderwayHost {
   readonly statements: StatementCache | undefined;
   /** Times the statements of borrowers; `undefined`: nobody does. */
   readonly slowQueries: SlowQueries | undefined;
+  /** Tells tracers of the statements of borrowers. */
+  readonly traces: QueryTraces;
 }
 
 /** What running statements needs of the connection. */
@@ -56,6 +61,8 @@ export class StatementRunner {
   readonly #guard: MessageGuard | undefined;
   readonly #submissions: SubmissionHost;
   #wire: Wire | undefined = undefined;
+  /** The transaction that its borrower has begun, where tracers hear of it. */
+  transaction: TracedTransaction | undefined = undefined;
 
   /** @param guard cuts what the server sends into messages; `undefined` where pg doesn't let it. */
   constructor(host: RunnerHost, connection: RunnerConnection, guard: MessageGuard | undefined) {
@@ -98,11 +105,34 @@ export class StatementRunner {
     timeoutMs: number,
     callback: QueryOutcome,
   ): void {
+    const trace = lease === undefined ? undefined : this.trace(lease, config, values);
+    if (trace === undefined) return this.#execute(lease, config, values, timeoutMs, callback, undefined);
+    const heard = trace.hearing(callback);
+    trace.begin(() => this.#execute(lease, config, values, timeoutMs, heard, trace));
+  }
+
+  /** What tracers hear of a statement that is about to be run under a lease; `undefined`: nothing. Its caller begins and ends it. */
+  trace(lease: Lease<unknown>, config: QueryText, values: unknown[] | undefined): TracedQuery | undefined {
+    const { traces } = this.#host;
+    if (!traces.heard) return undefined;
+    const given = values ?? (typeof config === 'object' ? config.values : undefined);
+    const parametrised = Array.isArray(given) && given.length > 0;
+    return traces.query(this.#client, lease.connectionId, textOf(config), parametrised, this.transaction);
+  }
+
+  #execute(
+    lease: Lease<unknown> | undefined,
+    config: QueryText,
+    values: unknown[] | undefined,
+    timeoutMs: number,
+    callback: QueryOutcome,
+    trace: TracedQuery | undefined,
+  ): void {
     const { statements } = this.#host;
     const sent = lease === undefined || statements === undefined ? undefined : preparableValues(config, values);
     const prepared = sent === undefined ? undefined : statements?.use(textOf(config));
     if (prepared === undefined) this.executeUnprepared(lease, config, values, timeoutMs, callback);
-    else this.executePrepared(lease as Lease<unknown>, prepared, sent as unknown[], timeoutMs, callback);
+    else this.executePrepared(lease as Lease<unknown>, prepared, sent as unknown[], timeoutMs, callback, trace);
   }
 
   /** {@link execute} for a text that isn't to be prepared: `pg` does all of it. */
@@ -143,6 +173,7 @@ export class StatementRunner {
     values: readonly unknown[],
     timeoutMs: number,
     callback: QueryOutcome,
+    trace: TracedQuery | undefined,
   ): void {
     const wire = this.#wire;
     if (wire === undefined) return this.executeUnprepared(lease, prepared.text, [...values], timeoutMs, callback);
@@ -151,6 +182,7 @@ export class StatementRunner {
     if (sent === undefined) return;
     const heard = this.#timed(lease, prepared.text, callback);
     const query = new WireQuery(wire, this.#underway, lease, prepared, sent, timeoutMs, heard);
+    query.trace = trace;
     this.#underway.start(query);
     if (isTraced(this.#client)) runTraced(this.#client, wire, query);
     else if (query.shared && wire.underway > 0) wire.join(query);
@@ -167,7 +199,7 @@ export class StatementRunner {
   }
 
   /** Runs a cursor, a stream, a `COPY`: they answer for themselves, and only the server's silence ends them. */
-  submit<Kind extends Submittable>(submittable: Kind): Kind {
+  submit<Kind extends Submittable>(lease: Lease<unknown>, submittable: Kind): Kind {
     this.#underway.asked(textOf(submittable));
     try {
       prepareSubmission(submittable);
@@ -178,9 +210,11 @@ export class StatementRunner {
       return submittable;
     }
     Submission.over(this.#submissions, submittable);
+    const trace = this.#traceSubmission(lease, submittable);
     try {
-      return isTraced(this.#client) ? submitTraced(this.#client, submittable) : this.#client.query(submittable);
+      return trace === undefined ? this.#submit(submittable) : trace.begin(() => this.#submit(submittable));
     } catch (error) {
+      trace?.end(error, undefined);
       // It may have sent half of what it wanted to. Its caller hears it here, and not again when the connection ends.
       (submittable as { handleError?: unknown }).handleError = ignore;
       clearPgWriter();
@@ -188,6 +222,19 @@ export class StatementRunner {
       this.#connection.destroy();
       throw error;
     }
+  }
+
+  #submit<Kind extends Submittable>(submittable: Kind): Kind {
+    return isTraced(this.#client) ? submitTraced(this.#client, submittable) : this.#client.query(submittable);
+  }
+
+  #traceSubmission(lease: Lease<unknown>, submittable: Submittable): TracedQuery | undefined {
+    if (!this.#host.traces.heard) return undefined;
+    const { cursor = submittable } = submittable as { cursor?: unknown };
+    const { values } = cursor as { values?: unknown };
+    const trace = this.trace(lease, textOf(cursor as QueryText), Array.isArray(values) ? values : undefined);
+    trace?.attend(submittable);
+    return trace;
   }
 
   /**

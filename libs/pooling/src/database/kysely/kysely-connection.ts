@@ -1,4 +1,10 @@
-import type { CompiledQuery, DatabaseConnection, PostgresCursorConstructor, QueryResult } from 'kysely';
+import type {
+  CompiledQuery,
+  DatabaseConnection,
+  PostgresCursorConstructor,
+  QueryResult,
+  TransactionSettings,
+} from 'kysely';
 import type { QueryResult as PgQueryResult, Submittable } from 'pg';
 import { PoolLeaseReleasedError, PoolTransactionError } from '../../core/errors.js';
 import type { CloseReason } from '../../core/statistics.js';
@@ -6,7 +12,9 @@ import type { PostgresConnection } from '../connection/connection.js';
 import type { DatabaseLease } from '../database-lease.js';
 import type { DatabasePool } from '../database-pool.js';
 import { kyselyResult } from './kysely-result.js';
+import { querySummary } from './query-summary.js';
 import { loadPgCursor } from '../pg-package.cjs';
+import { RetriedTransaction, type TransactionTrace } from './retried-transaction.js';
 import { promiseOf, type QueryText } from '../query/query-forms.js';
 import { textOfCompiled } from './unprepared-plugin.js';
 
@@ -32,6 +40,8 @@ export class KyselyConnection implements DatabaseConnection {
   scope: ConnectionScope | undefined = undefined;
   /** The command that was answered last. */
   command = '';
+  /** What tracers hear of the transaction. */
+  #trace: TransactionTrace | undefined = undefined;
   #running = 0;
   #streams = 0;
 
@@ -52,9 +62,14 @@ export class KyselyConnection implements DatabaseConnection {
   }
 
   async executeQuery<Row>(compiledQuery: CompiledQuery): Promise<QueryResult<Row>> {
+    this.#learn(compiledQuery);
     const answer = await this.run(textOfCompiled(compiledQuery), compiledQuery.parameters as unknown[]);
     this.command = answer.command;
     return kyselyResult(answer);
+  }
+
+  #learn({ sql, query, parameters }: CompiledQuery): void {
+    this.#pool.queries.traces.learn(sql, parameters.length > 0, () => querySummary(query));
   }
 
   /** Whether a stream is open. */
@@ -63,15 +78,27 @@ export class KyselyConnection implements DatabaseConnection {
   }
 
   /** Begins a transaction: what was begun here before is over for good. */
-  begun(): void {
+  begun(settings: TransactionSettings): void {
+    this.tell('rolled back');
     this.transaction = 'open';
     this.scope = undefined;
+    this.#trace = RetriedTransaction.begin(this.#pool.queries.traces, settings);
+    if (this.#trace !== undefined) this.#connection().runner.transaction = this.#trace.trace;
   }
 
   /** Ends it: nothing more is let in, and what was asked for before is answered when this resolves. */
   async ended(): Promise<void> {
     this.transaction = 'over';
     await this.scope?.end();
+  }
+
+  /** Tells tracers how the transaction has ended; a second time does nothing. */
+  tell(outcome: 'committed' | 'rolled back' | 'unknown', error?: unknown): void {
+    const trace = this.#trace;
+    if (trace === undefined) return;
+    this.#trace = undefined;
+    if (!this.#lease.released) this.#lease.connection.runner.transaction = undefined;
+    trace.end(outcome, error);
   }
 
   /** The same, for those who come after the end. */
@@ -107,7 +134,8 @@ export class KyselyConnection implements DatabaseConnection {
     const Cursor = this.#cursor ?? requireCursor();
     const connection = this.#connection();
     const cursor = new Cursor<Row>(compiledQuery.sql, compiledQuery.parameters.slice());
-    connection.runner.submit(cursor as unknown as Submittable);
+    this.#learn(compiledQuery);
+    connection.runner.submit(this.#lease, cursor as unknown as Submittable);
     this.#running++;
     this.#streams++;
     this.scope?.streams();
@@ -140,6 +168,7 @@ export class KyselyConnection implements DatabaseConnection {
 
   /** Gives the lease back; a second time does nothing. */
   release(reason?: CloseReason): void {
+    this.tell('rolled back');
     this.#pool.leases.giveBack(this.#lease, undefined, reason);
   }
 

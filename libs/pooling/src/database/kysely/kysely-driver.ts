@@ -42,10 +42,11 @@ export class KyselyDriver implements Driver {
 
   async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {
     const session = own(connection);
-    session.begun();
+    session.begun(settings);
     try {
       await connection.executeQuery(command(beginning(settings)));
     } catch (error) {
+      session.tell('rolled back', error);
       // Kysely's controlled transactions before 0.28.18 don't.
       session.release();
       throw error;
@@ -65,17 +66,21 @@ export class KyselyDriver implements Driver {
     try {
       await connection.executeQuery(command('commit'));
     } catch (error) {
-      session.release();
       // Where it was answered, something that was called afterwards has thrown: Kysely's log.
       const answered = session.command !== '' || (error instanceof pg.DatabaseError && !endsConnection(error));
-      throw answered || !mayHaveBeenSent ? error : this.#commitUnknown(error);
+      const failure = answered || !mayHaveBeenSent ? error : this.#commitUnknown(error);
+      session.tell(outcomeOf(failure, session.command), failure);
+      session.release();
+      throw failure;
     }
-    if (session.command !== 'ROLLBACK') return;
-    session.release();
-    throw Object.assign(
+    if (session.command !== 'ROLLBACK') return session.tell('committed');
+    const failure = Object.assign(
       new Error('the transaction was rolled back instead of committed: one of its statements had failed'),
       { code: '25P02', [ABORTED_TRANSACTION]: true },
     );
+    session.tell('rolled back', failure);
+    session.release();
+    throw failure;
   }
 
   /** Always ends the transaction: where the statement can't, the end of the connection does. */
@@ -86,6 +91,7 @@ export class KyselyDriver implements Driver {
     if (!session.alive) return session.release();
     try {
       await connection.executeQuery(command('rollback'));
+      session.tell('rolled back');
     } catch {
       session.release('transaction');
     }
@@ -132,6 +138,12 @@ export class KyselyDriver implements Driver {
       { cause },
     );
   }
+}
+
+/** How a transaction has ended whose commit has failed; `answered`: the command that the server had answered. */
+function outcomeOf(failure: unknown, answered: string): 'committed' | 'rolled back' | 'unknown' {
+  if (failure instanceof PoolCommitUnknownError) return 'unknown';
+  return answered === 'COMMIT' ? 'committed' : 'rolled back';
 }
 
 /** In Kysely's own words, for those who read its log. */

@@ -13,6 +13,7 @@ import type { QueryResult as PgQueryResult } from 'pg';
 import type { KyselyModule } from './kysely-module.js';
 import { kyselyResult } from './kysely-result.js';
 import { pinnedQueryExecutorOn } from './pinned-query-executor.js';
+import { querySummary } from './query-summary.js';
 import type { SingleQueries } from '../query/single-queries.js';
 import { textOfCompiled } from './unprepared-plugin.js';
 
@@ -69,6 +70,8 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
     }
 
     #run(query: CompiledQuery): Promise<PgQueryResult> {
+      const { traces } = this.#way.queries;
+      if (traces.heard) traces.learn(query.sql, query.parameters.length > 0, () => querySummary(query.query));
       // What Kysely has built is one statement; raw SQL may be several.
       return this.#way.queries.run(
         textOfCompiled(query),

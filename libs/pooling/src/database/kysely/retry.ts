@@ -2,6 +2,7 @@ import type { IsolationLevel, Kysely, Transaction } from 'kysely';
 import { systemClock, type Clock } from '../../core/clock.js';
 import { PoolCommitUnknownError, PoolTransactionError } from '../../core/errors.js';
 import { integer, durationMs, optionProblems, refuseProblems, type Rule } from '../../core/validation.js';
+import { RetriedTransaction } from './retried-transaction.js';
 import { endsConnection } from '../server-errors.js';
 
 /**
@@ -93,15 +94,18 @@ export async function retryTransaction<DB, Result>(
   const { attempts = 3, baseDelayMs = 20, maxDelayMs = 1_000, signal } = options;
   refuseProblems('retryTransaction', optionProblems(RETRY_RULES, { attempts, baseDelayMs, maxDelayMs }));
   const { clock = systemClock, random = Math.random } = options;
-  for (let attempt = 1; ; attempt++) {
-    signal?.throwIfAborted();
-    try {
-      return await transactionBuilder(db, options).execute(fn);
-    } catch (error) {
-      if (attempt >= attempts || !isRetriable(error)) throw error;
+  const tries = async (): Promise<Result> => {
+    for (let attempt = 1; ; attempt++) {
+      signal?.throwIfAborted();
+      try {
+        return await transactionBuilder(db, options).execute(fn);
+      } catch (error) {
+        if (attempt >= attempts || !isRetriable(error)) throw error;
+      }
+      await pause(random() * Math.min(maxDelayMs, baseDelayMs * 2 ** (attempt - 1)), clock, signal);
     }
-    await pause(random() * Math.min(maxDelayMs, baseDelayMs * 2 ** (attempt - 1)), clock, signal);
-  }
+  };
+  return RetriedTransaction.over(tries);
 }
 
 function transactionBuilder<DB>(

@@ -15,7 +15,9 @@ import {
   type QueryOutcome,
   type QueryText,
 } from './query-forms.js';
+import type { QueryTraces } from './query-traces.js';
 import type { PreparedText, StatementCache } from './statement-cache.js';
+import type { TracedQuery } from './traced-query.js';
 import { asPgResult } from '../wire/pg-result.js';
 
 /** How often a query is sent when the server has done nothing for it, because its connection was lost before. */
@@ -35,6 +37,8 @@ interface SingleQuery {
   /** Its answer comes from a socket that belongs to nobody: what hooks and listeners do for it belongs to its caller. */
   readonly context: AsyncResource | undefined;
   attempts: number;
+  /** What tracers hear of it, once it has a connection. */
+  trace: TracedQuery | undefined;
 }
 
 /**
@@ -46,13 +50,17 @@ export class SingleQueries {
   readonly #statements: StatementCache | undefined;
   readonly #pipelining: boolean;
   readonly #queryTimeoutMs: number;
+  /** What tracers hear of them. */
+  readonly traces: QueryTraces;
 
   constructor(
     leases: DatabaseLeases,
     statements: StatementCache | undefined,
+    traces: QueryTraces,
     { pipelining, queryTimeoutMs }: Pick<ResolvedDatabaseOptions, 'pipelining' | 'queryTimeoutMs'>,
   ) {
     this.#leases = leases;
+    this.traces = traces;
     this.#statements = statements;
     this.#pipelining = pipelining !== false;
     this.#queryTimeoutMs = queryTimeoutMs;
@@ -107,8 +115,9 @@ export class SingleQueries {
       shared,
       callback,
       // A promise's continuations bring their own.
-      context: this.#leases.heard ? presentContext() : undefined,
+      context: this.#leases.heard || this.traces.heard ? presentContext() : undefined,
       attempts: 1,
+      trace: undefined,
     });
   }
 
@@ -117,8 +126,13 @@ export class SingleQueries {
     if (lease !== undefined) return this.#executeOn(lease, query);
     this.#leases.acquire(query.shared ? SHARED : BRIEF).then(
       (acquired) => this.#executeOn(acquired, query),
-      (error: Error) => query.callback(error, undefined as never),
+      (error: Error) => this.#settle(query, error, undefined as never),
     );
+  }
+
+  #settle(query: SingleQuery, error: Error | undefined, result: QueryResult): void {
+    query.trace?.end(error, result);
+    query.callback(error, result);
   }
 
   #executeOn(lease: DatabaseLease, query: SingleQuery): void {
@@ -131,11 +145,17 @@ export class SingleQueries {
         : context.runInAsyncScope(this.#answered, this, lease, query, error, result, untouched);
     try {
       const { runner } = lease.connection;
-      if (prepared === undefined) runner.executeUnprepared(lease, config, values, timeoutMs, outcome);
-      else runner.executePrepared(lease, prepared, values as unknown[], timeoutMs, outcome);
+      const run = (): void =>
+        prepared === undefined
+          ? runner.executeUnprepared(lease, config, values, timeoutMs, outcome)
+          : runner.executePrepared(lease, prepared, values as unknown[], timeoutMs, outcome, query.trace);
+      if (query.trace !== undefined) return run();
+      query.trace = runner.trace(lease, config, values);
+      if (query.trace === undefined) run();
+      else query.trace.begin(run);
     } catch (error) {
       this.#leases.giveBack(lease, error as Error);
-      query.callback(error as Error, undefined as never);
+      this.#settle(query, error as Error, undefined as never);
     }
   }
 
@@ -149,8 +169,9 @@ export class SingleQueries {
     // First the connection, then the caller: what the caller throws must not cost a slot.
     this.#leases.giveBack(lease, error);
     // Later in this turn: by then it is known which other connections the server has ended, too.
-    if (untouched === true && query.attempts++ < MOST_ATTEMPTS) setImmediate(() => this.#dispatch(query));
-    else query.callback(error, result);
+    if (untouched !== true || query.attempts++ >= MOST_ATTEMPTS) return this.#settle(query, error, result);
+    query.trace?.event('nestjs_pooling.retried_elsewhere');
+    setImmediate(() => this.#dispatch(query));
   }
 
   /** As in pg-pool: calls back with the query's result; the connection is free when the query has ended. */

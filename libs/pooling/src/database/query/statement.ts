@@ -2,6 +2,7 @@ import type { QueryResult, Submittable } from 'pg';
 import type { Lease } from '../../core/lease.js';
 import { TimedWaiter } from '../../core/wait-queue.js';
 import type { QueryOutcome } from './query-forms.js';
+import type { TracedQuery } from './traced-query.js';
 
 /** What a statement tells the connection it runs on. */
 export interface StatementOwner {
@@ -21,6 +22,8 @@ export class Statement extends TimedWaiter {
   query: Submittable | undefined = undefined;
   /** What hears the answer before the caller does, and passes it on by {@link heard}: a tracer. */
   relay: QueryOutcome | undefined = undefined;
+  /** What tracers hear of it. */
+  trace: TracedQuery | undefined = undefined;
   #settled = false;
   #told = false;
   #untouched = false;

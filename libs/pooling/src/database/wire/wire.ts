@@ -365,6 +365,7 @@ export class Wire {
   /** Sends a query once more, without a name and ahead of whatever waits in pg: the server reads its text anew. */
   #again(query: WireQuery): void {
     query.runAgain();
+    query.trace?.event('nestjs_pooling.prepared_again');
     this.#underway.push(query);
     this.#unsent.push(query);
     if (query.shared) this.#sendSoon();

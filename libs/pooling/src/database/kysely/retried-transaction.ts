@@ -1,0 +1,55 @@
+import { inRequest, presentRequest } from '../../core/request-context.js';
+import type { TransactionOperation } from '../../core/tracing-channels.js';
+import type { QueryTraces } from '../query/query-traces.js';
+import type { TracedSettings, TracedTransaction } from '../query/traced-transaction.js';
+
+/** A transaction that is tried again, as tracers see it: one, however often it is begun. */
+export class RetriedTransaction {
+  #trace: TracedTransaction | undefined = undefined;
+  #running = false;
+  #outcome: TransactionOperation['outcome'] = undefined;
+
+  /** Runs all tries of a transaction. */
+  static async over<Result>(tries: () => Promise<Result>): Promise<Result> {
+    const retried = new RetriedTransaction();
+    try {
+      const result = await inRequest({ retried }, tries);
+      retried.#trace?.end(retried.#outcome);
+      return result;
+    } catch (error) {
+      retried.#trace?.end(retried.#outcome, error);
+      throw error;
+    }
+  }
+
+  /** A transaction that begins now; the first of a try counts for the whole, and what begins within it is another. */
+  static begin(traces: QueryTraces, settings: TracedSettings): TransactionTrace | undefined {
+    const retried = presentRequest()?.retried;
+    if (!(retried instanceof RetriedTransaction) || retried.#running) {
+      const trace = begun(traces.transaction(settings));
+      if (trace === undefined) return undefined;
+      trace.attempts++;
+      return { trace, end: (outcome, error) => trace.end(outcome, error) };
+    }
+    const trace = (retried.#trace ??= begun(traces.transaction(settings)));
+    if (trace === undefined) return undefined;
+    trace.attempts++;
+    retried.#running = true;
+    const end: TransactionTrace['end'] = (outcome) => {
+      retried.#running = false;
+      retried.#outcome = outcome;
+    };
+    return { trace, end };
+  }
+}
+
+/** What tracers hear of a transaction, and how its end is told. */
+export interface TransactionTrace {
+  readonly trace: TracedTransaction;
+  end(outcome: TransactionOperation['outcome'], error?: unknown): void;
+}
+
+function begun(trace: TracedTransaction | undefined): TracedTransaction | undefined {
+  trace?.begin(() => {});
+  return trace;
+}

@@ -1,0 +1,46 @@
+import { commandOf, isTransactionCommand, withoutLiterals } from './query-words.js';
+
+describe('what a statement does', () => {
+  it.each([
+    ['select 1', 'SELECT'],
+    ['  (select 1) union all select 2', 'SELECT'],
+    ['/* why */ -- who\n insert into t values (1)', 'INSERT'],
+    ['with a as (select 1) select * from a', 'WITH'],
+    [';create table t ()', 'CREATE'],
+    ['sleect 1', ''],
+    ['secret', ''],
+    ['', ''],
+  ])('is said by its first word: %s', (text, command) => {
+    expect(commandOf(text)).toBe(command);
+  });
+
+  it.each([
+    ['BEGIN', true],
+    [' start transaction isolation level serializable', true],
+    ['savepoint sp_1', true],
+    ['release savepoint sp_1', true],
+    ['rollback to sp_1', true],
+    ['select 1', false],
+    ['set transaction read only', false],
+  ])('is, or is not, the course of a transaction: %s', (text, is) => {
+    expect(isTransactionCommand(text)).toBe(is);
+  });
+});
+
+describe('a text without its literals', () => {
+  it.each([
+    [`select * from t1 where a = 'it''s' and b = 7`, 'select * from t1 where a = ? and b = ?'],
+    [`select e'it\\'s', 'x\\', 'y'`, 'select ?, ?, ?'],
+    [`select b'01', x'ff', n'n', u&'d\\0061t'`, 'select ?, ?, ?, ?'],
+    [`select $$a 'b' $$, $tag$ $$ $tag$, $1`, 'select ?, ?, $1'],
+    [`select "we're 7", table1.c2, "a""b" from "5"`, `select "we're 7", table1.c2, "a""b" from "5"`],
+    [`select 1.5e-3, .5, 1_000, 0xff, -4`, 'select ?, ?, ?, ?, -?'],
+    [`select 1 -- secret 7\n, 2 /* 'secret */`, 'select ? \n, ? '],
+    [`select 'never closed`, 'select ?'],
+    [`select /* never closed`, 'select '],
+    [`select 'é' as größe2`, 'select ? as größe2'],
+    ['limit 20', 'limit ?'],
+  ])('has a question mark in the place of each: %s', (text, expected) => {
+    expect(withoutLiterals(text)).toBe(expected);
+  });
+});

@@ -1,0 +1,28 @@
+import { Traced } from '../../core/traced.js';
+import { transactionOperations, type TransactionOperation } from '../../core/tracing-channels.js';
+
+/** How a transaction is begun. */
+export interface TracedSettings {
+  readonly isolationLevel?: string | undefined;
+  readonly accessMode?: string | undefined;
+}
+
+/** One transaction, as tracers see it: its statements belong into its span. */
+export class TracedTransaction extends Traced implements TransactionOperation {
+  readonly isolationLevel: string | undefined;
+  readonly accessMode: string | undefined;
+  attempts = 0;
+  outcome: TransactionOperation['outcome'] = undefined;
+
+  constructor(pool: string, { isolationLevel, accessMode }: TracedSettings) {
+    super(transactionOperations, pool);
+    this.isolationLevel = isolationLevel;
+    this.accessMode = accessMode;
+  }
+
+  /** It is over. */
+  end(outcome: TransactionOperation['outcome'], error?: unknown): void {
+    this.outcome ??= outcome;
+    this.finish(error);
+  }
+}
