@@ -129,8 +129,8 @@ export type {
   TransactionOperation,
 } from './core/tracing-channels.js';
 export type { OpenSpan, QueryShape, SpanRef, SpanSink } from './core/span-sink.js';
-export { spansFor } from './tracing/spans.js';
-export type { Tracing, TracingMode, TracingOptions } from './tracing/tracing-options.js';
+export { spansFor, type ConfigurableSpans } from './tracing/spans.js';
+export type { ResolvedTracing, Tracing, TracingMode, TracingOptions } from './tracing/tracing-options.js';
 export type { AcquireOrigin } from './core/acquire-origin.js';
 export type { CallTrace } from './core/call-trace.js';
 export type { HistogramSnapshot, Percentiles } from './core/histogram.js';
