@@ -34,11 +34,12 @@ const ROOMS = [
   [CORE, [CORE, NODE]],
 
   [DATABASE_BASE, [CORE, DATABASE_BASE, PG, NODE]],
-  [database('options'), [CORE, DATABASE_BASE, database('options'), PG, KYSELY, NODE]],
+  [database('fleet'), [CORE, database('fleet'), NODE]],
+  [database('options'), [CORE, DATABASE_BASE, database('(options|fleet)'), PG, KYSELY, NODE]],
   [database('(wire|query)'), [CORE, DATABASE_BASE, database('(wire|query)'), PG, NODE]],
   [own('database/query/single-queries\\.ts$'), [DATABASE_LEASES, database('options')]],
   [database('connection'), [CORE, DATABASE_BASE, database('(connection|wire|query|options)'), PG, NODE]],
-  [own('database/[^/]+$'), [CORE, own('database/[^/]+$'), database('(connection|wire|query|options)'), PG, NODE]],
+  [own('database/[^/]+$'), [CORE, own('database/[^/]+$'), database('(connection|wire|query|options|fleet)'), PG, NODE]],
   [own('database/kysely-package\\.cts$'), [KYSELY]],
   [database('kysely'), [CORE, own('database/'), PG, KYSELY, NODE]],
 

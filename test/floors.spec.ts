@@ -69,6 +69,10 @@ const ROOMS: Readonly<Record<string, { readonly refused: readonly string[]; read
     ],
     allowed: ['pg', 'kysely', '../pg-internals.js', '../../core/validation.js'],
   },
+  'database/fleet': {
+    refused: ['pg', 'kysely', '../database-pool.js', '../connection/connection.js', '../options/options.js'],
+    allowed: ['node:crypto', '../../core/clock.js'],
+  },
   'database/kysely': {
     refused: ['undici', '@nestjs/common', '../../http/options.js'],
     allowed: ['kysely', '../database-pool.js', '../connection/connection.js'],

@@ -1,0 +1,111 @@
+import { fairShares } from './fair-shares.js';
+import type { FleetView, SeenProcess } from './fleet-view.js';
+import type { Publication } from './published-name.js';
+
+/** What all processes of a fleet agree on. */
+export interface FleetTerms {
+  /** The most connections of all processes together. */
+  readonly connections: number;
+  /** What each process may have without asking. */
+  readonly min: number;
+}
+
+/** Where a process stands as it looks. */
+export interface OwnStanding {
+  readonly id: string;
+  /** The most connections it may have now. */
+  readonly ceiling: number;
+  /** Connections it has, those being opened included and those being closed not. */
+  readonly used: number;
+  /** Connections it would use if it could. */
+  readonly wanted: number;
+  /** The most connections its options allow. */
+  readonly most: number;
+  /** What it published last; `undefined`: nothing, or it is lost. */
+  readonly published: Publication | undefined;
+}
+
+/** What follows from a look. */
+export interface Verdict {
+  /** Whether the server shows this process under its name. */
+  readonly visible: boolean;
+  /** Its fair share, within its own options. */
+  readonly share: number;
+  /** The most connections it may have from now on. */
+  readonly ceiling: number;
+  /** What it has to publish: the ceiling, and what it claims beyond it. */
+  readonly held: number;
+}
+
+/**
+ * Decides what a process may have, by what all have published.
+ *
+ * Whoever wants more publishes a claim, and uses as much of it as fits when it looks the next time. So of two who claim
+ * the same room, the one who published last sees the other. Therefore all ceilings together never exceed
+ * the budget: let P be the last one to publish what its present ceiling rests on. It looked after that, when
+ * everybody's publication covered their present ceiling, and its own ceiling was what they left.
+ */
+export function decide(view: FleetView, own: OwnStanding, terms: FleetTerms): Verdict {
+  const { processes } = view;
+  const at = processes.findIndex(({ id }) => id === own.id);
+  const budget = Math.max(0, terms.connections - view.unmanaged);
+  const reserved = processes.map((process, index) =>
+    index === at ? Math.max(own.ceiling, own.used) : reservedBy(process, terms.min),
+  );
+  const wants = processes.map(({ publication }, index) =>
+    Math.max(terms.min, index === at ? own.wanted : (publication?.wanted ?? (reserved[index] as number))),
+  );
+  const shares = fairShares(wants, budget);
+  const share = Math.min(own.most, Math.max(1, shares[at] ?? terms.min));
+  const others = sum(reserved) - (reserved[at] ?? 0);
+  const claimed = confirmedClaim(processes[at], own.published);
+  const ceiling = Math.max(1, Math.min(share, Math.max(own.ceiling, Math.min(claimed, budget - others))));
+  const standing = Math.max(ceiling, own.used);
+  const missing = share - standing;
+  if (at < 0 || missing <= 0) return { visible: at >= 0, share, ceiling, held: standing };
+  reserved[at] = standing;
+  const deficits = shares.map((each, index) => Math.max(0, each - (reserved[index] as number)));
+  deficits[at] = missing;
+  const room = Math.max(0, budget - others - standing);
+  return { visible: true, share, ceiling, held: standing + allotted(at, deficits, reserved, room, terms.min) };
+}
+
+/** Connections that a process has, or may have at any moment. */
+export function reservedBy({ connections, publication }: SeenProcess, min: number): number {
+  return Math.max(connections, publication?.held ?? min);
+}
+
+/** The claim of the process itself, where the server shows it to everybody. */
+function confirmedClaim(seen: SeenProcess | undefined, published: Publication | undefined): number {
+  return published !== undefined && seen?.publication?.look === published.look ? published.held : 0;
+}
+
+/**
+ * Which part of the room one of them may claim: first all are served up to `min`, then in order of their ids. That order is
+ * the same before and after somebody has claimed, so that those who look one after the other need no second round.
+ */
+function allotted(
+  at: number,
+  deficits: readonly number[],
+  reserved: readonly number[],
+  room: number,
+  min: number,
+): number {
+  const urgent = deficits.map((deficit, index) => Math.min(deficit, Math.max(0, min - (reserved[index] as number))));
+  let left = room;
+  let own = 0;
+  const serve = (wanted: number, index: number): void => {
+    const given = Math.min(wanted, left);
+    left -= given;
+    if (index === at) own += given;
+  };
+  urgent.forEach(serve);
+  deficits.forEach((deficit, index) => serve(deficit - (urgent[index] as number), index));
+  return own;
+}
+
+function sum(numbers: readonly number[]): number {
+  let total = 0;
+  for (const number of numbers) total += number;
+  return total;
+}
