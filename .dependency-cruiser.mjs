@@ -38,8 +38,12 @@ const ROOMS = [
   [database('options'), [CORE, DATABASE_BASE, database('(options|fleet)'), PG, KYSELY, NODE]],
   [database('(wire|query)'), [CORE, DATABASE_BASE, database('(wire|query)'), PG, NODE]],
   [own('database/query/single-queries\\.ts$'), [DATABASE_LEASES, database('options')]],
-  [database('connection'), [CORE, DATABASE_BASE, database('(connection|wire|query|options)'), PG, NODE]],
-  [own('database/[^/]+$'), [CORE, own('database/[^/]+$'), database('(connection|wire|query|options|fleet)'), PG, NODE]],
+  [database('hosts'), [CORE, DATABASE_BASE, database('(hosts|options)'), PG, NODE]],
+  [database('connection'), [CORE, DATABASE_BASE, database('(connection|hosts|wire|query|options)'), PG, NODE]],
+  [
+    own('database/[^/]+$'),
+    [CORE, own('database/[^/]+$'), database('(connection|hosts|wire|query|options|fleet)'), PG, NODE],
+  ],
   [own('database/kysely-package\\.cts$'), [KYSELY]],
   [database('kysely'), [CORE, own('database/'), PG, KYSELY, NODE]],
 

@@ -40,6 +40,13 @@ export type {
   SlowAcquireReport,
 } from './database/database-events.js';
 export type { AddressSource, ConnectionTarget } from './database/options/connection-options.js';
+export type {
+  FindHosts,
+  HostAddress,
+  HostTarget,
+  LoadBalanceHosts,
+  TargetSessionAttrs,
+} from './database/options/host-options.js';
 export type { SlowQueryReport } from './database/query/slow-queries.js';
 export type {
   DatabaseOptions,

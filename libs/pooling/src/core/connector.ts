@@ -14,6 +14,8 @@ export interface DialFailure {
   readonly permanent: boolean;
   /** One sentence for whoever reads the log: what is wrong, and what to do. */
   readonly advice: string;
+  /** The longest pause before the next dial, in milliseconds, where it may soon go well; the pool's own otherwise. */
+  readonly longestPauseMs?: number;
 }
 
 /**

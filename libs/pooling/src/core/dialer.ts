@@ -83,16 +83,16 @@ export class Dialer {
     this.#pausedUntil = -Infinity;
   }
 
-  /** A dial begun at `startedAt` has failed. */
-  failed(startedAt: number): void {
+  /** A dial begun at `startedAt` has failed; the pause after it is at most `longestMs`. */
+  failed(startedAt: number, longestMs = BACKOFF_MAX_MS): void {
     this.#connecting--;
     this.#allowance = 1;
     const now = this.#clock.now();
     if (startedAt < this.#failureSeenAt) return;
     this.#failureSeenAt = now;
     this.#failures++;
-    const pause = Math.min(BACKOFF_FIRST_MS * 2 ** Math.min(this.#failures - 1, 30), BACKOFF_MAX_MS);
-    this.#pausedUntil = now + this.#jittered(pause);
+    const pause = BACKOFF_FIRST_MS * 2 ** Math.min(this.#failures - 1, 30);
+    this.#pausedUntil = now + this.#jittered(pause, Math.min(longestMs, BACKOFF_MAX_MS));
   }
 
   /** A dial was given up by the pool itself (it closes); it says nothing about the server. */
@@ -120,8 +120,8 @@ export class Dialer {
   }
 
   /** 75 % to 125 % of the pause, never more than the longest. */
-  #jittered(pause: number): number {
-    return Math.min(pause * (0.75 + this.#random() * 0.5), BACKOFF_MAX_MS);
+  #jittered(pause: number, longest: number): number {
+    return Math.min(Math.min(pause, longest) * (0.75 + this.#random() * 0.5), longest);
   }
 
   #arm(wait: number): void {

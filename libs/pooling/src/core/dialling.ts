@@ -126,7 +126,7 @@ export class Dialling<T> {
     counters.connectErrors++;
     const explained = connector.explain?.(error) ?? UNEXPLAINED;
     this.#lastFailure = { error, failure: connectFailure(error, clock.wallNow()), explained };
-    this.#dialer.failed(startedAt);
+    this.#dialer.failed(startedAt, explained.longestPauseMs);
     observer.openFailed?.(error, clock.now() - startedAt);
     if (this.#hopeless) waiters.rejectAll(() => this.#connectError());
     this.#free(entry);

@@ -32,6 +32,9 @@ import { pg, pgPackage } from './pg.js';
 import { pgOptionsOf } from './options/pg-options.js';
 import { DatabasePing, type PingResult } from './ping.js';
 import { ServerRole } from './connection/server-role.js';
+import type { RoleOfServer } from './hosts/connection-role.js';
+import { PoolHosts } from './hosts/pool-hosts.js';
+import { choosesHost } from './options/chosen-hosts.js';
 import type { DatabaseTraffic } from './connection/statements-underway.js';
 import { QueryTraces } from './query/query-traces.js';
 import { SingleQueries } from './query/single-queries.js';
@@ -107,7 +110,9 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   readonly queries: SingleQueries;
   readonly #engine: Pool<PostgresConnection>;
   readonly #ping: DatabasePing;
-  readonly #role: ServerRole;
+  readonly #role: RoleOfServer<PostgresConnection>;
+  /** There where the pool chooses among hosts. */
+  readonly #hosts: PoolHosts<PostgresConnection> | undefined;
   readonly #statements: StatementCache | undefined;
   readonly #traffic: DatabaseTraffic = { queries: 0 };
   readonly #closeDeadlineMs: number;
@@ -150,7 +155,12 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
         observer.replanned?.({ pool: name, statement: shortenStatement(text), ...verdict }),
       );
     }
-    this.#role = new ServerRole({ clock, suspectAll: () => this.#engine.suspectAll() });
+    const suspectAll = (): void => this.#engine.suspectAll();
+    const random = dependencies.random ?? Math.random;
+    this.#hosts = choosesHost(configuration)
+      ? new PoolHosts<PostgresConnection>(configuration, { clock, random, suspectAll })
+      : undefined;
+    this.#role = this.#hosts?.role ?? new ServerRole({ clock, suspectAll });
     const traces = new QueryTraces(name, configuration.target, dependencies.spans);
     // A trace tells of a transaction that is tried again as one: what belongs together is known by its context.
     if (dependencies.spans?.active === true) keepRequests();
@@ -175,6 +185,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
           : new SlowQueries(name, slowQueryMs, clock, (report) => observer.slowQuery?.(report)),
       queryTimedOut: (error) => events.queryTimedOut(error),
       role: this.#role,
+      hosts: this.#hosts,
       cancelFailed: () => this.#cancelFailures++,
       opened: (connection) => announce(this, 'connect', connection.client),
       leftTransaction: (connection) => {

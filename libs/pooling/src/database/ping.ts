@@ -4,7 +4,7 @@ import type { Pool } from '../core/pool.js';
 import type { ClientConfig } from 'pg';
 import type { PostgresConnection } from './connection/connection.js';
 import type { DatabaseLeases } from './database-leases.js';
-import type { ServerRole } from './connection/server-role.js';
+import type { RoleOfServer } from './hosts/connection-role.js';
 import { probeServer } from './connection/server-request.js';
 
 /** A busy connection that answered this recently proves that the server lives, in milliseconds. */
@@ -23,7 +23,7 @@ export interface PingHost {
   readonly clientConfig: ClientConfig;
   readonly engine: Pool<PostgresConnection>;
   readonly leases: DatabaseLeases;
-  readonly role: ServerRole;
+  readonly role: RoleOfServer<PostgresConnection>;
 }
 
 /**

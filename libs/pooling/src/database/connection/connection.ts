@@ -2,6 +2,10 @@ import type { Client, ClientConfig, PoolClient, QueryResult } from 'pg';
 import type { Clock } from '../../core/clock.js';
 import type { HolderActivity } from '../../core/holders.js';
 import type { CloseReason } from '../../core/statistics.js';
+import { ConnectionRole } from '../hosts/connection-role.js';
+import type { ServerFacts } from '../hosts/server-facts.js';
+import { ToldRole } from '../hosts/told-role.js';
+import type { HostTarget } from '../options/host-options.js';
 import { pg } from '../pg.js';
 import { answerWaitersWhenEnded, guardIncoming, processIdOf, protocolOf } from '../pg-internals.js';
 import { rethrow } from '../query/statement.js';
@@ -10,7 +14,6 @@ import { MessageGuard } from '../wire/message-guard.js';
 import { AddedProperties } from './added-properties.js';
 import { Cancellation } from './cancellation.js';
 import { refuseWithoutPassword } from './login-checks.js';
-import { ConnectionRole } from './server-role.js';
 import { Session } from './session.js';
 import { StatementRunner, type RunnerHost } from './statement-runner.js';
 import { StatementsUnderway } from './statements-underway.js';
@@ -19,9 +22,13 @@ import { StatementsUnderway } from './statements-underway.js';
 export interface ConnectionHost extends RunnerHost {
   readonly clock: Clock;
   readonly clientConfig: ClientConfig;
+  /** Which one of several hosts `clientConfig` names. */
+  readonly hostTarget?: HostTarget | undefined;
   /** A cancel request failed: the server goes on with what nobody waits for. */
   cancelFailed(): void;
 }
+
+const TAKEN_FOR: ServerFacts = Object.freeze({ standby: false, readOnly: false });
 
 /**
  * One physical connection: a `pg.Client` from its dial to the end of its socket. Every event of the socket ends here, so
@@ -37,8 +44,12 @@ export class PostgresConnection {
   readonly underway: StatementsUnderway;
   /** Sends its statements. */
   readonly runner: StatementRunner;
-  /** What it has told of its server's role. */
+  /** What was asked of its server's role. */
   readonly role = new ConnectionRole();
+  /** What its server tells of its role by itself. */
+  readonly told: ToldRole;
+  /** Which one of several hosts it goes to. */
+  readonly hostTarget: HostTarget | undefined;
   /** Why it must be closed when it is given back, though its socket may still live. */
   closeReason: CloseReason | undefined = undefined;
   /** The client through which it is borrowed now, once that has listeners: it hears the events. */
@@ -55,6 +66,8 @@ export class PostgresConnection {
     this.#lost = lost;
     const client = new pg.Client(host.clientConfig);
     this.client = client;
+    this.hostTarget = host.hostTarget;
+    this.told = new ToldRole(protocolOf(client));
     this.#cancellation = new Cancellation({
       client,
       clientConfig: host.clientConfig,
@@ -108,9 +121,14 @@ export class PostgresConnection {
     this.runner.useWire();
   }
 
-  /** Whether one more query may join those that are under way. */
+  /** What is known of its server: where nothing is, it is taken for a primary. */
+  get facts(): ServerFacts {
+    return this.told.facts ?? TAKEN_FOR;
+  }
+
+  /** Whether one more query may join those that are under way: not where the server's role is to be asked for. */
   get shareable(): boolean {
-    return this.alive && this.runner.shareable;
+    return this.alive && this.runner.shareable && !this.role.refusedWrite;
   }
 
   /** Whether its socket can still be written to and nobody has given it up. */

@@ -6,13 +6,18 @@ import { PostgresConnection, type ConnectionHost } from './connection.js';
 import { failedAt, type DialStep } from '../options/dial-step.js';
 import type { ResolvedDatabaseOptions } from '../options/options.js';
 import { requireChannelBinding } from './login-checks.js';
-import { forgetStatements } from '../pg-internals.js';
-import type { ServerRole } from './server-role.js';
+import { forgetStatements, protocolOf } from '../pg-internals.js';
+import type { DialAddress } from '../hosts/host-dialling.js';
+import { explainHosts, HostsError } from '../hosts/host-failures.js';
+import type { PoolHosts } from '../hosts/pool-hosts.js';
+import type { RoleOfServer } from '../hosts/connection-role.js';
 
 /** What a connector tells the room above. */
 export interface ConnectorHost extends ConnectionHost {
   /** What the pool knows of its server's role. */
-  readonly role: ServerRole;
+  readonly role: RoleOfServer<PostgresConnection>;
+  /** There where the pool chooses among hosts. */
+  readonly hosts: PoolHosts<PostgresConnection> | undefined;
   /** A connection is open and set up; whoever listens may run something on it first. */
   opened(connection: PostgresConnection): void;
   /** A borrower left a transaction open. */
@@ -88,13 +93,12 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   }
 
   async open(context: OpenContext): Promise<PostgresConnection> {
-    const connection = new PostgresConnection(this.#host, (error) => context.lost(error));
-    if (this.#options.bindsChannel) requireChannelBinding(connection.client);
     const { signal } = context;
+    const connection = await this.#logIn(context);
     const abort = (): void => connection.destroy();
     signal.addEventListener('abort', abort, { once: true });
     try {
-      await connection.connect(signal);
+      signal.throwIfAborted();
       await this.#during('session', connection, () => this.#makeSession(connection));
       await this.#host.role.opened(connection);
       await this.#during('onConnect', connection, () => this.#options.onConnect?.(connection.client));
@@ -104,6 +108,63 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
       await this.#quiet(connection);
       signal.throwIfAborted();
       return connection;
+    } catch (error) {
+      connection.destroy();
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  async #logIn({ signal, lost }: OpenContext): Promise<PostgresConnection> {
+    const { hosts } = this.#host;
+    if (hosts === undefined) return this.#connect(new PostgresConnection(this.#host, lost), signal);
+    const dial: { chosen: PostgresConnection | undefined } = { chosen: undefined };
+    const dialAddress: DialAddress<PostgresConnection> = async (hostTarget, address, stop, reached) => {
+      const host = { ...this.#host, clientConfig: hosts.configOf(hostTarget, address), hostTarget };
+      const connection = new PostgresConnection(host, (error) => {
+        if (connection !== dial.chosen) return;
+        hosts.lost();
+        lost(error);
+      });
+      protocolOf(connection.client).stream.once('connect', reached);
+      await this.#connect(connection, stop);
+      if (this.#options.targetSessionAttrs !== 'any') await this.#askOlderServer(connection, stop);
+      return connection;
+    };
+    const chosen = await hosts.dialling.open(dialAddress, signal);
+    dial.chosen = chosen;
+    hosts.chosen(chosen);
+    return chosen;
+  }
+
+  /** Dials and logs in; whatever fails leaves no socket behind. */
+  async #connect(connection: PostgresConnection, signal: AbortSignal): Promise<PostgresConnection> {
+    if (this.#options.bindsChannel) requireChannelBinding(connection.client);
+    const abort = (): void => connection.destroy();
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      await connection.connect(signal);
+      return connection;
+    } catch (error) {
+      connection.destroy();
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** PostgreSQL before 14 doesn't say what it is; it is asked before the session is set up, which may make it read-only. */
+  async #askOlderServer(connection: PostgresConnection, signal: AbortSignal): Promise<void> {
+    if (connection.told.speaks) return;
+    const abort = (): void => connection.destroy();
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      const { rows } = await connection.run(
+        "select pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only",
+      );
+      const { standby, read_only: readOnly } = rows[0] as { standby: boolean; read_only: boolean };
+      connection.told.answered({ standby, readOnly: standby || readOnly });
     } catch (error) {
       connection.destroy();
       throw signal.aborted ? signal.reason : error;
@@ -152,7 +213,12 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   }
 
   explain(error: unknown): DialFailure {
-    return explainConnectFailure(error, this.#options.target);
+    const { target } = this.#options;
+    if (!(error instanceof HostsError)) return explainConnectFailure(error, target);
+    return explainHosts(
+      error,
+      ({ host, port }, each) => explainConnectFailure(each, { ...target, host, port }).permanent,
+    );
   }
 
   usable(connection: PostgresConnection): boolean {
@@ -170,8 +236,12 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   async ping(connection: PostgresConnection): Promise<void> {
     // The empty query is answered without parsing, planning, or a line in the server's statistics.
     const { role } = this.#host;
-    if (!role.doubts(connection)) await connection.run('');
-    else if (!(await role.ask(connection))) throw new Error('the server takes no writes');
+    if (!role.doubts(connection)) {
+      await connection.run('');
+      // It may have told with its answer that it has changed.
+      if (this.#host.hosts === undefined || !connection.role.refusedWrite) return;
+    }
+    if (!(await role.ask(connection))) throw new Error('the server has another role by now');
   }
 
   reset(connection: PostgresConnection, own: boolean): CloseReason | undefined | Promise<CloseReason | undefined> {

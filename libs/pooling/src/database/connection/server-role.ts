@@ -1,7 +1,5 @@
 import type { Clock } from '../../core/clock.js';
-
-/** What a server says of a statement that writes where nothing may be written. */
-const READ_ONLY_TRANSACTION = '25006';
+import type { AskedConnection, ConnectionRole, RoleOfServer } from '../hosts/connection-role.js';
 
 /**
  * Whether the server takes writes from this session. That a session, a role or a database wants none itself, by `SET`, by
@@ -14,12 +12,6 @@ const QUESTION = `select pg_is_in_recovery() or exists (
 
 /** How long a server is believed to be read-only before a new connection has to show it again, in milliseconds. */
 const RECHECK_MS = 10_000;
-
-/** A connection that can be asked for its server's role. */
-export interface AskedConnection {
-  readonly role: ConnectionRole;
-  run(text: string): Promise<{ readonly rows: readonly unknown[] }>;
-}
 
 /** What the role of the server needs of its pool. */
 export interface ServerRoleHost {
@@ -34,7 +26,7 @@ export interface ServerRoleHost {
  * others are asked before they are leased again, and new ones, for which the name is looked up again, say when it is over.
  * While all that can be had is read-only it is lent for what only reads, and replaced every ten seconds.
  */
-export class ServerRole {
+export class ServerRole implements RoleOfServer {
   readonly #host: ServerRoleHost;
   /** How often the server was found to have another role. */
   #changes = 0;
@@ -61,12 +53,10 @@ export class ServerRole {
     if (this.readOnly) await this.ask(connection);
   }
 
-  /** Whether a connection has to be asked before it is of use. */
   doubts({ role }: AskedConnection): boolean {
     return role.askedIn < this.#changes || (role.readOnly && this.#isOld(role));
   }
 
-  /** Asks a connection; returns whether it may be used on. Rejects when it is lost. */
   async ask(connection: AskedConnection): Promise<boolean> {
     const { rows } = await connection.run(QUESTION);
     const { role } = connection;
@@ -102,21 +92,5 @@ export class ServerRole {
   #changed(): void {
     this.#changes++;
     this.#host.suspectAll();
-  }
-}
-
-/** What one connection has told of its server's role. */
-export class ConnectionRole {
-  openedAt = 0;
-  /** After how many changes of the server's role it was opened, and asked last. */
-  openedIn = 0;
-  askedIn = 0;
-  readOnly = false;
-  /** It has answered a write with 25006, and wasn't asked why. */
-  refusedWrite = false;
-
-  /** A statement failed: after a refused write the server's role is asked for when the connection is given back. */
-  failed(error: Error): void {
-    if ((error as { code?: unknown }).code === READ_ONLY_TRANSACTION) this.refusedWrite = true;
   }
 }

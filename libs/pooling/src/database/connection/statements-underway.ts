@@ -11,7 +11,7 @@ import { isRestoring, type Submission } from '../query/submission.js';
 import { WireQuery } from '../wire/wire-query.js';
 import type { WireHost } from '../wire/wire.js';
 import type { Cancellation } from './cancellation.js';
-import type { ConnectionRole } from './server-role.js';
+import type { ConnectionRole } from '../hosts/connection-role.js';
 
 /** What borrowers have run. */
 export interface DatabaseTraffic {

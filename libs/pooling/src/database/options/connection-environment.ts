@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { showValue } from '../../core/validation.js';
 import { negotiatesDirectTls } from '../pg-internals.js';
 import { pg } from '../pg.js';
+import { LOAD_BALANCE_HOSTS, TARGET_SESSION_ATTRS } from './host-options.js';
+import { isPort } from './several-hosts.js';
 import { SSL_MODES, tlsOf, type TlsSettings } from './tls-settings.js';
 
 /** Variables of libpq's that pg doesn't read, and that ask for something which would go missing without a word. */
@@ -13,11 +15,14 @@ const REFUSED: Readonly<Record<string, { readonly harmless?: readonly string[]; 
 
 /** Those that choose a server: they are of interest where nobody else names the host. */
 const REFUSED_WITH_HOST: typeof REFUSED = {
-  PGHOSTADDR: { hint: 'use PGHOST' },
   PGSERVICE: { hint: 'set PGHOST, PGPORT, PGUSER and PGDATABASE' },
   PGREQUIREPEER: { hint: 'pg can not check the owner of a socket' },
-  PGTARGETSESSIONATTRS: { harmless: ['any'], hint: 'several hosts are not supported yet: name the one to use' },
-  PGLOADBALANCEHOSTS: { harmless: ['disable'], hint: 'several hosts are not supported yet: name the one to use' },
+};
+
+/** Variables that choose among hosts. */
+const CHOICES: Readonly<Record<string, readonly string[]>> = {
+  PGTARGETSESSIONATTRS: TARGET_SESSION_ATTRS,
+  PGLOADBALANCEHOSTS: LOAD_BALANCE_HOSTS,
 };
 
 /**
@@ -28,7 +33,7 @@ const REFUSED_WITH_HOST: typeof REFUSED = {
 export function environmentProblems(environment: NodeJS.ProcessEnv, choosesHost: boolean): string[] {
   const problems: string[] = [];
   const refuse = (name: string, what: string): void => void problems.push(`${name} (environment): ${what}`);
-  const { PGPORT, PGHOST, PGSSLMODE, PGSSLNEGOTIATION, PGCONNECT_TIMEOUT, PGCHANNELBINDING } = environment;
+  const { PGPORT, PGSSLMODE, PGSSLNEGOTIATION, PGCONNECT_TIMEOUT, PGCHANNELBINDING } = environment;
   for (const [name, { harmless = [], hint }] of Object.entries({
     ...REFUSED,
     ...(choosesHost ? REFUSED_WITH_HOST : {}),
@@ -36,10 +41,15 @@ export function environmentProblems(environment: NodeJS.ProcessEnv, choosesHost:
     const value = environment[name];
     if (value && !harmless.includes(value)) refuse(name, `not supported; ${hint}`);
   }
-  if (choosesHost && PGHOST?.includes(',') === true)
-    refuse('PGHOST', 'several hosts are not supported yet; name the one to use');
-  if (PGPORT && !(/^\d{1,5}$/.test(PGPORT) && Number(PGPORT) >= 1 && Number(PGPORT) <= 65_535)) {
+  if (PGPORT && !PGPORT.includes(',') && !isPort(PGPORT)) {
     refuse('PGPORT', `${showValue(PGPORT)} is not allowed; a port from 1 to 65535`);
+  }
+  if (PGPORT?.includes(',') === true && !choosesHost) {
+    refuse('PGPORT', 'a list is not allowed where PGHOST does not name the hosts; give the port with the host');
+  }
+  for (const [name, words] of Object.entries(CHOICES)) {
+    const value = environment[name];
+    if (value && !words.includes(value)) refuse(name, `${showValue(value)} is not allowed; ${words.join(', ')}`);
   }
   if (PGSSLMODE && !(SSL_MODES as readonly string[]).includes(PGSSLMODE)) {
     refuse('PGSSLMODE', `${showValue(PGSSLMODE)} is not allowed; ${SSL_MODES.join(', ')}`);

@@ -179,12 +179,13 @@ describe('a URL', () => {
   });
 
   it.each([
-    ['target_session_attrs=read-write', /target_session_attrs: not supported in a URL; several hosts/],
-    ['load_balance_hosts=random', /load_balance_hosts: not supported in a URL; several hosts/],
+    ['target_session_attrs=writable', /target_session_attrs: "writable" is not allowed; any, read-write, read-only/],
+    ['load_balance_hosts=yes', /load_balance_hosts: "yes" is not allowed; disable or random/],
+    ['hostaddr=sup3r-s3cret', /hostaddr: the first of 1 is no address/],
+    ['hostaddr=10.0.0.1,10.0.0.2', /hostaddr: 2 for 1 hosts; one for each/],
     ['schema=tenant', /schema: not supported in a URL; use session: \{ search_path: 'name' \}/],
     ['connection_limit=5', /use size and maxOverflow, in the options/],
     ['pgbouncer=true', /preparedStatements: false/],
-    ['hostaddr=10.0.0.1', /use the address as host/],
     ['replication=database', /a pool has no use for replication/],
     ['tcp_user_timeout=5', /Node leaves it to the system/],
     ['sslmod=require', /sslmod: no such parameter; did you mean sslmode\?/],
@@ -202,11 +203,6 @@ describe('a URL', () => {
   ])('with %s is refused by name', (parameters, words) => {
     expect(refusal({ url: `${URL}?${parameters}` })).toMatch(words);
     expect(refusal({ connection: { connectionString: `${URL}?${parameters}` } })).toMatch(words);
-  });
-
-  it('of several hosts is refused in words of its own', () => {
-    expect(refusal({ url: 'postgres://me:x@a:5432,b:5433/shop' })).toMatch(/several hosts are not supported yet/);
-    expect(refusal({ url: 'postgres:///shop?host=a,b' })).toMatch(/host: several hosts are not supported yet/);
   });
 
   it('may say what is so anyhow', () => {
@@ -335,10 +331,11 @@ describe('the environment', () => {
     ['PGPORT', 'five', /PGPORT \(environment\): "five" is not allowed; a port from 1 to 65535/],
     ['PGSSLMODE', 'allow', /PGSSLMODE \(environment\): "allow" is not allowed/],
     ['PGCONNECT_TIMEOUT', '5s', /PGCONNECT_TIMEOUT \(environment\): "5s" is not allowed; whole seconds/],
-    ['PGHOST', 'a,b', /PGHOST \(environment\): several hosts are not supported yet/],
-    ['PGHOSTADDR', '10.0.0.1', /PGHOSTADDR \(environment\): not supported; use PGHOST/],
+    ['PGHOST', 'a,', /PGHOST, PGPORT, PGHOSTADDR \(environment\): host: the second of 2 is no name of a host/],
+    ['PGHOSTADDR', 'somewhere', /PGHOSTADDR \(environment\): hostaddr: the first of 1 is no address/],
+    ['PGLOADBALANCEHOSTS', 'on', /PGLOADBALANCEHOSTS \(environment\): "on" is not allowed; disable, random/],
     ['PGSERVICE', 'shop', /PGSERVICE \(environment\): not supported/],
-    ['PGTARGETSESSIONATTRS', 'read-write', /PGTARGETSESSIONATTRS \(environment\): not supported/],
+    ['PGTARGETSESSIONATTRS', 'rw', /PGTARGETSESSIONATTRS \(environment\): "rw" is not allowed; any, read-write/],
     ['PGREQUIREAUTH', 'scram-sha-256', /PGREQUIREAUTH \(environment\): not supported/],
     ['PGGSSENCMODE', 'require', /PGGSSENCMODE \(environment\): not supported/],
   ])('is refused by name where it asks for what cannot be had: %s=%s', (name, value, words) => {
@@ -349,6 +346,7 @@ describe('the environment', () => {
   it('that chooses a host is of no interest where the options name one', () => {
     vi.stubEnv('PGSERVICE', 'shop');
     vi.stubEnv('PGHOST', 'a,b');
+    vi.stubEnv('PGHOSTADDR', '10.0.0.1');
     expect(resolve({ url: URL }).target.host).toBe('db.example.com');
   });
 

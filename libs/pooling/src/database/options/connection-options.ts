@@ -5,10 +5,12 @@ import { LONGEST_DELAY_MS, nearestName, showName } from '../../core/validation.j
 import { environmentProblems, tlsOfEnvironment } from './connection-environment.js';
 import { fieldsOfUrl } from './connection-url.js';
 import { failedAt } from './dial-step.js';
+import type { HostTarget, LoadBalanceHosts, TargetSessionAttrs } from './host-options.js';
 import { CONNECTION_HINTS } from './option-hints.js';
 import { negotiatesDirectTls, type TlsNegotiation } from '../pg-internals.js';
 import { pg } from '../pg.js';
 import { serverMilliseconds, settingsOf } from './server-settings.js';
+import { targetsOfEnvironment } from './several-hosts.js';
 import { hideTls, mergeTls, tlsOf, type TlsSettings } from './tls-settings.js';
 
 /** Before the first keep-alive probe of an idle socket, in milliseconds. */
@@ -48,6 +50,12 @@ export interface ConnectionSource {
   readonly queryTimeoutMs: number | undefined;
   readonly connectTimeoutMs: number | undefined;
   readonly applicationName: string | undefined;
+  /** Every host that is named, in order; the first one is the `target`. */
+  readonly hosts: readonly HostTarget[];
+  /** Whether the options or `DATABASE_URL` name a host, and not the environment or nobody. */
+  readonly namesHost: boolean;
+  readonly targetSessionAttrs: TargetSessionAttrs | undefined;
+  readonly loadBalanceHosts: LoadBalanceHosts | undefined;
 }
 
 /** Fields of `pg.ClientConfig`, and of the objects that pg-connection-string gives, that are read. */
@@ -122,20 +130,41 @@ export function resolveConnection(
     if (value !== undefined && value !== null) given[name] = value;
   }
   let tls = tlsOf(given['ssl']);
+  let targets: readonly HostTarget[] | undefined;
   const ofOptions = url !== undefined || connection !== undefined;
   const effectiveUrl = url ?? (ofOptions ? undefined : environment['DATABASE_URL'] || undefined);
   for (const each of [given['connectionString'], effectiveUrl]) {
     if (typeof each !== 'string') continue;
     const parsed = fieldsOfUrl(each);
     Object.assign(given, parsed.fields);
+    if (parsed.fields['host'] !== undefined) targets = parsed.targets;
     tls = mergeTls(tls, parsed.tls, parsed.sslMode, problems);
   }
   const addressFrom = ofOptions ? 'options' : effectiveUrl === undefined ? 'PG*' : 'DATABASE_URL';
-  problems.push(...environmentProblems(environment, given['host'] === undefined));
-  return {
-    addressFrom,
-    ...describeSource(given, tls ?? tlsOfEnvironment(environment, problems), environment, problems),
-  };
+  const namesHost = given['host'] !== undefined;
+  problems.push(...environmentProblems(environment, !namesHost));
+  const hosts = targets ?? (namesHost ? undefined : hostsOfEnvironment(given['port'], environment, problems));
+  if (hosts?.[0] !== undefined) Object.assign(given, { host: hosts[0].host, port: hosts[0].port });
+  const described = describeSource(given, tls ?? tlsOfEnvironment(environment, problems), environment, problems);
+  const { host, port } = described.target;
+  return { addressFrom, namesHost, hosts: hosts ?? [Object.freeze({ host, port })], ...described };
+}
+
+/** The hosts that `PGHOST` or `PGHOSTADDR` name, where there are several or one is not to be looked up. */
+function hostsOfEnvironment(
+  port: unknown,
+  environment: NodeJS.ProcessEnv,
+  problems: string[],
+): readonly HostTarget[] | undefined {
+  const { PGHOST, PGHOSTADDR, PGPORT } = environment;
+  if (!PGHOSTADDR && PGHOST?.includes(',') !== true && PGPORT?.includes(',') !== true) return undefined;
+  const ports = port === undefined ? PGPORT : String(port as number);
+  const targets = targetsOfEnvironment({ PGHOST, PGHOSTADDR, PGPORT: ports }, defaultPort(), problems);
+  return targets.length === 0 ? undefined : targets;
+}
+
+function defaultPort(): number {
+  return Number((pg.defaults as { port?: unknown }).port ?? 5432);
 }
 
 function describeSource(
@@ -143,13 +172,13 @@ function describeSource(
   tls: TlsSettings,
   environment: NodeJS.ProcessEnv,
   problems: string[],
-): Omit<ConnectionSource, 'addressFrom'> {
+): Omit<ConnectionSource, 'addressFrom' | 'hosts' | 'namesHost'> {
   const defaults = pg.defaults as unknown as Readonly<Record<string, unknown>>;
   const of = (name: string, variable: string): string | undefined =>
     text(given[name]) ?? (environment[variable] || undefined) ?? text(defaults[name]);
   const user = of('user', 'PGUSER') ?? (environment['USER'] || 'postgres');
   const host = of('host', 'PGHOST') ?? 'localhost';
-  const port = Number(given['port'] ?? (environment['PGPORT'] || defaults['port'] || 5432));
+  const port = Number(given['port'] ?? (environment['PGPORT'] || defaultPort()));
   const database = of('database', 'PGDATABASE') ?? user;
   const ssl = hideTls(tls);
   const options = of('options', 'PGOPTIONS');
@@ -194,7 +223,14 @@ function describeSource(
       of('application_name', 'PGAPPNAME') ??
       text(given['fallback_application_name']) ??
       text(defaults['fallback_application_name']),
+    targetSessionAttrs: choice(given['target_session_attrs'], environment['PGTARGETSESSIONATTRS']),
+    loadBalanceHosts: choice(given['load_balance_hosts'], environment['PGLOADBALANCEHOSTS']),
   };
+}
+
+/** A word of libpq's; what the environment says wrongly is refused elsewhere. */
+function choice<Word extends string>(given: unknown, environment: string | undefined): Word | undefined {
+  return ((given as string | undefined) || environment || undefined) as Word | undefined;
 }
 
 /** Fields that pg is given as they are. */

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'pg-connection-string';
 import { nearestName, showName, showValue } from '../../core/validation.js';
+import { LOAD_BALANCE_HOSTS, TARGET_SESSION_ATTRS, type HostTarget } from './host-options.js';
 import { PARAMETER_HINTS } from './option-hints.js';
 import { negotiatesDirectTls } from '../pg-internals.js';
 import { serverMilliseconds } from './server-settings.js';
+import { splitUrl } from './several-hosts.js';
 import { SSL_MODES, tlsOf, type TlsSettings } from './tls-settings.js';
 
 const ALLOWED = 'a URL like postgres://user:password@host:5432/database';
@@ -42,6 +44,9 @@ const READ: Readonly<Record<string, ((value: string) => boolean) | undefined>> =
   sslcrl: undefined,
   ssl_min_protocol_version: (value) => /^TLSv1(?:\.[123])?$/.test(value),
   ssl_max_protocol_version: (value) => /^TLSv1(?:\.[123])?$/.test(value),
+  hostaddr: undefined,
+  target_session_attrs: (value) => (TARGET_SESSION_ATTRS as readonly string[]).includes(value),
+  load_balance_hosts: (value) => (LOAD_BALANCE_HOSTS as readonly string[]).includes(value),
   sslnegotiation: (value) => value === 'postgres' || (value === 'direct' && negotiatesDirectTls()),
   uselibpqcompat: (value) => value === 'true' || value === 'false',
 };
@@ -64,14 +69,14 @@ const WORDS: Readonly<Record<string, string>> = {
   sslmode: SSL_MODES.join(', '),
   ssl_min_protocol_version: 'TLSv1.2 or the like',
   ssl_max_protocol_version: 'TLSv1.3 or the like',
+  target_session_attrs: TARGET_SESSION_ATTRS.join(', '),
+  load_balance_hosts: LOAD_BALANCE_HOSTS.join(' or '),
   sslnegotiation: '"postgres", or "direct" with pg 8.22 or later',
   uselibpqcompat: 'true or false',
 };
 
 /** Parameters that nobody has to read, at values that say what is so anyhow. */
 const HARMLESS: Readonly<Record<string, readonly string[]>> = {
-  target_session_attrs: ['any'],
-  load_balance_hosts: ['disable'],
   gssencmode: ['disable', 'prefer'],
   sslcompression: ['0'],
   sslsni: ['1'],
@@ -125,7 +130,7 @@ export function redactUrl(url: string): string {
   const { authority, path, query } = parts;
   const at = authority.lastIndexOf('@');
   // Without user and password, only what looks like host and port in full is certain to hold no secret.
-  if (at < 0 && !/^[\w.-]*(:\d{1,5})?$/.test(authority)) return `${scheme}***`;
+  if (at < 0 && !/^(?:[\w.-]*(?::\d{1,5})?(?:,(?!$)|$))*$/.test(authority)) return `${scheme}***`;
   const user = at < 0 ? '' : `${authority.slice(0, at).split(':')[0]}:***@`;
   return scheme + user + authority.slice(at + 1) + path + (query === '' ? '' : `?${redactQuery(query)}`);
 }
@@ -157,14 +162,19 @@ export function urlProblems(url: unknown): string[] {
     if (isTorn(parts)) {
       return refused('an @ stands behind the host: in a user or password / is written %2F, ? %3F and @ %40');
     }
-    if (parts.authority.slice(parts.authority.lastIndexOf('@') + 1).includes(',')) {
-      return refused('several hosts are not supported yet: name the one to use');
-    }
   }
+  const split = splitUrl(url);
+  if (split.problems.length > 0) return split.problems.map((problem) => `"${redactUrl(url)}": ${problem}`);
+  return singleUrlProblems(split.url, url);
+}
+
+/** What is wrong with a URL of one host. */
+function singleUrlProblems(url: string, whole: string): string[] {
+  const refused = (reason: string): string[] => [`"${redactUrl(whole)}" is not allowed (${reason}); ${ALLOWED}`];
   const parameters = parametersOf(url);
   const problems = [...parameters].flatMap(([name, value]) => parameterProblem(name, value) ?? []);
   problems.push(...contradictions(url, parameters));
-  if (problems.length > 0) return problems.map((problem) => `"${redactUrl(url)}": ${problem}`);
+  if (problems.length > 0) return problems.map((problem) => `"${redactUrl(whole)}": ${problem}`);
   try {
     const { port, database } = parseUrl(url, parameters);
     if (port && !(Number(port) >= 1 && Number(port) <= 65_535)) return refused('the port is not from 1 to 65535');
@@ -186,11 +196,7 @@ function parametersOf(url: string): URLSearchParams {
 
 function parameterProblem(name: string, value: string): string | undefined {
   if (Object.hasOwn(READ, name)) {
-    if (value === '' || (READ[name]?.(value) ?? true)) {
-      return name === 'host' && value.includes(',')
-        ? 'host: several hosts are not supported yet: name the one to use'
-        : undefined;
-    }
+    if (value === '' || (READ[name]?.(value) ?? true)) return undefined;
     return `${name}: ${SHOWN.has(name) ? showValue(value) : 'what is given'} is not allowed; ${WORDS[name]}`;
   }
   if (HARMLESS[name]?.includes(value) === true) return undefined;
@@ -252,6 +258,8 @@ export interface UrlFields {
   readonly fields: Readonly<Record<string, unknown>>;
   readonly tls: TlsSettings | undefined;
   readonly sslMode: string | undefined;
+  /** Its hosts, where it names several or says where they are; `undefined`: `fields` has the one, or none. */
+  readonly targets: readonly HostTarget[] | undefined;
 }
 
 /** Fields of a parsed URL that are read elsewhere, or by nobody. */
@@ -269,18 +277,26 @@ const NOT_FIELDS: ReadonlySet<string> = new Set([
   'dbname',
   'db',
   'encoding',
+  'hostaddr',
   ...Object.keys(HARMLESS),
 ]);
 
 /** @throws when the URL can't be parsed. */
-export function fieldsOfUrl(url: string): UrlFields {
+export function fieldsOfUrl(whole: string): UrlFields {
+  const { url, targets } = splitUrl(whole);
   const parameters = parametersOf(url);
   const fields = Object.fromEntries(
     Object.entries(parseUrl(url, parameters)).filter(
       ([name, value]) => !NOT_FIELDS.has(name) && value !== undefined && value !== null && value !== '',
     ),
   );
-  return { fields, tls: readTls(url), sslMode: parameters.get('sslmode') || undefined };
+  const [first] = targets ?? [];
+  return {
+    fields: first === undefined ? fields : { ...fields, host: first.host, port: first.port },
+    tls: readTls(url),
+    sslMode: parameters.get('sslmode') || undefined,
+    targets,
+  };
 }
 
 function isUtf8(value: string): boolean {

@@ -31,6 +31,8 @@ export const DATABASE_PRESETS: Readonly<Record<DatabasePreset, PresetValues>> = 
 /** The defaults that no preset changes. */
 export const DATABASE_DEFAULTS = Object.freeze({
   preset: 'small',
+  loadBalanceHosts: 'disable',
+  hostRecheckMs: 10_000,
   minIdle: 0,
   connectTimeoutMs: 10_000,
   idleTimeoutMs: 300_000,

@@ -1,6 +1,7 @@
 import type { KyselyConfig } from 'kysely';
 import type { Client, ClientConfig } from 'pg';
 import type { AddressSource, ConnectionTarget } from './connection-options.js';
+import type { FindHosts, HostAddress, HostTarget, LoadBalanceHosts, TargetSessionAttrs } from './host-options.js';
 
 /** Fills the options that aren't given: for a small service, a medium one, and one under high load. */
 export type DatabasePreset = 'small' | 'medium' | 'high';
@@ -51,6 +52,18 @@ export interface DatabaseOptions {
    * contradicts the URL.
    */
   readonly connection?: ClientConfig;
+  /**
+   * Several hosts of one database, also as a function that gives them, asked again at each recheck: for discovery. User,
+   * password and database come from `url` or `connection`; a host there has to be one of these, or with a function stands
+   * in for them while it has not answered.
+   */
+  readonly hosts?: readonly HostAddress[] | FindHosts;
+  /** Which of the hosts may be connected to: `'any'` with one host, `'read-write'` with several. libpq's `target_session_attrs`. */
+  readonly targetSessionAttrs?: TargetSessionAttrs;
+  /** `'random'`: hosts, and then each one's addresses, in another order at each dial. `'disable'`, in their order, by default. libpq's. */
+  readonly loadBalanceHosts?: LoadBalanceHosts;
+  /** How long what is known of one of several hosts is believed, and how often they are looked at: 10000. pgjdbc's `hostRecheckSeconds`. */
+  readonly hostRecheckMs?: number;
   /** `'small'` by default. */
   readonly preset?: DatabasePreset;
   /** Connections kept when idle: 10 / 20 / 50. SQLAlchemy's `pool_size`. */
@@ -145,6 +158,11 @@ export interface ResolvedDatabaseOptions {
   readonly target: ConnectionTarget;
   /** Who says so: the options, `DATABASE_URL`, or the `PG*` variables and the driver's defaults. */
   readonly addressFrom: AddressSource;
+  /** Every host, in order; with a function, those that are dialled until it has answered. */
+  readonly hosts: readonly HostTarget[];
+  readonly targetSessionAttrs: TargetSessionAttrs;
+  readonly loadBalanceHosts: LoadBalanceHosts;
+  readonly hostRecheckMs: number;
   readonly size: number;
   readonly maxOverflow: number;
   readonly minIdle: number;
@@ -180,4 +198,6 @@ export interface ResolvedDatabaseOptions {
   readonly clientConfig: ClientConfig;
   /** Whether a server that doesn't bind the password's exchange to its certificate is refused. Not enumerable. */
   readonly bindsChannel: boolean;
+  /** The function that gives the hosts. Not enumerable. */
+  readonly findHosts: FindHosts | undefined;
 }

@@ -1,4 +1,5 @@
 import type { PoolOptions } from '../../core/pool-options.js';
+import { choosesHost } from './chosen-hosts.js';
 import { PRE_PING_DEFAULTS } from './database-defaults.js';
 import type { ResolvedDatabaseOptions } from './options.js';
 
@@ -18,10 +19,17 @@ export function engineOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {
     maxUses: options.maxUses,
     pingAfterIdleMs: prePing === false ? Infinity : prePing.idleMs,
     pingTimeoutMs: prePing === false ? PRE_PING_DEFAULTS.timeoutMs : prePing.timeoutMs,
-    keepAliveMs: options.keepAliveMs,
+    keepAliveMs: keepAliveOf(options),
     maxWaiting: options.maxWaiting,
     maxConnecting: options.maxConnecting,
     sharedLimit: options.pipelining === false ? 1 : options.pipelining.depth,
     leakDetectionMs: options.leakDetectionMs,
   };
+}
+
+/** Among several hosts an idle connection that nobody asks doesn't hear that its server has another role. */
+function keepAliveOf(options: ResolvedDatabaseOptions): number {
+  const { keepAliveMs, hostRecheckMs } = options;
+  if (!choosesHost(options)) return keepAliveMs;
+  return keepAliveMs === 0 ? hostRecheckMs : Math.min(keepAliveMs, hostRecheckMs);
 }

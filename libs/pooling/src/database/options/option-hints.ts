@@ -45,6 +45,9 @@ export const DATABASE_HINTS: Readonly<Record<string, string>> = {
   dsn: 'use url',
   connectionTimeoutMillis: 'use acquireTimeoutMs (the whole wait) or connectTimeoutMs (one dial)',
   connect_timeout: 'use connectTimeoutMs, in milliseconds',
+  target_session_attrs: 'use targetSessionAttrs',
+  load_balance_hosts: 'use loadBalanceHosts',
+  hostRecheckSeconds: 'use hostRecheckMs, in milliseconds',
   host: 'use connection.host or url',
   port: 'use connection.port or url',
   user: 'use connection.user or url',
@@ -83,6 +86,9 @@ export const CONNECTION_HINTS: Readonly<Record<string, string>> = {
   sslcert: 'use ssl.cert, or sslcert in the URL',
   sslkey: 'use ssl.key, or sslkey in the URL',
   url: 'use url, beside connection',
+  hosts: 'use hosts, beside connection',
+  target_session_attrs: 'use targetSessionAttrs, beside connection',
+  load_balance_hosts: 'use loadBalanceHosts, beside connection',
 };
 
 /** Hints for parameters of a URL. */
@@ -93,9 +99,6 @@ export const PARAMETER_HINTS: Readonly<Record<string, string>> = {
       hint.startsWith('use ') ? `${hint}, in the options` : hint,
     ]),
   ),
-  target_session_attrs: 'several hosts, and the choice among them, are not supported yet: name the one to use',
-  load_balance_hosts: 'several hosts, and the choice among them, are not supported yet: name the one to use',
-  hostaddr: 'use the address as host, with connection.ssl.servername for its certificate',
   passfile: 'set PGPASSFILE, which pg reads, or use a password function',
   service: 'write its host, port, user and database out',
   servicefile: 'write the host, port, user and database of the service out',

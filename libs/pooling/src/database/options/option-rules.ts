@@ -21,6 +21,7 @@ import {
 import { connectionNameProblems } from './connection-options.js';
 import { urlProblems } from './connection-url.js';
 import type { DatabaseOptions } from './database-options.js';
+import { hostsRule, isHostName, LOAD_BALANCE_HOSTS, TARGET_SESSION_ATTRS } from './host-options.js';
 import { negotiatesDirectTls } from '../pg-internals.js';
 import { LONGEST_SERVER_TIMEOUT_MS, serverMilliseconds } from './server-settings.js';
 import { tlsProblems } from './tls-settings.js';
@@ -47,9 +48,10 @@ const serverTime = rule(
 
 const connectionFields: Readonly<Record<string, Rule>> = {
   host: secret(
-    rule('the name of one host, an address, or the folder of a socket', (value) => {
-      return typeof value === 'string' && value !== '' && !/[@,]|:\/\/|\s/.test(value);
-    }),
+    rule(
+      'the name of one host, an address, or the folder of a socket; hosts, beside connection, takes several',
+      isHostName,
+    ),
   ),
   port: rule('a port from 1 to 65535', (value) => {
     const number = typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value;
@@ -114,6 +116,10 @@ const serverTimeout = (): Rule => integer({ min: 0, max: LONGEST_SERVER_TIMEOUT_
 export const DATABASE_RULES: Rules<DatabaseOptions> = {
   url: urlRule,
   connection: connectionRule,
+  hosts: hostsRule,
+  targetSessionAttrs: oneOf(...TARGET_SESSION_ATTRS),
+  loadBalanceHosts: oneOf(...LOAD_BALANCE_HOSTS),
+  hostRecheckMs: durationMs({ min: 1 }),
   preset: oneOf('small', 'medium', 'high'),
   size: integer({ min: 1 }),
   maxOverflow: integer(),

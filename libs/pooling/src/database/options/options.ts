@@ -6,6 +6,7 @@ import { DATABASE_DEFAULTS, DATABASE_PRESETS, PRE_PING_DEFAULTS } from './databa
 import type { DatabaseOptions, ResolvedDatabaseOptions, SessionSettings } from './database-options.js';
 import { DATABASE_HINTS } from './option-hints.js';
 import { canBeMerged, DATABASE_RULES } from './option-rules.js';
+import { chosenHosts } from './chosen-hosts.js';
 import { startupProblems } from './startup-texts.js';
 
 export type * from './database-options.js';
@@ -31,19 +32,25 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
     environmentProblems.length === 0 && canBeMerged(options.url, options.connection)
       ? resolveConnection(options.url, options.connection, problems)
       : undefined;
+  const chosen = source === undefined ? undefined : chosenHosts(options, source, problems);
   refuseProblems(name, problems);
-  if (source === undefined) throw new Error('bug: the connection was refused without a problem');
+  if (source === undefined || chosen === undefined)
+    throw new Error('bug: the connection was refused without a problem');
   const applicationName = shortenApplicationName(
     options.applicationName ?? source.applicationName ?? applicationPackageName(),
   );
   const session = options.session ?? DATABASE_DEFAULTS.session;
   refuseProblems(name, startupProblems({ ...source, applicationName, session }));
   const defaults = DATABASE_DEFAULTS;
-  const resolved: Omit<ResolvedDatabaseOptions, 'clientConfig' | 'bindsChannel'> = {
+  const resolved: Omit<ResolvedDatabaseOptions, 'clientConfig' | 'bindsChannel' | 'findHosts'> = {
     name,
     preset: options.preset ?? defaults.preset,
-    target: source.target,
-    addressFrom: source.addressFrom,
+    target: chosen.target,
+    hosts: chosen.hosts,
+    targetSessionAttrs: chosen.targetSessionAttrs,
+    loadBalanceHosts: options.loadBalanceHosts ?? source.loadBalanceHosts ?? defaults.loadBalanceHosts,
+    hostRecheckMs: options.hostRecheckMs ?? defaults.hostRecheckMs,
+    addressFrom: options.hosts === undefined ? source.addressFrom : 'options',
     size,
     maxOverflow: options.maxOverflow ?? preset.maxOverflow,
     minIdle,
@@ -82,8 +89,14 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
   };
   Object.defineProperty(resolved, 'clientConfig', {
     enumerable: false,
-    value: Object.freeze({ ...source.clientConfig, application_name: applicationName }),
+    value: Object.freeze({
+      ...source.clientConfig,
+      host: chosen.target.host,
+      port: chosen.target.port,
+      application_name: applicationName,
+    }),
   });
+  Object.defineProperty(resolved, 'findHosts', { enumerable: false, value: chosen.findHosts });
   Object.defineProperty(resolved, 'bindsChannel', { enumerable: false, value: source.bindsChannel });
   return Object.freeze(resolved as ResolvedDatabaseOptions);
 }

@@ -1,0 +1,71 @@
+import type { Clock } from '../../core/clock.js';
+import { nameOfHost, type HostTarget, type TargetSessionAttrs } from '../options/host-options.js';
+import { fitOf, type ServerFacts } from './server-facts.js';
+
+/** What is known of one host, with the time when it was found out. */
+interface HostState {
+  readonly at: number;
+  /** `undefined`: it is dead. */
+  readonly facts: ServerFacts | undefined;
+}
+
+/** `not now`: it lives and has no room. */
+const NOT_NOW = new Set(['53300']);
+
+/**
+ * What a pool knows of its hosts: which one takes what, and which are dead. It is believed for a while, and it only changes
+ * the order in which they are tried: none is left out. pgjdbc's `GlobalHostStatusTracker`, for one pool.
+ */
+export class HostStates {
+  readonly #clock: Clock;
+  readonly #wanted: TargetSessionAttrs;
+  readonly #recheckMs: number;
+  readonly #states = new Map<string, HostState>();
+
+  constructor(clock: Clock, wanted: TargetSessionAttrs, recheckMs: number) {
+    this.#clock = clock;
+    this.#wanted = wanted;
+    this.#recheckMs = recheckMs;
+  }
+
+  /** A server has told what it is. */
+  told(host: HostTarget, facts: ServerFacts): void {
+    this.#states.set(nameOfHost(host), { at: this.#clock.now(), facts });
+  }
+
+  /** A host couldn't be connected to. */
+  failed(host: HostTarget, error: unknown): void {
+    const { code } = error as { code?: unknown };
+    if (typeof code === 'string' && NOT_NOW.has(code)) return;
+    this.#states.set(nameOfHost(host), { at: this.#clock.now(), facts: undefined });
+  }
+
+  /** What a host was last known to be: its facts, `'dead'`, or nothing that is still believed. */
+  of(host: HostTarget): ServerFacts | 'dead' | undefined {
+    const state = this.#states.get(nameOfHost(host));
+    if (state === undefined || this.#clock.now() - state.at >= this.#recheckMs) return undefined;
+    return state.facts ?? 'dead';
+  }
+
+  /**
+   * The hosts in the order in which they are to be tried: those that fit, the unknown, those that don't, the dead.
+   *
+   * @param balanced - whether the unknown are as good as those that fit: otherwise who was found first would get it all.
+   */
+  ordered(hosts: readonly HostTarget[], balanced: boolean): HostTarget[] {
+    const rank = (host: HostTarget): number => Math.max(this.#rank(host), balanced ? 1 : 0);
+    return [...hosts].sort((one, other) => rank(one) - rank(other));
+  }
+
+  /** Whether a host is believed to be no better than a server of the second choice. */
+  isNoBetter(host: HostTarget): boolean {
+    return this.#rank(host) > 1;
+  }
+
+  #rank(host: HostTarget): number {
+    const state = this.of(host);
+    if (state === undefined) return 1;
+    if (state === 'dead') return 4;
+    return { first: 0, second: 2, none: 3 }[fitOf(this.#wanted, state)];
+  }
+}

@@ -1,0 +1,43 @@
+import type { TargetSessionAttrs } from '../options/host-options.js';
+
+/** What a server has told of itself when a session began. */
+export interface ServerFacts {
+  /** Whether it replays what another one has written. */
+  readonly standby: boolean;
+  /** Whether a session can't write unless it asks for it: on a standby, or where `default_transaction_read_only` is on. */
+  readonly readOnly: boolean;
+}
+
+/** How well a server fits: `second` where another kind is preferred. */
+export type Fit = 'first' | 'second' | 'none';
+
+/** How well a server fits what is wanted: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TARGET-SESSION-ATTRS */
+export function fitOf(wanted: TargetSessionAttrs, { standby, readOnly }: ServerFacts): Fit {
+  switch (wanted) {
+    case 'any':
+      return 'first';
+    case 'read-write':
+      return readOnly ? 'none' : 'first';
+    case 'read-only':
+      return readOnly ? 'first' : 'none';
+    case 'primary':
+      return standby ? 'none' : 'first';
+    case 'standby':
+      return standby ? 'first' : 'none';
+    case 'prefer-standby':
+      return standby ? 'first' : 'second';
+    case 'prefer-primary':
+      return standby ? 'second' : 'first';
+  }
+}
+
+/** Whether somebody who wants this expects to write. */
+export function wantsWrites(wanted: TargetSessionAttrs): boolean {
+  return wanted === 'read-write' || wanted === 'primary' || wanted === 'prefer-primary';
+}
+
+/** Why a server doesn't fit, in words that follow its name. */
+export function misfit(wanted: TargetSessionAttrs, { standby, readOnly }: ServerFacts): string {
+  const is = standby ? 'is a standby' : readOnly ? 'takes no writes by default' : 'is a primary';
+  return `${is} and ${wanted} is wanted`;
+}

@@ -1,0 +1,55 @@
+import type { ConnectionSource, ConnectionTarget } from './connection-options.js';
+import type { DatabaseOptions, ResolvedDatabaseOptions } from './database-options.js';
+import { hostListProblems, nameOfHost, targetOf, type FindHosts, type HostTarget } from './host-options.js';
+import type { TargetSessionAttrs } from './host-options.js';
+
+/** The hosts of a database, and which of them will do. */
+export interface ChosenHosts {
+  readonly hosts: readonly HostTarget[];
+  readonly findHosts: FindHosts | undefined;
+  readonly targetSessionAttrs: TargetSessionAttrs;
+  /** The first one, for whoever knows one alone. */
+  readonly target: ConnectionTarget;
+}
+
+/**
+ * What the option `hosts` and the address come to.
+ *
+ * @param problems - an address that names another host is added here.
+ */
+export function chosenHosts(
+  { hosts, targetSessionAttrs }: Pick<DatabaseOptions, 'hosts' | 'targetSessionAttrs'>,
+  source: ConnectionSource,
+  problems: string[],
+): ChosenHosts {
+  const findHosts = typeof hosts === 'function' ? hosts : undefined;
+  const listed = Array.isArray(hosts) && hostListProblems('', hosts).length === 0 ? hosts.map(targetOf) : undefined;
+  const chosen: readonly HostTarget[] = Object.freeze(listed ?? source.hosts);
+  if (listed !== undefined && source.namesHost) {
+    const names = listed.map(nameOfHost);
+    const other = source.hosts.find((host) => !names.includes(nameOfHost(host)));
+    if (other !== undefined) {
+      const where = source.addressFrom === 'DATABASE_URL' ? 'DATABASE_URL' : 'the address';
+      problems.push(
+        `hosts: ${where} names ${nameOfHost(other)}, which is none of them; list all, or leave it out there`,
+      );
+    }
+  }
+  const { host, port } = chosen[0] as HostTarget;
+  const several = chosen.length > 1 || findHosts !== undefined;
+  return {
+    hosts: chosen,
+    findHosts,
+    targetSessionAttrs: targetSessionAttrs ?? source.targetSessionAttrs ?? (several ? 'read-write' : 'any'),
+    target: Object.freeze({ ...source.target, host, port }),
+  };
+}
+
+/** Whether a pool chooses among servers: there are several, or not any one will do. */
+export function choosesHost({
+  hosts,
+  findHosts,
+  targetSessionAttrs,
+}: Pick<ResolvedDatabaseOptions, 'hosts' | 'findHosts' | 'targetSessionAttrs'>): boolean {
+  return hosts.length > 1 || findHosts !== undefined || targetSessionAttrs !== 'any' || hosts[0]?.address !== undefined;
+}
