@@ -1,4 +1,4 @@
-import { SeededRandom } from '../support/random.js';
+import { SeededRandom } from '#test/support/random.js';
 import { simulate, type Findings, type History } from './simulation.js';
 
 const LARGEST_FLEET = 1_000;

@@ -1,8 +1,8 @@
-import type { FleetTerms } from '../../libs/pooling/src/database/fleet/claim.js';
-import type { FleetView, SeenProcess } from '../../libs/pooling/src/database/fleet/fleet-view.js';
-import type { Publication } from '../../libs/pooling/src/database/fleet/published-name.js';
-import { Standing } from '../../libs/pooling/src/database/fleet/standing.js';
-import { SeededRandom } from '../support/random.js';
+import type { FleetTerms } from '#pooling/database/fleet/claim.js';
+import type { FleetView, SeenProcess } from '#pooling/database/fleet/fleet-view.js';
+import type { Publication } from '#pooling/database/fleet/published-name.js';
+import { Standing } from '#pooling/database/fleet/standing.js';
+import { SeededRandom } from '#test/support/random.js';
 import { Agenda } from './agenda.js';
 
 export const CHECK_MS = 5_000;
