@@ -28,6 +28,7 @@ export const PAGE_FILES = [
   'holders.js',
   'http-panel.js',
   'icon.svg',
+  'panel.js',
   'style.css',
   'text.js',
   'theme.js',

@@ -1,11 +1,10 @@
 import { PoolActions, terminate } from './actions.js';
 import { Calculator } from './calculator.js';
 import { Cells } from './cells.js';
-import { Chart } from './charts.js';
-import { Configuration } from './configuration.js';
-import { make, setAttribute, setText } from './dom.js';
+import { make, setText } from './dom.js';
 import { Figures } from './figures.js';
 import { Holders } from './holders.js';
+import { Panel } from './panel.js';
 import { duration, number } from './text.js';
 
 /** @typedef {import('../../core/statistics.js').PoolStatistics} PoolStatistics */
@@ -54,19 +53,63 @@ function percentiles(what) {
   ];
 }
 
-let panels = 0;
+/** @type {readonly import('./panel.js').ChartPlan[]} */
+const CHARTS = [
+  {
+    title: 'Connections',
+    series: [
+      { field: 'max', name: 'at most', colour: '--chart-limit', look: 'dashed' },
+      { field: 'size', name: 'open', colour: '--chart-2' },
+      { field: 'inUse', name: 'in use', colour: '--chart-1', look: 'area' },
+    ],
+  },
+  {
+    title: 'Waiting',
+    series: [
+      { field: 'waiting', name: 'waiting', colour: '--chart-3', look: 'area' },
+      { field: 'timeouts', name: 'timed out or refused', colour: '--chart-bad', look: 'bars' },
+    ],
+  },
+  {
+    title: 'Time to acquire',
+    format: inMs,
+    series: percentiles('wait'),
+  },
+  {
+    title: 'Time in use',
+    format: inMs,
+    series: percentiles('use'),
+  },
+  {
+    title: 'Queries and leases per second',
+    series: [
+      { field: 'queries', name: 'queries', colour: '--chart-1', look: 'area' },
+      { field: 'leases', name: 'leases', colour: '--chart-3' },
+    ],
+  },
+  {
+    title: 'Opened and closed per second',
+    series: [
+      { field: 'opened', name: 'opened', colour: '--chart-2', look: 'bars' },
+      ...Object.entries(CLOSINGS).map(
+        /** @returns {import('./charts.js').Series} */
+        ([reason, colour]) => ({ field: `closed:${reason}`, name: reason, colour, look: 'bars', seldom: true }),
+      ),
+    ],
+  },
+];
 
 /** One database pool. */
 export class DatabasePanel {
   /** @type {HTMLElement} */
   element;
-  #state = make('span', { class: 'tag' });
+  /** @type {Panel} */
+  #panel;
   #target = make('span', { class: 'target' });
   #actions;
   #cells;
   #holders;
   #calculator = new Calculator();
-  #configuration = new Configuration();
   #closed = make('p', { class: 'closed' });
   #figures = new Figures({
     inUse: 'In use',
@@ -78,8 +121,6 @@ export class DatabasePanel {
     timeouts: 'Time-outs',
     leaks: 'Leaks',
   });
-  /** @type {Chart[]} */
-  #charts;
   #bounds = { size: 1, maxOverflow: 0 };
 
   /**
@@ -87,90 +128,22 @@ export class DatabasePanel {
    * @param {readonly import('../console-options.js').ConsoleAction[]} allowed
    */
   constructor(name, allowed) {
-    const id = `pool-${++panels}`;
     this.#actions = new PoolActions(name, allowed, () => this.#bounds);
     this.#cells = new Cells((connection) => this.#holders.focus(connection));
     this.#holders = new Holders(
       name,
       allowed.includes('terminate') ? (connection) => void terminate(name, connection) : undefined,
     );
-    this.#charts = [
-      new Chart({
-        title: 'Connections',
-        sync: id,
-        format: number,
-        counts: true,
-        series: [
-          { field: 'max', name: 'at most', colour: '--chart-limit', look: 'dashed' },
-          { field: 'size', name: 'open', colour: '--chart-2' },
-          { field: 'inUse', name: 'in use', colour: '--chart-1', look: 'area' },
-        ],
-      }),
-      new Chart({
-        title: 'Waiting',
-        sync: id,
-        format: number,
-        counts: true,
-        series: [
-          { field: 'waiting', name: 'waiting', colour: '--chart-3', look: 'area' },
-          { field: 'timeouts', name: 'timed out or refused', colour: '--chart-bad', look: 'bars' },
-        ],
-      }),
-      new Chart({
-        title: 'Time to acquire',
-        sync: id,
-        format: inMs,
-        series: percentiles('wait'),
-      }),
-      new Chart({
-        title: 'Time in use',
-        sync: id,
-        format: inMs,
-        series: percentiles('use'),
-      }),
-      new Chart({
-        title: 'Queries and leases per second',
-        sync: id,
-        format: number,
-        counts: true,
-        series: [
-          { field: 'queries', name: 'queries', colour: '--chart-1', look: 'area' },
-          { field: 'leases', name: 'leases', colour: '--chart-3' },
-        ],
-      }),
-      new Chart({
-        title: 'Opened and closed per second',
-        sync: id,
-        format: number,
-        counts: true,
-        series: [
-          { field: 'opened', name: 'opened', colour: '--chart-2', look: 'bars' },
-          ...Object.entries(CLOSINGS).map(
-            /** @returns {import('./charts.js').Series} */
-            ([reason, colour]) => ({ field: `closed:${reason}`, name: reason, colour, look: 'bars', seldom: true }),
-          ),
-        ],
-      }),
-    ];
-    this.element = make(
-      'section',
-      { class: 'panel', 'aria-label': `Database pool ${name}`, 'data-pool': name },
-      make(
-        'div',
-        { class: 'head' },
-        make('h2', { id, tabindex: '-1' }, name),
-        this.#state,
-        this.#target,
-        this.#actions.element,
-      ),
-      this.#figures.element,
-      this.#cells.element,
-      this.#holders.element,
-      make('div', { class: 'charts' }, ...this.#charts.map((chart) => chart.element)),
-      this.#closed,
-      this.#calculator.element,
-      this.#configuration.element,
-    );
+    this.#panel = new Panel(name, {
+      label: `Database pool ${name}`,
+      attributes: { 'data-pool': name },
+      figures: this.#figures.element,
+      charts: CHARTS,
+      head: [this.#target, this.#actions.element],
+      above: [this.#cells.element, this.#holders.element],
+      below: [this.#closed, this.#calculator.element],
+    });
+    this.element = this.#panel.element;
   }
 
   /** @param {Readonly<Record<string, unknown>>} configuration */
@@ -180,7 +153,7 @@ export class DatabasePanel {
       configuration['target']
     );
     if (target !== undefined) setText(this.#target, `${target.host}:${target.port}/${target.database}`);
-    this.#configuration.show(configuration);
+    this.#panel.configure(configuration);
   }
 
   /**
@@ -188,13 +161,12 @@ export class DatabasePanel {
    * @param {Readonly<Record<string, readonly number[]>>} columns
    */
   load(times, columns) {
-    for (const chart of this.#charts) chart.load(times, (field) => columns[field]);
+    this.#panel.load(times, columns);
   }
 
   /** @param {DatabaseNews} news */
   update({ statistics, sample, holders, load }) {
-    setText(this.#state, statistics.state);
-    setAttribute(this.#state, 'data-state', statistics.state);
+    this.#panel.show(statistics.state, sample);
     this.#actions.update(statistics.state);
     this.#figures.set(
       'inUse',
@@ -215,13 +187,12 @@ export class DatabasePanel {
     this.#cells.update(statistics, holders);
     this.#holders.update(holders);
     this.#calculator.update(load);
-    if (sample !== undefined) for (const chart of this.#charts) chart.push(sample);
     setText(this.#closed, closedInWords(statistics));
   }
 
   /** Draws with the colours of now. */
   recolour() {
-    for (const chart of this.#charts) chart.recolour();
+    this.#panel.recolour();
   }
 }
 

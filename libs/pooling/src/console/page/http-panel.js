@@ -1,7 +1,6 @@
-import { Chart } from './charts.js';
-import { Configuration } from './configuration.js';
-import { keepInStep, make, setAttribute, setText } from './dom.js';
+import { keepInStep, make, setText } from './dom.js';
 import { Figures } from './figures.js';
+import { Panel } from './panel.js';
 import { duration, number } from './text.js';
 
 /** @typedef {import('../../http/pool/statistics.js').HttpClientStatistics} HttpClientStatistics */
@@ -37,14 +36,38 @@ const COLUMNS = [
   ['Acquire p50 / p99', (origin) => `${duration(origin.acquireMs.p50)} / ${duration(origin.acquireMs.p99)}`],
 ];
 
-let panels = 0;
+/** @type {readonly import('./panel.js').ChartPlan[]} */
+const CHARTS = [
+  {
+    title: 'Connections',
+    series: [
+      { field: 'limit', name: 'limit', colour: '--chart-limit', look: 'dashed' },
+      { field: 'idle', name: 'idle', colour: '--chart-2' },
+      { field: 'inUse', name: 'in use', colour: '--chart-1', look: 'area' },
+    ],
+  },
+  {
+    title: 'Waiting',
+    series: [
+      { field: 'waiting', name: 'waiting', colour: '--chart-3', look: 'area' },
+      { field: 'timeouts', name: 'timed out', colour: '--chart-bad', look: 'bars' },
+    ],
+  },
+  {
+    title: 'Requests per second',
+    series: [
+      { field: 'requests', name: 'requests', colour: '--chart-1', look: 'area' },
+      { field: 'retries', name: 'retries', colour: '--chart-4', look: 'bars' },
+    ],
+  },
+];
 
 /** One HTTP client. */
 export class HttpPanel {
   /** @type {HTMLElement} */
   element;
-  #state = make('span', { class: 'tag' });
-  #configuration = new Configuration();
+  /** @type {Panel} */
+  #panel;
   #body = make('tbody');
   #empty = make('p', { class: 'empty' }, 'No request so far.');
   /** @type {HTMLElement} */
@@ -60,12 +83,9 @@ export class HttpPanel {
     timeouts: 'Time-outs',
     leaks: 'Unread bodies',
   });
-  /** @type {Chart[]} */
-  #charts;
 
   /** @param {string} name */
   constructor(name) {
-    const id = `client-${++panels}`;
     this.#table = make(
       'table',
       {},
@@ -80,65 +100,28 @@ export class HttpPanel {
       ),
       this.#body,
     );
-    this.#charts = [
-      new Chart({
-        title: 'Connections',
-        sync: id,
-        format: number,
-        counts: true,
-        series: [
-          { field: 'limit', name: 'limit', colour: '--chart-limit', look: 'dashed' },
-          { field: 'idle', name: 'idle', colour: '--chart-2' },
-          { field: 'inUse', name: 'in use', colour: '--chart-1', look: 'area' },
-        ],
-      }),
-      new Chart({
-        title: 'Waiting',
-        sync: id,
-        format: number,
-        counts: true,
-        series: [
-          { field: 'waiting', name: 'waiting', colour: '--chart-3', look: 'area' },
-          { field: 'timeouts', name: 'timed out', colour: '--chart-bad', look: 'bars' },
-        ],
-      }),
-      new Chart({
-        title: 'Requests per second',
-        sync: id,
-        format: number,
-        counts: true,
-        series: [
-          { field: 'requests', name: 'requests', colour: '--chart-1', look: 'area' },
-          { field: 'retries', name: 'retries', colour: '--chart-4', look: 'bars' },
-        ],
-      }),
-    ];
-    this.element = make(
-      'section',
-      { class: 'panel', 'aria-label': `HTTP client ${name}`, 'data-client': name },
-      make(
-        'div',
-        { class: 'head' },
-        make('h2', { id, tabindex: '-1' }, name),
-        make('span', { class: 'target' }, 'HTTP client'),
-        this.#state,
-      ),
-      this.#figures.element,
-      make('h3', {}, 'Origins'),
-      make(
-        'div',
-        { class: 'scroll', role: 'region', 'aria-label': `Origins of ${name}`, tabindex: '0' },
-        this.#table,
-        this.#empty,
-      ),
-      make('div', { class: 'charts' }, ...this.#charts.map((chart) => chart.element)),
-      this.#configuration.element,
-    );
+    this.#panel = new Panel(name, {
+      label: `HTTP client ${name}`,
+      attributes: { 'data-client': name },
+      figures: this.#figures.element,
+      charts: CHARTS,
+      head: [make('span', { class: 'target' }, 'HTTP client')],
+      above: [
+        make('h3', {}, 'Origins'),
+        make(
+          'div',
+          { class: 'scroll', role: 'region', 'aria-label': `Origins of ${name}`, tabindex: '0' },
+          this.#table,
+          this.#empty,
+        ),
+      ],
+    });
+    this.element = this.#panel.element;
   }
 
   /** @param {Readonly<Record<string, unknown>>} configuration */
   configure(configuration) {
-    this.#configuration.show(configuration);
+    this.#panel.configure(configuration);
   }
 
   /**
@@ -146,13 +129,12 @@ export class HttpPanel {
    * @param {Readonly<Record<string, readonly number[]>>} columns
    */
   load(times, columns) {
-    for (const chart of this.#charts) chart.load(times, (field) => columns[field]);
+    this.#panel.load(times, columns);
   }
 
   /** @param {HttpNews} news */
   update({ statistics, sample }) {
-    setText(this.#state, statistics.state);
-    setAttribute(this.#state, 'data-state', statistics.state);
+    this.#panel.show(statistics.state, sample);
     const { inUse, limit, waiting, idle, retries, leaks } = statistics;
     const timeouts = total(statistics.timeouts);
     this.#figures.set('inUse', `${inUse} of ${limited(limit)}`, limit > 0 && inUse >= limit ? 'warn' : undefined);
@@ -182,11 +164,10 @@ export class HttpPanel {
         }
       },
     );
-    if (sample !== undefined) for (const chart of this.#charts) chart.push(sample);
   }
 
   /** Draws with the colours of now. */
   recolour() {
-    for (const chart of this.#charts) chart.recolour();
+    this.#panel.recolour();
   }
 }
