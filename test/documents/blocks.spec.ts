@@ -39,6 +39,10 @@ describe('code that is shown', { timeout: 180_000 }, () => {
     expect(compiled.exportsWithoutExample()).toEqual([]);
   });
 
+  it('may give every setting as undefined, in the strictest project too', () => {
+    expect(compiled.settingsWithoutUndefined()).toEqual([]);
+  });
+
   it('is wrong in none of the tests of types', () => {
     const errors = compiled.typeTests.flatMap((file) =>
       compiled.errorsInFile(file).map((error) => `${relative(ROOT, file)}: ${error}`),

@@ -142,7 +142,15 @@ function importFrom(path: string, names: readonly string[]): string {
 function compilerOptions(): ts.CompilerOptions {
   const { config } = ts.readConfigFile(join(ROOT, 'tsconfig.json'), ts.sys.readFile);
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, ROOT);
-  return { ...options, noEmit: true, incremental: false, tsBuildInfoFile: undefined, noUnusedLocals: false };
+  return {
+    ...options,
+    noEmit: true,
+    incremental: false,
+    tsBuildInfoFile: undefined,
+    noUnusedLocals: false,
+    // As strict as an application may be: `url: process.env.DATABASE_URL` may be undefined.
+    exactOptionalPropertyTypes: true,
+  };
 }
 
 /** What is compiled, and what the compiler says of it. */
@@ -189,15 +197,34 @@ export class CompiledBlocks {
 
   /** The exported classes, functions, constants and types of options and events that have no example. */
   exportsWithoutExample(): string[] {
+    return this.#exports()
+      .filter(({ symbol }) => needsExample(symbol) && !hasExample(symbol))
+      .map(({ symbol }) => symbol.name);
+  }
+
+  #exports(): { name: string; symbol: ts.Symbol }[] {
     const checker = this.#program.getTypeChecker();
     return ENTRIES.flatMap((entry) => {
       const module = checker.getSymbolAtLocation(this.#program.getSourceFile(entry) as ts.SourceFile) as ts.Symbol;
-      return checker
-        .getExportsOfModule(module)
-        .map((symbol) => (symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol))
-        .filter((symbol) => needsExample(symbol) && !hasExample(symbol))
-        .map((symbol) => symbol.name);
+      return checker.getExportsOfModule(module).map((symbol) => ({
+        name: symbol.name,
+        symbol: symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol,
+      }));
     });
+  }
+
+  /** The settings that an application may write and may leave out, but not give as `undefined`: `process.env.X` gives that. */
+  settingsWithoutUndefined(): string[] {
+    const checker = this.#program.getTypeChecker();
+    return this.#exports()
+      .filter(({ name }) => SETTINGS.test(name))
+      .flatMap(({ name, symbol }) =>
+        checker
+          .getPropertiesOfType(checker.getDeclaredTypeOfSymbol(symbol))
+          .filter((property) => isOptional(property) && isOurs(property))
+          .filter((property) => !acceptsUndefined(checker, property))
+          .map((property) => `${name}.${property.name}`),
+      );
   }
 
   #place(): void {
@@ -219,13 +246,14 @@ export class CompiledBlocks {
   #errorsIn(path: string, firstLine: number): string[] {
     const file = this.#program.getSourceFile(path) as ts.SourceFile;
     const isFragment = path.startsWith(`${FOLDER}/fragment-`);
-    return [...this.#program.getSyntacticDiagnostics(file), ...this.#program.getSemanticDiagnostics(file)].map(
-      ({ start = 0, messageText }) => {
-        const { line } = file.getLineAndCharacterOfPosition(start);
-        // A fragment's first line is what surrounds it.
-        return `line ${firstLine + line - (isFragment ? 1 : 0)}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`;
-      },
-    );
+    const diagnostics = [...this.#program.getSyntacticDiagnostics(file), ...this.#program.getSemanticDiagnostics(file)];
+    return diagnostics.flatMap(({ start = 0, messageText }) => {
+      const { line } = file.getLineAndCharacterOfPosition(start);
+      const message = ts.flattenDiagnosticMessageText(messageText, '\n');
+      if (REFUSES_NODE_TOO.test(message)) return [];
+      // A fragment's first line is what surrounds it.
+      return `line ${firstLine + line - (isFragment ? 1 : 0)}: ${message}`;
+    });
   }
 }
 
@@ -257,6 +285,29 @@ function surround(block: Block, names: ReadonlyMap<string, ReadonlySet<string>>)
 function needsExample({ name, flags, members }: ts.Symbol): boolean {
   const isValue = (flags & (ts.SymbolFlags.Class | ts.SymbolFlags.Function | ts.SymbolFlags.Variable)) !== 0;
   return isValue || (/(?<!^Resolved.*)Options$/.test(name) && (members?.size ?? 0) > 2);
+}
+
+/** With `exactOptionalPropertyTypes`, and only with it, tRPC's types refuse Node's own `fetch` as well. */
+const REFUSES_NODE_TOO = /'FetchEsque'[^]*exactOptionalPropertyTypes: true/;
+
+/** The types of what an application writes. */
+const SETTINGS = /^(?!Resolved).*(?:Options|Init|Timeouts|Estimate|Target|Trigger)$/;
+
+const isOptional = ({ flags }: ts.Symbol): boolean => (flags & ts.SymbolFlags.Optional) !== 0;
+
+/** Not what Nest or Kysely declares. */
+function isOurs({ declarations = [] }: ts.Symbol): boolean {
+  return declarations.every((declaration) => declaration.getSourceFile().fileName.startsWith(SOURCES));
+}
+
+/** By what is written: the type of an optional property has the missing value, which the compiler takes for undefined here. */
+function acceptsUndefined(checker: ts.TypeChecker, { declarations = [] }: ts.Symbol): boolean {
+  return declarations.every(
+    (declaration) =>
+      ts.isPropertySignature(declaration) &&
+      declaration.type !== undefined &&
+      checker.isTypeAssignableTo(checker.getUndefinedType(), checker.getTypeFromTypeNode(declaration.type)),
+  );
 }
 
 function hasExample({ declarations = [] }: ts.Symbol): boolean {

@@ -5,7 +5,7 @@ export interface PoolSizeEstimate {
   /** Queries that a request makes, one after the other; above 0. */
   readonly queriesPerRequest: number;
   /** A factor on top; above 0, 1.5 by default. */
-  readonly headroom?: number;
+  readonly headroom?: number | undefined;
 }
 
 /**
@@ -35,7 +35,7 @@ export interface LoadTarget {
   /** The longest wait that is acceptable, in milliseconds; 0 or more. */
   readonly waitTargetMs: number;
   /** The share of acquires that must meet the target: between 0 and 1, 0.99 by default. */
-  readonly percentile?: number;
+  readonly percentile?: number | undefined;
 }
 
 /** A pool that meets a {@link LoadTarget}, and what to expect of it. */

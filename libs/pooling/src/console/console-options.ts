@@ -25,22 +25,22 @@ export const CONSOLE_ACTIONS = Object.keys(EVERY_CONSOLE_ACTION) as readonly Con
  */
 export interface ConsoleOptions {
   /** Where it is, under the application's global prefix. Default: `pools`. */
-  readonly path?: string;
+  readonly path?: string | undefined;
   /**
    * Who may see it: guards as `@UseGuards` takes them, classes or instances. It shows SQL and stacks: without guards
    * it belongs where strangers don't come.
    */
-  readonly guards?: readonly (Type<CanActivate> | CanActivate)[];
+  readonly guards?: readonly (Type<CanActivate> | CanActivate)[] | undefined;
   /**
    * Hosts under which the console is served, as the application sees them: `pools.example` on any port, or
    * `pools.example:8080`. IP addresses and `localhost` always are. Left out: it is shown under every host, and over plain
    * HTTP it takes orders under an IP address or `localhost` alone, because any name can be pointed here (DNS rebinding).
    */
-  readonly allowedHosts?: readonly string[];
+  readonly allowedHosts?: readonly string[] | undefined;
   /** Modules that the guards need something from. */
-  readonly imports?: ModuleMetadata['imports'];
+  readonly imports?: ModuleMetadata['imports'] | undefined;
   /** Decorators for its routes, such as your own `Public()` or `SkipThrottle()`, for the guards that hold everywhere. */
-  readonly decorators?: RouteDecorators;
+  readonly decorators?: RouteDecorators | undefined;
   /** What may be done on it; everything else is refused. Default: nothing. */
-  readonly allowedActions?: readonly ConsoleAction[];
+  readonly allowedActions?: readonly ConsoleAction[] | undefined;
 }

@@ -59,11 +59,11 @@ export type LeaseUse = 'held' | 'brief' | 'shared' | 'own';
  */
 export interface AcquireOptions {
   /** @internal `held` by default. */
-  readonly use?: LeaseUse;
+  readonly use?: LeaseUse | undefined;
   /** Its abort rejects the acquire with `signal.reason`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Instead of the pool's `acquireTimeoutMs`. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** The part of a slot that observers see. */

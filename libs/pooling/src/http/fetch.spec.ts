@@ -137,6 +137,7 @@ describe('fetch', () => {
     const post = { method: 'POST', headers, body: 'text' };
     for (const [input, init] of [
       [new OwnRequest(`${server.url}/r`, post), undefined],
+      [new OwnRequest(`${server.url}/r`, post), { method: undefined, headers: undefined, body: undefined }],
       [`${server.url}/r`, post],
       [new OwnRequest(`${server.url}/r`, { headers: { 'x-key': 'no' } }), post],
     ] as const) {

@@ -41,7 +41,7 @@ export function fetchOver({ builder, leaks, aborts, dispatcherFor }: FetchHost):
   return async function fetch(input: unknown, init: unknown = {}): Promise<Response> {
     const watch = BodyWatch.begin(leaks, fetch);
     if (typeof init !== 'object' || init === null) throw new TypeError('init: not an object');
-    const given: FetchInit = { ...init };
+    const given = said(init);
     // Before the form is read: it counts what it has left.
     const form = isFormStream(given.body) ? formStreamHeaders(given.body) : undefined;
     const request = isRequest(input) ? input : undefined;
@@ -121,6 +121,11 @@ function watchReading(response: Response, following: FollowingSignal): void {
     const read = response[name as 'text'] as (() => Promise<unknown>) | undefined;
     if (read !== undefined) Object.defineProperty(response, name, reader(read));
   }
+}
+
+/** What is given: a member that is undefined is none, as the standard says of every dictionary. */
+function said(init: object): FetchInit {
+  return Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined));
 }
 
 /** A dispatcher of npm's undici for the built-in `fetch`, whose handlers may be older than that undici. */

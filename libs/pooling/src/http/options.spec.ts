@@ -3,6 +3,10 @@ import { PoolOptionsError } from '../core/errors.js';
 import { HttpClient } from './http-client.js';
 import { httpOptionProblems, resolveHttpClientOptions, type HttpClientOptions } from './options.js';
 
+const NAMES = Object.keys(resolveHttpClientOptions('default')).map((name) =>
+  name === 'redirects' ? 'redirect' : name,
+);
+
 describe('the options of an HTTP client', () => {
   it('have the documented defaults', () => {
     expect(resolveHttpClientOptions('default')).toEqual({
@@ -32,6 +36,17 @@ describe('the options of an HTTP client', () => {
       http2: false,
       interceptors: [],
     });
+  });
+
+  it('may all be undefined, which says nothing', () => {
+    const unsaid = Object.fromEntries(NAMES.map((name) => [name, undefined]));
+    const inner = {
+      timeouts: { totalMs: undefined, readMs: undefined },
+      retry: { attempts: undefined, budget: undefined },
+    };
+    for (const options of [unsaid, inner]) {
+      expect(resolveHttpClientOptions('default', options)).toEqual(resolveHttpClientOptions('default'));
+    }
   });
 
   it('are copied and frozen', () => {

@@ -33,15 +33,15 @@ import { mergeHeaders, headersRule, type HeaderMap, type HttpHeaders } from './m
  */
 export interface HttpTimeouts {
   /** The whole exchange: queue, dial, retries, redirects and the body. aiohttp's `total`. Default: 30000. */
-  readonly totalMs?: number;
+  readonly totalMs?: number | undefined;
   /** Waiting for a place within the limits. Default: 0. */
-  readonly acquireMs?: number;
+  readonly acquireMs?: number | undefined;
   /** Waiting for a place and opening the socket (DNS, TCP, TLS). aiohttp's `connect`. Default: 10000. */
-  readonly connectMs?: number;
+  readonly connectMs?: number | undefined;
   /** From sending the request to the answer's headers. Default: 0. */
-  readonly headersMs?: number;
+  readonly headersMs?: number | undefined;
   /** Between two reads, from the moment that the request was sent. aiohttp's `sock_read`. Default: 20000. */
-  readonly readMs?: number;
+  readonly readMs?: number | undefined;
 }
 
 /**
@@ -53,25 +53,25 @@ export interface HttpTimeouts {
  */
 export interface HttpRetryOptions {
   /** Tries after the first, 0–20. Default: 2. */
-  readonly attempts?: number;
+  readonly attempts?: number | undefined;
   /**
    * Methods that may be tried again. Default: the idempotent ones, GET, HEAD, OPTIONS, PUT, DELETE and TRACE.
    * A request with an `Idempotency-Key` header may be, whatever its method.
    */
-  readonly methods?: readonly string[];
+  readonly methods?: readonly string[] | undefined;
   /** Statuses that are tried again. Default: 429, 502, 503, 504. */
-  readonly statusCodes?: readonly number[];
+  readonly statusCodes?: readonly number[] | undefined;
   /**
    * Retries to an origin are at most this share of the requests to it, 0–1, counted over the last 10 to 20 s; ten
    * are always allowed, unless it is 0. Finagle's retry budget. Default: 0.1.
    */
-  readonly budget?: number;
+  readonly budget?: number | undefined;
 }
 
 /** When a redirect is followed. */
 export interface HttpRedirectOptions {
   /** Redirects followed for one request, 1–100. Default: 10. */
-  readonly max?: number;
+  readonly max?: number | undefined;
 }
 
 /**
@@ -89,60 +89,60 @@ export interface HttpRedirectOptions {
  */
 export interface HttpClientOptions {
   /** `http://` or `https://`; a request's URL without a scheme is appended to it, its path included, as axios does. */
-  readonly baseUrl?: string;
+  readonly baseUrl?: string | undefined;
   /**
    * What happens to a request, or a redirect, to another origin than that of `baseUrl`. Default: `false`: it is refused
    * with `ERR_HTTP_ORIGIN_REFUSED`. `true`: it goes, without the client's own headers, credentials and TLS certificate.
    */
-  readonly allowOtherOrigins?: boolean;
+  readonly allowOtherOrigins?: boolean | undefined;
   /** Sent with every request that doesn't set them itself. */
-  readonly headers?: HttpHeaders;
+  readonly headers?: HttpHeaders | undefined;
   /** Connections in use or being opened, over all hosts; an idle one doesn't count. 0: no limit. Default: 100. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
   /** The same, for one origin. 0: no limit. Default: 20. */
-  readonly limitPerHost?: number;
+  readonly limitPerHost?: number | undefined;
   /** Sockets alive, idle ones included, ≥ 1; over it the longest idle of another host is closed. Default: 256. */
-  readonly maxSockets?: number;
+  readonly maxSockets?: number | undefined;
   /** Requests that may wait; more are refused at once with `ERR_HTTP_QUEUE_FULL`. Default: 10000. */
-  readonly maxWaiting?: number;
+  readonly maxWaiting?: number | undefined;
   /**
    * Idle sockets are closed after this. A server's `Keep-Alive` hint replaces it, less a second, and is never
    * followed past 25000. 0: sockets aren't kept at all (aiohttp's `force_close`). Default: 15000.
    */
-  readonly keepAliveMs?: number;
+  readonly keepAliveMs?: number | undefined;
   /** A socket is recycled after this age, ±10 %, when its exchange has ended; 0: never. Default: 300000. */
-  readonly maxSocketAgeMs?: number;
+  readonly maxSocketAgeMs?: number | undefined;
   /** How long a DNS answer is kept; 0: none is. A stale answer serves when a lookup fails. Default: 300000. */
-  readonly dnsCacheTtlMs?: number;
+  readonly dnsCacheTtlMs?: number | undefined;
   /** Handed to `tls.connect`: `ca`, `cert`, `key`, `servername`, `rejectUnauthorized`, … Never shown. */
-  readonly tls?: ConnectionOptions;
+  readonly tls?: ConnectionOptions | undefined;
   /** How long the phases of an exchange may take. */
-  readonly timeouts?: HttpTimeouts;
+  readonly timeouts?: HttpTimeouts | undefined;
   /** When a request is tried again; `false`: never. */
-  readonly retry?: HttpRetryOptions | false;
+  readonly retry?: HttpRetryOptions | false | undefined;
   /**
    * A longer `Retry-After` isn't waited for: the answer that asks for it is the answer. Default: 60000.
    */
-  readonly maxRetryAfterMs?: number;
+  readonly maxRetryAfterMs?: number | undefined;
   /**
    * A larger body is refused with `ERR_HTTP_RESPONSE_TOO_LARGE`, counted after decompression; 0: no limit. Default: 256
    * MiB (268435456) for what is kept in memory, none for streams.
    */
-  readonly maxResponseBytes?: number;
+  readonly maxResponseBytes?: number | undefined;
   /** A streamed answer that holds a connection and isn't read for this long is reported; 0: off. Default: 30000. */
-  readonly leakDetectionMs?: number;
+  readonly leakDetectionMs?: number | undefined;
   /** Whether redirects are followed. Default: `false`: a 3xx is an answer like any other. */
-  readonly redirect?: HttpRedirectOptions | boolean;
+  readonly redirect?: HttpRedirectOptions | boolean | undefined;
   /** Whether compressed answers are asked for and decoded (gzip, deflate, br). Default: `true`. */
-  readonly decompress?: boolean;
+  readonly decompress?: boolean | undefined;
   /** Whether HTTP/2 is used where the server offers it over TLS: up to 100 exchanges, or as many as it allows, share one connection. Default: `false`. */
-  readonly http2?: boolean;
+  readonly http2?: boolean | undefined;
   /** undici's interceptors, composed above the limits: what they send again is limited again. */
-  readonly interceptors?: readonly Dispatcher.DispatcherComposeInterceptor[];
+  readonly interceptors?: readonly Dispatcher.DispatcherComposeInterceptor[] | undefined;
 }
 
 /** Every time-out, filled in. */
-export type ResolvedHttpTimeouts = Required<HttpTimeouts>;
+export type ResolvedHttpTimeouts = { readonly [Name in keyof HttpTimeouts]-?: NonNullable<HttpTimeouts[Name]> };
 
 /** A retry policy, filled in. */
 export interface ResolvedHttpRetry {

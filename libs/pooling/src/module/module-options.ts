@@ -18,12 +18,12 @@ export interface ShutdownOptions {
    * How long the application goes on serving after readiness has failed, so that load balancers notice. Waited only
    * while an HTTP server listens, whether the shutdown came by a signal or by `app.close()`. Default: 0.
    */
-  readonly drainDelayMs?: number;
+  readonly drainDelayMs?: number | undefined;
   /**
    * How long leases and requests may take to finish after the HTTP server has closed; what is left then is destroyed
    * and reported with its holders. One deadline for all pools and clients together. Default: 10000.
    */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /**
@@ -43,24 +43,24 @@ export interface PoolingModuleOptions {
    * The default database. Left out: `DATABASE_URL`, else the `PG*` variables, else what `pg` takes for granted
    * (localhost). `false`: none; using it fails with `ERR_POOL_NOT_CONFIGURED`.
    */
-  readonly database?: DatabaseOptions | false;
+  readonly database?: DatabaseOptions | false | undefined;
   /** The default HTTP client. `false`: none; using it fails with `ERR_POOL_NOT_CONFIGURED`. */
-  readonly http?: HttpClientOptions | false;
+  readonly http?: HttpClientOptions | false | undefined;
   /** How the application's pools end. */
-  readonly shutdown?: ShutdownOptions;
+  readonly shutdown?: ShutdownOptions | undefined;
   /** What the advisor can't see by itself. */
-  readonly advice?: AdviceOptions;
+  readonly advice?: AdviceOptions | undefined;
   /**
    * Whether the pools are published to OpenTelemetry, where the process has set up a metrics SDK before the
    * application starts. Default: `true`.
    */
-  readonly openTelemetry?: boolean;
+  readonly openTelemetry?: boolean | undefined;
 }
 
 /** The health routes. */
 export interface HealthRouteOptions {
   /** Where they are: `GET /<path>`, `/<path>/live`, `/<path>/ready`. Default: `health`. */
-  readonly path?: string;
+  readonly path?: string | undefined;
   /**
    * Decorators for the routes, which say to the application's own guards that these are different. An application's
    * interceptors, pipes and filters never apply to them, and Swagger doesn't show them.
@@ -69,7 +69,7 @@ export interface HealthRouteOptions {
    * PoolingModule.forRoot({ health: { decorators: [Public(), SkipThrottle()] } })
    * ```
    */
-  readonly decorators?: RouteDecorators;
+  readonly decorators?: RouteDecorators | undefined;
 }
 
 /**
@@ -81,11 +81,11 @@ export interface HealthRouteOptions {
  */
 export interface MetricsRouteOptions {
   /** Where it is. Default: `/metrics`. */
-  readonly path?: string;
+  readonly path?: string | undefined;
   /** Decorators for the route, as those of {@link HealthRouteOptions.decorators}. */
-  readonly decorators?: RouteDecorators;
+  readonly decorators?: RouteDecorators | undefined;
   /** Whether prom-client's metrics of the Node process are there too, collected once per process. Default: `false`. */
-  readonly defaultMetrics?: boolean;
+  readonly defaultMetrics?: boolean | undefined;
 }
 
 /**
@@ -97,18 +97,18 @@ export interface MetricsRouteOptions {
  */
 export interface StaticOptions {
   /** Whether the default tokens can be injected everywhere, or only where the module is imported. Default: `true`. */
-  readonly isGlobal?: boolean;
+  readonly isGlobal?: boolean | undefined;
   /** The health routes; `false`: none. */
-  readonly health?: HealthRouteOptions | false;
+  readonly health?: HealthRouteOptions | false | undefined;
   /** The metrics route; `false`: none, and no metrics. */
-  readonly metrics?: MetricsRouteOptions | false;
+  readonly metrics?: MetricsRouteOptions | false | undefined;
   /** The live page. Default: `false`. */
-  readonly console?: ConsoleOptions | false;
+  readonly console?: ConsoleOptions | false | undefined;
   /**
    * Spans of queries, waits, transactions and HTTP requests, where the process has set up a tracer provider of
    * OpenTelemetry's. Default: `'auto'`, which leaves queries and requests to an instrumentation that makes spans of them.
    */
-  readonly tracing?: Tracing;
+  readonly tracing?: Tracing | undefined;
 }
 
 /**
@@ -154,15 +154,15 @@ export interface HttpClientOptionsFactory {
  */
 export interface AsyncOptions<Options, Factory> extends Pick<ModuleMetadata, 'imports'> {
   /** What the factory function is called with. */
-  readonly inject?: (InjectionToken | OptionalFactoryDependency)[];
+  readonly inject?: (InjectionToken | OptionalFactoryDependency)[] | undefined;
   /** A function that makes the options. */
-  readonly useFactory?: (...dependencies: never[]) => Promise<Options> | Options;
+  readonly useFactory?: ((...dependencies: never[]) => Promise<Options> | Options) | undefined;
   /** A class that makes the options, instantiated for this purpose. */
-  readonly useClass?: Type<Factory>;
+  readonly useClass?: Type<Factory> | undefined;
   /** The token of a provider that makes the options. */
-  readonly useExisting?: InjectionToken<Factory>;
+  readonly useExisting?: InjectionToken<Factory> | undefined;
   /** Further providers that the factory needs. */
-  readonly extraProviders?: Provider[];
+  readonly extraProviders?: Provider[] | undefined;
 }
 
 /** What `PoolingModule.forRootAsync` takes. */

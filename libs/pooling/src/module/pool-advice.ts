@@ -23,7 +23,7 @@ import { PoolStore } from './pool-store.js';
  */
 export interface AdviceOptions {
   /** How many processes like this one share the database's server: their pools count together. Left out: not known. */
-  readonly replicas?: number;
+  readonly replicas?: number | undefined;
 }
 
 /** Time between two looks of the log, in milliseconds; the first is after one second, when the application listens. */

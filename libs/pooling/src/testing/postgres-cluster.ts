@@ -27,13 +27,13 @@ const CLUSTER_SETTINGS = { wal_level: 'replica', hot_standby: 'on', wal_keep_siz
  */
 export interface PostgresClusterOptions {
   /** How many standbys there are beside the primary; 2 by default. */
-  readonly standbys?: number;
+  readonly standbys?: number | undefined;
   /** Settings of every server, as in `postgresql.conf`. */
-  readonly settings?: Readonly<Record<string, string>>;
+  readonly settings?: Readonly<Record<string, string>> | undefined;
   /** `max_connections` of every server; left out: PostgreSQL's own 100. */
-  readonly maxConnections?: number;
+  readonly maxConnections?: number | undefined;
   /** How clients, and standbys, prove who they are; `'scram-sha-256'` by default. */
-  readonly authentication?: PostgresAuthentication;
+  readonly authentication?: PostgresAuthentication | undefined;
 }
 
 /**

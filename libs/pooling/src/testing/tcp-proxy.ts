@@ -19,9 +19,9 @@ export interface TcpProxyOptions {
   /** The port of the server behind. */
   readonly port: number;
   /** The host of the server behind; `127.0.0.1` by default. */
-  readonly host?: string;
+  readonly host?: string | undefined;
   /** The proxy's own port on 127.0.0.1; 0 or left out: a free one. */
-  readonly listenPort?: number;
+  readonly listenPort?: number | undefined;
 }
 
 /** When {@link TcpProxy.cutWhen} cuts, and how. */
@@ -29,11 +29,11 @@ export interface CutTrigger {
   /** The bytes that are waited for, also when they come in pieces. */
   readonly bytes: string | Buffer;
   /** The way they travel; `'toServer'` by default. */
-  readonly direction?: Direction;
+  readonly direction?: Direction | undefined;
   /** Whether the bytes still arrive before the cut; false by default: neither they nor what followed them does. */
-  readonly deliver?: boolean;
+  readonly deliver?: boolean | undefined;
   /** `'rst'` by default. */
-  readonly kind?: CutKind;
+  readonly kind?: CutKind | undefined;
 }
 
 /**

@@ -16,15 +16,15 @@ export type TracingMode = 'auto' | 'native';
  */
 export interface TracingOptions {
   /** Default: `auto`. */
-  readonly mode?: TracingMode;
+  readonly mode?: TracingMode | undefined;
   /** Whether spans have the statements' texts; never with a parameter's value. Default: `true`. */
-  readonly queryText?: boolean;
+  readonly queryText?: boolean | undefined;
   /** Whether spans have the messages of errors: those of PostgreSQL may quote values. Default: `false`. */
-  readonly errorMessages?: boolean;
+  readonly errorMessages?: boolean | undefined;
   /** Whether HTTP requests carry `traceparent`. Default: `true`. */
-  readonly propagate?: boolean;
+  readonly propagate?: boolean | undefined;
   /** Further parameters of URLs whose values are secrets, besides those that the conventions name. Case counts. */
-  readonly redact?: readonly string[];
+  readonly redact?: readonly string[] | undefined;
 }
 
 /** What `forRoot` takes as `tracing`. */

@@ -7,7 +7,7 @@ export type ErrorDetails = Readonly<Record<string, unknown>>;
 /** What every error of the library has in common. */
 export interface PoolingErrorOptions {
   readonly cause?: unknown;
-  readonly details?: ErrorDetails;
+  readonly details?: ErrorDetails | undefined;
 }
 
 /**

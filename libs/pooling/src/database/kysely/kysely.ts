@@ -22,18 +22,18 @@ import { createKyselyOn } from './kysely-on-pool.js';
  */
 export interface CreateKyselyOptions {
   /** Kysely's plugins, as in its own configuration. */
-  readonly plugins?: KyselyConfig['plugins'];
+  readonly plugins?: KyselyConfig['plugins'] | undefined;
   /** Kysely's log, as in its own configuration. */
-  readonly log?: KyselyConfig['log'];
+  readonly log?: KyselyConfig['log'] | undefined;
   /** The class of pg-cursor, for streaming; left out: pg-cursor, where it is installed. */
-  readonly cursor?: PostgresCursorConstructor;
+  readonly cursor?: PostgresCursorConstructor | undefined;
   /**
    * The Kysely to use, as `import * as kysely from 'kysely'` gives it; left out: the one that `require('kysely')` gives.
    *
    * Kysely 0.28 has one copy for `import` and one for `require`, and a `NoResultError` of one isn't an instance of the
    * other's. An ES module that compares Kysely's classes hands in the copy that it imports. Kysely 0.29 has one copy.
    */
-  readonly kysely?: typeof import('kysely');
+  readonly kysely?: typeof import('kysely') | undefined;
 }
 
 /**

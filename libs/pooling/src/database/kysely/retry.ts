@@ -18,18 +18,18 @@ import { endsConnection } from '../server-errors.js';
  */
 export interface RetryTransactionOptions {
   /** Tries in all: 3. */
-  readonly attempts?: number;
+  readonly attempts?: number | undefined;
   /** The longest pause before the second try, doubled before each further one: 20 ms. The pause itself is random. */
-  readonly baseDelayMs?: number;
+  readonly baseDelayMs?: number | undefined;
   /** No pause is longer: 1000 ms. */
-  readonly maxDelayMs?: number;
-  readonly isolationLevel?: IsolationLevel;
-  readonly accessMode?: 'read only' | 'read write';
+  readonly maxDelayMs?: number | undefined;
+  readonly isolationLevel?: IsolationLevel | undefined;
+  readonly accessMode?: 'read only' | 'read write' | undefined;
   /** Its abort ends the pauses and forbids further tries; a try under way goes on to its end. */
-  readonly signal?: AbortSignal;
-  readonly clock?: Clock;
+  readonly signal?: AbortSignal | undefined;
+  readonly clock?: Clock | undefined;
   /** 0 ≤ number < 1; for the pauses. */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
 }
 
 /** Serialization failure and deadlock: the server asks to try again. */

@@ -12,9 +12,9 @@ export type DatabaseStartup = 'lazy' | 'warm' | 'required';
 /** A check of a connection before it is leased. */
 export interface PrePingOptions {
   /** A connection idle for longer is checked before a lease, in milliseconds. 500 by default. */
-  readonly idleMs?: number;
+  readonly idleMs?: number | undefined;
   /** How long the check may take, in milliseconds. 5000 by default. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** Values of server settings, as `SET` takes them. */
@@ -45,110 +45,110 @@ export type ResetHook = (client: Client) => void | Promise<void>;
  */
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database?…`. Left out, with `connection` too: `DATABASE_URL`, then the `PG*` variables. */
-  readonly url?: string;
+  readonly url?: string | undefined;
   /**
    * Connection fields of `pg`: `host`, `ssl`, `password` (may be an async function), …. The URL wins field by field.
    * `sslnegotiation: 'direct'` needs pg 8.22, and is refused with an older one. So is what nobody reads, and what
    * contradicts the URL.
    */
-  readonly connection?: ClientConfig;
+  readonly connection?: ClientConfig | undefined;
   /**
    * Several hosts of one database, also as a function that gives them, asked again at each recheck: for discovery. User,
    * password and database come from `url` or `connection`; a host there has to be one of these, or with a function stands
    * in for them while it has not answered.
    */
-  readonly hosts?: readonly HostAddress[] | FindHosts;
+  readonly hosts?: readonly HostAddress[] | FindHosts | undefined;
   /** Which of the hosts may be connected to: `'any'` with one host, `'read-write'` with several. libpq's `target_session_attrs`. */
-  readonly targetSessionAttrs?: TargetSessionAttrs;
+  readonly targetSessionAttrs?: TargetSessionAttrs | undefined;
   /** `'random'`: hosts, and then each one's addresses, in another order at each dial. `'disable'`, in their order, by default. libpq's. */
-  readonly loadBalanceHosts?: LoadBalanceHosts;
+  readonly loadBalanceHosts?: LoadBalanceHosts | undefined;
   /** How long what is known of one of several hosts is believed, and how often they are looked at: 10000. pgjdbc's `hostRecheckSeconds`. */
-  readonly hostRecheckMs?: number;
+  readonly hostRecheckMs?: number | undefined;
   /** `'small'` by default. */
-  readonly preset?: DatabasePreset;
+  readonly preset?: DatabasePreset | undefined;
   /** Connections kept when idle: 10 / 20 / 50. SQLAlchemy's `pool_size`. */
-  readonly size?: number;
+  readonly size?: number | undefined;
   /** Extra connections under load, closed when given back and nobody waits: 5 / 10 / 20. SQLAlchemy's `max_overflow`. */
-  readonly maxOverflow?: number;
+  readonly maxOverflow?: number | undefined;
   /** Opened at start and refilled in the background, at most `size`: 0. asyncpg's `min_size`, HikariCP's `minimumIdle`. */
-  readonly minIdle?: number;
+  readonly minIdle?: number | undefined;
   /** One deadline over queue, dial and check: 30000 / 15000 / 5000. SQLAlchemy's `pool_timeout`. */
-  readonly acquireTimeoutMs?: number;
+  readonly acquireTimeoutMs?: number | undefined;
   /** One dial: DNS, TCP, TLS, authentication, session settings, `onConnect`: 10000. asyncpg's `timeout`. */
-  readonly connectTimeoutMs?: number;
+  readonly connectTimeoutMs?: number | undefined;
   /** An idle connection beyond `minIdle` is closed after this: 300000; 0: never. asyncpg's `max_inactive_connection_lifetime`. */
-  readonly idleTimeoutMs?: number;
+  readonly idleTimeoutMs?: number | undefined;
   /** A connection is recycled after this age: 3600000 / 1800000 / 900000; 0: never. SQLAlchemy's `pool_recycle`. */
-  readonly maxLifetimeMs?: number;
+  readonly maxLifetimeMs?: number | undefined;
   /** The share of its lifetime by which a connection's own is shortened at random, 0 to 1: 0.25. */
-  readonly lifetimeJitter?: number;
+  readonly lifetimeJitter?: number | undefined;
   /** A connection is recycled after this many leases: 0, never. asyncpg's `max_queries`. */
-  readonly maxUses?: number;
+  readonly maxUses?: number | undefined;
   /** Connections idle for longer are checked before a lease: `{ idleMs: 500, timeoutMs: 5000 }`, high: `false`. HikariCP's `aliveBypassWindow`. */
-  readonly prePing?: boolean | PrePingOptions;
+  readonly prePing?: boolean | PrePingOptions | undefined;
   /** Idle connections are pinged in the background this often: 120000; 0: never. */
-  readonly keepAliveMs?: number;
+  readonly keepAliveMs?: number | undefined;
   /** A longer queue is refused at once with `ERR_POOL_QUEUE_FULL`: 10000. */
-  readonly maxWaiting?: number;
+  readonly maxWaiting?: number | undefined;
   /** Dials under way at once: 4. */
-  readonly maxConnecting?: number;
+  readonly maxConnecting?: number | undefined;
   /**
    * Client side: a query that takes longer rejects with `ERR_POOL_QUERY_TIMEOUT` and its connection is destroyed:
    * 60000; 0: none. asyncpg's `command_timeout`. Cursors, streams and `COPY` are not limited by it.
    */
-  readonly queryTimeoutMs?: number;
+  readonly queryTimeoutMs?: number | undefined;
   /** Server side `statement_timeout`: 60000; 0: the server's own. It doesn't count for cursors, streams and `COPY`. */
-  readonly statementTimeoutMs?: number;
+  readonly statementTimeoutMs?: number | undefined;
   /**
    * How long the server may be silent while a cursor, a stream or a `COPY` waits for it: 60000; 0: for ever. Then they fail
    * with `ERR_POOL_QUERY_TIMEOUT` and their connection is destroyed. A consumer may take as long as it likes.
    */
-  readonly streamIdleTimeoutMs?: number;
+  readonly streamIdleTimeoutMs?: number | undefined;
   /** Server side `lock_timeout`: 0, the server's own. */
-  readonly lockTimeoutMs?: number;
+  readonly lockTimeoutMs?: number | undefined;
   /** Server side `idle_in_transaction_session_timeout`: 0, the server's own. */
-  readonly idleInTransactionTimeoutMs?: number;
+  readonly idleInTransactionTimeoutMs?: number | undefined;
   /**
    * Settings made after connecting, in one round trip and never in the start-up packet, so that PgBouncer accepts
    * them: `{ timezone: 'UTC' }`. What is given replaces that, and wins over the time-outs above.
    */
-  readonly session?: SessionSettings;
+  readonly session?: SessionSettings | undefined;
   /**
    * Runs once for each new connection, after its settings are made and within `connectTimeoutMs`; with
    * `reset: 'discard'` again at each return, so that it has to be of a kind that can run twice. A failure is a
    * failed dial, seen by those who wait as the cause of their time-out. asyncpg's `init`.
    */
-  readonly onConnect?: (client: Client) => void | Promise<void>;
+  readonly onConnect?: ((client: Client) => void | Promise<void>) | undefined;
   /** Runs at each lease, within `connectTimeoutMs`; a failure destroys the connection, and the borrower sees it. asyncpg's `setup`. */
-  readonly onAcquire?: (client: Client) => void | Promise<void>;
+  readonly onAcquire?: ((client: Client) => void | Promise<void>) | undefined;
   /**
    * On return: `'rollback'` (default) ends an open transaction, and needs no round trip otherwise; `'discard'` also
    * runs `DISCARD ALL`, makes the `session` settings again and runs `onConnect` again, but not what a listener of the
    * pool's `connect` event did; `'none'` runs nothing, and a connection with an open
    * transaction is closed; or a function.
    */
-  readonly reset?: 'rollback' | 'discard' | 'none' | ResetHook;
+  readonly reset?: 'rollback' | 'discard' | 'none' | ResetHook | undefined;
   /**
    * A lease held longer is reported with the stack that acquired it: 0, off and free of cost. Single queries give
    * their connection back by themselves, and aren't watched.
    */
-  readonly leakDetectionMs?: number;
+  readonly leakDetectionMs?: number | undefined;
   /** An acquire that waits longer is logged, with how full the pool is: 0, off. */
-  readonly slowAcquireMs?: number;
+  readonly slowAcquireMs?: number | undefined;
   /** A statement that takes longer is logged, without its parameters' values: 0, off. Cursors, streams and `COPY` aren't timed. */
-  readonly slowQueryMs?: number;
+  readonly slowQueryMs?: number | undefined;
   /** Named statements, cached per connection: `{ max: 256 }`; `false`: off (PgBouncer below 1.21). */
-  readonly preparedStatements?: boolean | { readonly max?: number };
+  readonly preparedStatements?: boolean | { readonly max?: number | undefined } | undefined;
   /** Single queries share busy connections: `false`, or how many. */
-  readonly pipelining?: false | { readonly depth?: number };
+  readonly pipelining?: false | { readonly depth?: number | undefined } | undefined;
   /** Handed to Kysely. */
-  readonly plugins?: KyselyConfig['plugins'];
+  readonly plugins?: KyselyConfig['plugins'] | undefined;
   /** Handed to Kysely. */
-  readonly log?: KyselyConfig['log'];
+  readonly log?: KyselyConfig['log'] | undefined;
   /** Shown in `pg_stat_activity`: the package name of the application, else `nestjs-pooling`. */
-  readonly applicationName?: string;
+  readonly applicationName?: string | undefined;
   /** What happens at the start of the application: `'warm'`. */
-  readonly startup?: DatabaseStartup;
+  readonly startup?: DatabaseStartup | undefined;
 }
 
 /** {@link DatabaseOptions} with every default filled in, frozen, and without a visible secret. */

@@ -41,6 +41,14 @@ describe('resolveDatabaseOptions', () => {
   });
   afterEach(() => vi.unstubAllEnvs());
 
+  it('takes undefined, for every option, as not said', () => {
+    const unsaid = Object.fromEntries(Object.keys(DATABASE_RULES).map((name) => [name, undefined]));
+    const described = (options: DatabaseOptions): string =>
+      inspect(resolveDatabaseOptions('orders', options), { depth: 5 });
+    expect(Object.keys(unsaid).length).toBeGreaterThan(20);
+    expect(described({ ...unsaid, prePing: { idleMs: undefined, timeoutMs: undefined } })).toBe(described({}));
+  });
+
   it('fills in the documented defaults', () => {
     expect(resolveDatabaseOptions('orders', { url: URL })).toMatchObject({
       name: 'orders',

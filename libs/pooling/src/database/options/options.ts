@@ -146,7 +146,11 @@ function prePingOf(
 ): ResolvedDatabaseOptions['prePing'] {
   if (given === undefined) return preset;
   if (given === false) return false;
-  return Object.freeze({ ...PRE_PING_DEFAULTS, ...(given === true ? undefined : given) });
+  const { idleMs, timeoutMs } = given === true ? PRE_PING_DEFAULTS : given;
+  return Object.freeze({
+    idleMs: idleMs ?? PRE_PING_DEFAULTS.idleMs,
+    timeoutMs: timeoutMs ?? PRE_PING_DEFAULTS.timeoutMs,
+  });
 }
 
 function preparedStatementsOf(

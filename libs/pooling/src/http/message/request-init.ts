@@ -9,7 +9,7 @@ const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** One request with its method. */
 export interface HttpRequestInitWithMethod extends HttpRequestInit {
   /** `GET` unless given. */
-  readonly method?: string;
+  readonly method?: string | undefined;
 }
 
 /**

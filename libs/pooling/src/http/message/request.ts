@@ -45,30 +45,31 @@ export interface HttpRequestInit {
   /** Appended to the URL's own query: an object, `URLSearchParams`, a `Map` or pairs. */
   readonly query?:
     | Readonly<Record<string, HttpQueryValue | readonly HttpQueryValue[]>>
-    | Iterable<readonly [string, HttpQueryValue | readonly HttpQueryValue[]]>;
+    | Iterable<readonly [string, HttpQueryValue | readonly HttpQueryValue[]]>
+    | undefined;
   /** Sent as JSON, with its `content-type`; `undefined` is not sent. */
   readonly json?: unknown;
   /**
    * Sent as it is. A stream can be sent only once: give a function that makes one where the request should
    * survive a retry or a redirect.
    */
-  readonly body?: HttpBody | (() => HttpBody) | null;
+  readonly body?: HttpBody | (() => HttpBody) | null | undefined;
   /** Over the client's headers. */
-  readonly headers?: HttpHeaders;
+  readonly headers?: HttpHeaders | undefined;
   /** Over the client's time-outs, one by one. */
-  readonly timeouts?: HttpTimeouts;
+  readonly timeouts?: HttpTimeouts | undefined;
   /** Over the client's retries, one by one; `false`: none. */
-  readonly retry?: HttpRetryOptions | false;
+  readonly retry?: HttpRetryOptions | false | undefined;
   /** Ends the request at any moment; it then rejects with the signal's reason. */
-  readonly signal?: AbortSignal | null;
+  readonly signal?: AbortSignal | null | undefined;
   /** Over the client's redirects. */
-  readonly redirect?: HttpRedirectOptions | boolean;
+  readonly redirect?: HttpRedirectOptions | boolean | undefined;
   /** Over the client's decompression. */
-  readonly decompress?: boolean;
+  readonly decompress?: boolean | undefined;
   /** Over the client's bound; 0: none. */
-  readonly maxResponseBytes?: number;
+  readonly maxResponseBytes?: number | undefined;
   /** What all URLs of this kind look like, for spans: `/shipments/{id}`. Of few kinds: no ids in it. */
-  readonly template?: string;
+  readonly template?: string | undefined;
 }
 
 /** A request as it is sent, and sent again: what undici's dispatch takes, and what a retry must know. */
