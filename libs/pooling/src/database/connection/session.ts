@@ -13,7 +13,7 @@ import {
 } from '../pg-internals.js';
 import { ConnectionStatements } from '../query/connection-statements.js';
 import type { StatementCache } from '../query/statement-cache.js';
-import type { WireSession } from '../wire/wire.js';
+import type { WireSession } from '../wire/wire-session.js';
 import { SessionChanges } from './session-changes.js';
 
 /** What a session needs of its pool. */

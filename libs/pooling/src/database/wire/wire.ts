@@ -1,14 +1,12 @@
-import type { Client, FieldDef } from 'pg';
+import type { FieldDef } from 'pg';
 import { LinkedList } from '../../core/linked-list.js';
-import type { ConnectionStatements } from '../query/connection-statements.js';
 import { parseMessage, protocolOf, type ProtocolConnection, type TransactionStatus } from '../pg-internals.js';
 import { endsConnection } from '../server-errors.js';
-import { BINDING, FAILED, nextStep, PARSING, ROWS } from './exchange-order.js';
+import { FAILED, nextStep, ROWS } from './exchange-order.js';
 import { failureOf, hideStatementName, isSameError } from './failed-statement.js';
 import { checkForm, checkRowCount } from './message-form.js';
-import { MessageWriter } from './message-writer.js';
 import { malformed, ProtocolError } from './protocol-error.js';
-import { RowShape, type TypeParserSource } from './row-shape.js';
+import { RowShape } from './row-shape.js';
 import {
   BIND_COMPLETE,
   COMMAND_COMPLETE,
@@ -22,32 +20,11 @@ import {
   ROW_DESCRIPTION,
 } from './server-message.js';
 import type { WireQuery } from './wire-query.js';
+import { WireSender } from './wire-sender.js';
+import type { WireSession } from './wire-session.js';
 
 /** A query that takes this much longer than usual is late: by a factor, and in milliseconds. */
 const PATIENCE = { factor: 4, ms: 5 };
-
-/**
- * With more wires at work than this, what is sent waits until the event loop has read all that has come: the callers'
- * code then runs in one go, instead of between writes that each wake a process of the server. Measured at 64 callers of
- * ten connections: a tenth to a fifth less time per query; with up to four callers, sending at once is faster by 5 %.
- */
-const FEW_AT_WORK = 4;
-
-/** What a wire needs of the server's session. */
-export interface WireSession extends TypeParserSource {
-  readonly client: Client;
-  readonly statements: ConnectionStatements;
-  /** Milliseconds on the pool's clock. */
-  now(): number;
-  /** Whether a pooler may have prepared a text before, for somebody else. */
-  readonly pooled: boolean;
-  /** As the server last told it. */
-  readonly transactionStatus: TransactionStatus;
-  /** The server is ready while further queries of the wire are under way. */
-  ready(status: TransactionStatus): void;
-  /** A command was answered that may have changed how other texts are read. */
-  completed(tag: string, text: string, values: readonly unknown[]): void;
-}
 
 /** What a wire needs of its connection. */
 export interface WireHost {
@@ -61,12 +38,6 @@ export interface WireHost {
   wasCancelled(error: Error | undefined): boolean;
 }
 
-/** The name of the statement that is forgotten with the next one. */
-const NO_NAME = Buffer.from('\0');
-
-/** All wires write one after another, each in one go: what can't be written in full is taken back. */
-const writer = new MessageWriter();
-
 /**
  * The short way to the server for prepared statements: between the socket of a connected `pg.Client`, which has logged in
  * and goes on to do everything else, and the caller. While queries of the wire are under way, `pg` sees one query of its
@@ -76,15 +47,12 @@ const writer = new MessageWriter();
  * one turn of the event loop leaves in one piece.
  */
 export class Wire {
-  /** How many wires of this process have queries under way. */
-  static #atWork = 0;
-
   readonly #session: WireSession;
   readonly #host: WireHost;
   readonly #protocol: ProtocolConnection;
+  readonly #sender: WireSender;
   /** What was sent and isn't answered, in the order in which it will be. */
   readonly #underway = new LinkedList<WireQuery>();
-  #unsent: WireQuery[] = [];
   /** The last one of those under way: it is done when `pg` has taken over again. */
   #last: WireQuery | undefined;
   #readyAt = 0;
@@ -93,6 +61,7 @@ export class Wire {
     this.#session = session;
     this.#host = host;
     this.#protocol = protocolOf(session.client);
+    this.#sender = new WireSender(session);
   }
 
   /** How many queries are under way. */
@@ -116,92 +85,13 @@ export class Wire {
   /** Sends the first query, when pg has nothing under way. */
   begin(query: WireQuery): void {
     this.#underway.push(query);
-    this.#unsent.push(query);
-    Wire.#atWork++;
-    if (query.shared || Wire.#atWork > FEW_AT_WORK) this.#sendSoon();
-    else this.#send();
+    this.#sender.begin(query);
   }
 
   /** Sends another query behind those that are under way. */
   join(query: WireQuery): void {
     this.#underway.push(query);
-    this.#unsent.push(query);
-    if (this.#unsent.length === 1) this.#sendSoon();
-  }
-
-  /** When all that the event loop has read in this turn is answered: what that sets off leaves in one piece. */
-  #sendSoon(): void {
-    setImmediate(this.#send);
-  }
-
-  readonly #send = (): void => {
-    const queries = this.#unsent;
-    if (queries.length === 0) return;
-    this.#unsent = [];
-    const now = this.#session.now();
-    for (const query of queries) this.#writeOrFail(query, now);
-    const { stream } = this.#protocol;
-    if (stream.writable) stream.write(writer.take());
-    else writer.take();
-  };
-
-  #writeOrFail(query: WireQuery, now: number): void {
-    try {
-      this.#write(query, now);
-    } catch (error) {
-      // The server is only asked to be ready, so that the answers of the others stay in their places.
-      writer.cutToMark();
-      writer.sync();
-      query.sentAt = now;
-      query.step = FAILED;
-      query.error = error as Error;
-      if (query.statement !== undefined) this.#session.statements.remove(query.prepared);
-    }
-  }
-
-  #write(query: WireQuery, now: number): void {
-    const { prepared } = query;
-    const { statements } = this.#session;
-    if (prepared.plannedAnew || query.firstError !== undefined) return this.#writeAnew(query, now);
-    // As pg: the server refuses to read a text there, and says nothing else of it.
-    if (this.#session.transactionStatus === 'E') return this.#writeAnew(query, now);
-    if (!query.shared) query.turn = prepared.plans.takeTurn();
-    if (query.turn === 'anew') return this.#writeAnew(query, now);
-    const known = statements.get(prepared, now);
-    statements.cache.found(known !== undefined);
-    query.sentAt = now;
-    writer.mark();
-    if (known === undefined) {
-      query.statement = statements.add(prepared, now);
-      query.step = PARSING;
-      for (const closed of statements.takeClosed()) writer.close(closed);
-      writer.mark();
-      writer.parse(prepared.nameBytes, query.statement.text);
-      query.reused = this.#session.pooled;
-    } else {
-      query.statement = known;
-      query.step = BINDING;
-      // Behind a pooler the next backend may have prepared the text for other rows.
-      if (!this.#session.pooled) query.shape = known.shape;
-      query.parsed = true;
-      query.reused = true;
-    }
-    writer.bind(prepared.nameBytes, query.values);
-    if (query.shape === undefined) writer.describePortal();
-    writer.executeAndSync();
-  }
-
-  /** Without a name the server plans it for its own values. */
-  #writeAnew(query: WireQuery, now: number): void {
-    this.#session.statements.cache.found(false);
-    query.sentAt = now;
-    query.statement = undefined;
-    query.step = PARSING;
-    writer.mark();
-    writer.parse(NO_NAME, query.prepared.text);
-    writer.bind(NO_NAME, query.values);
-    writer.describePortal();
-    writer.executeAndSync();
+    this.#sender.join(query);
   }
 
   /** A message that answers the first query under way, from `start` to before `end`; throws when it may not come now. */
@@ -229,9 +119,7 @@ export class Wire {
         query.shape = null;
         return;
       case COPY_IN:
-        writer.copyFailAndSync('No source stream defined');
-        this.#protocol.stream.write(writer.take());
-        return;
+        return this.#sender.refuseCopy();
       default:
       // Nothing that a query's caller has to know: an empty query, the data of a `COPY` that nobody asked for.
     }
@@ -296,8 +184,8 @@ export class Wire {
       this.#host.ending(error);
       // What the server hasn't bound by its last words it has never begun. A pooler's own last words say nothing of that: the
       // server may have run what was sent, and its answer is lost.
-      const unsent = this.#session.pooled ? new Set(this.#unsent) : undefined;
-      this.#loseAll(error, (lost) => (unsent === undefined ? !lost.bound : unsent.has(lost)));
+      if (this.#session.pooled) this.end(error);
+      else this.#loseAll(error, (lost) => !lost.bound);
     }
   }
 
@@ -305,7 +193,7 @@ export class Wire {
     this.#underway.shift();
     if (query.error !== undefined && this.#runsAgain(query, status)) this.#again(query);
     if (this.#underway.length === 0) {
-      Wire.#atWork--;
+      this.#sender.ended();
       this.#last = query;
       this.#protocol.emit('readyForQuery', { name: 'readyForQuery', length: HEADER_BYTES, status });
       return;
@@ -367,9 +255,7 @@ export class Wire {
     query.runAgain();
     query.trace?.event('nestjs_pooling.prepared_again');
     this.#underway.push(query);
-    this.#unsent.push(query);
-    if (query.shared) this.#sendSoon();
-    else this.#send();
+    this.#sender.again(query);
   }
 
   /** By how the second run went it is known whether the statement of the first was of use. */
@@ -380,25 +266,24 @@ export class Wire {
     cache.schemaMayHaveChanged(now);
   }
 
-  /** What came can't be trusted: nothing that is under way will be answered. */
+  /** Nothing that is under way will be answered: what came can't be trusted, or the connection ends. */
   end(error: Error): void {
-    const unsent = new Set(this.#unsent);
-    this.#loseAll(error, (query) => unsent.has(query));
+    this.#loseAll(error);
   }
 
   /** The connection is lost: nothing that is under way will be answered, and nothing of `asked`, which may be queued in pg. */
   lost(asked: WireQuery, error: Error): void {
     const queued = !asked.listed;
-    const unsent = new Set(this.#unsent);
-    this.#loseAll(error, (query) => unsent.has(query));
+    this.#loseAll(error);
     asked.settle(error, undefined as never, queued);
   }
 
-  #loseAll(error: Error, untouched: (query: WireQuery) => boolean): void {
-    this.#unsent = [];
-    if (this.#underway.length > 0) Wire.#atWork--;
+  /** @param untouched what the server has done nothing for; those that haven't left unless it is given. */
+  #loseAll(error: Error, untouched?: (query: WireQuery) => boolean): void {
+    const unsent = this.#sender.takeUnsent();
+    if (this.#underway.length > 0) this.#sender.ended();
     for (let query = this.#underway.shift(); query !== undefined; query = this.#underway.shift()) {
-      query.settle(error, undefined as never, untouched(query));
+      query.settle(error, undefined as never, untouched?.(query) ?? unsent.has(query));
     }
   }
 }
