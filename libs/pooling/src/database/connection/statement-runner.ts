@@ -2,7 +2,7 @@ import type { Client, Query, QueryResult, Submittable } from 'pg';
 import type { Lease } from '../../core/lease.js';
 import { pg } from '../pg.js';
 import { clearPgWriter, enqueue, isTraced, protocolOf } from '../pg-internals.js';
-import { ownConfig, preparableValues, textOf, type QueryOutcome, type QueryText } from '../query/query-forms.js';
+import { ownConfig, parametersOf, textOf, type QueryOutcome, type QueryText } from '../query/query-forms.js';
 import { prepareSubmission, serialiseQuery } from '../query/sent-values.js';
 import type { QueryTraces } from '../query/query-traces.js';
 import type { SlowQueries } from '../query/slow-queries.js';
@@ -115,7 +115,7 @@ export class StatementRunner {
   trace(lease: Lease<unknown>, config: QueryText, values: unknown[] | undefined): TracedQuery | undefined {
     const { traces } = this.#host;
     if (!traces.heard) return undefined;
-    const given = values ?? (typeof config === 'object' ? config.values : undefined);
+    const given = parametersOf(config, values);
     const parametrised = Array.isArray(given) && given.length > 0;
     return traces.query(this.#client, lease.connectionId, textOf(config), parametrised, this.transaction);
   }
@@ -128,11 +128,11 @@ export class StatementRunner {
     callback: QueryOutcome,
     trace: TracedQuery | undefined,
   ): void {
-    const { statements } = this.#host;
-    const sent = lease === undefined || statements === undefined ? undefined : preparableValues(config, values);
-    const prepared = sent === undefined ? undefined : statements?.use(textOf(config));
-    if (prepared === undefined) this.executeUnprepared(lease, config, values, timeoutMs, callback);
-    else this.executePrepared(lease as Lease<unknown>, prepared, sent as unknown[], timeoutMs, callback, trace);
+    const prepared = lease === undefined ? undefined : this.#host.statements?.prepare(config, values);
+    if (lease === undefined || prepared === undefined) {
+      return this.executeUnprepared(lease, config, values, timeoutMs, callback);
+    }
+    this.executePrepared(lease, prepared, parametersOf(config, values) as unknown[], timeoutMs, callback, trace);
   }
 
   /** {@link execute} for a text that isn't to be prepared: `pg` does all of it. */
@@ -144,7 +144,7 @@ export class StatementRunner {
     callback: QueryOutcome,
   ): void {
     if (!this.#connection.alive) return this.#refuse(callback);
-    const given = values ?? (typeof config === 'object' ? config.values : undefined);
+    const given = parametersOf(config, values);
     const text = textOf(config);
     const sent = this.#serialise(text, Array.isArray(given) ? given : NO_VALUES, callback);
     if (sent === undefined) return;

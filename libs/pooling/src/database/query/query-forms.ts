@@ -91,25 +91,22 @@ export function promiseOf(start: (callback: QueryOutcome) => void): Promise<Quer
 /** What pg does with a query besides running its text: such a query is left to pg. */
 const PG_ONLY = ['name', 'rowMode', 'types', 'binary', 'rows', 'portal', 'queryMode'] as const;
 
+/** The parameters of a query, given beside its text or with it; pg refuses what isn't an array. */
+export function parametersOf(config: QueryText, values: unknown[] | undefined): unknown[] | undefined {
+  return values ?? (typeof config === 'object' ? config.values : undefined);
+}
+
 /**
- * The values of a query that may be run as a prepared statement of the pool's own; `undefined`: it may not.
+ * Whether a query may be run as a prepared statement of the pool's own.
  *
  * @param single whether the text is known to hold one statement.
  */
-export function preparableValues(
-  config: QueryText,
-  given: unknown[] | undefined,
-  single = false,
-): unknown[] | undefined {
-  let values: unknown = given;
-  if (typeof config === 'object') {
-    if (typeof config.text !== 'string' || config.prepare === false) return undefined;
-    const own = config as unknown as Record<string, unknown>;
-    if (PG_ONLY.some((option) => own[option] !== undefined && own[option] !== null)) return undefined;
-    values ??= config.values;
-  }
-  // An empty text has no parameters: pg drops the values then.
-  if ((typeof config === 'string' ? config : config.text) === '') return undefined;
-  // Without values a text may hold several statements, which can't be prepared.
-  return Array.isArray(values) && (single || values.length > 0) ? (values as unknown[]) : undefined;
+export function isPreparable(config: QueryText, parameters: unknown[] | undefined, single: boolean): boolean {
+  // Without parameters a text may hold several statements, which can't be prepared.
+  if (!Array.isArray(parameters) || !(single || parameters.length > 0)) return false;
+  // An empty text has no parameters: pg drops them then.
+  if (typeof config === 'string') return config !== '';
+  if (typeof config.text !== 'string' || config.text === '' || config.prepare === false) return false;
+  const own = config as unknown as Record<string, unknown>;
+  return PG_ONLY.every((option) => own[option] === undefined || own[option] === null);
 }

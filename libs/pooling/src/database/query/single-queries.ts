@@ -8,9 +8,8 @@ import type { ResolvedDatabaseOptions } from '../options/options.js';
 import {
   callbackOf,
   isSubmittable,
-  preparableValues,
+  parametersOf,
   promiseOf,
-  textOf,
   valuesOf,
   type QueryOutcome,
   type QueryText,
@@ -105,12 +104,11 @@ export class SingleQueries {
 
   /** Runs one statement on whichever connection is free first, and calls back once. */
   execute(config: QueryText, values: unknown[] | undefined, callback: QueryOutcome, single = false): void {
-    const sent = this.#statements === undefined ? undefined : preparableValues(config, values, single);
-    const prepared = sent === undefined ? undefined : this.#statements?.use(textOf(config));
+    const prepared = this.#statements?.prepare(config, values, single);
     const shared = this.#pipelining && prepared !== undefined && this.#statements?.shareable(prepared) === true;
     this.#dispatch({
       config,
-      values: prepared === undefined ? values : sent,
+      values: prepared === undefined ? values : parametersOf(config, values),
       prepared,
       shared,
       callback,

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { isPreparable, parametersOf, textOf, type QueryText } from './query-forms.js';
 import { PlanWatch, type PlannedRun, type PlanVerdict } from './plan-watch.js';
 import { SeenTexts } from './seen-texts.js';
 import { mayChangeReading } from './statement-effects.js';
@@ -96,6 +97,15 @@ export class StatementCache {
   /** Whether a statement can run on a connection between the queries of others: it leaves nothing behind, and is quick. */
   shareable(prepared: PreparedText): boolean {
     return prepared.shareable && prepared.plans.usualMs < SLOW_MS && !prepared.plans.comparing;
+  }
+
+  /**
+   * What a query is prepared as, and counts its use; `undefined`: it isn't prepared, and pg runs it.
+   *
+   * @param single whether the text is known to hold one statement.
+   */
+  prepare(config: QueryText, values: unknown[] | undefined, single = false): PreparedText | undefined {
+    return isPreparable(config, parametersOf(config, values), single) ? this.use(textOf(config)) : undefined;
   }
 
   /** Counts one use of a text: `undefined` while it isn't worth being prepared. */
