@@ -2,7 +2,8 @@
 import type { PoolClient } from 'pg';
 import pg from 'pg';
 import { RateLimiterPostgres } from 'rate-limiter-flexible';
-import { DatabasePool, type DatabasePoolDependencies } from '#pooling/database/database-pool.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabasePoolDependencies } from '#pooling/database/database-parts.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import { messageOf, onBothPools } from '#test/support/both-pools.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';

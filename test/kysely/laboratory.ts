@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import { TcpProxy } from 'nestjs-pooling/testing';
-import { DatabasePool, type DatabasePoolDependencies } from '#pooling/database/database-pool.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabasePoolDependencies } from '#pooling/database/database-parts.js';
 import { createKysely, type CreateKyselyOptions } from '#pooling/database/kysely/kysely.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import type { TestDatabase } from '#test/support/database.js';

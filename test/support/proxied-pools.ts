@@ -1,5 +1,6 @@
 import { TcpProxy } from 'nestjs-pooling/testing';
-import { DatabasePool, type DatabasePoolDependencies } from '#pooling/database/database-pool.js';
+import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabasePoolDependencies } from '#pooling/database/database-parts.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import { createTestDatabase, type TestDatabase } from './database.js';
 import { TrackedSockets } from './tracked-sockets.js';

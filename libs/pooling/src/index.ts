@@ -27,12 +27,9 @@ export type { PlainSettings, PlainValue } from './module/plain-settings.js';
 
 export { PoolHealthIndicator } from './health/pool-health.indicator.js';
 
-export {
-  DatabasePool,
-  type ConnectCallback,
-  type DatabasePoolDependencies,
-  type DatabasePoolStatistics,
-} from './database/database-pool.js';
+export { DatabasePool, type ConnectCallback } from './database/database-pool.js';
+export type { DatabasePoolDependencies } from './database/database-parts.js';
+export type { DatabasePoolStatistics } from './database/database-statistics.js';
 export type {
   DatabasePoolObserver,
   LeftOpenReport,

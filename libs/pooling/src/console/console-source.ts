@@ -2,7 +2,7 @@ import type { Advice } from '../advice/advice.js';
 import type { PoolLoad } from '../advice/load.js';
 import type { Holder } from '../core/holders.js';
 import type { PoolHistograms } from '../core/statistics.js';
-import type { DatabasePoolStatistics } from '../database/database-pool.js';
+import type { DatabasePoolStatistics } from '../database/database-statistics.js';
 import type { HttpClientStatistics } from '../http/pool/statistics.js';
 
 /** What the console shows of a database pool and can do to it. */

@@ -1,5 +1,5 @@
 import { CLOSE_REASONS, type CloseReason, type PoolHistograms } from '../core/statistics.js';
-import type { DatabasePoolStatistics } from '../database/database-pool.js';
+import type { DatabasePoolStatistics } from '../database/database-statistics.js';
 import type { HttpClientStatistics } from '../http/pool/statistics.js';
 import { percentilesBetween } from './window-percentiles.js';
 

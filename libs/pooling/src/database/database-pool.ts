@@ -11,70 +11,23 @@ import type {
   QueryResultRow,
   Submittable,
 } from 'pg';
-import { asNobody } from '../core/async-context.js';
-import { systemClock, type Clock, type Timer } from '../core/clock.js';
-import { poolChannel } from '../core/diagnostics.js';
 import type { Holder } from '../core/holders.js';
-import { Pool } from '../core/pool.js';
-import { keepRequests } from '../core/request-context.js';
 import { packageProblems } from '../core/optional-package.js';
 import type { AcquireOptions, CloseReport } from '../core/pool-options.js';
-import type { SpanSink } from '../core/span-sink.js';
-import type { PoolHistograms, PoolStatistics } from '../core/statistics.js';
+import type { PoolHistograms } from '../core/statistics.js';
 import { integer, refuseProblems } from '../core/validation.js';
-import type { PostgresConnection } from './connection/connection.js';
-import { DatabaseEvents, type DatabasePoolObserver } from './database-events.js';
-import { announce, DatabaseLeases } from './database-leases.js';
-import { DatabaseConnector } from './connection/connector.js';
-import { resolveDatabaseOptions, type DatabaseOptions, type ResolvedDatabaseOptions } from './options/options.js';
-import { engineOptionsOf } from './options/engine-options.js';
-import { pg, pgPackage } from './pg.js';
+import { grantAccess } from './database-access.js';
+import { closeAfterWaiting } from './database-close.js';
+import { databasePartsOf, type DatabaseParts, type DatabasePoolDependencies } from './database-parts.js';
+import { databaseStatistics, type DatabasePoolStatistics } from './database-statistics.js';
+import type { DatabaseOptions } from './options/database-options.js';
+import { resolveDatabaseOptions, type ResolvedDatabaseOptions } from './options/options.js';
 import { pgOptionsOf } from './options/pg-options.js';
-import { DatabasePing, type PingResult } from './ping.js';
-import { ServerRole } from './connection/server-role.js';
-import type { RoleOfServer } from './hosts/connection-role.js';
-import { PoolHosts } from './hosts/pool-hosts.js';
-import { choosesHost } from './options/chosen-hosts.js';
-import type { DatabaseTraffic } from './connection/statements-underway.js';
-import { QueryTraces } from './query/query-traces.js';
-import { SingleQueries } from './query/single-queries.js';
-import { shortenStatement } from './query/shown-statement.js';
-import { StatementTimeout } from './query/submission.js';
-import { SlowQueries } from './query/slow-queries.js';
-import { StatementCache } from './query/statement-cache.js';
+import { pg, pgPackage } from './pg.js';
+import type { PingResult } from './ping.js';
 
 /** How long leases may finish when `end()` is called, in milliseconds. */
 const CLOSE_DEADLINE_MS = 10_000;
-
-/** {@link PoolStatistics} with what a database adds. */
-export interface DatabasePoolStatistics extends PoolStatistics {
-  /** Connections that came back with an open transaction, which was rolled back. */
-  readonly transactionsLeftOpen: number;
-  /** Cancel requests, sent after a query's time-out, that failed. */
-  readonly cancelFailures: number;
-  /** Whether the server takes no writes, by what the newest connections say; asked for once a write was refused (25006). */
-  readonly readOnly: boolean;
-  /** Statements that borrowers have run. */
-  readonly queries: number;
-  /** Queries that found their statement prepared on their connection. */
-  readonly preparedStatementHits: number;
-  /** Queries that didn't: of texts not used before, or not yet on this connection. */
-  readonly preparedStatementMisses: number;
-}
-
-/** What a pool is made with besides its options. */
-export interface DatabasePoolDependencies {
-  readonly clock?: Clock;
-  /** 0 ≤ number < 1; for jitter. */
-  readonly random?: () => number;
-  readonly observer?: DatabasePoolObserver;
-  /** On whose behalf the present acquire is made, for holders and error messages. */
-  readonly label?: () => string | undefined;
-  /** Makes spans of what the pool does. */
-  readonly spans?: SpanSink | undefined;
-  /** How long leases may finish when `end()` or `close()` is called without a deadline, in milliseconds; 10000 by default. */
-  readonly closeDeadlineMs?: number;
-}
 
 /** Whoever called `connect` with a callback. */
 export type ConnectCallback = (
@@ -104,24 +57,11 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   readonly options: PoolOptions;
   /** The class that connections are made of. */
   readonly Client = pg.Client;
-  /** @internal */
-  readonly leases: DatabaseLeases;
-  /** @internal */
-  readonly queries: SingleQueries;
-  readonly #engine: Pool<PostgresConnection>;
-  readonly #ping: DatabasePing;
-  readonly #role: RoleOfServer<PostgresConnection>;
-  /** There where the pool chooses among hosts. */
-  readonly #hosts: PoolHosts<PostgresConnection> | undefined;
-  readonly #statements: StatementCache | undefined;
-  readonly #traffic: DatabaseTraffic = { queries: 0 };
+  readonly #parts: DatabaseParts;
   readonly #closeDeadlineMs: number;
-  readonly #clock: Clock;
   #size: number;
   #maxOverflow: number;
   #closed: Promise<CloseReport> | undefined;
-  #transactionsLeftOpen = 0;
-  #cancelFailures = 0;
 
   /** @throws `ERR_POOL_OPTIONS_INVALID` with all that is wrong. */
   constructor(name?: string, options?: DatabaseOptions, dependencies?: DatabasePoolDependencies);
@@ -138,109 +78,19 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     const dependencies = (named ? namedDependencies : (optionsOrDependencies as DatabasePoolDependencies)) ?? {};
     refuseProblems(name, packageProblems('database', pgPackage));
     const configuration = resolveDatabaseOptions(name, options);
-    const clock = dependencies.clock ?? systemClock;
     this.name = name;
-    this.#clock = clock;
     this.configuration = configuration;
     this.options = pgOptionsOf(configuration);
     this.#size = configuration.size;
     this.#maxOverflow = configuration.maxOverflow;
     this.#closeDeadlineMs = dependencies.closeDeadlineMs ?? CLOSE_DEADLINE_MS;
-    const { clientConfig } = configuration;
-    const deadlines = (): Pool<PostgresConnection>['deadlines'] => this.#engine.deadlines;
-    const { preparedStatements, slowAcquireMs, slowQueryMs } = configuration;
-    const observer = dependencies.observer ?? {};
-    if (preparedStatements !== false) {
-      this.#statements = new StatementCache(preparedStatements.max, (text, verdict) =>
-        observer.replanned?.({ pool: name, statement: shortenStatement(text), ...verdict }),
-      );
-    }
-    const suspectAll = (): void => this.#engine.suspectAll();
-    const random = dependencies.random ?? Math.random;
-    this.#hosts = choosesHost(configuration)
-      ? new PoolHosts<PostgresConnection>(configuration, { clock, random, suspectAll })
-      : undefined;
-    this.#role = this.#hosts?.role ?? new ServerRole({ clock, suspectAll });
-    const traces = new QueryTraces(name, configuration.target, dependencies.spans);
-    // A trace tells of a transaction that is tried again as one: what belongs together is known by its context.
-    if (dependencies.spans?.active === true) keepRequests();
-    const connector = new DatabaseConnector(configuration, {
-      name,
-      traces,
-      clock,
-      clientConfig,
-      submissions: {
-        idleTimeoutMs: configuration.streamIdleTimeoutMs,
-        statementTimeout: statementTimeoutOf(configuration),
-      },
-      statements: this.#statements,
-      traffic: this.#traffic,
-      get deadlines() {
-        return deadlines();
-      },
-      answered: (lease) => lease.verified(clock.now()),
-      slowQueries:
-        slowQueryMs === 0
-          ? undefined
-          : new SlowQueries(name, slowQueryMs, clock, (report) => observer.slowQuery?.(report)),
-      queryTimedOut: (error) => events.queryTimedOut(error),
-      role: this.#role,
-      hosts: this.#hosts,
-      cancelFailed: () => this.#cancelFailures++,
-      opened: (connection) => announce(this, 'connect', connection.client),
-      leftTransaction: (connection) => {
-        this.#transactionsLeftOpen++;
-        observer.leftOpen?.({ pool: name, statement: connection.underway.leftStatement });
-      },
-      removed: (connection) => {
-        this.#ping.slotFreed();
-        // Whoever gave it back last has had another one since, or none.
-        asNobody(announce, this, 'remove', connection.client);
-      },
-    });
-    const events: DatabaseEvents = new DatabaseEvents({
-      name,
-      slowAcquireMs,
-      observer,
-      emitter: this,
-      clock,
-      levels: () => this.#engine,
-      dialled: (error) => this.#ping.dialled(error),
-    });
-    this.#engine = new Pool(engineOptionsOf(configuration), connector, {
-      clock,
-      observer: events,
-      describe: (connection) => connection.activity(),
-      ...(dependencies.random === undefined ? undefined : { random: dependencies.random }),
-      spans: dependencies.spans,
-      ...(dependencies.label === undefined ? undefined : { label: dependencies.label }),
-    });
-    this.leases = new DatabaseLeases({
-      name,
-      queryTimeoutMs: configuration.queryTimeoutMs,
-      engine: this.#engine,
-      hooked: configuration.onAcquire !== undefined,
-      timedOut: (error) => events.acquireTimedOut(error),
-      emitter: this,
-    });
-    this.queries = new SingleQueries(this.leases, this.#statements, traces, configuration);
-    if (poolChannel.hasSubscribers) {
-      const { host, port, database } = configuration.target;
-      poolChannel.publish({ name, server: `${host}:${port}/${database}` });
-    }
-    this.#ping = new DatabasePing({
-      name,
-      clock,
-      clientConfig,
-      engine: this.#engine,
-      leases: this.leases,
-      role: this.#role,
-    });
+    this.#parts = databasePartsOf(name, configuration, dependencies, this);
+    grantAccess(this, this.#parts);
   }
 
   /** Fills `minIdle` in the background and keeps it filled; the first acquire does the same. */
   start(): void {
-    this.leases.start();
+    this.#parts.leases.start();
   }
 
   /**
@@ -252,12 +102,11 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   connect(options?: AcquireOptions): Promise<PoolClient>;
   connect(callback: ConnectCallback): void;
   connect(given?: AcquireOptions | ConnectCallback): Promise<PoolClient> | void {
-    if (typeof given !== 'function') {
-      return this.leases.acquire(given).then((lease) => this.leases.clientOf(lease));
-    }
-    this.leases.acquire().then(
+    const { leases } = this.#parts;
+    if (typeof given !== 'function') return leases.acquire(given).then((lease) => leases.clientOf(lease));
+    leases.acquire().then(
       (lease) => {
-        const client = this.leases.clientOf(lease);
+        const client = leases.clientOf(lease);
         process.nextTick(() => given(undefined, client, (error) => client.release(error)));
       },
       (error: Error) => process.nextTick(() => given(error, undefined, ignore)),
@@ -269,11 +118,12 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     fn: (client: PoolClient) => Result | Promise<Result>,
     options?: AcquireOptions,
   ): Promise<Result> {
-    const lease = await this.leases.acquire(options);
+    const { leases } = this.#parts;
+    const lease = await leases.acquire(options);
     try {
-      return await fn(this.leases.clientOf(lease));
+      return await fn(leases.clientOf(lease));
     } finally {
-      this.leases.giveBack(lease);
+      leases.giveBack(lease);
     }
   }
 
@@ -308,7 +158,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     callback: (error: Error, result: QueryResult<Row>) => void,
   ): void;
   query(config: unknown, values?: unknown, callback?: unknown): unknown {
-    return this.queries.query(config as never, values as never, callback as never);
+    return this.#parts.queries.query(config as never, values as never, callback as never);
   }
 
   /**
@@ -318,23 +168,23 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
    * @throws `ERR_POOL_CONNECT_FAILED` with the real error as its cause, `ERR_POOL_QUERY_TIMEOUT`, `ERR_POOL_CLOSED`.
    */
   ping(options: { readonly timeoutMs?: number } = {}): Promise<PingResult> {
-    if (this.#closed !== undefined) return this.#engine.acquire() as Promise<never>;
-    return this.#ping.ping(options.timeoutMs ?? 1_000);
+    if (this.#closed !== undefined) return this.#parts.engine.acquire() as Promise<never>;
+    return this.#parts.ping.ping(options.timeoutMs ?? 1_000);
   }
 
   /** Connections open now, as the server counts them: one that has died counts no more, though somebody may still hold it. */
   get totalCount(): number {
-    return this.#engine.alive;
+    return this.#parts.engine.alive;
   }
 
   /** Connections that nobody uses. */
   get idleCount(): number {
-    return this.#engine.idle;
+    return this.#parts.engine.idle;
   }
 
   /** Acquires in the queue. */
   get waitingCount(): number {
-    return this.#engine.waiting;
+    return this.#parts.engine.waiting;
   }
 
   /** Always 0: a connection past its lifetime is closed when it is given back. */
@@ -349,7 +199,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
 
   /** Whether everything is closed. */
   get ended(): boolean {
-    return this.#engine.state === 'closed';
+    return this.#parts.engine.state === 'closed';
   }
 
   /** `size` and `maxOverflow` as they are in force, after `resize()` too. */
@@ -357,47 +207,39 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     return { size: this.#size, maxOverflow: this.#maxOverflow };
   }
 
-  /** An immutable picture of levels and counters. */
+  /** An immutable snapshot of levels and counters. */
   statistics(): DatabasePoolStatistics {
-    return {
-      ...this.#engine.statistics(),
-      transactionsLeftOpen: this.#transactionsLeftOpen,
-      cancelFailures: this.#cancelFailures,
-      readOnly: this.#role.readOnly,
-      queries: this.#traffic.queries,
-      preparedStatementHits: this.#statements?.hits ?? 0,
-      preparedStatementMisses: this.#statements?.misses ?? 0,
-    };
+    return databaseStatistics(this.#parts);
   }
 
   /** The distributions behind the percentiles, bucket by bucket. */
   histograms(): PoolHistograms {
-    return this.#engine.report.histograms();
+    return this.#parts.engine.report.histograms();
   }
 
   /** Who holds connections, longest first: since when, what runs, and where it was acquired when leak detection is on. */
   holders(): Holder[] {
-    return this.#engine.holders();
+    return this.#parts.engine.holders();
   }
 
   /** Takes a connection from its borrower and destroys it; `connection` is a holder's. Returns whether there was one. */
   terminate(connection: number): boolean {
-    return this.#engine.terminate(connection);
+    return this.#parts.engine.terminate(connection);
   }
 
   /** Replaces every connection when it is next idle: after a change of credentials, or a fail-over. */
   expireAll(): void {
-    this.#engine.expireAll();
+    this.#parts.engine.expireAll();
   }
 
   /** Gives out no more connections until `resume()`; acquires wait for it until their deadline. */
   suspend(): void {
-    this.#engine.suspend();
+    this.#parts.engine.suspend();
   }
 
   /** Ends `suspend()`. */
   resume(): void {
-    this.#engine.resume();
+    this.#parts.engine.resume();
   }
 
   /**
@@ -412,12 +254,12 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     ]);
     this.#size = size;
     this.#maxOverflow = maxOverflow;
-    this.#engine.resize(size, maxOverflow);
+    this.#parts.engine.resize(size, maxOverflow);
   }
 
   /** Starts the end: still serves, but opens nothing ahead of demand any more. */
   beginDrain(): void {
-    this.#engine.drain();
+    this.#parts.engine.drain();
   }
 
   /**
@@ -426,8 +268,8 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
    */
   close(options: { readonly deadlineMs?: number } = {}): Promise<CloseReport> {
     if (this.#closed === undefined) {
-      this.#closed = this.#engine.close(options.deadlineMs ?? this.#closeDeadlineMs);
-      this.#ping.poolClosed();
+      this.#closed = this.#parts.engine.close(options.deadlineMs ?? this.#closeDeadlineMs);
+      this.#parts.ping.poolClosed();
     }
     return this.#closed;
   }
@@ -436,23 +278,10 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   end(): Promise<void>;
   end(callback: () => void): void;
   end(callback?: () => void): Promise<void> | void {
-    this.#closed ??= this.#end();
+    this.#closed ??= closeAfterWaiting(this.#parts.engine, this.#parts.clock, this.#closeDeadlineMs);
     const closed = this.#closed;
     if (callback === undefined) return closed.then(ignore);
     void closed.then(() => process.nextTick(callback));
-  }
-
-  #end(): Promise<CloseReport> {
-    const deadlineMs = this.#closeDeadlineMs;
-    const served = this.#engine.finishWaiting();
-    if (served === undefined) return this.#engine.close(deadlineMs);
-    const startedAt = this.#clock.now();
-    let timer: Timer | undefined;
-    const late = new Promise<void>((resolve) => (timer = this.#clock.setTimeout(resolve, deadlineMs)));
-    return Promise.race([served, late]).then(() => {
-      this.#clock.clearTimeout(timer as Timer);
-      return this.#engine.close(Math.max(0, deadlineMs - (this.#clock.now() - startedAt)));
-    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -460,7 +289,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   }
 
   [inspect.custom](): string {
-    const { state, size, idle, inUse, waiting, max } = this.#engine.statistics();
+    const { state, size, idle, inUse, waiting, max } = this.#parts.engine.statistics();
     const { host, port, database } = this.configuration.target;
     return `DatabasePool ${inspect({ name: this.name, state, target: `${host}:${port}/${database}`, size, idle, inUse, waiting, max })}`;
   }
@@ -474,13 +303,4 @@ Object.setPrototypeOf(DatabasePool.prototype, pg.Pool.prototype);
 
 function ignore(): void {
   // Nothing is left to be done.
-}
-
-/** The pool's own limit on statements: one that the session's settings name is the user's. */
-function statementTimeoutOf({
-  statementTimeoutMs,
-  session,
-}: Pick<ResolvedDatabaseOptions, 'statementTimeoutMs' | 'session'>): StatementTimeout | undefined {
-  const named = Object.keys(session).some((name) => name.toLowerCase() === 'statement_timeout');
-  return statementTimeoutMs > 0 && !named ? new StatementTimeout(statementTimeoutMs) : undefined;
 }

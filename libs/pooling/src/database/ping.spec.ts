@@ -1,7 +1,8 @@
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { ManualClock } from '../testing/manual-clock.js';
-import { DatabasePool, type DatabasePoolDependencies } from './database-pool.js';
+import { DatabasePool } from './database-pool.js';
+import type { DatabasePoolDependencies } from './database-parts.js';
 import type { DatabaseOptions } from './options/options.js';
 
 let database: TestDatabase;

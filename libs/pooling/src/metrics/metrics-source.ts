@@ -1,5 +1,5 @@
 import type { PoolHistograms } from '../core/statistics.js';
-import type { DatabasePoolStatistics } from '../database/database-pool.js';
+import type { DatabasePoolStatistics } from '../database/database-statistics.js';
 import type { HttpClientStatistics, HttpOriginMetrics } from '../http/pool/statistics.js';
 
 /** Connections that one piece of code holds and was reported for. */

@@ -9,7 +9,8 @@ import { message } from '#test/support/server-messages.js';
 import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
 import { ManualClock } from '../../testing/manual-clock.js';
 import { explainConnectFailure } from './connect-failure.js';
-import { DatabasePool, type DatabasePoolDependencies } from '../database-pool.js';
+import { DatabasePool } from '../database-pool.js';
+import type { DatabasePoolDependencies } from '../database-parts.js';
 import type { DatabaseOptions } from '../options/options.js';
 
 const PASSWORD = 'the right one';

@@ -9,6 +9,7 @@ import type { QueryResult as PgQueryResult, Submittable } from 'pg';
 import { PoolLeaseReleasedError, PoolTransactionError } from '../../core/errors.js';
 import type { CloseReason } from '../../core/statistics.js';
 import type { PostgresConnection } from '../connection/connection.js';
+import type { DatabaseAccess } from '../database-access.js';
 import type { DatabaseLease } from '../database-lease.js';
 import type { DatabasePool } from '../database-pool.js';
 import { kyselyResult } from './kysely-result.js';
@@ -31,7 +32,8 @@ export interface ConnectionScope {
  * always release (kysely-org/kysely#1990), and a slot must not be lost for that.
  */
 export class KyselyConnection implements DatabaseConnection {
-  readonly #pool: DatabasePool;
+  readonly #pool: Pick<DatabasePool, 'name' | 'configuration'>;
+  readonly #access: DatabaseAccess;
   readonly #lease: DatabaseLease;
   readonly #cursor: PostgresCursorConstructor | undefined;
   /** Where the last transaction that was begun here stands; its end counts from when it is asked for. */
@@ -45,8 +47,14 @@ export class KyselyConnection implements DatabaseConnection {
   #running = 0;
   #streams = 0;
 
-  constructor(pool: DatabasePool, lease: DatabaseLease, cursor: PostgresCursorConstructor | undefined) {
+  constructor(
+    pool: Pick<DatabasePool, 'name' | 'configuration'>,
+    access: DatabaseAccess,
+    lease: DatabaseLease,
+    cursor: PostgresCursorConstructor | undefined,
+  ) {
     this.#pool = pool;
+    this.#access = access;
     this.#lease = lease;
     this.#cursor = cursor;
   }
@@ -69,7 +77,7 @@ export class KyselyConnection implements DatabaseConnection {
   }
 
   #learn({ sql, query, parameters }: CompiledQuery): void {
-    this.#pool.queries.traces.learn(sql, parameters.length > 0, () => querySummary(query));
+    this.#access.queries.traces.learn(sql, parameters.length > 0, () => querySummary(query));
   }
 
   /** Whether a stream is open. */
@@ -82,7 +90,7 @@ export class KyselyConnection implements DatabaseConnection {
     this.tell('rolled back');
     this.transaction = 'open';
     this.scope = undefined;
-    this.#trace = RetriedTransaction.begin(this.#pool.queries.traces, settings);
+    this.#trace = RetriedTransaction.begin(this.#access.queries.traces, settings);
     if (this.#trace !== undefined) this.#connection().runner.transaction = this.#trace.trace;
   }
 
@@ -169,7 +177,7 @@ export class KyselyConnection implements DatabaseConnection {
   /** Gives the lease back; a second time does nothing. */
   release(reason?: CloseReason): void {
     this.tell('rolled back');
-    this.#pool.leases.giveBack(this.#lease, undefined, reason);
+    this.#access.leases.giveBack(this.#lease, undefined, reason);
   }
 
   #connection(): PostgresConnection {

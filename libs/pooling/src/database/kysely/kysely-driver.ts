@@ -11,6 +11,7 @@ import type {
 } from 'kysely';
 import { PoolCommitUnknownError } from '../../core/errors.js';
 import type { AcquireOptions } from '../../core/pool-options.js';
+import { accessTo, type DatabaseAccess } from '../database-access.js';
 import type { DatabasePool } from '../database-pool.js';
 import { ClosedConnection, KyselyConnection } from './kysely-connection.js';
 import { pg } from '../pg.js';
@@ -25,10 +26,12 @@ type AbortableOptions = Pick<AcquireOptions, 'signal'>;
 /** Kysely's driver over a {@link DatabasePool}: each connection is a lease. */
 export class KyselyDriver implements Driver {
   readonly #pool: DatabasePool;
+  readonly #access: DatabaseAccess;
   readonly #cursor: PostgresCursorConstructor | undefined;
 
   constructor(pool: DatabasePool, cursor: PostgresCursorConstructor | undefined) {
     this.#pool = pool;
+    this.#access = accessTo(pool);
     this.#cursor = cursor;
   }
 
@@ -37,7 +40,7 @@ export class KyselyDriver implements Driver {
   }
 
   async acquireConnection(options?: AbortableOptions): Promise<KyselyConnection> {
-    return new KyselyConnection(this.#pool, await this.#pool.leases.acquire(options), this.#cursor);
+    return new KyselyConnection(this.#pool, this.#access, await this.#access.leases.acquire(options), this.#cursor);
   }
 
   async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {

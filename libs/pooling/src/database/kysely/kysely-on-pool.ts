@@ -10,6 +10,7 @@ import type {
 } from 'kysely';
 import { CompiledQueryCache } from './compile/compiled-query-cache.js';
 import { poolQueryCompilerOn, type PoolQueryCompiler } from './compile/query-compiler.js';
+import { accessTo } from '../database-access.js';
 import type { DatabasePool } from '../database-pool.js';
 import { KyselyDriver } from './kysely-driver.js';
 import type { KyselyModule } from './kysely-module.js';
@@ -90,7 +91,7 @@ function makeCreator(kysely: KyselyModule): CreateKysely {
     const pinned = new kysely.Kysely<DB>(config).getExecutor();
     const executor = new Executor(
       {
-        queries: pool.queries,
+        queries: accessTo(pool).queries,
         log: new kysely.Log(log),
         compiler: dialect.createQueryCompiler(),
         adapter: dialect.createAdapter(),

@@ -1,0 +1,20 @@
+import type { Clock, Timer } from '../core/clock.js';
+import type { Pool } from '../core/pool.js';
+import type { CloseReport } from '../core/pool-options.js';
+
+/** Closes a pool by a deadline, in milliseconds; acquires for which a connection was dialled already are served first. */
+export function closeAfterWaiting(
+  engine: Pick<Pool<unknown>, 'finishWaiting' | 'close'>,
+  clock: Clock,
+  deadlineMs: number,
+): Promise<CloseReport> {
+  const served = engine.finishWaiting();
+  if (served === undefined) return engine.close(deadlineMs);
+  const startedAt = clock.now();
+  let timer: Timer | undefined;
+  const late = new Promise<void>((resolve) => (timer = clock.setTimeout(resolve, deadlineMs)));
+  return Promise.race([served, late]).then(() => {
+    clock.clearTimeout(timer as Timer);
+    return engine.close(Math.max(0, deadlineMs - (clock.now() - startedAt)));
+  });
+}

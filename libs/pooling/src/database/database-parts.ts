@@ -1,0 +1,179 @@
+import type { EventEmitter } from 'node:events';
+import { asNobody } from '../core/async-context.js';
+import { systemClock, type Clock } from '../core/clock.js';
+import { poolChannel } from '../core/diagnostics.js';
+import { Pool } from '../core/pool.js';
+import { keepRequests } from '../core/request-context.js';
+import type { SpanSink } from '../core/span-sink.js';
+import type { PostgresConnection } from './connection/connection.js';
+import { DatabaseConnector, type ConnectorHost } from './connection/connector.js';
+import { ServerRole } from './connection/server-role.js';
+import { DatabaseEvents, type DatabasePoolObserver } from './database-events.js';
+import { announce, DatabaseLeases } from './database-leases.js';
+import type { DatabaseCounters } from './database-statistics.js';
+import type { RoleOfServer } from './hosts/connection-role.js';
+import { PoolHosts } from './hosts/pool-hosts.js';
+import { choosesHost } from './options/chosen-hosts.js';
+import { engineOptionsOf } from './options/engine-options.js';
+import type { ResolvedDatabaseOptions } from './options/options.js';
+import { DatabasePing } from './ping.js';
+import { QueryTraces } from './query/query-traces.js';
+import { shortenStatement } from './query/shown-statement.js';
+import { SingleQueries } from './query/single-queries.js';
+import { SlowQueries } from './query/slow-queries.js';
+import { StatementCache } from './query/statement-cache.js';
+import { StatementTimeout } from './query/submission.js';
+
+/** What a pool is made with besides its options. */
+export interface DatabasePoolDependencies {
+  readonly clock?: Clock;
+  /** 0 ≤ number < 1; for jitter. */
+  readonly random?: () => number;
+  readonly observer?: DatabasePoolObserver;
+  /** On whose behalf the present acquire is made, for holders and error messages. */
+  readonly label?: () => string | undefined;
+  /** Makes spans of what the pool does. */
+  readonly spans?: SpanSink | undefined;
+  /** How long leases may finish when `end()` or `close()` is called without a deadline, in milliseconds; 10000 by default. */
+  readonly closeDeadlineMs?: number;
+}
+
+/** What a database pool is made of. */
+export interface DatabaseParts {
+  readonly clock: Clock;
+  readonly engine: Pool<PostgresConnection>;
+  readonly leases: DatabaseLeases;
+  readonly queries: SingleQueries;
+  readonly ping: DatabasePing;
+  readonly role: RoleOfServer<PostgresConnection>;
+  /** Which texts are prepared; `undefined`: none. */
+  readonly statements: StatementCache | undefined;
+  readonly counters: DatabaseCounters;
+}
+
+/** What is known of a pool before its parts are made. */
+interface Making {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly observer: DatabasePoolObserver;
+  readonly configuration: ResolvedDatabaseOptions;
+}
+
+/** Makes the parts of a pool and wires them. `emitter` is the pool: its listeners hear of connections and leases. */
+export function databasePartsOf(
+  name: string,
+  configuration: ResolvedDatabaseOptions,
+  dependencies: DatabasePoolDependencies,
+  emitter: EventEmitter,
+): DatabaseParts {
+  const { clock = systemClock, observer = {}, spans } = dependencies;
+  const { clientConfig } = configuration;
+  const making = { name, clock, observer, configuration };
+  const counters: DatabaseCounters = { queries: 0, transactionsLeftOpen: 0, cancelFailures: 0 };
+  const statements = statementCacheOf(making);
+  const suspectAll = (): void => engine.suspectAll();
+  const hosts = choosesHost(configuration)
+    ? new PoolHosts<PostgresConnection>(configuration, {
+        clock,
+        random: dependencies.random ?? Math.random,
+        suspectAll,
+      })
+    : undefined;
+  const role = hosts?.role ?? new ServerRole({ clock, suspectAll });
+  const traces = new QueryTraces(name, configuration.target, spans);
+  // A trace tells of a transaction that is tried again as one: what belongs together is known by its context.
+  if (spans?.active === true) keepRequests();
+  const events: DatabaseEvents = new DatabaseEvents({
+    name,
+    clock,
+    slowAcquireMs: configuration.slowAcquireMs,
+    observer,
+    emitter,
+    levels: () => engine,
+    dialled: (error) => ping.dialled(error),
+  });
+  const host: ConnectorHost = {
+    name,
+    clock,
+    clientConfig,
+    traces,
+    statements,
+    role,
+    hosts,
+    traffic: counters,
+    submissions: {
+      idleTimeoutMs: configuration.streamIdleTimeoutMs,
+      statementTimeout: statementTimeoutOf(configuration),
+    },
+    slowQueries: slowQueriesOf(making),
+    get deadlines() {
+      return engine.deadlines;
+    },
+    answered: (lease) => lease.verified(clock.now()),
+    queryTimedOut: (error) => events.queryTimedOut(error),
+    cancelFailed: () => counters.cancelFailures++,
+    opened: (connection) => announce(emitter, 'connect', connection.client),
+    leftTransaction: (connection) => {
+      counters.transactionsLeftOpen++;
+      observer.leftOpen?.({ pool: name, statement: connection.underway.leftStatement });
+    },
+    removed: (connection) => {
+      ping.slotFreed();
+      // Whoever gave it back last has had another one since, or none.
+      asNobody(announce, emitter, 'remove', connection.client);
+    },
+  };
+  const engine: Pool<PostgresConnection> = new Pool(
+    engineOptionsOf(configuration),
+    new DatabaseConnector(configuration, host),
+    {
+      clock,
+      observer: events,
+      describe: (connection) => connection.activity(),
+      spans,
+      ...(dependencies.random === undefined ? undefined : { random: dependencies.random }),
+      ...(dependencies.label === undefined ? undefined : { label: dependencies.label }),
+    },
+  );
+  const leases = new DatabaseLeases({
+    name,
+    queryTimeoutMs: configuration.queryTimeoutMs,
+    engine,
+    hooked: configuration.onAcquire !== undefined,
+    timedOut: (error) => events.acquireTimedOut(error),
+    emitter,
+  });
+  const queries = new SingleQueries(leases, statements, traces, configuration);
+  publishPool(making);
+  const ping: DatabasePing = new DatabasePing({ name, clock, clientConfig, engine, leases, role });
+  return { clock, engine, leases, queries, ping, role, statements, counters };
+}
+
+function statementCacheOf({ name, observer, configuration }: Making): StatementCache | undefined {
+  const { preparedStatements } = configuration;
+  if (preparedStatements === false) return undefined;
+  return new StatementCache(preparedStatements.max, (text, verdict) =>
+    observer.replanned?.({ pool: name, statement: shortenStatement(text), ...verdict }),
+  );
+}
+
+function slowQueriesOf({ name, clock, observer, configuration }: Making): SlowQueries | undefined {
+  const { slowQueryMs } = configuration;
+  if (slowQueryMs === 0) return undefined;
+  return new SlowQueries(name, slowQueryMs, clock, (report) => observer.slowQuery?.(report));
+}
+
+/** The pool's own limit on statements: one that the session's settings name is the user's. */
+function statementTimeoutOf({
+  statementTimeoutMs,
+  session,
+}: Pick<ResolvedDatabaseOptions, 'statementTimeoutMs' | 'session'>): StatementTimeout | undefined {
+  const named = Object.keys(session).some((name) => name.toLowerCase() === 'statement_timeout');
+  return statementTimeoutMs > 0 && !named ? new StatementTimeout(statementTimeoutMs) : undefined;
+}
+
+function publishPool({ name, configuration }: Making): void {
+  if (!poolChannel.hasSubscribers) return;
+  const { host, port, database } = configuration.target;
+  poolChannel.publish({ name, server: `${host}:${port}/${database}` });
+}

@@ -1,0 +1,48 @@
+import type { Pool } from '../core/pool.js';
+import type { PoolStatistics } from '../core/statistics.js';
+import type { StatementCache } from './query/statement-cache.js';
+
+/** {@link PoolStatistics} with what a database adds. */
+export interface DatabasePoolStatistics extends PoolStatistics {
+  /** Connections that came back with an open transaction, which was rolled back. */
+  readonly transactionsLeftOpen: number;
+  /** Cancel requests, sent after a query's time-out, that failed. */
+  readonly cancelFailures: number;
+  /** Whether the server takes no writes, by what the newest connections say; asked for once a write was refused (25006). */
+  readonly readOnly: boolean;
+  /** Statements that borrowers have run. */
+  readonly queries: number;
+  /** Queries that found their statement prepared on their connection. */
+  readonly preparedStatementHits: number;
+  /** Queries that didn't: of texts not used before, or not yet on this connection. */
+  readonly preparedStatementMisses: number;
+}
+
+/** What a database pool counts besides its engine. */
+export interface DatabaseCounters {
+  queries: number;
+  transactionsLeftOpen: number;
+  cancelFailures: number;
+}
+
+/** What the statistics of a database pool are read from. */
+export interface StatisticsSource {
+  readonly engine: Pick<Pool<unknown>, 'statistics'>;
+  readonly counters: DatabaseCounters;
+  readonly role: { readonly readOnly: boolean };
+  /** `undefined`: nothing is prepared. */
+  readonly statements: StatementCache | undefined;
+}
+
+/** An immutable snapshot of levels and counters. */
+export function databaseStatistics({ engine, counters, role, statements }: StatisticsSource): DatabasePoolStatistics {
+  return {
+    ...engine.statistics(),
+    transactionsLeftOpen: counters.transactionsLeftOpen,
+    cancelFailures: counters.cancelFailures,
+    readOnly: role.readOnly,
+    queries: counters.queries,
+    preparedStatementHits: statements?.hits ?? 0,
+    preparedStatementMisses: statements?.misses ?? 0,
+  };
+}
