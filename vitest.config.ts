@@ -35,8 +35,11 @@ export default defineConfig(({ mode }) => ({
     hookTimeout: 60_000,
     coverage: {
       include: ['libs/*/src/**/*.ts'],
-      // What the tests of the engine and of `core` reach by themselves, rounded down.
-      thresholds: { 'libs/pooling/src/core/**/*.ts': { statements: 93, branches: 90, functions: 90, lines: 94 } },
+      // What a room's own tests reach, rounded down: those beside it, and of `core` those of the engine.
+      thresholds: {
+        'libs/pooling/src/core/**/*.ts': { statements: 93, branches: 90, functions: 90, lines: 94 },
+        'libs/pooling/src/http/**/*.ts': { statements: 93, branches: 90, functions: 92, lines: 95 },
+      },
     },
   },
 }));

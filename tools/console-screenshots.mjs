@@ -1,5 +1,5 @@
 /**
- * Takes the pictures of the console in docs/console, from the running demo:
+ * Takes the screenshots of the console in docs/console, from the running demo:
  *
  *   DEMO_FAULTS=1 LEAK_DETECTION_MS=5000 npm start
  *   node tools/console-screenshots.mjs [--url http://127.0.0.1:3000] [--seconds 90]
@@ -35,7 +35,7 @@ function request(number) {
 
 async function load(untilAt) {
   for (let number = 0; Date.now() < untilAt; number++) {
-    // The demo's carrier fails now and then: that is part of the picture.
+    // The demo's carrier fails now and then: that is part of what is shown.
     void request(number).catch(() => {});
     await pause(5 + Math.random() * 25 * (1 + Math.sin(Date.now() / 7_000)));
   }

@@ -60,12 +60,12 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     await expect.poll(() => page.locator('#connection').innerText()).toBe('Live');
     const cells = page.locator('[data-pool="default"] .cells .cell');
     const chart = page.getByRole('img', { name: /^Connections, last ten minutes/ }).first();
-    const picture = (): Promise<string> =>
+    const screenshot = (): Promise<string> =>
       chart.locator('canvas').evaluate((canvas: unknown) => (canvas as { toDataURL(): string }).toDataURL());
     await expect.poll(() => cells.count()).toBe(4);
     // The application looks at its database when it starts.
     await expect.poll(() => figure(page, 'default', 'inUse').innerText(), { timeout: 10_000 }).toBe('0 of 4');
-    const quiet = await picture();
+    const quiet = await screenshot();
 
     const load = application.load(8);
     await expect.poll(() => figure(page, 'default', 'inUse').innerText(), { timeout: 10_000 }).toBe('4 of 4');
@@ -73,7 +73,7 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     await expect.poll(() => page.locator('.cells [data-kind="in-use"]').count(), { timeout: 10_000 }).toBe(4);
     expect(await chart.getAttribute('aria-label')).toMatch(/in use [1-4]$/);
     expect(await page.title()).toMatch(/^\(\d+ waiting\) Pools$/);
-    expect(await picture()).not.toBe(quiet);
+    expect(await screenshot()).not.toBe(quiet);
 
     await load[Symbol.asyncDispose]();
     await expect.poll(() => figure(page, 'default', 'inUse').innerText(), { timeout: 10_000 }).toBe('0 of 4');

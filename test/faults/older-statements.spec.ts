@@ -466,7 +466,7 @@ describe('another search_path, with a type of its own', () => {
     'discard all': 'discard all',
   };
 
-  it.each(Object.entries(WAYS))('is heeded in a transaction, after %s', async (_way, text) => {
+  it.each(Object.entries(WAYS))('is obeyed in a transaction, after %s', async (_way, text) => {
     const pool = createPool({ size: 1 });
     const client = await prepareInTenant(pool);
     await client.query(text);
@@ -476,7 +476,7 @@ describe('another search_path, with a type of its own', () => {
     client.release();
   });
 
-  it('is heeded until the end of its transaction or savepoint, committed or not', async () => {
+  it('is obeyed until the end of its transaction or savepoint, committed or not', async () => {
     const pool = createPool({ size: 1 });
     const client = await prepareInTenant(pool);
     const read = async (kind: string): Promise<unknown> => {

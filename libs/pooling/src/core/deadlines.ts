@@ -1,16 +1,16 @@
 import type { Clock, Timer } from './clock.js';
 import { LONGEST_DELAY_MS } from './validation.js';
 
-/** The grain of the wheel, in milliseconds: a deadline is late by at most this and the event loop's own delay. */
+/** The grain of the wheel, in milliseconds: a deadline expires late by at most this, plus the delay of the event loop. */
 const TICK_MS = 10;
-/** How long one turn may expire deadlines before it lets the event loop breathe, in milliseconds. */
+/** How long one turn of the event loop may expire deadlines before the next one continues, in milliseconds. */
 const TURN_BUDGET_MS = 5;
-/** A wheel that turns this late was held up: the event loop stood still, or the machine slept. In milliseconds. */
+/** When the timer fires this late, the event loop was blocked or the machine slept. In milliseconds. */
 const STALL_MS = 100;
-/** How many deadlines expire between two looks at the budget. */
+/** How many deadlines expire between two checks of that time. */
 const BATCH = 32;
 
-/** Something that must happen by a time. Whoever has a deadline extends it or holds one: setting it allocates nothing. */
+/** Something that happens at a time. A class extends it, or holds one, so that setting it allocates nothing. */
 export abstract class Deadline {
   /** @internal */ previousDeadline: Deadline | undefined = undefined;
   /** @internal */ nextDeadline: Deadline | undefined = undefined;
@@ -56,7 +56,7 @@ export class Deadlines {
     return this.#clock.now();
   }
 
-  /** For how long the event loop stood still the last time, in milliseconds; 0 when that was before `since`. */
+  /** How long the event loop was last blocked, in milliseconds; 0 when that was before `since`. */
   stalledSince(since: number): number {
     return this.#lastStall === undefined || this.#lastStall.endedAt < since ? 0 : this.#lastStall.ms;
   }
@@ -81,7 +81,7 @@ export class Deadlines {
     if (tick < this.#wakesAtTick) this.#wakeAt(tick, now);
   }
 
-  /** Takes a deadline back; one that isn't set is ignored. */
+  /** Clears a deadline; does nothing when it isn't set. */
   clear(deadline: Deadline): void {
     const slot = deadline.slot;
     if (slot === undefined) return;
@@ -110,7 +110,7 @@ export class Deadlines {
     this.#wakesAtTick = Infinity;
     const startedAt = this.#clock.now();
     if (startedAt - this.#wakesAt > STALL_MS) {
-      // Answers may lie unread in the sockets, and timers run before them: let them be read first.
+      // Timers run before sockets are read: read the answers that have arrived first.
       this.#lastStall = { endedAt: startedAt, ms: startedAt - this.#wakesAt };
       this.#wakesAtTick = -Infinity;
       this.#wakeIn(1, startedAt);
@@ -146,10 +146,10 @@ export class Deadlines {
 
   #wakeIn(wishedMs: number, now: number): void {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
-    // A timer that is set for longer goes off at once; one that goes off too early is set anew.
+    // Node fires a longer timer at once. One that fires too early is set again.
     const delayMs = Math.min(wishedMs, LONGEST_DELAY_MS);
     this.#wakesAt = now + delayMs;
-    // What is waited for keeps the process alive: a socket, or the queue. A deadline taken back long ago must not.
+    // Only sockets and waiters keep the process alive. A timer of cleared deadlines must not.
     this.#timer = this.#clock.setBackgroundTimeout(this.#turn, delayMs);
   }
 

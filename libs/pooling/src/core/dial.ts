@@ -2,18 +2,18 @@ import { asNobody } from './async-context.js';
 import type { Connector } from './connector.js';
 import { Deadline, type Deadlines } from './deadlines.js';
 
-/** From this share of a dial's time on, the event loop that stood still is what kept the server's answers unread. */
+/** When the event loop was blocked for at least this share of a dial's time, the server's answers went unread because of it. */
 const LARGE_SHARE = 0.3;
 
 /** How a dial can end; exactly one of them is called, once. */
 export interface DialListener<T> {
   opened(connection: T): void;
   failed(error: unknown): void;
-  /** The pool gave it up; it says nothing about the server. */
+  /** The pool cancelled the dial; this says nothing about the server. */
   abandoned(): void;
 }
 
-/** One attempt to open a connection, bounded in time. What arrives too late is closed at once. */
+/** One attempt to open a connection, within a time limit. A connection that arrives later is closed at once. */
 export class Dial<T> extends Deadline {
   readonly #connector: Connector<T>;
   readonly #deadlines: Deadlines;
@@ -32,8 +32,8 @@ export class Dial<T> extends Deadline {
   }
 
   /**
-   * Starts; `lost` is what the connection calls when it dies by itself, later on. The connection belongs to nobody,
-   * whoever's acquire it was dialled for.
+   * Starts. The connection calls `lost` when it dies later on. Its async context is nobody's,
+   * not that of the acquire that it was dialled for.
    */
   start(lost: (error?: Error) => void): void {
     asNobody(this.#open, lost);
@@ -53,7 +53,7 @@ export class Dial<T> extends Deadline {
     );
   };
 
-  /** Gives up. */
+  /** Cancels the dial. */
   abandon(reason: Error): void {
     if (!this.#end()) return;
     this.#abort.abort(reason);
@@ -63,7 +63,7 @@ export class Dial<T> extends Deadline {
   expire(): void {
     if (!this.#end()) return;
     const stalledMs = Math.round(this.#deadlines.stalledSince(this.#startedAt));
-    // A short one costs a dial nothing: it got most of its time.
+    // A short block doesn't matter: the dial had most of its time.
     const stalled = stalledMs > this.#timeoutMs * LARGE_SHARE;
     const why = stalled ? `: the event loop stood still for ${stalledMs} ms` : '';
     const error = Object.assign(new Error(`no connection could be opened within ${this.#timeoutMs} ms${why}`), {

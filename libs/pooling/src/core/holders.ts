@@ -7,7 +7,7 @@ export interface HolderActivity {
   readonly statement?: string;
   /** Whether a statement runs now. */
   readonly active?: boolean;
-  /** There, and `true`, when the connection is dead: whatever its borrower has not heard of yet is over. */
+  /** `true` when the connection is dead; what its borrower still waits for will fail. */
   readonly lost?: boolean;
   /** Whether a transaction is open. */
   readonly inTransaction?: boolean;
@@ -15,7 +15,7 @@ export interface HolderActivity {
   readonly serverId?: number;
 }
 
-/** Who acquired, as far as that was kept. */
+/** Who acquired, as far as it is known. */
 export interface Acquirer {
   /** On whose behalf: a controller's handler, a queue's consumer, where that is known. */
   readonly label?: string;
@@ -38,8 +38,8 @@ export interface Holder extends HolderActivity, Acquirer {
 }
 
 /**
- * Where this library's code is, as stacks may name it. Nowhere once it is bundled into one file with an application: its
- * frames can't be told from the application's there.
+ * Where this library's code is, as stacks may name it. Empty when it is bundled into one file with an
+ * application, where its frames look like the application's.
  */
 function libraryFolders(): readonly string[] {
   const own = /at libraryFolders \((.*[\\/])core[\\/]holders\.[jt]s(?:\?.*)?:\d+:\d+\)/.exec(
@@ -75,9 +75,9 @@ export function foreignFrames(stack: string | undefined): string[] {
 }
 
 /**
- * On whose behalf a stack runs: the application's outermost function in it that has a name, which Nest called. V8 knows
- * who awaits whom, so that the handler is there after an `await`, too; whoever returned a promise without awaiting it
- * is gone.
+ * On whose behalf a stack runs: the application's outermost function in it that has a name, which Nest called. V8 keeps
+ * async callers, so the handler is in the stack after an `await` as well. A function that returned a promise without
+ * awaiting it isn't.
  */
 function handlerIn(stack: string | undefined): string | undefined {
   const names = foreignFrames(stack)
@@ -86,7 +86,7 @@ function handlerIn(stack: string | undefined): string | undefined {
   return names.findLast((name) => name !== undefined && !name.includes('<anonymous>'));
 }
 
-/** Formats what was captured: only when somebody looks. */
+/** Formats a captured stack; called only when it is shown. */
 export function acquirerOf(origin: AcquireOrigin | undefined): Acquirer {
   const stack = origin?.trace?.stack;
   const label = origin?.label ?? handlerIn(stack);
@@ -107,7 +107,7 @@ export function originOf({ origin }: { readonly origin: AcquireOrigin | undefine
   return acquirer;
 }
 
-/** A line of a stack without the folders of its file: people know their files by name. */
+/** A line of a stack with the name of its file instead of the whole path. */
 function shortFrame(line: string): string {
   const frame = line.trim().replace(/^at (?:async )?/, '');
   const from = frame.indexOf(' (');

@@ -15,7 +15,7 @@ export interface Rule {
 export type Rules<Options extends object = object> = { readonly [Name in keyof Options]-?: Rule };
 
 /**
- * A rule of one's own: `accepts` decides, `allowed` is what the message offers instead. It must not throw.
+ * A custom rule: `accepts` decides, and the message names `allowed`. `accepts` must not throw.
  * An option that isn't given (`undefined`) is always fine; see {@link required}.
  */
 export function rule(allowed: string, accepts: (value: unknown) => boolean): Rule {
@@ -130,7 +130,7 @@ export function either(...rules: readonly Rule[]): Rule {
       for (const each of rules) {
         const problems = each.problems(path, value);
         if (problems.length === 0) return [];
-        // What a rule found inside the value says more than that the value isn't one of several things.
+        // A problem inside the value says more than "none of these".
         if (problems.some((problem) => !problem.startsWith(`${path}: `))) nested ??= problems;
       }
       return nested ?? [refusal(path, showValue(value), allowed)];
@@ -156,7 +156,7 @@ export function required(inner: Rule): Rule {
   };
 }
 
-/** Anything at all: for what is handed on to a library that checks it itself. */
+/** Any value: for options that another library checks. */
 export function anything(): Rule {
   return rule('anything', () => true);
 }
@@ -198,7 +198,7 @@ export function refusal(path: string, shown: string, allowed: string): string {
 const LONGEST_SHOWN = 60;
 /** A URL, what stands before an `@`, an assignment, a certificate or a key, a line break. */
 const LOOKS_LIKE_AN_ADDRESS = /:\/\/|@|=|-----|\p{Cc}/u;
-/** A word as no language has it: as long as keys and tokens are, with digits in it. */
+/** A word that looks like a key or token: long, and with digits. */
 const LOOKS_LIKE_A_KEY = /(?=[\w+/.~-]*\d)[\w+/.~-]{20,}/;
 
 /**
@@ -217,12 +217,12 @@ export function showValue(value: unknown): string {
   return showType(value);
 }
 
-/** A name that isn't known as a message shows it: what looks like a secret isn't one that somebody chose for an option. */
+/** An unknown option name as a message shows it; one that looks like a secret is hidden. */
 export function showName(name: string): string {
   return showValue(name) === JSON.stringify(name) ? name : 'a name that is not shown';
 }
 
-/** A value's kind alone, for what is never shown. */
+/** Only the kind of a value, for values that are never shown. */
 export function showType(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (Array.isArray(value)) return 'an array';
@@ -240,15 +240,15 @@ function remedyFor(name: string, names: readonly string[], hints: Readonly<Recor
   return near === undefined ? `known: ${names.join(', ')}` : `did you mean ${near}?`;
 }
 
-/** What times are given in; a name that differs in nothing else is meant. */
+/** Units of time at the end of a name; names that differ only in them are the same. */
 const UNIT = /(?:_?(?:in)?_?(?:millis(?:econds)?|seconds|secs?|ms))$/i;
 
-/** A name without case, separators and unit: keepAlive, keep_alive and keepAliveMs are one. */
+/** A name without case, separators and unit: keepAlive, keep_alive and keepAliveMs become the same. */
 function stem(name: string): string {
   return name.replace(UNIT, '').replaceAll(/[_-]/g, '').toLowerCase();
 }
 
-/** The known name that a wrong one was probably meant to be: one that differs by a slip, not by a word. */
+/** The known name that a wrong one probably stands for: one that differs by a typing error. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   const wanted = stem(name);
   const reach = wanted.length < 4 ? 1 : Math.max(2, Math.floor(wanted.length / 5));

@@ -139,7 +139,7 @@ const CASES: Record<string, (either: EitherPool) => Promise<unknown>> = {
   },
   'a client is a pg.Client': async ({ pool }) => {
     const client = await pool.connect();
-    const picture = [
+    const snapshot = [
       client instanceof pg.Client,
       client.escapeIdentifier('a"b'),
       client.escapeLiteral("a'b"),
@@ -149,7 +149,7 @@ const CASES: Record<string, (either: EitherPool) => Promise<unknown>> = {
       client.getTypeParser(23, 'text')('7'),
     ];
     client.release();
-    return picture;
+    return snapshot;
   },
   'a pool is a pg.Pool': ({ pool }) =>
     Promise.resolve([pool instanceof pg.Pool, pool.constructor.name.includes('Pool')]),

@@ -22,7 +22,7 @@ const PARSED = { n: { parsed: '7' }, name: 'seven' };
 
 describe('a type parser', () => {
   it.each([false, {}])(
-    'set on types is heeded by the next use, and so is its end (pipelining: %s)',
+    'set on types is used by the next query, and its removal as well (pipelining: %s)',
     async (pipelining) => {
       await using pool = createPool({ pipelining });
       const usual = types.getTypeParser(INT4, 'text') as (text: string) => unknown;
@@ -37,7 +37,7 @@ describe('a type parser', () => {
     },
   );
 
-  it('set while a query is under way is heeded by it, as pg heeds it', async () => {
+  it('set while a query is under way is used by that query, as with pg', async () => {
     await using pool = createPool();
     const usual = types.getTypeParser(INT4, 'text') as (text: string) => unknown;
     for (let use = 0; use < 3; use++) await read(pool);
@@ -50,7 +50,7 @@ describe('a type parser', () => {
     }
   });
 
-  it('of parseInt8 is heeded by the next use', async () => {
+  it('of parseInt8 is used by the next query', async () => {
     await using pool = createPool();
     const count = async (): Promise<unknown> =>
       (await pool.query<{ count: unknown }>('select count(*), array[$1::int8] as all from pg_am', [1])).rows[0]?.count;
@@ -64,7 +64,7 @@ describe('a type parser', () => {
     expect(typeof (await count())).toBe('string');
   });
 
-  it('set on a borrowed client is heeded there, and gone with its borrower', async () => {
+  it('set on a borrowed client is used there, and gone with its borrower', async () => {
     await using pool = createPool();
     for (let use = 0; use < 3; use++) await read(pool);
     const client = await pool.connect();

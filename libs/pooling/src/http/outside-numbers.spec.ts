@@ -60,7 +60,7 @@ describe('Retry-After', () => {
     ['less than nothing', ['Retry-After: -5'], 0],
     ['garbage', ['Retry-After: 9/9/2099'], 0],
     ['nothing', ['Retry-After: '], 0],
-  ])('of %s is heeded', async (_what, lines, atLeastMs) => {
+  ])('of %s is obeyed', async (_what, lines, atLeastMs) => {
     expect(await ask(lines, atLeastMs)).toBe(200);
   });
 

@@ -42,7 +42,7 @@ const WRITABLE = { configurable: true, enumerable: true, writable: true } as con
 /** A config that pg may write into: before 8.23.1 it puts the callback and the values into what it is given. */
 export function ownConfig(config: QueryText): QueryText {
   if (typeof config === 'string') return config;
-  // An heir and not a copy: the text of a config of a class of its own may be a getter.
+  // It inherits and doesn't copy: in a config of a class of its own, the text may be a getter.
   return Object.create(config, {
     callback: { ...WRITABLE, value: undefined },
     values: { ...WRITABLE, value: config.values },

@@ -8,7 +8,7 @@ import type { HttpPool } from '../pool/http-pool.js';
 import type { HttpEvents } from '../pool/events.js';
 import type { ResolvedHttpRetry, ResolvedHttpTimeouts } from '../options.js';
 
-/** What an exchange works with: its client's machinery. */
+/** What an exchange uses of its client. */
 export interface ExchangeHost {
   readonly name: string;
   readonly clock: Clock;
@@ -19,7 +19,7 @@ export interface ExchangeHost {
   readonly events: HttpEvents;
   /** Makes spans of tries. */
   readonly spans: SpanSink | undefined;
-  /** Exchanges between two attempts: nothing else knows of them. */
+  /** Exchanges that pause between two attempts; they are in no other list. */
   readonly pausing: Set<{ fail(error: unknown): void }>;
   readonly random: () => number;
   readonly keepAliveMs: number;
@@ -32,14 +32,14 @@ export interface ExchangePolicy {
   readonly timeouts: ResolvedHttpTimeouts;
   readonly retry: ResolvedHttpRetry | false;
   readonly redirects: number;
-  /** `undefined`: what is usual for the kind of answer. */
+  /** `undefined`: the default for the kind of answer. */
   readonly maxResponseBytes: number | undefined;
   readonly signal: AbortSignal | undefined;
-  /** What the request goes through instead of the pool: interceptors, below which it comes back as another exchange. */
+  /** Interceptors, if there are any. The request goes through them and comes back below them as another exchange. */
   readonly composed: Dispatcher | undefined;
 }
 
-/** How an exchange above the interceptors finds the one that it caused below them: interceptors copy what they don't know. */
+/** The key by which an exchange above the interceptors finds its exchange below them. Interceptors copy unknown fields. */
 export const ABOVE = Symbol('the exchange above the interceptors');
 
 /**

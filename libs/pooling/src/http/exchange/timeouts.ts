@@ -22,24 +22,24 @@ const WAITING_FOR = {
 export interface Timed {
   readonly phase: ExchangePhase;
   readonly timeouts: ResolvedHttpTimeouts;
-  /** When the whole exchange must have ended. */
+  /** When `totalMs` is over. */
   readonly totalAt: number;
-  /** When the present attempt began. */
+  /** When the current attempt began. */
   readonly attemptAt: number;
   /** When the request was sent. */
   readonly sentAt: number;
   /** When something was read last, or the request was sent. */
   readonly lastReadAt: number;
-  /** Since when the consumer has taken nothing more; `Infinity` while it does. */
+  /** Since when the consumer reads nothing; `Infinity` while it reads. */
   readonly unreadSince: number;
-  /** How long the consumer may take nothing before that is reported, in milliseconds; 0: it isn't. */
+  /** How long the consumer may read nothing before a leak is reported, in milliseconds; 0: never. */
   readonly unreadAfterMs: number;
 }
 
-/** What a deadline of an exchange is about: a phase that is too long, or a body that nobody reads. */
+/** What is overdue in an exchange: a phase, or a body that nobody reads. */
 export type Overdue = HttpTimeoutPhase | 'unread';
 
-/** What is overdue, if anything: the most particular first. */
+/** What is overdue, if anything; the most specific phase first. */
 export function overdueOf(timed: Timed, now: number): Overdue | undefined {
   const { phase, attemptAt, sentAt, lastReadAt, unreadSince, unreadAfterMs, totalAt } = timed;
   const { acquireMs, connectMs, headersMs, readMs } = timed.timeouts;
@@ -77,7 +77,7 @@ function dueAt(since: number, ms: number): number {
   return ms === 0 ? Infinity : since + ms;
 }
 
-/** The error of an exchange that took too long: what it waited for, how long it was allowed to, and how full the client is. */
+/** The error of an exchange that took too long: its phase, its limit, and the state of the client. */
 export function timeoutError(
   host: ExchangeHost,
   exchange: Timed & { readonly origin: Origin; readonly request: WireRequest; readonly startedAt: number },
