@@ -39,7 +39,7 @@ const ROOMS = [
   [database('(wire|query)'), [CORE, DATABASE_BASE, database('(wire|query)'), PG, NODE]],
   [own('database/query/single-queries\\.ts$'), [DATABASE_LEASES, database('options')]],
   [database('hosts'), [CORE, DATABASE_BASE, database('(hosts|options)'), PG, NODE]],
-  [database('connection'), [CORE, DATABASE_BASE, database('(connection|hosts|wire|query|options)'), PG, NODE]],
+  [database('connection'), [CORE, DATABASE_BASE, database('(connection|hosts|wire|query|options|fleet)'), PG, NODE]],
   [
     own('database/[^/]+$'),
     [CORE, own('database/[^/]+$'), database('(connection|hosts|wire|query|options|fleet)'), PG, NODE],

@@ -42,6 +42,11 @@ const command = fc.oneof(
       overflow: fc.nat({ max: 2 }),
     }),
   },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('limit' as const), ceiling: fc.constantFrom(1, 2, 3, Infinity) }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('visit' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('suspend' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('resume' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('probe' as const) }) },
@@ -118,6 +123,7 @@ class Simulation {
   async #proveNoSlotLost(): Promise<void> {
     this.pool.resume();
     this.pool.resize(2, 1);
+    this.pool.outside.set(Infinity);
     this.connector.healthy = true;
     for (let round = 0; round < 2; round++) {
       await this.#succeedAll();
@@ -192,6 +198,15 @@ class Simulation {
         return this.pool.expireAll();
       case 'resize':
         return this.pool.resize(step.size, step.overflow);
+      case 'limit': {
+        const before = this.pool.max;
+        this.pool.outside.set(step.ceiling);
+        expect(this.pool.max).toBeLessThanOrEqual(step.ceiling);
+        if (this.pool.max < before) expect(this.pool.idle === 0 || this.pool.open <= this.pool.max).toBe(true);
+        return;
+      }
+      case 'visit':
+        return this.pool.outside.visit((connection) => this.#visit(connection));
       case 'suspend':
         this.pool.suspend();
         this.#acquiredBefore = this.pool.statistics().acquired;
@@ -210,6 +225,13 @@ class Simulation {
         return;
       }
     }
+  }
+
+  /** Nobody else has a connection that is visited, and its round trip ends as a ping's does. */
+  #visit(connection: FakeConnection): Promise<void> {
+    const holders = [...this.#held].filter(({ lease }) => lease?.released === false && lease.connection === connection);
+    expect(holders).toEqual([]);
+    return this.connector.ping(connection);
   }
 
   #acquire(timeoutMs: number, shared = false): void {

@@ -30,7 +30,10 @@ export { PoolHealthIndicator } from './health/pool-health.indicator.js';
 export { DatabasePool, type ConnectCallback } from './database/database-pool.js';
 export type { DatabasePoolDependencies } from './database/database-parts.js';
 export type { DatabasePoolStatistics } from './database/database-statistics.js';
+export type { FleetBudget } from './database/fleet/fleet-members.js';
+export type { FleetProcess, FleetStatistics } from './database/fleet/fleet-member.js';
 export type {
+  BudgetOffReport,
   DatabasePoolObserver,
   LeftOpenReport,
   ReplannedReport,
@@ -46,6 +49,7 @@ export type {
 } from './database/options/host-options.js';
 export type { SlowQueryReport } from './database/query/slow-queries.js';
 export type {
+  BudgetOptions,
   DatabaseOptions,
   DatabasePreset,
   DatabaseStartup,

@@ -9,6 +9,7 @@ export type AdviceCode =
   | 'IDLE_IN_TRANSACTION'
   | 'LEAK_SUSPECTED'
   | 'READ_ONLY_SERVER'
+  | 'FLEET_OVER_BUDGET'
   | 'NO_SHUTDOWN_HOOKS';
 
 /** Each of them: one that is left out doesn't compile. */
@@ -22,6 +23,7 @@ const EVERY_ADVICE_CODE: Readonly<Record<AdviceCode, true>> = {
   IDLE_IN_TRANSACTION: true,
   LEAK_SUSPECTED: true,
   READ_ONLY_SERVER: true,
+  FLEET_OVER_BUDGET: true,
   NO_SHUTDOWN_HOOKS: true,
 };
 export const ADVICE_CODES = Object.keys(EVERY_ADVICE_CODE) as readonly AdviceCode[];

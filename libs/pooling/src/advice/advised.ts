@@ -1,6 +1,7 @@
 import type { Holder } from '../core/holders.js';
 import type { AcquireOptions } from '../core/pool-options.js';
 import type { PoolStatistics } from '../core/statistics.js';
+import type { FleetStatistics } from '../database/fleet/fleet-member.js';
 import type { ResolvedDatabaseOptions } from '../database/options/options.js';
 import type { HttpClientStatistics } from '../http/pool/statistics.js';
 
@@ -13,13 +14,14 @@ export interface AdvisedConnection {
 }
 
 /** The options that are looked at. */
-export type AdvisedConfiguration = Pick<ResolvedDatabaseOptions, 'target' | 'prePing' | 'maxLifetimeMs' | 'startup'>;
+export type AdvisedConfiguration = Pick<ResolvedDatabaseOptions, 'target' | 'prePing' | 'maxLifetimeMs' | 'startup'> &
+  Partial<Pick<ResolvedDatabaseOptions, 'applicationName' | 'budget'>>;
 
 /** The part of a `DatabasePool` that advice needs. */
 export interface AdvisedDatabase {
   readonly name: string;
   readonly configuration: AdvisedConfiguration;
-  statistics(): PoolStatistics & { readonly readOnly?: boolean };
+  statistics(): PoolStatistics & { readonly readOnly?: boolean; readonly fleet?: FleetStatistics };
   holders(): readonly Holder[];
   connect(options: AcquireOptions): Promise<AdvisedConnection>;
 }

@@ -13,7 +13,8 @@ const TOO_MANY = 3;
 
 /** `POOL_TOO_SMALL`: acquires wait, or get nothing, because the load needs more connections than there may be. */
 export function poolTooSmall(pool: AdvisedDatabase, load: PoolLoad): Advice | undefined {
-  const { max, lastConnectError } = pool.statistics();
+  const { fleet, max, lastConnectError } = pool.statistics();
+  const limited = fleet?.state === 'on' && fleet.ceiling <= max;
   const { recommended } = load;
   if (load.windowMs < SHORTEST_WINDOW_MS || load.arrivals < FEWEST_ARRIVALS) return undefined;
   // A server that is down makes acquires wait as well, and a larger pool wouldn't help.
@@ -26,8 +27,8 @@ export function poolTooSmall(pool: AdvisedDatabase, load: PoolLoad): Advice | un
     pool: pool.name,
     message:
       `${pool.name}: ${load.acquiresPerSecond.toFixed(0)} acquires a second, each held for ` +
-      `${load.meanUseMs.toFixed(1)} ms, need ${counted(recommended.size, 'connection')}; there may be ${max}. ` +
-      `They waited for ${load.meanWaitMs.toFixed(0)} ms on average${refused}. Raise size, or make what holds them shorter.`,
+      `${load.meanUseMs.toFixed(1)} ms, need ${counted(recommended.size, 'connection')}; there may be ${max}${limited ? ', which is what the budget leaves' : ''}. ` +
+      `They waited for ${load.meanWaitMs.toFixed(0)} ms on average${refused}. Raise ${limited ? 'budget.connections' : 'size'}, or make what holds them shorter.`,
     evidence: { ...evidenceOf(load), max, refused: load.refused },
   };
 }

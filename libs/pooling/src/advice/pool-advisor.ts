@@ -2,6 +2,7 @@ import { systemClock, type Clock } from '../core/clock.js';
 import { bySeverity, type Advice } from './advice.js';
 import { serverOf, type AdvisedDatabase, type AdvisedHttpClient } from './advised.js';
 import { sameDatabaseTwice, staleConnectionRisk } from './configuration-findings.js';
+import { fleetsOverBudget } from './fleet-findings.js';
 import { bodiesLeaked, idleInTransaction, leakSuspected } from './holder-findings.js';
 import { LeakHistory } from './leak-history.js';
 import { LoadWatch, type PoolLoad } from './load.js';
@@ -110,7 +111,11 @@ export class PoolAdvisor {
 
   #local(): Advice[] {
     const databases = [...this.#dependencies.databases()];
-    const found: (Advice | undefined)[] = [...sameDatabaseTwice(databases), ...this.#census.findings()];
+    const found: (Advice | undefined)[] = [
+      ...sameDatabaseTwice(databases),
+      ...fleetsOverBudget(databases),
+      ...this.#census.findings(),
+    ];
     for (const database of databases) {
       const holders = database.holders();
       found.push(

@@ -1,3 +1,4 @@
+import type { FleetStatistics } from '../database/fleet/fleet-member.js';
 import { counted, type Advice } from './advice.js';
 import { groupBy } from './group-by.js';
 import { serverOf, type AdvisedDatabase } from './advised.js';
@@ -38,18 +39,21 @@ function exceedsServer(
   replicas: number | undefined,
 ): Advice | undefined {
   const pools = group.map(({ name }) => name);
-  const statistics = group.map((pool) => pool.statistics());
+  const { budgeted, fleets } = fleetsOf(group);
+  const statistics = group.filter((pool) => !budgeted.has(pool)).map((pool) => pool.statistics());
   const most = statistics.reduce((sum, { max }) => sum + max, 0);
-  const own = statistics.reduce((sum, { size, closing }) => sum + size + closing, 0);
+  const own = statistics.reduce((sum, { size, closing }) => sum + size + closing, 0) + sum(fleets, 'connections');
   // With the number of replicas known, those who have our name are the replicas, and are counted by their maximum.
   const ours = replicas === undefined ? own : Math.max(own, row.ofOurName);
   const others = Math.max(0, row.clients - ours);
   const capacity = row.maxConnections - row.reserved;
   const limit = row.roleLimit >= 0 ? Math.min(capacity - others, row.roleLimit) : capacity - others;
   const free = Math.max(0, limit);
-  const wanted = most * (replicas ?? 1);
+  const shared = sum(fleets, 'budget');
+  const wanted = most * (replicas ?? 1) + shared;
   if (wanted <= free) return undefined;
-  const each = replicas === undefined || replicas === 1 ? '' : ` (${replicas} replicas × ${most})`;
+  const each = replicas === undefined || replicas === 1 || most === 0 ? '' : ` (${replicas} replicas × ${most})`;
+  const remedy = shared > 0 ? 'Lower the budget' : 'Lower size and maxOverflow';
   const role = row.roleLimit >= 0 ? `, ${row.roleLimit} for this role` : '';
   const required = group.some(({ configuration }) => configuration.startup === 'required');
   return {
@@ -59,7 +63,7 @@ function exceedsServer(
     message:
       `${pools.join(', ')}: up to ${counted(wanted, 'connection')}${each}, but the server ${server} has ${free} for ` +
       `them: max_connections ${row.maxConnections}, ${row.reserved} of them reserved${role}, ${others} held by others. ` +
-      'Under load it answers "too many clients". Lower size and maxOverflow, or put PgBouncer in front.',
+      `Under load it answers "too many clients". ${remedy}, or put PgBouncer in front.`,
     evidence: {
       pools,
       server,
@@ -69,7 +73,29 @@ function exceedsServer(
       reserved: row.reserved,
       others,
       capacity,
+      ...(shared === 0 ? undefined : { budget: shared }),
       ...(replicas === undefined ? undefined : { replicas }),
     },
   };
+}
+
+/** The pools that keep to a budget, and each budget once: it counts for all processes, and for all pools of this one. */
+function fleetsOf(group: readonly AdvisedDatabase[]): {
+  readonly budgeted: ReadonlySet<AdvisedDatabase>;
+  readonly fleets: readonly FleetStatistics[];
+} {
+  const budgeted = new Set<AdvisedDatabase>();
+  const fleets = new Map<string, FleetStatistics>();
+  for (const pool of group) {
+    const { fleet } = pool.statistics();
+    if (fleet === undefined || fleet.state === 'off') continue;
+    const { applicationName, target } = pool.configuration;
+    budgeted.add(pool);
+    fleets.set(JSON.stringify([applicationName, target.user]), fleet);
+  }
+  return { budgeted, fleets: [...fleets.values()] };
+}
+
+function sum(fleets: readonly FleetStatistics[], figure: 'budget' | 'connections'): number {
+  return fleets.reduce((total, fleet) => total + fleet[figure], 0);
 }

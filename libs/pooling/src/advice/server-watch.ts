@@ -8,7 +8,7 @@ export interface ServerRow {
   readonly reserved: number;
   /** Clients connected now. */
   readonly clients: number;
-  /** Clients of our own application name, ourselves included. */
+  /** Clients of our own application name, whatever id of a process stands behind it, ourselves included. */
   readonly ofOurName: number;
   /** The role's own limit; -1: none. */
   readonly roleLimit: number;
@@ -23,7 +23,8 @@ SELECT current_setting('max_connections')::int AS "maxConnections",
        (SELECT count(*)::int FROM pg_stat_activity
          WHERE backend_type = 'client backend' OR (backend_type IS NULL AND usesysid IS NOT NULL)) AS "clients",
        (SELECT count(*)::int FROM pg_stat_activity
-         WHERE application_name = current_setting('application_name') AND usename = current_user) AS "ofOurName",
+         WHERE split_part(application_name, '#', 1) = split_part(current_setting('application_name'), '#', 1)
+           AND usename = current_user) AS "ofOurName",
        coalesce((SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user), -1) AS "roleLimit",
        pg_backend_pid() AS "backend"`;
 

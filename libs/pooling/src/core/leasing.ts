@@ -19,6 +19,7 @@ import type { Sharing } from './sharing.js';
 import type { Slots } from './slots.js';
 import type { CloseReason } from './statistics.js';
 import type { Steps } from './steps.js';
+import { Visits } from './visits.js';
 
 /** What leases are made with, besides the parts of the pool. */
 export interface LeasingParts<T> extends PoolParts<T> {
@@ -50,6 +51,8 @@ export class Leasing<T> implements LeaseOwner<T> {
   readonly #traces: AcquireTraces<T>;
   readonly #waiters: AcquireQueue<T>;
   readonly #name: string;
+  /** Questions of the pool's owner, which come before the waiters. */
+  readonly visits: Visits<T>;
 
   constructor(parts: LeasingParts<T>) {
     this.#clock = parts.clock;
@@ -67,6 +70,7 @@ export class Leasing<T> implements LeaseOwner<T> {
     this.#traces = parts.traces;
     this.#waiters = parts.waiters;
     this.#name = parts.options.name;
+    this.visits = new Visits(parts.slots, parts.steps, { visited: this.#checked, failed: this.#checkFailed });
   }
 
   /** A lease that can be had at once, if there is one. */
@@ -91,7 +95,7 @@ export class Leasing<T> implements LeaseOwner<T> {
     const entry = this.#sharing.leastShared(now);
     if (entry === undefined) return undefined;
     const lease = this.#leases.beginShared(this, entry, now, this.#leases.origin('shared'));
-    if (this.#slots.used < this.#slots.size) this.#dialling.sharedForLack();
+    if (this.#slots.used < this.#slots.kept) this.#dialling.sharedForLack();
     return lease;
   }
 
@@ -179,8 +183,8 @@ export class Leasing<T> implements LeaseOwner<T> {
   park(entry: PoolEntry<T>, now: number, proven: boolean): void {
     const unfit = this.#fitness.unfitReason(entry, now);
     if (unfit !== undefined) return this.#closer.retire(entry, unfit);
-    if (this.#waiters.length === 0 && this.#slots.open > this.#slots.size)
-      return this.#closer.retire(entry, 'overflow');
+    if (this.#slots.overfull(this.#waiters.length > 0)) return this.#closer.retire(entry, 'overflow');
+    if (this.visits.waiting) return this.visits.begin(entry, undefined);
     if (proven && this.#waiters.length > 0 && this.#life.serving) {
       // A second check would never end where every connection is checked before every lease.
       return this.#grant(entry, this.#waiters.shift() as AcquireWaiter<T>, now);
@@ -224,8 +228,8 @@ export class Leasing<T> implements LeaseOwner<T> {
       entry.leasedAt = from;
       return this.giveBack(entry, entry.closeReason);
     }
-    const overfull = this.#slots.open > this.#slots.size && this.#waiters.length === 0;
-    const closes = entry.closeReason !== undefined || entry.lost || overfull;
+    const overfull = this.#slots.overfull(this.#waiters.length > 0);
+    const closes = entry.closeReason !== undefined || entry.lost || overfull || this.visits.claims(entry);
     this.#sharing.leave(entry, closes);
     this.#leases.ended(entry, now - from);
     if (!closes && this.#waiters.length > 0) this.serve();

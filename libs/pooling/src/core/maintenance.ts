@@ -77,7 +77,7 @@ export class Maintenance<T> {
     const retired = fitness.retireReason(entry, now);
     if (retired !== undefined) return retired;
     // They were kept for waiters of a suspended pool that have given up since.
-    if (waiters.length === 0 && slots.open > slots.size) return 'overflow';
+    if (waiters.length === 0 && slots.open > slots.kept) return 'overflow';
     const { idleTimeoutMs, minIdle } = options;
     const surplus = idleTimeoutMs > 0 && slots.idle > minIdle;
     return surplus && now - entry.idleSince >= idleTimeoutMs ? 'idle' : undefined;

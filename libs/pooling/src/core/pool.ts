@@ -9,6 +9,7 @@ import { Leases } from './leases.js';
 import { Leasing } from './leasing.js';
 import { poolClosedError, type PoolState } from './life-cycle.js';
 import { Maintenance } from './maintenance.js';
+import { OutsideLimit } from './outside-limit.js';
 import type { PoolEntry } from './pool-entry.js';
 import type { AcquireOptions, CloseReport, LeaseUse, PoolDependencies, PoolOptions } from './pool-options.js';
 import { partsOf, type PoolParts } from './pool-parts.js';
@@ -33,6 +34,8 @@ export class Pool<T> {
   readonly deadlines: Deadlines;
   /** Statistics, holders, and what is known of the server. */
   readonly report: PoolReport<T>;
+  /** For whoever limits it because others share what it takes. */
+  readonly outside: OutsideLimit<T>;
   readonly #parts: PoolParts<T>;
   readonly #leasing: Leasing<T>;
   readonly #leases: Leases<T>;
@@ -72,6 +75,7 @@ export class Pool<T> {
       dialling: this.#dialling,
       report: this.report,
     });
+    this.outside = new OutsideLimit(parts, this.#closer, this.#leasing);
     this.#maintenance = new Maintenance(parts, this.#closer, {
       keepAlive: (entry) => this.#leasing.keepAlive(entry),
       refill: () => this.#dialling.wake(),
@@ -200,13 +204,8 @@ export class Pool<T> {
 
   /** Changes the bounds at run time; what is too much is closed when idle. */
   resize(size: number, maxOverflow: number): void {
-    const { slots } = this.#parts;
-    slots.resize(size, maxOverflow);
-    for (const entry of slots.idleEntries()) {
-      if (slots.open <= size) break;
-      this.#closer.retire(entry, 'overflow');
-    }
-    this.#leasing.serve();
+    this.#parts.slots.resize(size, maxOverflow);
+    this.outside.trim();
   }
 
   /** Starts the end: still serves, but opens nothing ahead of demand any more. */
@@ -245,6 +244,7 @@ export class Pool<T> {
     life.enter('closing');
     this.#maintenance.stop();
     const error = this.#closedError();
+    this.#leasing.visits.cancel();
     this.#dialling.stop();
     const refused = waiters.rejectAll(() => error);
     this.#dialling.abandon(error);

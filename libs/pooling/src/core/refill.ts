@@ -37,7 +37,7 @@ export class Refill<T> implements DialDemand {
 
   /** How many more dials would fill up the idle connections now, within the pool's size. */
   backgroundDials(): number {
-    const room = this.#slots.size - this.#slots.used;
+    const room = this.#slots.kept - this.#slots.used;
     if (room <= 0 || this.#life.state !== 'running') return 0;
     const { idle, arriving, connecting } = this.#slots;
     return Math.min(Math.max(this.#minIdle, this.#shared) - idle - arriving - connecting, room);

@@ -13,6 +13,8 @@ export class Slots<T> {
   readonly #idle = new LinkedList<PoolEntry<T>>();
   #size: number;
   #maxOverflow: number;
+  /** What may be had from outside, whatever the bounds. */
+  #ceiling = Infinity;
   #nextId = 1;
   #connecting = 0;
   #arriving = 0;
@@ -25,14 +27,24 @@ export class Slots<T> {
     this.#connector = connector;
   }
 
-  /** Connections kept when idle. */
+  /** Connections kept when idle, by the bounds. */
   get size(): number {
     return this.#size;
   }
 
-  /** The most slots there may be. */
-  get max(): number {
+  /** Connections that may be kept when idle now. */
+  get kept(): number {
+    return Math.min(this.#size, this.#ceiling);
+  }
+
+  /** The most slots there may be by the bounds. */
+  get most(): number {
     return this.#size + this.#maxOverflow;
+  }
+
+  /** The most slots there may be now. */
+  get max(): number {
+    return Math.min(this.#size + this.#maxOverflow, this.#ceiling);
   }
 
   /** Slots in use: dialling, open or closing. */
@@ -81,6 +93,16 @@ export class Slots<T> {
   resize(size: number, maxOverflow: number): void {
     this.#size = size;
     this.#maxOverflow = maxOverflow;
+  }
+
+  /** Sets the most slots there may be, within the bounds; `Infinity`: as many as they allow. */
+  limit(ceiling: number): void {
+    this.#ceiling = ceiling;
+  }
+
+  /** Whether there is a connection too many: beyond what there may be, or what is kept while nobody is `waiting`. */
+  overfull(waiting: boolean): boolean {
+    return this.open > (waiting ? this.max : this.kept);
   }
 
   /** Every slot in use. */

@@ -63,7 +63,7 @@ export interface PoolStatistics {
   readonly closing: number;
   /** Acquires in the queue. */
   readonly waiting: number;
-  /** The most connections there may be: `size` and `maxOverflow` of the options together. */
+  /** The most connections there may be: `size` and `maxOverflow` of the options together, or what a budget leaves. */
   readonly max: number;
   /** Connections beyond the `size` of the options, now. */
   readonly overflow: number;

@@ -1,3 +1,4 @@
+import { asNobody } from './async-context.js';
 import type { Connector } from './connector.js';
 import type { Deadlines } from './deadlines.js';
 import type { PoolEntry, StepState } from './pool-entry.js';
@@ -40,6 +41,17 @@ export class Steps<T> {
     this.#slots.step(entry, 'checking');
     const ping = (this.#connector.ping as NonNullable<Connector<T>['ping']>)(entry.connection as T);
     this.#bound(entry, 'checking', ping, alive, failed);
+  }
+
+  /** Waits for what the pool's owner does with a connection, which proves it alive. */
+  visit(
+    entry: PoolEntry<T>,
+    visit: (connection: T) => Promise<void>,
+    done: (entry: PoolEntry<T>) => void,
+    failed: (entry: PoolEntry<T>) => void,
+  ): void {
+    this.#slots.step(entry, 'checking');
+    this.#bound(entry, 'checking', asNobody(visit, entry.connection as T), done, failed);
   }
 
   /** Waits for a reset that is under way; it tells why the connection has to be closed, if it has to. */

@@ -49,6 +49,13 @@ export interface LeftOpenReport {
   readonly statement: string | undefined;
 }
 
+/** The budget of a pool is off: it goes by its own size. */
+export interface BudgetOffReport {
+  readonly pool: string;
+  /** What keeps the processes from seeing each other. */
+  readonly reason: string;
+}
+
 /** What happened, for logs. No method may throw. */
 export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'leaked' | 'unleaked'> & {
   /** An acquire timed out; called for each of them. */
@@ -61,6 +68,8 @@ export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'l
   slowQuery?(report: SlowQueryReport): void;
   /** A connection came back with a transaction open; called for each of them. */
   leftOpen?(report: LeftOpenReport): void;
+  /** The budget that processes share is off for this pool from now on. */
+  budgetOff?(report: BudgetOffReport): void;
   /** A prepared statement is planned for its own values each time from now on; called once for each. */
   replanned?(report: ReplannedReport): void;
 };

@@ -16,6 +16,7 @@ import { PoolHosts } from './hosts/pool-hosts.js';
 import { choosesHost } from './options/chosen-hosts.js';
 import { engineOptionsOf } from './options/engine-options.js';
 import type { ResolvedDatabaseOptions } from './options/options.js';
+import { PoolBudget } from './pool-budget.js';
 import { DatabasePing } from './ping.js';
 import { QueryTraces } from './query/query-traces.js';
 import { shortenStatement } from './query/shown-statement.js';
@@ -49,6 +50,8 @@ export interface DatabaseParts {
   /** Which texts are prepared; `undefined`: none. */
   readonly statements: StatementCache | undefined;
   readonly counters: DatabaseCounters;
+  /** What the pool may have, where processes share a budget. */
+  readonly budget: PoolBudget | undefined;
 }
 
 /** What is known of a pool before its parts are made. */
@@ -79,6 +82,12 @@ export function databasePartsOf(
         suspectAll,
       })
     : undefined;
+  const budget = PoolBudget.of(configuration, {
+    clock,
+    random: dependencies.random ?? Math.random,
+    engine: () => engine,
+    off: (reason) => observer.budgetOff?.({ pool: name, reason }),
+  });
   const role = hosts?.role ?? new ServerRole({ clock, suspectAll });
   const traces = new QueryTraces(name, configuration.target, spans);
   // A trace tells of a transaction that is tried again as one: what belongs together is known by its context.
@@ -90,7 +99,10 @@ export function databasePartsOf(
     observer,
     emitter,
     levels: () => engine,
-    dialled: (error) => ping.dialled(error),
+    dialled: (error) => {
+      ping.dialled(error);
+      budget?.dialled(error);
+    },
   });
   const host: ConnectorHost = {
     name,
@@ -119,6 +131,7 @@ export function databasePartsOf(
     },
     removed: (connection) => {
       ping.slotFreed();
+      budget?.removed(connection);
       // Whoever gave it back last has had another one since, or none.
       asNobody(announce, emitter, 'remove', connection.client);
     },
@@ -135,6 +148,7 @@ export function databasePartsOf(
       ...(dependencies.label === undefined ? undefined : { label: dependencies.label }),
     },
   );
+  budget?.join();
   const leases = new DatabaseLeases({
     name,
     queryTimeoutMs: configuration.queryTimeoutMs,
@@ -146,7 +160,7 @@ export function databasePartsOf(
   const queries = new SingleQueries(leases, statements, traces, configuration);
   publishPool(making);
   const ping: DatabasePing = new DatabasePing({ name, clock, clientConfig, engine, leases, role });
-  return { clock, engine, leases, queries, ping, role, statements, counters };
+  return { clock, engine, leases, queries, ping, role, statements, counters, budget };
 }
 
 function statementCacheOf({ name, observer, configuration }: Making): StatementCache | undefined {

@@ -270,6 +270,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     if (this.#closed === undefined) {
       this.#closed = this.#parts.engine.close(options.deadlineMs ?? this.#closeDeadlineMs);
       this.#parts.ping.poolClosed();
+      this.#parts.budget?.leave();
     }
     return this.#closed;
   }
@@ -279,6 +280,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   end(callback: () => void): void;
   end(callback?: () => void): Promise<void> | void {
     this.#closed ??= closeAfterWaiting(this.#parts.engine, this.#parts.clock, this.#closeDeadlineMs);
+    this.#parts.budget?.leave();
     const closed = this.#closed;
     if (callback === undefined) return closed.then(ignore);
     void closed.then(() => process.nextTick(callback));

@@ -1,5 +1,6 @@
 import type { Pool } from '../core/pool.js';
 import type { PoolStatistics } from '../core/statistics.js';
+import type { FleetStatistics } from './fleet/fleet-member.js';
 import type { StatementCache } from './query/statement-cache.js';
 
 /** {@link PoolStatistics} with what a database adds. */
@@ -16,6 +17,8 @@ export interface DatabasePoolStatistics extends PoolStatistics {
   readonly preparedStatementHits: number;
   /** Queries that didn't: of texts not used before, or not yet on this connection. */
   readonly preparedStatementMisses: number;
+  /** The processes that share the `budget`; left out without one. */
+  readonly fleet?: FleetStatistics;
 }
 
 /** What a database pool counts besides its engine. */
@@ -32,10 +35,18 @@ export interface StatisticsSource {
   readonly role: { readonly readOnly: boolean };
   /** `undefined`: nothing is prepared. */
   readonly statements: StatementCache | undefined;
+  /** `undefined`: the pool has none. */
+  readonly budget: { readonly statistics: FleetStatistics } | undefined;
 }
 
 /** An immutable snapshot of levels and counters. */
-export function databaseStatistics({ engine, counters, role, statements }: StatisticsSource): DatabasePoolStatistics {
+export function databaseStatistics({
+  engine,
+  counters,
+  role,
+  statements,
+  budget,
+}: StatisticsSource): DatabasePoolStatistics {
   return {
     ...engine.statistics(),
     transactionsLeftOpen: counters.transactionsLeftOpen,
@@ -44,5 +55,6 @@ export function databaseStatistics({ engine, counters, role, statements }: Stati
     queries: counters.queries,
     preparedStatementHits: statements?.hits ?? 0,
     preparedStatementMisses: statements?.misses ?? 0,
+    ...(budget === undefined ? undefined : { fleet: budget.statistics }),
   };
 }

@@ -1,9 +1,15 @@
+import type { FleetStatistics } from '../database/fleet/fleet-member.js';
 import { FamilyMaker, type MetricFamily } from './metric-family.js';
 import type { DatabaseMetrics } from './metrics-source.js';
 
 const pools = new FamilyMaker<DatabaseMetrics>(({ databases }) =>
   databases.map((database) => [{ pool: database.statistics.name }, database]),
 );
+
+/** The fleet, where somebody could look. */
+function seen(fleet: FleetStatistics | undefined): FleetStatistics | undefined {
+  return fleet?.state === 'on' ? fleet : undefined;
+}
 
 /** Everything that is published of database pools. */
 export const DATABASE_FAMILIES: readonly MetricFamily[] = [
@@ -14,8 +20,23 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
   pools.gauge('db_pool_connecting', 'Connections being opened', ({ statistics }) => statistics.connecting),
   pools.gauge(
     'db_pool_max',
-    'The most connections there may be: size and maxOverflow',
+    'The most connections there may be: size and maxOverflow, or what the budget leaves',
     ({ statistics }) => statistics.max,
+  ),
+  pools.gauge(
+    'db_pool_budget',
+    'The most connections of all processes that share the budget',
+    ({ statistics }) => statistics.fleet?.budget,
+  ),
+  pools.gauge(
+    'db_pool_fleet_processes',
+    'Processes that share the budget, when one last looked',
+    ({ statistics }) => seen(statistics.fleet)?.processes,
+  ),
+  pools.gauge(
+    'db_pool_fleet_connections',
+    'Connections of all processes that share the budget, when one last looked',
+    ({ statistics }) => seen(statistics.fleet)?.connections,
   ),
   pools.gauge('db_pool_overflow', 'Connections beyond size', ({ statistics }) => statistics.overflow),
   pools.gauge(

@@ -3,6 +3,7 @@ import { foreignFrames, nameAcquirer, type Holder } from '../core/holders.js';
 import type { LeakReport } from '../core/pool-options.js';
 import type { Clock } from '../core/clock.js';
 import type {
+  BudgetOffReport,
   DatabasePoolObserver,
   LeftOpenReport,
   ReplannedReport,
@@ -67,6 +68,13 @@ export class PoolLog implements DatabasePoolObserver {
       `${pool}: planned anew each time from now on, in ${anewMs.toFixed(2)} ms on average instead of ${keptMs.toFixed(2)} ` +
       `with one plan for all values: ${statement}`;
     this.#logger.log({ message, event: 'replanned', ...report });
+  }
+
+  budgetOff({ pool, reason }: BudgetOffReport): void {
+    const message =
+      `${pool}: the budget is off: ${reason}, so that processes can't see each other. ` +
+      'Each may open as many connections as size and maxOverflow allow';
+    this.#logger.warn({ message, event: 'budget-off', pool, reason });
   }
 
   #heldBack(event: string, what: string, { count, longestMs, windowMs }: HeldBack): void {

@@ -54,6 +54,8 @@ export class PostgresConnection {
   closeReason: CloseReason | undefined = undefined;
   /** The client through which it is borrowed now, once that has listeners: it hears the events. */
   borrower: PoolClient | undefined = undefined;
+  /** The name that it was given for others of the fleet to read; `undefined`: the one that it began with. */
+  carries: string | undefined = undefined;
   /** What hooks have put on its client. */
   added: AddedProperties | undefined = undefined;
   readonly #lost: (error?: Error) => void;

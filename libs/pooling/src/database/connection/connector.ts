@@ -3,6 +3,7 @@ import type { Connector, DialFailure, OpenContext } from '../../core/connector.j
 import type { CloseReason } from '../../core/statistics.js';
 import { explainConnectFailure } from './connect-failure.js';
 import { PostgresConnection, type ConnectionHost } from './connection.js';
+import { RENAME } from '../fleet/look.js';
 import { failedAt, type DialStep } from '../options/dial-step.js';
 import type { ResolvedDatabaseOptions } from '../options/options.js';
 import { requireChannelBinding } from './login-checks.js';
@@ -291,6 +292,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     forgetStatements(connection.client);
     connection.session.statements.clear();
     await this.#makeSession(connection);
+    if (connection.carries !== undefined) await connection.run(RENAME, [connection.carries]);
     // What it has set is gone as well.
     await this.#options.onConnect?.(connection.client);
     return connection.usable ? undefined : 'reset';

@@ -33,6 +33,14 @@ export function newInstanceId(): string {
     .padStart(ID_LENGTH, '0');
 }
 
+let ownId: string | undefined;
+
+/** The id of this process in every fleet that it belongs to. */
+export function instanceId(): string {
+  ownId ??= newInstanceId();
+  return ownId;
+}
+
 /**
  * The part of an application's name that its processes have in common: printable ASCII, because the server writes
  * `\xc3\xa4` for `ä`, and short enough that an id and figures fit behind it.

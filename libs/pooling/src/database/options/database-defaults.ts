@@ -54,5 +54,6 @@ export const DATABASE_DEFAULTS = Object.freeze({
   preparedStatements: Object.freeze({ max: 256 }),
   pipelining: false as false | { readonly depth?: number },
   pipeliningDepth: 16,
+  budget: Object.freeze({ min: 2, checkMs: 5_000 }),
   startup: 'warm',
 } as const);

@@ -1,3 +1,4 @@
+import type { FleetBudget } from '../fleet/fleet-members.js';
 import type { KyselyConfig } from 'kysely';
 import type { Client, ClientConfig } from 'pg';
 import type { AddressSource, ConnectionTarget } from './connection-options.js';
@@ -15,6 +16,22 @@ export interface PrePingOptions {
   readonly idleMs?: number | undefined;
   /** How long the check may take, in milliseconds. 5000 by default. */
   readonly timeoutMs?: number | undefined;
+}
+
+/**
+ * What all processes of an application may have of one server's connections together.
+ *
+ * ```ts
+ * const pool = new DatabasePool('orders', { size: 20, applicationName: 'orders', budget: { connections: 100 } });
+ * ```
+ */
+export interface BudgetOptions {
+  /** The most connections of all processes with the same `applicationName` and role, over all databases of the server. */
+  readonly connections: number;
+  /** What each process may have without asking, when it starts and when it idles. 2 by default. */
+  readonly min?: number | undefined;
+  /** How often a process looks who else is there, in milliseconds, give or take a quarter. 5000 by default. */
+  readonly checkMs?: number | undefined;
 }
 
 /** Values of server settings, as `SET` takes them. */
@@ -147,6 +164,12 @@ export interface DatabaseOptions {
   readonly log?: KyselyConfig['log'] | undefined;
   /** Shown in `pg_stat_activity`: the package name of the application, else `nestjs-pooling`. */
   readonly applicationName?: string | undefined;
+  /**
+   * One budget of connections for all processes of the application, shared fairly and lent where they are needed:
+   * `{ min: 2, checkMs: 5000 }`. Off by default, and off behind a pooler. `size` and `maxOverflow` remain the most of
+   * one process.
+   */
+  readonly budget?: BudgetOptions | undefined;
   /** What happens at the start of the application: `'warm'`. */
   readonly startup?: DatabaseStartup | undefined;
 }
@@ -193,6 +216,7 @@ export interface ResolvedDatabaseOptions {
   readonly plugins: KyselyConfig['plugins'];
   readonly log: KyselyConfig['log'];
   readonly applicationName: string;
+  readonly budget: FleetBudget | undefined;
   readonly startup: DatabaseStartup;
   /** What `pg.Client` is made with. Not enumerable, and its password is hidden in a function. */
   readonly clientConfig: ClientConfig;

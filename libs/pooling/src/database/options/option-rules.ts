@@ -20,6 +20,7 @@ import {
 } from '../../core/validation.js';
 import { connectionNameProblems } from './connection-options.js';
 import { urlProblems } from './connection-url.js';
+import { DATABASE_DEFAULTS } from './database-defaults.js';
 import type { DatabaseOptions } from './database-options.js';
 import { hostsRule, isHostName, LOAD_BALANCE_HOSTS, TARGET_SESSION_ATTRS } from './host-options.js';
 import { negotiatesDirectTls } from '../pg-internals.js';
@@ -112,6 +113,25 @@ export function canBeMerged(url: unknown, connection: unknown): boolean {
 
 const serverTimeout = (): Rule => integer({ min: 0, max: LONGEST_SERVER_TIMEOUT_MS });
 
+const budgetFields = object({
+  connections: integer({ min: 1 }),
+  min: integer({ min: 1 }),
+  checkMs: durationMs({ min: 100 }),
+});
+
+const budgetRule: Rule = {
+  allowed: budgetFields.allowed,
+  problems: (path, value) => {
+    const problems = budgetFields.problems(path, value);
+    if (value === undefined || problems.length > 0) return problems;
+    const { connections, min = DATABASE_DEFAULTS.budget.min } = value as { connections?: number; min?: number };
+    if (connections === undefined)
+      return [`${path}.connections: is missing; the connections of all processes together`];
+    if (min <= connections) return [];
+    return [`${path}.min: ${min} is not allowed; an integer from 1 to connections (${connections})`];
+  },
+};
+
 /** What each option may be. */
 export const DATABASE_RULES: Rules<DatabaseOptions> = {
   url: urlRule,
@@ -155,5 +175,6 @@ export const DATABASE_RULES: Rules<DatabaseOptions> = {
   plugins: arrayOf(anything()),
   log: either(func(), arrayOf(oneOf('query', 'error'))),
   applicationName: string(),
+  budget: budgetRule,
   startup: oneOf('lazy', 'warm', 'required'),
 };

@@ -326,3 +326,35 @@ describe('redactUrl', () => {
     expect(redactUrl(url)).toBe(shown);
   });
 });
+
+describe('a budget', () => {
+  it('has defaults, and gives each connection the id of this process behind the name of the application', () => {
+    const { applicationName, budget, clientConfig } = resolveDatabaseOptions('default', {
+      applicationName: 'Bücher',
+      budget: { connections: 100 },
+    });
+    expect(budget).toEqual({ connections: 100, min: 2, checkMs: 5_000 });
+    expect(applicationName).toBe('Bücher');
+    expect(clientConfig.application_name).toMatch(/^Bucher#[0-9a-z]{6}$/);
+    expect(
+      resolveDatabaseOptions('other', { budget: { connections: 1, min: 1 } }).clientConfig.application_name,
+    ).toMatch(new RegExp(`#${/\w{6}$/.exec(clientConfig.application_name!)![0]}$`));
+  });
+
+  it('is off by default, and changes no name then', () => {
+    const { budget, clientConfig } = resolveDatabaseOptions('default', { applicationName: 'orders' });
+    expect(budget).toBeUndefined();
+    expect(clientConfig.application_name).toBe('orders');
+  });
+
+  it.each([
+    [{}, /budget\.connections: is missing/],
+    [{ connections: 0 }, /budget\.connections: 0 is not allowed/],
+    [{ connections: 10, min: 11 }, /budget\.min: 11 is not allowed; an integer from 1 to connections \(10\)/],
+    [{ connections: 1 }, /budget\.min: 2 is not allowed/],
+    [{ connections: 10, checkMs: 10 }, /budget\.checkMs: 10 is not allowed/],
+    [{ connections: 10, size: 5 }, /budget\.size: no such option/],
+  ])('%o is refused', (budget, message) => {
+    expect(() => resolveDatabaseOptions('default', { budget: budget as never })).toThrow(message);
+  });
+});

@@ -1,9 +1,10 @@
 import { inspect } from 'node:util';
 import { optionProblems, refuseProblems, type Rule } from '../../core/validation.js';
+import { fleetName, instanceId, instanceName } from '../fleet/published-name.js';
 import { applicationPackageName, resolveConnection, shortenApplicationName } from './connection-options.js';
 import { urlProblems } from './connection-url.js';
 import { DATABASE_DEFAULTS, DATABASE_PRESETS, PRE_PING_DEFAULTS } from './database-defaults.js';
-import type { DatabaseOptions, ResolvedDatabaseOptions, SessionSettings } from './database-options.js';
+import type { BudgetOptions, DatabaseOptions, ResolvedDatabaseOptions, SessionSettings } from './database-options.js';
 import { DATABASE_HINTS } from './option-hints.js';
 import { canBeMerged, DATABASE_RULES } from './option-rules.js';
 import { chosenHosts } from './chosen-hosts.js';
@@ -85,6 +86,7 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
     plugins: options.plugins,
     log: options.log,
     applicationName,
+    budget: budgetOf(options.budget),
     startup: options.startup ?? defaults.startup,
   };
   Object.defineProperty(resolved, 'clientConfig', {
@@ -93,7 +95,7 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
       ...source.clientConfig,
       host: chosen.target.host,
       port: chosen.target.port,
-      application_name: applicationName,
+      application_name: nameOf(resolved),
     }),
   });
   Object.defineProperty(resolved, 'findHosts', { enumerable: false, value: chosen.findHosts });
@@ -134,6 +136,17 @@ function sessionOf(given: SessionSettings | undefined, startup: ReadonlyMap<stri
   Object.defineProperty(settings, inspect.custom, { enumerable: false, value: shown });
   Object.defineProperty(settings, 'toJSON', { enumerable: false, value: shown });
   return Object.freeze(settings);
+}
+
+function budgetOf(given: BudgetOptions | undefined): ResolvedDatabaseOptions['budget'] {
+  if (given === undefined) return undefined;
+  const { min, checkMs } = DATABASE_DEFAULTS.budget;
+  return Object.freeze({ connections: given.connections, min: given.min ?? min, checkMs: given.checkMs ?? checkMs });
+}
+
+/** What each connection is called: with a budget, this process among those of the application. */
+function nameOf({ applicationName, budget }: Pick<ResolvedDatabaseOptions, 'applicationName' | 'budget'>): string {
+  return budget === undefined ? applicationName : instanceName(fleetName(applicationName), instanceId());
 }
 
 function pipeliningOf(given: false | { readonly depth?: number }): ResolvedDatabaseOptions['pipelining'] {

@@ -1,0 +1,252 @@
+import type { Clock, Timer } from '../../core/clock.js';
+import { reservedBy, type FleetTerms } from './claim.js';
+import type { FleetView } from './fleet-view.js';
+import { look, RENAME, type FleetConnection } from './look.js';
+import { PoolShares, type FleetPool } from './pool-shares.js';
+import { instanceName, publishedName, type Publication } from './published-name.js';
+import { Standing } from './standing.js';
+
+/** So often between two looks demand is noted; and so soon a look follows that has claimed something, or failed. */
+const TICKS_PER_CHECK = 8;
+
+/** A process of the fleet, as the server shows it. */
+export interface FleetProcess {
+  /** What its connections have behind the name of the application. */
+  readonly id: string;
+  /** Connections that the server counts. */
+  readonly connections: number;
+  /** Connections that it may have, or claims. */
+  readonly held: number;
+  /** Connections that it would use if it could; `undefined`: it hasn't told yet. */
+  readonly wanted: number | undefined;
+}
+
+/** What a process knows of its fleet. */
+export interface FleetStatistics {
+  /** `starting`: nobody has looked yet. `off`: the fleet can't be seen, and the pool goes by its own options. */
+  readonly state: 'starting' | 'on' | 'off';
+  /** Why it is off. */
+  readonly reason?: string;
+  /** `connections` of the options. */
+  readonly budget: number;
+  /** The id of this process in the fleet. */
+  readonly id: string;
+  /** What the pools of this process may have together. */
+  readonly ceiling: number;
+  /** Processes that the last look has found. */
+  readonly processes: number;
+  /** Connections of all of them, and of those that have the same name and no budget. */
+  readonly connections: number;
+  /** Each process that the last look has found. */
+  readonly members: readonly FleetProcess[];
+}
+
+/** A pool that has a part in the budget. */
+export interface BudgetedPool extends FleetPool {
+  /** Does something with a connection that is idle, or with the next one that comes back. */
+  visit(visit: (connection: FleetConnection) => Promise<void>): void;
+  /** The budget is off from now on. */
+  off(reason: string): void;
+}
+
+/** What a member of a fleet is made with. */
+export interface FleetMemberOptions extends FleetTerms {
+  readonly checkMs: number;
+  /** What all processes of the fleet have in common in their names. */
+  readonly fleet: string;
+  /** The name of connections without a budget. */
+  readonly plain: string;
+  readonly id: string;
+  readonly clock: Clock;
+  /** 0 ≤ number < 1; for jitter. */
+  readonly random: () => number;
+}
+
+/**
+ * A process among those that share a budget: looks who else is there, publishes what it has, wants and claims, and limits
+ * the pools of this process to what it may have.
+ */
+export class FleetMember {
+  readonly options: FleetMemberOptions;
+  readonly #shares = new PoolShares<BudgetedPool>();
+  readonly #standing: Standing;
+  #view: FleetView | undefined = undefined;
+  #off: string | undefined = undefined;
+  #timer: Timer | undefined = undefined;
+  #lookDueAt = -Infinity;
+  #looking: 'no' | 'waits for a connection' | 'under way' = 'no';
+  /** The next look confirms a claim, rather than being one of the regular ones. */
+  #again = false;
+  /** The connection that carries the publication. */
+  #publisher: FleetConnection | undefined = undefined;
+
+  constructor(options: FleetMemberOptions) {
+    this.options = options;
+    this.#standing = new Standing(options.id, options);
+  }
+
+  /** Whether no pool is left. */
+  get deserted(): boolean {
+    return this.#shares.count === 0;
+  }
+
+  /** What is known. */
+  get statistics(): FleetStatistics {
+    const { connections: budget, id, min } = this.options;
+    const processes = this.#view?.processes ?? [];
+    const total = processes.reduce((sum, { connections }) => sum + connections, this.#view?.unmanaged ?? 0);
+    return {
+      state: this.#off === undefined ? (this.#view === undefined ? 'starting' : 'on') : 'off',
+      ...(this.#off === undefined ? undefined : { reason: this.#off }),
+      budget,
+      id,
+      ceiling: this.#off === undefined ? this.#standing.ceiling : this.#shares.most,
+      processes: processes.length,
+      connections: total,
+      members: processes.map((process) => ({
+        id: process.id,
+        connections: process.connections,
+        held: reservedBy(process, min),
+        wanted: process.publication?.wanted,
+      })),
+    };
+  }
+
+  /** One more pool of this process. */
+  join(pool: BudgetedPool): void {
+    this.#shares.add(pool);
+    if (this.#off === undefined) this.#share();
+    else this.#shares.free();
+  }
+
+  /** A pool is closed. */
+  leave(pool: BudgetedPool): void {
+    this.#shares.remove(pool);
+    if (this.deserted) this.#rest();
+    else if (this.#off === undefined) this.#share();
+  }
+
+  /** A pool has opened a connection: the first one looks at once. */
+  opened(): void {
+    if (this.#off !== undefined || this.#timer !== undefined) return;
+    this.#plan();
+    this.#look();
+  }
+
+  /** A connection is gone: with it perhaps what others know of this process. */
+  closed(connection: FleetConnection): void {
+    if (this.#off !== undefined || this.#publisher !== connection) return;
+    this.#publisher = undefined;
+    this.#standing.unseen(this.#shares.used);
+    this.#again = true;
+    this.#share();
+    this.#look();
+  }
+
+  /**
+   * The server takes no more connections: while some are open, those are all there may be, until a look finds room. Where
+   * none is, one dial after the other is tried.
+   */
+  full(): void {
+    const { open } = this.#shares;
+    if (this.#off !== undefined || open === 0) return;
+    this.#standing.full(open);
+    this.#share();
+  }
+
+  #share(): void {
+    this.#shares.share(Math.max(this.#standing.ceiling, this.#shares.count));
+  }
+
+  #plan(): void {
+    const { checkMs, clock } = this.options;
+    this.#timer = clock.setBackgroundTimeout(this.#tick, checkMs / TICKS_PER_CHECK);
+  }
+
+  readonly #tick = (): void => {
+    this.#timer = undefined;
+    const { used, wanted } = this.#shares;
+    if (used === 0) return this.#rest();
+    this.#plan();
+    this.#standing.demand(wanted);
+    if (this.#shares.count > 1) this.#share();
+    // One that waits is asked for again: pools may have come and gone meanwhile.
+    if (this.#looking !== 'no' || this.options.clock.now() >= this.#lookDueAt) this.#look();
+  };
+
+  /** Without a connection nobody sees this process: it begins anew with the next one. */
+  #rest(): void {
+    const { clock } = this.options;
+    if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#looking !== 'under way') this.#looking = 'no';
+    this.#publisher = undefined;
+    this.#lookDueAt = -Infinity;
+    this.#standing.unseen(0);
+    if (!this.deserted) this.#share();
+  }
+
+  /** Looks on whichever connection is idle, or comes back first. */
+  #look(): void {
+    if (this.#looking === 'under way') return;
+    this.#looking = 'waits for a connection';
+    for (const pool of this.#shares.pools) pool.visit((connection) => this.#visit(connection));
+  }
+
+  async #visit(connection: FleetConnection): Promise<void> {
+    // Another pool has had a connection earlier.
+    if (this.#looking !== 'waits for a connection' || this.#off !== undefined) return;
+    this.#looking = 'under way';
+    const { checkMs, clock, random } = this.options;
+    const now = clock.now();
+    const soon = now + checkMs / TICKS_PER_CHECK;
+    // Where it fails: that changes nothing.
+    this.#lookDueAt = soon;
+    try {
+      const claimed = await this.#lookOn(connection);
+      this.#again = claimed;
+      this.#lookDueAt = claimed ? soon : now + checkMs * (0.75 + random() * 0.5);
+    } catch (error) {
+      if (!connection.alive) throw error;
+    } finally {
+      this.#looking = 'no';
+    }
+  }
+
+  /** Returns whether something was claimed. */
+  async #lookOn(connection: FleetConnection): Promise<boolean> {
+    const { fleet, plain } = this.options;
+    const sight = await look(connection, fleet, plain);
+    if ('blind' in sight) {
+      this.#turnOff(sight.blind);
+      return false;
+    }
+    const { used, most, wanted } = this.#shares;
+    this.#standing.demand(wanted);
+    const verdict = this.#standing.looked(sight.view, { used, most, again: this.#again });
+    if (!verdict.visible) {
+      this.#turnOff('something changes application_name');
+      return false;
+    }
+    this.#view = sight.view;
+    this.#share();
+    if (verdict.publication !== undefined) await this.#publish(connection, verdict.publication);
+    return verdict.held > Math.max(verdict.ceiling, used);
+  }
+
+  async #publish(connection: FleetConnection, publication: Publication): Promise<void> {
+    const { fleet, id } = this.options;
+    const name = publishedName(instanceName(fleet, id), publication);
+    await connection.run(RENAME, [name]);
+    this.#publisher = connection;
+    connection.carries = name;
+    this.#standing.tell(publication);
+  }
+
+  #turnOff(reason: string): void {
+    this.#off = reason;
+    this.#rest();
+    this.#shares.free();
+    for (const pool of this.#shares.pools) pool.off(reason);
+  }
+}
