@@ -38,7 +38,10 @@ it('the log sees begin, commit, rollback and savepoints, as with Kysely’s own 
       .transaction()
       .setIsolationLevel('serializable')
       .setAccessMode('read only')
-      .execute(() => Promise.reject(new Error('rolled back')))
+      .execute(async (trx) => {
+        await trx.selectFrom('entry').select('name').execute();
+        throw new Error('rolled back');
+      })
       .catch(() => undefined);
     const trx = await db.startTransaction().execute();
     const inner = await trx.savepoint('a').execute();
@@ -63,7 +66,7 @@ it('a log that throws after COMMIT doesn’t make the commit unknown', async () 
       },
     },
   });
-  const transaction = laboratory.db.transaction().execute(async () => 'done');
+  const transaction = laboratory.db.transaction().execute((trx) => trx.insertInto('entry').values(row(1)).execute());
   expect(await rejection(transaction)).toBe(thrown);
   expect(await laboratory.slots()).toEqual(NONE_LOST);
 });
@@ -89,10 +92,11 @@ describe('a transaction', () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, proxy } = laboratory;
     const cut = proxy.cutWhen({ bytes: 'begin\0', deliver });
-    let called = false;
-    const error = await rejection(db.transaction().execute(async () => void (called = true)));
+    const error = await rejection(
+      db.transaction().execute((transaction) => transaction.insertInto('entry').values(row(1)).execute()),
+    );
     await cut;
-    expect(called).toBe(false);
+    expect(await entries()).toBe(0);
     expect(error.code).not.toBe('ERR_POOL_COMMIT_UNKNOWN');
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
@@ -221,9 +225,12 @@ describe('a controlled transaction', () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, proxy } = laboratory;
     for (let round = 0; round < 3; round++) {
+      const transaction = await db.startTransaction().execute();
       const cut = proxy.cutWhen({ bytes: 'begin\0', deliver });
-      await rejection(db.startTransaction().execute());
+      const error = await rejection(transaction.insertInto('entry').values(row(1)).execute());
       await cut;
+      expect(error.code).not.toBe('ERR_POOL_COMMIT_UNKNOWN');
+      await transaction.rollback().execute();
     }
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
@@ -249,6 +256,7 @@ describe('a controlled transaction', () => {
     await using laboratory = await KyselyLaboratory.open(database);
     const { db, proxy } = laboratory;
     const transaction = await db.startTransaction().execute();
+    await transaction.insertInto('entry').values(row(1)).execute();
     const cut = proxy.cutWhen({ bytes: 'commit\0' });
     await rejection(transaction.commit().execute());
     await cut;

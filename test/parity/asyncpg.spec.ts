@@ -1,5 +1,6 @@
 /** Behaviours of asyncpg's pool that no other test shows; docs/parity.md lists all of them. */
-import { CompiledQuery } from 'kysely';
+import { CompiledQuery, Log } from 'kysely';
+import { accessTo } from '#pooling/database/database-access.js';
 import type { DatabasePool } from '#pooling/database/database-pool.js';
 import { KyselyDriver } from '#pooling/database/kysely/kysely-driver.js';
 import { openIdle, useProxiedDatabase } from '#test/support/proxied-pools.js';
@@ -41,7 +42,12 @@ it('background filling and first use at once open no more than there may be', as
 
 /** Gives a connection back whose query is over, and whose cancel request is still on its way. */
 async function releaseWhileCancelling(pool: DatabasePool): Promise<{ delivered: Promise<void> }> {
-  const connection = await new KyselyDriver(pool, undefined).acquireConnection();
+  const connection = await new KyselyDriver({
+    pool,
+    ...accessTo(pool),
+    log: new Log([]),
+    cursor: undefined,
+  }).acquireConnection();
   const running = connection.executeQuery(CompiledQuery.raw('select pg_sleep(0.05)'));
   await proxied.pools.proxy.stall();
   const delivered = connection.cancelQuery();

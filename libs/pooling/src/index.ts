@@ -59,6 +59,7 @@ export type {
   SessionSettings,
 } from './database/options/options.js';
 export type { PingResult } from './database/ping.js';
+export { batch, type BatchQuery, type BatchResult, type BatchResults } from './database/kysely/batch.js';
 export { createKysely, type CreateKyselyOptions } from './database/kysely/kysely.js';
 export { prepareQuery, type Compilable, type PreparedQuery } from './database/kysely/prepare-query.js';
 export { UnpreparedPlugin } from './database/kysely/unprepared-plugin.js';

@@ -6,7 +6,8 @@ import { ManualClock } from '../testing/manual-clock.js';
 import { DatabasePool } from './database-pool.js';
 import { createKysely } from './kysely/kysely.js';
 import type { DatabaseOptions } from './options/options.js';
-import { StatementCache, type PreparedText, type StatementRun } from './query/statement-cache.js';
+import type { PlannedRun } from './query/plan-watch.js';
+import { StatementCache } from './query/statement-cache.js';
 
 const url = inject('databaseUrl');
 const TWICE = 'select $1::int * 2 as twice';
@@ -56,8 +57,8 @@ async function locked(table: string): Promise<void> {
 }
 
 /** A run of a statement that compared nothing. */
-function runOf(prepared: PreparedText, use: number): StatementRun {
-  return { prepared, use, turn: undefined, shared: false };
+function runOf(use: number): PlannedRun {
+  return { use, turn: undefined, shared: false };
 }
 
 function isRunning(processId: number): boolean {
@@ -175,7 +176,7 @@ describe('pipelining', () => {
     const prepared = cache.use(text);
     if (prepared === undefined) throw new Error('not prepared');
     expect(cache.shareable(prepared)).toBe(false);
-    cache.ran(runOf(prepared, 1), 0.2, 0);
+    cache.ran(prepared, runOf(1), 0.2, 0);
     expect(cache.shareable(prepared)).toBe(expected);
   });
 
@@ -185,9 +186,9 @@ describe('pipelining', () => {
     cache.use(text);
     const prepared = cache.use(text);
     if (prepared === undefined) throw new Error('not prepared');
-    for (let use = 1; use < 40; use++) cache.ran(runOf(prepared, use), 100, use);
+    for (let use = 1; use < 40; use++) cache.ran(prepared, runOf(use), 100, use);
     expect(cache.shareable(prepared)).toBe(false);
-    for (let use = 40; use < 90; use++) cache.ran(runOf(prepared, use), 0.2, use);
+    for (let use = 40; use < 90; use++) cache.ran(prepared, runOf(use), 0.2, use);
     expect(cache.shareable(prepared)).toBe(true);
   });
 

@@ -1,8 +1,17 @@
 import type { Client, Query, QueryResult, Submittable } from 'pg';
 import type { Lease } from '../../core/lease.js';
 import { pg } from '../pg.js';
-import { clearPgWriter, enqueue, isTraced, protocolOf } from '../pg-internals.js';
-import { ownConfig, parametersOf, textOf, type QueryOutcome, type QueryText } from '../query/query-forms.js';
+import { clearPgWriter, enqueue, isTraced, protocolOf, queuedQueries } from '../pg-internals.js';
+import type { Opening } from '../query/opening.js';
+import {
+  isPlain,
+  ownConfig,
+  parametersOf,
+  textOf,
+  type QueryOutcome,
+  type QueryText,
+  type StatementForm,
+} from '../query/query-forms.js';
 import { prepareSubmission, serialiseQuery } from '../query/sent-values.js';
 import type { QueryTraces } from '../query/query-traces.js';
 import type { SlowQueries } from '../query/slow-queries.js';
@@ -12,8 +21,10 @@ import { Submission, type SubmissionHost, type SubmissionLimits } from '../query
 import type { TracedQuery } from '../query/traced-query.js';
 import type { TracedTransaction } from '../query/traced-transaction.js';
 import { queryTraced, runTraced, submitTraced } from '../query/traced-queries.js';
+import { UnnamedText } from '../query/unnamed-text.js';
 import type { MessageGuard } from '../wire/message-guard.js';
 import type { WireValue } from '../wire/message-writer.js';
+import type { PlaceInTransaction } from '../wire/place-in-transaction.js';
 import { WireQuery } from '../wire/wire-query.js';
 import { Wire } from '../wire/wire.js';
 import type { Session } from './session.js';
@@ -82,9 +93,9 @@ export class StatementRunner {
     };
   }
 
-  /** Sends prepared statements past pg from now on, where texts are prepared and pg lets their answers be read. */
+  /** Sends statements past pg from now on, where pg lets their answers be read. */
   useWire(): void {
-    if (this.#host.statements === undefined || this.#guard === undefined) return;
+    if (this.#guard === undefined) return;
     this.#wire = new Wire(this.#connection.session, this.#underway);
     this.#guard.serve(this.#wire);
   }
@@ -187,6 +198,67 @@ export class StatementRunner {
     if (isTraced(this.#client)) runTraced(this.#client, wire, query);
     else if (query.shared && wire.underway > 0) wire.join(query);
     else this.#client.query(query as unknown as Query);
+  }
+
+  /** Whether {@link executeInOrder} can run a statement: one that is known to be one, and asks for no data of its own. */
+  runsInOrder(config: QueryText, form: StatementForm): boolean {
+    return this.#wire !== undefined && form !== 'text' && (typeof config === 'string' || isPlain(config));
+  }
+
+  /**
+   * {@link execute} for a statement of a transaction that is begun together with its first one: it is sent without waiting for
+   * the answers of those before.
+   */
+  executeInOrder(
+    lease: Lease<unknown>,
+    config: QueryText,
+    values: readonly unknown[],
+    place: PlaceInTransaction,
+    timeoutMs: number,
+    callback: QueryOutcome,
+  ): void {
+    const trace = place.bare ? undefined : this.trace(lease, config, values as unknown[]);
+    if (trace === undefined) return this.#executeInOrder(lease, config, values, place, timeoutMs, callback, undefined);
+    const heard = trace.hearing(callback);
+    trace.begin(() => this.#executeInOrder(lease, config, values, place, timeoutMs, heard, trace));
+  }
+
+  #executeInOrder(
+    lease: Lease<unknown>,
+    config: QueryText,
+    values: readonly unknown[],
+    place: PlaceInTransaction,
+    timeoutMs: number,
+    callback: QueryOutcome,
+    trace: TracedQuery | undefined,
+  ): void {
+    const wire = this.#wire as Wire;
+    if (!this.#connection.alive) return this.#refuse(callback);
+    const text = textOf(config);
+    const sent = this.#serialise(text, values, callback);
+    if (sent === undefined) return;
+    const keeps = !place.bare && typeof config === 'string' && text !== '';
+    const prepared = (keeps ? this.#host.statements?.use(text) : undefined) ?? new UnnamedText(text);
+    const heard = this.#timed(lease, text, callback);
+    const query = new WireQuery(wire, this.#underway, lease, prepared, sent, timeoutMs, heard, place);
+    query.trace = trace;
+    place.opening.claimed = true;
+    this.#underway.start(query);
+    if (isTraced(this.#client)) runTraced(this.#client, wire, query);
+    else if (wire.underway > 0 && queuedQueries(this.#client) === 0) wire.join(query);
+    else enqueue(this.#client, query);
+  }
+
+  /** Begins a transaction by itself: what comes can't leave together with that. */
+  open(lease: Lease<unknown>, opening: Opening, timeoutMs: number): void {
+    const { next } = opening;
+    if (next === undefined) return;
+    opening.claimed = true;
+    opening.sent();
+    this.executeUnprepared(lease, next.text, [...next.values], timeoutMs, (error) => {
+      if (error !== undefined) opening.failed(error, false);
+      else if (!opening.answeredOne()) this.open(lease, opening, timeoutMs);
+    });
   }
 
   /** Runs one statement of the pool's own; its time limit is the pool's. */

@@ -1,83 +1,87 @@
-import type {
-  CompiledQuery,
-  DatabaseConnection,
-  PostgresCursorConstructor,
-  QueryResult,
-  TransactionSettings,
-} from 'kysely';
+import type { CompiledQuery, DatabaseConnection, Log, PostgresCursorConstructor, QueryResult } from 'kysely';
 import type { QueryResult as PgQueryResult, Submittable } from 'pg';
-import { PoolLeaseReleasedError, PoolTransactionError } from '../../core/errors.js';
+import { PoolTransactionError } from '../../core/errors.js';
+import type { AcquireOptions } from '../../core/pool-options.js';
 import type { CloseReason } from '../../core/statistics.js';
-import type { PostgresConnection } from '../connection/connection.js';
 import type { DatabaseAccess } from '../database-access.js';
 import type { DatabaseLease } from '../database-lease.js';
 import type { DatabasePool } from '../database-pool.js';
-import { kyselyResult } from './kysely-result.js';
-import { querySummary } from './query-summary.js';
 import { loadPgCursor } from '../pg-package.cjs';
+import { Opening, type Beginning } from '../query/opening.js';
+import { promiseOf, type StatementForm } from '../query/query-forms.js';
+import { commandQuery, formOf } from './command-query.js';
+import { kyselyResult } from './kysely-result.js';
+import { isLogging, logged, loggedStream } from './logged-queries.js';
+import { OrderedStatements } from './ordered-statements.js';
+import { querySummary } from './query-summary.js';
 import { RetriedTransaction, type TransactionTrace } from './retried-transaction.js';
-import { promiseOf, type QueryText } from '../query/query-forms.js';
+import { commitUnknownError, isAnswer, rolledBackError } from './transaction-errors.js';
 import { textOfCompiled } from './unprepared-plugin.js';
 
-/** The transaction whose statements a connection runs. */
-export interface ConnectionScope {
+/** What lets the statements of a transaction to its connection. */
+export interface TransactionScope {
   /** Lets in nothing more; resolves when what was asked for before is answered. */
   end(): Promise<void>;
   /** A stream has begun. */
   streams(): void;
 }
 
+type TransactionOutcome = Parameters<TransactionTrace['end']>[0];
+
+/** What connections of Kysely's are made with. */
+export interface ConnectionWay extends DatabaseAccess {
+  readonly pool: Pick<DatabasePool, 'name' | 'configuration' | 'end'>;
+  readonly log: Log;
+  readonly cursor: PostgresCursorConstructor | undefined;
+}
+
+/** How a statement has ended. */
+export interface StatementOutcome {
+  readonly error: Error | undefined;
+  readonly result: PgQueryResult;
+  /** Whether the server has done nothing for it. */
+  readonly untouched: boolean;
+  readonly durationMs: number;
+}
+
 /**
- * Kysely's view of one lease. It can be given back early: when a commit or rollback fails, Kysely itself doesn't
- * always release (kysely-org/kysely#1990), and a slot must not be lost for that.
+ * Kysely's view of one lease, and of the transaction on it. `BEGIN` leaves with the first statement of a transaction; its
+ * statements are sent as they are asked for, and answered in order.
+ *
+ * It can be given back early: when a commit or rollback fails, Kysely itself doesn't always release
+ * (kysely-org/kysely#1990), and a slot must not be lost for that.
  */
 export class KyselyConnection implements DatabaseConnection {
-  readonly #pool: Pick<DatabasePool, 'name' | 'configuration'>;
-  readonly #access: DatabaseAccess;
-  readonly #lease: DatabaseLease;
-  readonly #cursor: PostgresCursorConstructor | undefined;
   /** Where the last transaction that was begun here stands; its end counts from when it is asked for. */
   transaction: 'none' | 'open' | 'over' = 'none';
-  /** What lets the statements of that transaction in. */
-  scope: ConnectionScope | undefined = undefined;
-  /** The command that was answered last. */
-  command = '';
+  /** How many were begun here. */
+  transactions = 0;
+  /** How many statements were asked for in the last one. */
+  statements = 0;
+  /** What lets its statements in. */
+  scope: TransactionScope | undefined = undefined;
+  readonly #way: ConnectionWay;
+  readonly #statements: OrderedStatements;
   /** What tracers hear of the transaction. */
   #trace: TransactionTrace | undefined = undefined;
-  #running = 0;
+  #beginLogged = true;
   #streams = 0;
 
-  constructor(
-    pool: Pick<DatabasePool, 'name' | 'configuration'>,
-    access: DatabaseAccess,
-    lease: DatabaseLease,
-    cursor: PostgresCursorConstructor | undefined,
-  ) {
-    this.#pool = pool;
-    this.#access = access;
-    this.#lease = lease;
-    this.#cursor = cursor;
+  /** @param lease left out: it is leased with its first statement, by `acquire`. */
+  constructor(way: ConnectionWay, lease?: DatabaseLease, acquire?: AcquireOptions) {
+    this.#way = way;
+    this.#statements = new OrderedStatements(way, lease, acquire);
   }
 
   /** Whether the lease is over. */
   get released(): boolean {
-    return this.#lease.released;
+    return this.#statements.over;
   }
 
   /** Whether a statement can still be sent. */
   get alive(): boolean {
-    return !this.#lease.released && this.#lease.connection.alive;
-  }
-
-  async executeQuery<Row>(compiledQuery: CompiledQuery): Promise<QueryResult<Row>> {
-    this.#learn(compiledQuery);
-    const answer = await this.run(textOfCompiled(compiledQuery), compiledQuery.parameters as unknown[]);
-    this.command = answer.command;
-    return kyselyResult(answer);
-  }
-
-  #learn({ sql, query, parameters }: CompiledQuery): void {
-    this.#access.queries.traces.learn(sql, parameters.length > 0, () => querySummary(query));
+    const { connection, over } = this.#statements;
+    return !over && (connection === undefined || connection.alive);
   }
 
   /** Whether a stream is open. */
@@ -85,28 +89,10 @@ export class KyselyConnection implements DatabaseConnection {
     return this.#streams > 0;
   }
 
-  /** Begins a transaction: what was begun here before is over for good. */
-  begun(settings: TransactionSettings): void {
-    this.tell('rolled back');
-    this.transaction = 'open';
-    this.scope = undefined;
-    this.#trace = RetriedTransaction.begin(this.#access.queries.traces, settings);
-    if (this.#trace !== undefined) this.#connection().runner.transaction = this.#trace.trace;
-  }
-
-  /** Ends it: nothing more is let in, and what was asked for before is answered when this resolves. */
-  async ended(): Promise<void> {
-    this.transaction = 'over';
-    await this.scope?.end();
-  }
-
-  /** Tells tracers how the transaction has ended; a second time does nothing. */
-  tell(outcome: 'committed' | 'rolled back' | 'unknown', error?: unknown): void {
-    const trace = this.#trace;
-    if (trace === undefined) return;
-    this.#trace = undefined;
-    if (!this.#lease.released) this.#lease.connection.runner.transaction = undefined;
-    trace.end(outcome, error);
+  /** Whether anything of the transaction was sent, or is about to be. */
+  get sent(): boolean {
+    const { opening, running } = this.#statements;
+    return opening !== undefined && (opening.state !== 'due' || running > 0);
   }
 
   /** The same, for those who come after the end. */
@@ -114,9 +100,159 @@ export class KyselyConnection implements DatabaseConnection {
     return new ClosedConnection(this);
   }
 
+  /** Begins a transaction: what was begun here before is over for good. Nothing is sent before its first statement. */
+  begin(beginning: Beginning, role: 'statement' | 'batched' = 'statement'): void {
+    this.tell('rolled back');
+    this.transaction = 'open';
+    this.transactions++;
+    this.statements = 0;
+    this.scope = undefined;
+    this.#statements.opening = new Opening(beginning);
+    this.#statements.role = role;
+    this.#beginLogged = false;
+    this.#trace = RetriedTransaction.begin(this.#way.queries.traces, beginning);
+    this.#statements.trace = this.#trace?.trace;
+  }
+
+  /** Runs one statement, behind those that were asked for before. */
+  async executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
+    if (!isLogging(this.#way.log)) return kyselyResult(await this.#run(query));
+    const opening = this.#beginLogged ? undefined : this.#statements.opening;
+    this.#beginLogged = true;
+    return kyselyResult(await logged(this.#way.log, query, () => this.#runBeginning(opening, query)));
+  }
+
+  /** Lets Kysely's log hear of the `BEGIN` that leaves with a statement before it hears of that. */
+  async #runBeginning(opening: Opening | undefined, query: CompiledQuery): Promise<PgQueryResult> {
+    const running = this.#run(query);
+    if (opening === undefined) return await running;
+    const begun = async (): Promise<void> => {
+      await running.catch((error: unknown) => {
+        if (error === opening.error) throw error;
+      });
+    };
+    await logged(this.#way.log, commandQuery(opening.text), begun).catch(async (error: unknown) => {
+      await running;
+      throw error;
+    });
+    return await running;
+  }
+
+  #run(query: CompiledQuery): Promise<PgQueryResult> {
+    this.#asked(query);
+    const values = query.parameters as unknown[];
+    return promiseOf((outcome) => this.#statements.run(textOfCompiled(query), values, formOf(query), outcome));
+  }
+
+  #asked({ sql, parameters, query }: CompiledQuery): void {
+    this.statements++;
+    const { traces } = this.#way.queries;
+    if (traces.heard) traces.learn(sql, parameters.length > 0, () => querySummary(query));
+  }
+
+  /** How a statement ends, whose caller tells Kysely's log; never rejects. */
+  outcomeOf(query: CompiledQuery, values: unknown[], form: StatementForm): Promise<StatementOutcome> {
+    this.#asked(query);
+    const startedAt = performance.now();
+    return new Promise((resolve) => {
+      this.#statements.run(textOfCompiled(query), values, form, (error, result, untouched = false) =>
+        resolve({
+          error,
+          result,
+          untouched: error !== undefined && untouched,
+          durationMs: performance.now() - startedAt,
+        }),
+      );
+    });
+  }
+
+  /** Runs a command of the transaction's own, `SAVEPOINT` and the like, in order with the statements. */
+  async command(text: string): Promise<void> {
+    await this.executeQuery(commandQuery(text));
+  }
+
+  /**
+   * Commits. A commit that fails gives the lease back. When it was sent and not answered, nobody knows whether it happened:
+   * `ERR_POOL_COMMIT_UNKNOWN`. Of a transaction of which nothing was sent, nothing is sent.
+   */
+  async commit(): Promise<void> {
+    if (!(await this.#end())) return this.tell('committed');
+    const statements = this.#statements;
+    const { opening } = statements;
+    if (opening?.state === 'failed' && statements.connection?.inTransaction !== true) {
+      throw this.#failed('rolled back', rolledBackError(opening.error));
+    }
+    let answer: PgQueryResult | undefined;
+    let untouched = false;
+    const run = async (): Promise<void> => {
+      answer = await promiseOf((outcome) =>
+        statements.run('commit', [], 'end', (error, result, unsent) => {
+          untouched = unsent === true;
+          outcome(error, result);
+        }),
+      );
+    };
+    try {
+      await this.#told('commit', run);
+    } catch (error) {
+      // Where it was answered, something that was called afterwards has thrown: Kysely's log.
+      if (answer !== undefined) throw this.#failed('committed', error);
+      if (untouched || isAnswer(error)) throw this.#failed('rolled back', error);
+      throw this.#failed('unknown', commitUnknownError(this.#way.pool.name, error));
+    }
+    if (answer?.command === 'ROLLBACK') throw this.#failed('rolled back', rolledBackError(undefined));
+    this.tell('committed');
+  }
+
+  /** The commit has failed: its lease ends. */
+  #failed(outcome: TransactionOutcome, error: unknown): unknown {
+    this.tell(outcome, error);
+    this.release();
+    return error;
+  }
+
+  /** Rolls back: where the statement can't, the end of the connection does. Never throws. */
+  async rollback(): Promise<void> {
+    if (this.released || !(await this.#end())) return this.tell('rolled back');
+    const { connection, opening } = this.#statements;
+    if (opening?.state === 'failed' && connection?.inTransaction === false) return;
+    if (!this.alive) return this.release();
+    const run = async (): Promise<void> => {
+      await promiseOf((outcome) => this.#statements.run('rollback', [], 'end', outcome));
+    };
+    try {
+      await this.#told('rollback', run);
+      this.tell('rolled back');
+    } catch {
+      this.release('transaction');
+    }
+  }
+
+  /** Lets in nothing more; returns whether there is anything to end, when what was asked for before is answered. */
+  async #end(): Promise<boolean> {
+    this.transaction = 'over';
+    await this.scope?.end();
+    if (!this.streams) await this.#statements.settled();
+    const { opening } = this.#statements;
+    return opening !== undefined && opening.state !== 'due';
+  }
+
+  /** Tells tracers how the transaction has ended; a second time does nothing. */
+  tell(outcome: TransactionOutcome, error?: unknown): void {
+    const trace = this.#trace;
+    if (trace === undefined) return;
+    this.#trace = undefined;
+    this.#statements.trace = undefined;
+    trace.end(outcome, error);
+  }
+
+  async #told(text: string, run: () => Promise<void>): Promise<void> {
+    await (isLogging(this.#way.log) ? logged(this.#way.log, commandQuery(text), run) : run());
+  }
+
   /** The error of what comes after the end. */
   transactionOver(): PoolTransactionError {
-    const { name } = this.#pool;
+    const { name } = this.#way.pool;
     return new PoolTransactionError(
       name,
       `${name}: the statement was not sent: COMMIT or ROLLBACK of its transaction had been asked for before. ` +
@@ -124,27 +260,19 @@ export class KyselyConnection implements DatabaseConnection {
     );
   }
 
-  /** Runs one statement on this connection. */
-  async run(text: QueryText, values?: unknown[]): Promise<PgQueryResult> {
-    const connection = this.#connection();
-    this.#running++;
-    try {
-      return await promiseOf((outcome) =>
-        connection.runner.execute(this.#lease, text, values, this.#pool.configuration.queryTimeoutMs, outcome),
-      );
-    } finally {
-      this.#running--;
-    }
+  /** Reads rows as they are wanted, behind what was asked for before. */
+  streamQuery<Row>(query: CompiledQuery, chunkSize = 100): AsyncIterableIterator<QueryResult<Row>> {
+    const stream = this.#stream<Row>(query, chunkSize);
+    return isLogging(this.#way.log) ? loggedStream(this.#way.log, query, stream) : stream;
   }
 
-  async *streamQuery<Row>(compiledQuery: CompiledQuery, chunkSize = 100): AsyncIterableIterator<QueryResult<Row>> {
+  async *#stream<Row>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<Row>> {
     if (!Number.isInteger(chunkSize) || chunkSize <= 0) throw new Error('chunkSize must be a positive integer');
-    const Cursor = this.#cursor ?? requireCursor();
-    const connection = this.#connection();
-    const cursor = new Cursor<Row>(compiledQuery.sql, compiledQuery.parameters.slice());
-    this.#learn(compiledQuery);
-    connection.runner.submit(this.#lease, cursor as unknown as Submittable);
-    this.#running++;
+    const Cursor = this.#way.cursor ?? requireCursor();
+    const connection = await this.#statements.ready();
+    const cursor = new Cursor<Row>(query.sql, query.parameters.slice());
+    this.#asked(query);
+    this.#statements.submit(cursor as unknown as Submittable);
     this.#streams++;
     this.scope?.streams();
     try {
@@ -156,35 +284,31 @@ export class KyselyConnection implements DatabaseConnection {
     } finally {
       // The server's answer to the goodbye never comes on a connection that died.
       await Promise.race([cursor.close(), connection.ended]);
-      this.#running--;
       this.#streams--;
     }
   }
 
   /** For Kysely 0.29: cancels on the server what runs here now. */
   async cancelQuery(): Promise<void> {
-    if (this.#running > 0 && this.alive) await this.#lease.connection.cancel();
+    if (this.#busy && this.alive) await this.#statements.connection?.cancel();
   }
 
   /** For Kysely 0.29: cancels what runs and destroys the connection. */
   async killSession(): Promise<void> {
-    if (this.#running === 0 || !this.alive) return;
-    const { connection } = this.#lease;
+    const { connection } = this.#statements;
+    if (connection === undefined || !this.#busy || !this.alive) return;
     connection.abandon('broken');
     await connection.ended;
+  }
+
+  get #busy(): boolean {
+    return this.#statements.running > 0 || this.#streams > 0;
   }
 
   /** Gives the lease back; a second time does nothing. */
   release(reason?: CloseReason): void {
     this.tell('rolled back');
-    this.#access.leases.giveBack(this.#lease, undefined, reason);
-  }
-
-  #connection(): PostgresConnection {
-    if (!this.#lease.released) return this.#lease.connection;
-    if (this.transaction === 'over') throw this.transactionOver();
-    const { name } = this.#pool;
-    throw new PoolLeaseReleasedError(name, `${name}: the connection was used after it had been given back to the pool`);
+    this.#statements.release(reason);
   }
 }
 

@@ -84,21 +84,13 @@ function makeCreator(kysely: KyselyModule): CreateKysely {
   const Executor = poolQueryExecutorOn(kysely);
   return function createKysely<DB>(pool: DatabasePool, options: KyselyOnPoolOptions = {}): Kysely<DB> {
     const { plugins = [], log = [], cursor } = options;
-    const driver = new KyselyDriver(pool, cursor);
+    const { leases, queries } = accessTo(pool);
+    const way = { pool, leases, queries, log: new kysely.Log(log), cursor };
+    const driver = new KyselyDriver(way);
     const dialect = new DatabasePoolDialect(kysely, Compiler, driver);
     const config: KyselyConfig = { dialect, plugins: [...plugins], log };
-    // Kysely's own: with its logging, and its ways of acquiring and giving back.
-    const pinned = new kysely.Kysely<DB>(config).getExecutor();
-    const executor = new Executor(
-      {
-        queries: accessTo(pool).queries,
-        log: new kysely.Log(log),
-        compiler: dialect.createQueryCompiler(),
-        adapter: dialect.createAdapter(),
-        connections: pinned,
-      },
-      plugins,
-    );
+    const tools = { compiler: dialect.createQueryCompiler(), adapter: dialect.createAdapter() };
+    const executor = new Executor(way, tools, plugins);
     return new kysely.Kysely<DB>({ config, dialect, driver, executor });
   };
 }

@@ -226,7 +226,11 @@ describe('Kysely loses no slot', () => {
     const mine = new Error('mine');
     for (let round = 0; round < 4; round++) {
       void cutAt('rollback');
-      await expect(db.transaction().execute(() => Promise.reject(mine))).rejects.toBe(mine);
+      const failed = db.transaction().execute(async (transaction) => {
+        await transaction.insertInto('item').values({ name: 'lost' }).execute();
+        throw mine;
+      });
+      await expect(failed).rejects.toBe(mine);
     }
     await expectAllSlots(pool);
   });
@@ -234,9 +238,13 @@ describe('Kysely loses no slot', () => {
   it('when a controlled transaction’s begin, commit or rollback meets a dead connection', async () => {
     const { db, pool } = create();
     for (let round = 0; round < 4; round++) {
+      const insert = (on: Kysely<Schema>): Promise<unknown> => on.insertInto('item').values({ name: 'lost' }).execute();
+      const begun = await db.startTransaction().execute();
       void cutAt('begin');
-      await expect(db.startTransaction().execute()).rejects.toBeInstanceOf(Error);
+      await expect(insert(begun)).rejects.toBeInstanceOf(Error);
+      await begun.rollback().execute();
       const committed = await db.startTransaction().execute();
+      await insert(committed);
       void cutAt('commit');
       await expect(committed.commit().execute()).rejects.toMatchObject({
         code: 'ERR_POOL_COMMIT_UNKNOWN',
@@ -246,6 +254,7 @@ describe('Kysely loses no slot', () => {
         code: 'ERR_POOL_TRANSACTION_OVER',
       });
       const rolledBack = await db.startTransaction().execute();
+      await insert(rolledBack);
       void cutAt('rollback');
       await rolledBack.rollback().execute();
     }

@@ -1,34 +1,51 @@
 import type {
   CompiledQuery,
   ConnectionProvider,
+  DatabaseConnection,
   DefaultQueryExecutor,
-  DialectAdapter,
   KyselyPlugin,
-  Log,
-  QueryCompiler,
   QueryExecutor,
   QueryResult,
 } from 'kysely';
 import type { QueryResult as PgQueryResult } from 'pg';
+import type { AcquireOptions } from '../../core/pool-options.js';
+import { runBatch } from './batch-run.js';
+import { presentCollection, type BatchRunner } from './collected-queries.js';
+import { connectionExecutorsOn, type ExecutorTools } from './connection-executor.js';
+import { KyselyConnection, type ConnectionWay } from './kysely-connection.js';
 import type { KyselyModule } from './kysely-module.js';
 import { kyselyResult } from './kysely-result.js';
-import { pinnedQueryExecutorOn } from './pinned-query-executor.js';
+import { isLogging, logged } from './logged-queries.js';
 import { querySummary } from './query-summary.js';
-import type { SingleQueries } from '../query/single-queries.js';
 import { textOfCompiled } from './unprepared-plugin.js';
 
-/** What an executor runs single queries with. */
-export interface SingleQueryWay {
-  readonly queries: SingleQueries;
-  readonly log: Log;
-  readonly compiler: QueryCompiler;
-  readonly adapter: DialectAdapter;
-  /** Connections of their own, for transactions, streams and whoever asks for one. */
-  readonly connections: ConnectionProvider;
-}
-
 /** A class of executors. */
-export type PoolQueryExecutor = new (way: SingleQueryWay, plugins?: readonly KyselyPlugin[]) => QueryExecutor;
+export type PoolQueryExecutor = new (
+  way: ConnectionWay,
+  tools: ExecutorTools,
+  plugins?: readonly KyselyPlugin[],
+) => QueryExecutor;
+
+/** Gives a connection of its own for as long as the consumer takes. */
+class ConnectionsOfPool implements ConnectionProvider {
+  readonly #way: ConnectionWay;
+
+  constructor(way: ConnectionWay) {
+    this.#way = way;
+  }
+
+  async provideConnection<Result>(
+    consumer: (connection: DatabaseConnection) => Promise<Result>,
+    options?: Pick<AcquireOptions, 'signal'>,
+  ): Promise<Result> {
+    const connection = new KyselyConnection(this.#way, await this.#way.leases.acquire(options));
+    try {
+      return await consumer(connection);
+    } finally {
+      connection.release();
+    }
+  }
+}
 
 /**
  * Kysely's way to the database outside a transaction: a single query asks the pool to run it, on whichever connection is
@@ -36,15 +53,17 @@ export type PoolQueryExecutor = new (way: SingleQueryWay, plugins?: readonly Kys
  * connection of their own, as ever.
  */
 export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
-  const pinnedOn = pinnedQueryExecutorOn(kysely);
-  const { DefaultQueryExecutor } = kysely;
+  const onConnections = connectionExecutorsOn(kysely);
+  const { DefaultQueryExecutor: Base } = kysely;
 
-  class Executor extends DefaultQueryExecutor {
-    readonly #way: SingleQueryWay;
+  class Executor extends Base {
+    readonly #way: ConnectionWay;
+    readonly #tools: ExecutorTools;
 
-    constructor(way: SingleQueryWay, plugins: readonly KyselyPlugin[] = []) {
-      super(way.compiler, way.adapter, way.connections, [...plugins]);
+    constructor(way: ConnectionWay, tools: ExecutorTools, plugins: readonly KyselyPlugin[] = []) {
+      super(tools.compiler, tools.adapter, new ConnectionsOfPool(way), [...plugins]);
       this.#way = way;
+      this.#tools = tools;
     }
 
     override async executeQuery<Row>(
@@ -56,10 +75,11 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
         const execute = super.executeQuery as (query: CompiledQuery, options: object) => Promise<QueryResult<Row>>;
         return execute.call(this, compiledQuery, options);
       }
-      const { log } = this.#way;
-      const logged = log.isLevelEnabled('query') || log.isLevelEnabled('error');
-      const answer = logged ? await this.#runLogged(compiledQuery) : await this.#run(compiledQuery);
-      let result = kyselyResult<Row>(answer);
+      const collection = presentCollection();
+      let result =
+        collection === undefined
+          ? kyselyResult<Row>(await this.#run(compiledQuery))
+          : await collection.take<Row>(this.#batches, compiledQuery);
       for (const plugin of this.plugins) {
         result = (await plugin.transformResult({
           result: result as never,
@@ -70,6 +90,16 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
     }
 
     #run(query: CompiledQuery): Promise<PgQueryResult> {
+      const { log } = this.#way;
+      return isLogging(log) ? logged(log, query, () => this.#ask(query)) : this.#ask(query);
+    }
+
+    get #batches(): BatchRunner {
+      const way = this.#way;
+      return { owner: way, runBatch: (queries) => runBatch(way, queries) };
+    }
+
+    #ask(query: CompiledQuery): Promise<PgQueryResult> {
       const { traces } = this.#way.queries;
       if (traces.heard) traces.learn(query.sql, query.parameters.length > 0, () => querySummary(query.query));
       // What Kysely has built is one statement; raw SQL may be several.
@@ -80,38 +110,24 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
       );
     }
 
-    async #runLogged(query: CompiledQuery): Promise<PgQueryResult> {
-      const { log } = this.#way;
-      const startedAt = performance.now();
-      const duration = (): number => performance.now() - startedAt;
-      try {
-        const answer = await this.#run(query);
-        await log.query(() => ({ level: 'query', query, queryDurationMillis: duration() }));
-        return answer;
-      } catch (error) {
-        await log.error(() => ({ level: 'error', error, query, queryDurationMillis: duration() }));
-        throw error;
-      }
-    }
-
     override withConnectionProvider(provider: ConnectionProvider): DefaultQueryExecutor {
-      return pinnedOn(provider, this.#way.compiler, this.#way.adapter, this.plugins);
+      return onConnections.on(provider, this.#tools, this.plugins);
     }
 
     override withPlugins(plugins: ReadonlyArray<KyselyPlugin>): Executor {
-      return new Executor(this.#way, [...this.plugins, ...plugins]);
+      return new Executor(this.#way, this.#tools, [...this.plugins, ...plugins]);
     }
 
     override withPlugin(plugin: KyselyPlugin): Executor {
-      return new Executor(this.#way, [...this.plugins, plugin]);
+      return new Executor(this.#way, this.#tools, [...this.plugins, plugin]);
     }
 
     override withPluginAtFront(plugin: KyselyPlugin): Executor {
-      return new Executor(this.#way, [plugin, ...this.plugins]);
+      return new Executor(this.#way, this.#tools, [plugin, ...this.plugins]);
     }
 
     override withoutPlugins(): Executor {
-      return new Executor(this.#way);
+      return new Executor(this.#way, this.#tools);
     }
   }
   return Executor;

@@ -180,7 +180,8 @@ describe('retryTransaction', () => {
       FAST,
     );
     expect(await balance(1)).toBe(105);
-    expect(tries).toBe(bytes === 'update ' ? 2 : 1);
+    // BEGIN leaves with the first statement, so that the callback has been called.
+    expect(tries).toBe(2);
   });
 
   it('tries again when the server shuts the connection down in mid-transaction', async () => {

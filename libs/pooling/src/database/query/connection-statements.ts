@@ -13,6 +13,8 @@ export interface PreparedStatement {
   readonly prepared: PreparedText;
   /** What is sent to the server. */
   readonly text: string;
+  /** Whether the server has said that it has it. */
+  parsed: boolean;
   /** How often it was run on this connection. */
   uses: number;
   /** `null`: it gives no rows; `undefined`: the server hasn't told yet. */
@@ -83,6 +85,7 @@ export class ConnectionStatements {
     const statement: PreparedStatement = {
       prepared,
       text: pooled ? this.cache.textForPooler(prepared, now, wallNow, MAX_AGE_MS) : prepared.text,
+      parsed: false,
       uses: 0,
       shape: undefined,
       changes,
@@ -97,6 +100,11 @@ export class ConnectionStatements {
     const names = this.#toClose;
     if (names.length > 0) this.#toClose = [];
     return names;
+  }
+
+  /** The server has passed over their closing. */
+  closeAgain(names: readonly Buffer[]): void {
+    this.#toClose.push(...names);
   }
 
   /** Forgets a statement that the server may or may not have; a later one closes it. */

@@ -88,12 +88,25 @@ export function promiseOf(start: (callback: QueryOutcome) => void): Promise<Quer
   });
 }
 
+/**
+ * What is known of a text: that it holds one `statement`, that it is a `command` of a transaction, or its `end`, without
+ * parameters and rows, or nothing, as it may be any `text`.
+ */
+export type StatementForm = 'statement' | 'command' | 'end' | 'text';
+
 /** What pg does with a query besides running its text: such a query is left to pg. */
 const PG_ONLY = ['name', 'rowMode', 'types', 'binary', 'rows', 'portal', 'queryMode'] as const;
 
 /** The parameters of a query, given beside its text or with it; pg refuses what isn't an array. */
 export function parametersOf(config: QueryText, values: unknown[] | undefined): unknown[] | undefined {
   return values ?? (typeof config === 'object' ? config.values : undefined);
+}
+
+/** Whether a query asks for nothing that only pg does. */
+export function isPlain(config: Exclude<QueryText, string>): boolean {
+  if (typeof config.text !== 'string') return false;
+  const own = config as unknown as Record<string, unknown>;
+  return !PG_ONLY.some((option) => own[option] !== undefined && own[option] !== null);
 }
 
 /**
@@ -106,7 +119,5 @@ export function isPreparable(config: QueryText, parameters: unknown[] | undefine
   if (!Array.isArray(parameters) || !(single || parameters.length > 0)) return false;
   // An empty text has no parameters: pg drops them then.
   if (typeof config === 'string') return config !== '';
-  if (typeof config.text !== 'string' || config.text === '' || config.prepare === false) return false;
-  const own = config as unknown as Record<string, unknown>;
-  return PG_ONLY.every((option) => own[option] === undefined || own[option] === null);
+  return config.text !== '' && config.prepare !== false && isPlain(config);
 }

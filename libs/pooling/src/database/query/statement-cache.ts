@@ -1,8 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { isPreparable, parametersOf, textOf, type QueryText } from './query-forms.js';
 import { PlanWatch, type PlannedRun, type PlanVerdict } from './plan-watch.js';
+import type { RowShape } from '../wire/row-shape.js';
 import { SeenTexts } from './seen-texts.js';
 import { mayChangeReading } from './statement-effects.js';
+import type { WireText } from './unnamed-text.js';
 
 /** A statement that usually takes longer than this has its connection for itself, in milliseconds. */
 const SLOW_MS = 10;
@@ -15,8 +17,9 @@ const OF_SESSION =
   /\b(?:set_config|setseed|currval|lastval|pg_sleep\w*|pg_(?:try_)?advisory\w*|pg_listening\w*|dblink\w*|lo_\w+)\s*\(/i;
 
 /** A text that is worth being prepared, under one name on every connection. */
-export class PreparedText {
+export class PreparedText implements WireText {
   readonly text: string;
+  readonly kept = true;
   /** The server's name for it: a hash of the text. */
   readonly name: string;
   /** @internal The name as it is sent. */
@@ -38,6 +41,7 @@ export class PreparedText {
   plannedAnew = false;
   /** @internal */
   readonly plans = new PlanWatch();
+  shape: RowShape | undefined = undefined;
   /** @internal When it was last used, counted in uses of all. */
   lastUse = 0;
 
@@ -50,11 +54,6 @@ export class PreparedText {
     this.name = `np_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`;
     this.nameBytes = Buffer.from(`${this.name}\0`);
   }
-}
-
-/** A run of a prepared statement that has ended. */
-export interface StatementRun extends PlannedRun {
-  readonly prepared: PreparedText;
 }
 
 /**
@@ -131,8 +130,7 @@ export class StatementCache {
   }
 
   /** Notes how long a run took and when it ended, in milliseconds. */
-  ran(run: StatementRun, ms: number, at: number): void {
-    const { prepared } = run;
+  ran(prepared: PreparedText, run: PlannedRun, ms: number, at: number): void {
     if (prepared.plannedAnew) return;
     const verdict = prepared.plans.ran(run, ms, at);
     if (verdict === undefined) return;

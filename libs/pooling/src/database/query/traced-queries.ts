@@ -1,5 +1,5 @@
 import type { Client, QueryResult, Submittable } from 'pg';
-import { newestQueryOf, unqueueNewest } from '../pg-internals.js';
+import { newestQueryOf, queuedQueries, unqueueNewest } from '../pg-internals.js';
 import type { QueryOutcome, QueryText } from './query-forms.js';
 import type { Statement } from './statement.js';
 import { asPgResult } from '../wire/pg-result.js';
@@ -61,7 +61,8 @@ export function runTraced(client: Client, wire: Wire, query: WireQuery): void {
   };
   const heard = (error: Error | null, result: QueryResult): void => query.heard(error, result);
   client.query(traced as unknown as string, heard as never) as unknown;
-  if (!query.shared || wire.underway === 0) return;
+  if (!query.joins || wire.underway === 0) return;
+  if (query.place !== undefined && queuedQueries(client) > 1) return;
   const newest = newestQueryOf(client) as TracedQuery | undefined;
   if (newest?.submit !== traced.submit || newest === held) return;
   unqueueNewest(client);

@@ -35,9 +35,11 @@ export const COPIED = 7;
 export const ENDED = 8;
 /** `ReadyForQuery`. */
 export const FAILED = 9;
+/** The end of a command without parameters and rows. */
+export const COMMANDING = 10;
 
 /** How far a use is answered. */
-export type ExchangeStep = typeof UNSENT | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9;
+export type ExchangeStep = typeof UNSENT | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10;
 
 /** What the step after `BindComplete` depends on. */
 export interface Exchange {
@@ -65,7 +67,7 @@ export function nextStep(exchange: Exchange, type: number, start: number, end: n
         exchange.shape === undefined ? DESCRIBING : exchange.shape === null ? NO_ROWS : ROWS,
       );
     case COMMAND_COMPLETE:
-      if (step === ROWS || step === NO_ROWS || step === COPIED) return ENDED;
+      if (step === ROWS || step === NO_ROWS || step === COPIED || step === COMMANDING) return ENDED;
       break;
     case READY_FOR_QUERY:
       if (step === ENDED || step === FAILED) return UNSENT;
@@ -75,7 +77,7 @@ export function nextStep(exchange: Exchange, type: number, start: number, end: n
       break;
     case CLOSE_COMPLETE:
       // Of a statement that was forgotten, or of a cursor that has failed before: it belongs to nobody.
-      if (step === PARSING || step === BINDING) return empty(type, start, end, step);
+      if (step === PARSING || step === BINDING || step === COMMANDING) return empty(type, start, end, step);
       break;
     case ROW_DESCRIPTION:
       if (step === DESCRIBING) return ROWS;

@@ -60,3 +60,10 @@ export function isSameError(one: Error & ServerError, other: Error & ServerError
 export function hideStatementName(error: Error & ServerError, { prepared }: FailedQuery): void {
   if (error.code === '08P01') error.message = error.message.replace(prepared.name, '');
 }
+
+/** What a statement of a batch hears when one before it has failed. */
+export function passedOverError(): Error {
+  return Object.assign(new Error('the statement was not run: one before it in its batch has failed'), {
+    code: '25P02',
+  });
+}

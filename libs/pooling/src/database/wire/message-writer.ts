@@ -9,6 +9,7 @@ const LONG_TEXT = 65_536;
 
 /** `Execute` of the unnamed portal for all rows, and `Sync`. */
 const EXECUTE_AND_SYNC = Buffer.from([0x45, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0x53, 0, 0, 0, 4]);
+const EXECUTE = EXECUTE_AND_SYNC.subarray(0, 10);
 const SYNC = EXECUTE_AND_SYNC.subarray(10);
 /** `Describe` of the unnamed portal. */
 const DESCRIBE_PORTAL = Buffer.from([0x44, 0, 0, 0, 6, 0x50, 0]);
@@ -28,9 +29,7 @@ export class MessageWriter {
   parse(name: Buffer, text: string): void {
     const start = this.#begin(0x50);
     this.#bytes(name);
-    this.#reserve(mostBytes(text) + 3);
-    this.#length += this.#buffer.write(text, this.#length, 'utf8');
-    this.#buffer[this.#length++] = 0;
+    this.#text0(text);
     // The types of no parameter are told: the server finds them out.
     this.#int16(0);
     this.#end(start);
@@ -64,6 +63,18 @@ export class MessageWriter {
   /** `Execute` and `Sync`. */
   executeAndSync(): void {
     this.#bytes(EXECUTE_AND_SYNC);
+  }
+
+  /** `Execute` alone: what follows belongs to the same unit. */
+  execute(): void {
+    this.#bytes(EXECUTE);
+  }
+
+  /** `Query`: a text of its own, which is answered like those of several statements. */
+  query(text: string): void {
+    const start = this.#begin(0x51);
+    this.#text0(text);
+    this.#end(start);
   }
 
   /** `Sync` alone. */
@@ -125,6 +136,13 @@ export class MessageWriter {
       this.#length = this.#buffer.writeInt32BE(value.length, this.#length);
       this.#bytes(value);
     }
+  }
+
+  /** A text and the byte that ends it. */
+  #text0(text: string): void {
+    this.#reserve(mostBytes(text) + 1);
+    this.#length += this.#buffer.write(text, this.#length, 'utf8');
+    this.#buffer[this.#length++] = 0;
   }
 
   #text(text: string): void {

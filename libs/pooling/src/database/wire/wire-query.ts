@@ -3,11 +3,12 @@ import { SharedLease, type Lease } from '../../core/lease.js';
 import type { PreparedStatement } from '../query/connection-statements.js';
 import type { QueryOutcome } from '../query/query-forms.js';
 import type { PlanTurn } from '../query/plan-watch.js';
-import type { PreparedText } from '../query/statement-cache.js';
+import type { WireText } from '../query/unnamed-text.js';
 import { Statement, type StatementOwner } from '../query/statement.js';
 import { UNSENT, type ExchangeStep } from './exchange-order.js';
 import type { Failure } from './failed-statement.js';
 import type { WireValue } from './message-writer.js';
+import type { PlaceInTransaction } from './place-in-transaction.js';
 import type { Row, RowShape } from './row-shape.js';
 
 /** `SELECT 3`, `UPDATE 3`, `INSERT 0 3`, `CREATE TABLE`. */
@@ -49,8 +50,10 @@ export interface WireQueryReader {
  * like any other; what comes in between passes by it, through its reader, the wire.
  */
 export class WireQuery extends Statement {
-  readonly prepared: PreparedText;
+  readonly prepared: WireText;
   readonly values: readonly WireValue[];
+  /** Where it stands in a transaction that was begun together with its first statement. */
+  readonly place: PlaceInTransaction | undefined;
   /** Which way it goes in a comparison of one plan with planning anew. */
   turn: PlanTurn | undefined = undefined;
   /** What it is on the connection it was sent on. */
@@ -78,15 +81,17 @@ export class WireQuery extends Statement {
     wire: WireQueryReader,
     owner: StatementOwner,
     lease: Lease<unknown>,
-    prepared: PreparedText,
+    prepared: WireText,
     values: readonly WireValue[],
     timeoutMs: number,
     callback: QueryOutcome,
+    place?: PlaceInTransaction,
   ) {
     super(owner, lease, prepared.text, timeoutMs, callback);
     this.#wire = wire;
     this.prepared = prepared;
     this.values = values;
+    this.place = place;
   }
 
   /** Whether others may run on the same connection at the same time. */
@@ -97,6 +102,11 @@ export class WireQuery extends Statement {
   /** Whether the server works on it now. */
   get isFirst(): boolean {
     return this.#wire.head === this;
+  }
+
+  /** Whether it may be sent while others are under way. */
+  get joins(): boolean {
+    return this.place !== undefined || this.shared;
   }
 
   /** Which use of its statement on its connection it was; `undefined`: it was planned for its own values. */
@@ -122,6 +132,11 @@ export class WireQuery extends Statement {
   /** Forgets what has come back but for the error, to be sent once more. */
   runAgain(): void {
     this.firstError = this.error;
+    this.forgetSending();
+  }
+
+  /** As if it had not been sent. */
+  forgetSending(): void {
     this.statement = undefined;
     this.turn = undefined;
     this.sentAt = Infinity;

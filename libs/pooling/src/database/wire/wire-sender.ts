@@ -1,6 +1,9 @@
 import { protocolOf, type ProtocolConnection } from '../pg-internals.js';
-import { BINDING, FAILED, PARSING } from './exchange-order.js';
+import type { Opening } from '../query/opening.js';
+import { PreparedText } from '../query/statement-cache.js';
+import { BINDING, COMMANDING, FAILED, PARSING } from './exchange-order.js';
 import { MessageWriter } from './message-writer.js';
+import type { PlaceInTransaction } from './place-in-transaction.js';
 import type { WireQuery } from './wire-query.js';
 import type { WireSession } from './wire-session.js';
 
@@ -36,6 +39,8 @@ export class WireSender {
     this.#unsent.push(query);
     WireSender.#atWork++;
     if (query.shared || WireSender.#atWork > FEW_AT_WORK) this.#sendSoon();
+    // What is asked for together with the first statement of a transaction leaves together with it.
+    else if (query.place?.opening.state === 'due') process.nextTick(this.#send);
     else this.#send();
   }
 
@@ -50,6 +55,17 @@ export class WireSender {
     this.#unsent.push(query);
     if (query.shared) this.#sendSoon();
     else this.#send();
+  }
+
+  /** Sends, ahead of what waits, queries that the server has passed over. */
+  sendPassedOver(queries: readonly WireQuery[]): void {
+    this.#unsent.unshift(...queries);
+    this.goOn();
+  }
+
+  /** Sends what has waited for a transaction to be open. */
+  goOn(): void {
+    if (this.#unsent.length > 0) this.#sendSoon();
   }
 
   /** Answers a server that asks for the data of a `COPY`: there are none. */
@@ -78,17 +94,37 @@ export class WireSender {
   readonly #send = (): void => {
     const queries = this.#unsent;
     if (queries.length === 0) return;
-    this.#unsent = [];
     const now = this.#session.now();
-    for (const query of queries) this.#writeOrFail(query, now);
+    const held = this.#writeAll(queries, now);
+    this.#unsent = held === queries.length ? [] : queries.slice(held);
     const { stream } = this.#protocol;
     if (stream.writable) stream.write(writer.take());
     else writer.take();
   };
 
-  #writeOrFail(query: WireQuery, now: number): void {
+  /** Writes as many as may leave now; returns how many that are. */
+  #writeAll(queries: readonly WireQuery[], now: number): number {
+    let unit: Opening | undefined;
+    for (let index = 0; index < queries.length; index++) {
+      const query = queries[index] as WireQuery;
+      const opening = query.place?.opening;
+      // The transaction may come to nothing: what isn't in its first unit waits until that is known.
+      if (opening?.state === 'sent' && opening !== unit) return index;
+      if (opening?.state === 'due') unit = opening;
+      const next = queries[index + 1]?.place?.opening;
+      const written = this.#writeOrFail(query, now, unit !== undefined && unit === next);
+      // That has ended the unit.
+      if (!written) unit = undefined;
+    }
+    return queries.length;
+  }
+
+  #writeOrFail(query: WireQuery, now: number, chained: boolean): boolean {
+    const { place } = query;
     try {
-      this.#write(query, now);
+      if (place === undefined) this.#write(query, now);
+      else this.#writeInTransaction(query, place, now, chained);
+      return true;
     } catch (error) {
       // The server is only asked to be ready, so that the answers of the others stay in their places.
       writer.cutToMark();
@@ -96,26 +132,65 @@ export class WireSender {
       query.sentAt = now;
       query.step = FAILED;
       query.error = error as Error;
-      if (query.statement !== undefined) this.#session.statements.remove(query.prepared);
+      if (place !== undefined) place.chained = false;
+      // The others must not happen without it.
+      if (place?.role === 'batched') this.#protocol.stream.destroy(error as Error);
+      if (query.statement !== undefined) this.#session.statements.remove(query.statement.prepared);
+      return false;
     }
+  }
+
+  #writeInTransaction(query: WireQuery, place: PlaceInTransaction, now: number, chained: boolean): void {
+    const { opening } = place;
+    writer.mark();
+    const none = opening.state === 'failed' && this.#session.transactionStatus === 'I';
+    if (none || place.refused) throw opening.failure();
+    const inUnit = opening.state === 'due' || opening.state === 'sent';
+    if (opening.state === 'due') this.#writeOpening(opening, place);
+    else if (inUnit) place.amidUnit = true;
+    place.chained = chained;
+    if (chained) place.amidUnit = true;
+    if (!place.bare) this.#write(query, now);
+    // A message of its own would be answered by itself.
+    else if (inUnit) this.#writeAnew(query, now);
+    else this.#writeCommand(query, now);
+  }
+
+  #writeOpening(opening: Opening, place: PlaceInTransaction): void {
+    for (const { text, values } of opening.statements) {
+      writer.parse(NO_NAME, text);
+      writer.bind(NO_NAME, values);
+      writer.execute();
+    }
+    opening.sent();
+    place.opens = true;
+    writer.mark();
   }
 
   #write(query: WireQuery, now: number): void {
     const { prepared } = query;
-    const { statements } = this.#session;
-    if (prepared.plannedAnew || query.firstError !== undefined) return this.#writeAnew(query, now);
+    if (!(prepared instanceof PreparedText) || prepared.plannedAnew) return this.#writeAnew(query, now);
     // As pg: the server refuses to read a text there, and says nothing else of it.
-    if (this.#session.transactionStatus === 'E') return this.#writeAnew(query, now);
+    if (this.#session.transactionStatus === 'E' || query.firstError !== undefined) return this.#writeAnew(query, now);
     if (!query.shared) query.turn = prepared.plans.takeTurn();
     if (query.turn === 'anew') return this.#writeAnew(query, now);
+    this.#writePrepared(query, prepared, now);
+  }
+
+  #writePrepared(query: WireQuery, prepared: PreparedText, now: number): void {
+    const { statements } = this.#session;
     const known = statements.get(prepared, now);
+    // Where an error comes first the server hasn't got it, and says so instead of what it says to others.
+    if (query.place !== undefined && known?.parsed === false) return this.#writeAnew(query, now);
     statements.cache.found(known !== undefined);
     query.sentAt = now;
     writer.mark();
     if (known === undefined) {
       query.statement = statements.add(prepared, now);
       query.step = PARSING;
-      for (const closed of statements.takeClosed()) writer.close(closed);
+      const closed = statements.takeClosed();
+      for (const name of closed) writer.close(name);
+      if (query.place !== undefined) query.place.closes = closed;
       writer.mark();
       writer.parse(prepared.nameBytes, query.statement.text);
       query.reused = this.#session.pooled;
@@ -129,12 +204,12 @@ export class WireSender {
     }
     writer.bind(prepared.nameBytes, query.values);
     if (query.shape === undefined) writer.describePortal();
-    writer.executeAndSync();
+    this.#writeExecute(query);
   }
 
   /** Without a name the server plans it for its own values. */
   #writeAnew(query: WireQuery, now: number): void {
-    this.#session.statements.cache.found(false);
+    if (query.prepared.kept) this.#session.statements.cache.found(false);
     query.sentAt = now;
     query.statement = undefined;
     query.step = PARSING;
@@ -142,6 +217,21 @@ export class WireSender {
     writer.parse(NO_NAME, query.prepared.text);
     writer.bind(NO_NAME, query.values);
     writer.describePortal();
-    writer.executeAndSync();
+    this.#writeExecute(query);
+  }
+
+  #writeExecute({ place }: WireQuery): void {
+    if (place?.chained === true) writer.execute();
+    else writer.executeAndSync();
+  }
+
+  #writeCommand(query: WireQuery, now: number): void {
+    query.sentAt = now;
+    query.step = COMMANDING;
+    query.shape = null;
+    // It has neither parameters nor a name: the server begins with it when it has read it.
+    query.parsed = true;
+    query.bound = true;
+    writer.query(query.prepared.text);
   }
 }

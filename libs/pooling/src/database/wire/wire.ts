@@ -1,9 +1,10 @@
 import type { FieldDef } from 'pg';
 import { LinkedList } from '../../core/linked-list.js';
 import { parseMessage, protocolOf, type ProtocolConnection, type TransactionStatus } from '../pg-internals.js';
+import { PreparedText } from '../query/statement-cache.js';
 import { endsConnection } from '../server-errors.js';
 import { FAILED, nextStep, ROWS } from './exchange-order.js';
-import { failureOf, hideStatementName, isSameError } from './failed-statement.js';
+import { failureOf, hideStatementName, isSameError, passedOverError } from './failed-statement.js';
 import { checkForm, checkRowCount } from './message-form.js';
 import { malformed, ProtocolError } from './protocol-error.js';
 import { RowShape } from './row-shape.js';
@@ -12,6 +13,7 @@ import {
   COMMAND_COMPLETE,
   COPY_IN,
   DATA_ROW,
+  EMPTY_QUERY,
   ERROR,
   HEADER_BYTES,
   NO_DATA,
@@ -99,6 +101,7 @@ export class Wire {
     const query = this.#underway.first as WireQuery;
     if (type === DATA_ROW && query.step === ROWS) return this.#row(query, bytes, start + HEADER_BYTES, end);
     if (type === ERROR) return this.#failed(query, bytes, start, end);
+    if (query.place?.opens === true) return query.place.takeOpening(type, bytes, start, end, this.#session);
     query.step = nextStep(query, type, start, end);
     switch (type) {
       case BIND_COMPLETE:
@@ -106,12 +109,16 @@ export class Wire {
         if (query.shape) this.#useParsersOfNow(query, query.shape);
         return;
       case COMMAND_COMPLETE:
-        return this.#complete(query, bytes, start, end);
+        this.#complete(query, bytes, start, end);
+        return this.#ended(query);
+      case EMPTY_QUERY:
+        return this.#ended(query);
       case READY_FOR_QUERY:
         checkForm(type, bytes, start, end);
         return this.#ready(query, String.fromCharCode(bytes[start + HEADER_BYTES] as number) as TransactionStatus);
       case PARSE_COMPLETE:
         query.parsed = true;
+        if (query.statement !== undefined) query.statement.parsed = true;
         return;
       case ROW_DESCRIPTION:
         return this.#describe(query, bytes, start, end);
@@ -125,8 +132,15 @@ export class Wire {
     }
   }
 
+  /** A query that others of its unit stand behind is done when it has ended. */
+  #ended(query: WireQuery): void {
+    if (query.place?.chained !== true) return;
+    this.#underway.shift();
+    this.#done(query);
+  }
+
   #describe(query: WireQuery, bytes: Buffer, start: number, end: number): void {
-    const known = query.statement?.shape;
+    const known = query.statement === undefined ? query.prepared.shape : query.statement.shape;
     if (known && known.description.compare(bytes, start, end) === 0) {
       query.shape = known;
       return this.#useParsersOfNow(query, known);
@@ -175,11 +189,12 @@ export class Wire {
     const error = parseMessage(bytes.subarray(start, end)) as unknown as Error;
     const fatal = endsConnection(error);
     // The server may hang up at any time.
-    query.step = fatal ? FAILED : nextStep(query, ERROR, start, end);
+    query.step = fatal || query.place?.opens === true ? FAILED : nextStep(query, ERROR, start, end);
     query.error = error;
+    if (query.place?.opens === true) query.place.failOpening(error, this.#session);
     hideStatementName(error, query);
     // Whether the server got as far as preparing it isn't known.
-    if (!query.parsed && query.statement !== undefined) this.#session.statements.remove(query.prepared);
+    if (!query.parsed && query.statement !== undefined) this.#session.statements.remove(query.statement.prepared);
     if (fatal) {
       this.#host.ending(error);
       // What the server hasn't bound by its last words it has never begun. A pooler's own last words say nothing of that: the
@@ -191,7 +206,10 @@ export class Wire {
 
   #ready(query: WireQuery, status: TransactionStatus): void {
     this.#underway.shift();
-    if (query.error !== undefined && this.#runsAgain(query, status)) this.#again(query);
+    if (query.error !== undefined) {
+      if (query.place?.chained === true) this.#passedOver();
+      if (this.#runsAgain(query, status)) this.#again(query);
+    }
     if (this.#underway.length === 0) {
       this.#sender.ended();
       this.#last = query;
@@ -202,6 +220,30 @@ export class Wire {
     if (!query.listed) this.#done(query);
     const { first } = this.#underway;
     if (first?.settled === true && first.sentAt !== Infinity) this.#host.unwanted(first);
+    if (query.place !== undefined) this.#sender.goOn();
+  }
+
+  /** The server has passed over the rest of a unit: it is sent again, and answered as what follows an error is. */
+  #passedOver(): void {
+    const passed: WireQuery[] = [];
+    for (
+      let query = this.#underway.first, chained = true;
+      query !== undefined && chained;
+      query = this.#underway.first
+    ) {
+      chained = query.place?.chained === true;
+      this.#underway.shift();
+      this.#session.statements.closeAgain(query.place?.closes ?? []);
+      if (query.statement !== undefined && !query.reused) this.#session.statements.remove(query.statement.prepared);
+      query.forgetSending();
+      passed.push(query);
+    }
+    const again = passed.filter(({ place }) => place?.role !== 'batched');
+    for (const query of again.toReversed()) this.#underway.unshift(query);
+    this.#sender.sendPassedOver(again);
+    for (const query of passed) {
+      if (query.place?.role === 'batched') query.settle(passedOverError(), undefined as never, true);
+    }
   }
 
   /** pg is ready again. */
@@ -224,16 +266,22 @@ export class Wire {
       statement.shape = query.shape ?? null;
       statement.uses++;
     }
-    if (query.firstError === undefined) this.#session.statements.cache.ran(query, now - startedAt, now);
+    const { prepared } = query;
+    if (query.shape && statement === undefined) prepared.shape = query.shape;
+    if (query.firstError === undefined && prepared instanceof PreparedText && query.place?.amidUnit !== true) {
+      this.#session.statements.cache.ran(prepared, query, now - startedAt, now);
+    }
     query.settle(undefined, query as never);
   }
 
   /** Whether a query that has failed runs once more: by an error that may be of its statement's age, and has lost nothing. */
   #runsAgain(query: WireQuery, status: TransactionStatus): boolean {
+    // It is of the beginning of the transaction.
+    if (query.place?.opening.state === 'failed') return false;
     const failure = failureOf(query);
-    if (failure === 'genuine') return false;
-    const { statements } = this.#session;
     const { prepared } = query;
+    if (failure === 'genuine' || !(prepared instanceof PreparedText)) return false;
+    const { statements } = this.#session;
     if (failure === 'forgotten') statements.clear();
     else if (failure === 'taken') statements.remove(prepared);
     else if (failure === 'outdated') {
@@ -241,7 +289,7 @@ export class Wire {
       statements.cache.schemaMayHaveChanged(this.#session.now());
     }
     query.firstFailure = failure;
-    if (status === 'I' && this.#host.alive && !query.settled) return true;
+    if (status === 'I' && query.place === undefined && this.#host.alive && !query.settled) return true;
     if (failure === 'suspect') {
       // It can't be tried without the name here: the transaction is lost.
       statements.remove(prepared);
@@ -260,7 +308,8 @@ export class Wire {
 
   /** By how the second run went it is known whether the statement of the first was of use. */
   #ranAgain({ error, firstError, prepared }: WireQuery, now: number): void {
-    if (firstError === undefined || (error !== undefined && isSameError(error, firstError))) return;
+    if (firstError === undefined || !(prepared instanceof PreparedText)) return;
+    if (error !== undefined && isSameError(error, firstError)) return;
     const { cache } = this.#session.statements;
     cache.invalidate(prepared, now);
     cache.schemaMayHaveChanged(now);
@@ -283,6 +332,8 @@ export class Wire {
     const unsent = this.#sender.takeUnsent();
     if (this.#underway.length > 0) this.#sender.ended();
     for (let query = this.#underway.shift(); query !== undefined; query = this.#underway.shift()) {
+      const { opening } = query.place ?? {};
+      if (opening?.state === 'due' || opening?.state === 'sent') opening.failed(error, true);
       query.settle(error, undefined as never, untouched?.(query) ?? unsent.has(query));
     }
   }

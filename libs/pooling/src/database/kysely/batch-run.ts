@@ -1,0 +1,63 @@
+import type { CompiledQuery, Log, QueryResult } from 'kysely';
+import { PoolCommitUnknownError } from '../../core/errors.js';
+import type { AcquireOptions } from '../../core/pool-options.js';
+import { valuesOfBatch, withIndex } from './batch-on-connection.js';
+import { commandQuery, formOf } from './command-query.js';
+import { KyselyConnection, type ConnectionWay, type StatementOutcome } from './kysely-connection.js';
+import { kyselyResult } from './kysely-result.js';
+import { isLogging } from './logged-queries.js';
+import { commitUnknownError, isAnswer } from './transaction-errors.js';
+
+/** How often a batch is sent of which the server has done nothing, because its connection was lost before. */
+const MOST_ATTEMPTS = 3;
+const BRIEF: AcquireOptions = Object.freeze({ use: 'brief' });
+const COMMIT = commandQuery('commit');
+
+/** Runs queries in a transaction of their own, and all of it in one flight. */
+export async function runBatch(way: ConnectionWay, queries: readonly CompiledQuery[]): Promise<QueryResult<unknown>[]> {
+  const values = valuesOfBatch(queries);
+  for (let attempt = 1; ; attempt++) {
+    const connection = new KyselyConnection(way, await way.leases.acquire(BRIEF));
+    try {
+      connection.begin({}, 'batched');
+      const outcomes = await Promise.all([
+        ...queries.map((query, at) => connection.outcomeOf(query, values[at] as unknown[], formOf(query))),
+        connection.outcomeOf(COMMIT, [], 'end'),
+      ]);
+      if (attempt < MOST_ATTEMPTS && outcomes.every(({ untouched }) => untouched)) continue;
+      const failure = failureOf(way.pool.name, outcomes);
+      if (failure === undefined) connection.tell('committed');
+      else connection.tell(failure instanceof PoolCommitUnknownError ? 'unknown' : 'rolled back', failure);
+      await tellLog(way.log, queries, outcomes);
+      if (failure !== undefined) throw failure;
+      return outcomes.slice(0, -1).map(({ result }) => kyselyResult(result));
+    } finally {
+      connection.release();
+    }
+  }
+}
+
+/** What a batch rejects with: the error of its first query that has failed, or of the commit. */
+function failureOf(pool: string, outcomes: readonly StatementOutcome[]): Error | undefined {
+  const index = outcomes.findIndex(({ error }) => error !== undefined);
+  const first = outcomes[index]?.error;
+  if (first === undefined) return undefined;
+  const commit = outcomes.at(-1) as StatementOutcome;
+  // Where the server has answered one of them with an error, the commit was a rollback.
+  const known = commit.error === undefined || commit.untouched || isAnswer(first) || isAnswer(commit.error);
+  if (!known) return commitUnknownError(pool, first);
+  return index < outcomes.length - 1 ? withIndex(first, index) : first;
+}
+
+async function tellLog(
+  log: Log,
+  queries: readonly CompiledQuery[],
+  outcomes: readonly StatementOutcome[],
+): Promise<void> {
+  if (!isLogging(log)) return;
+  for (const [at, { error, durationMs }] of outcomes.entries()) {
+    const event = { query: queries[at] ?? COMMIT, queryDurationMillis: durationMs };
+    if (error === undefined) await log.query(() => ({ level: 'query', ...event }));
+    else await log.error(() => ({ level: 'error', error, ...event }));
+  }
+}

@@ -1,0 +1,21 @@
+import type { CompiledQuery, QueryId, RawNode } from 'kysely';
+import type { StatementForm } from '../query/query-forms.js';
+
+/** No plugin sees these commands. */
+export const COMMAND_ID: QueryId = { queryId: 'command' };
+
+/** A command of a transaction's own, as Kysely's log sees it. */
+export function commandQuery(text: string): CompiledQuery {
+  const query: RawNode = { kind: 'RawNode', sqlFragments: [text], parameters: [] };
+  return { sql: text, query, parameters: [], queryId: COMMAND_ID };
+}
+
+const COPY = /^(?:\s|--.*\n|\/\*[^]*?\*\/)*copy\b/i;
+
+/** What a query is known to be. */
+export function formOf({ query, queryId, sql, parameters }: CompiledQuery): StatementForm {
+  if (queryId === COMMAND_ID) return 'command';
+  // What Kysely has built is one statement, and so is what has parameters.
+  if (query.kind !== 'RawNode' || parameters.length > 0) return 'statement';
+  return sql.includes(';') || COPY.test(sql) ? 'text' : 'statement';
+}

@@ -1,0 +1,137 @@
+import type {
+  CompiledQuery,
+  ConnectionProvider,
+  DatabaseConnection,
+  DefaultQueryExecutor,
+  DialectAdapter,
+  KyselyPlugin,
+  QueryCompiler,
+  QueryResult,
+} from 'kysely';
+import { presentCollection } from './collected-queries.js';
+import { ConnectionScope } from './connection-scope.js';
+import { KyselyConnection } from './kysely-connection.js';
+import type { KyselyModule } from './kysely-module.js';
+
+/** What Kysely hands to an executor with a query from 0.29 on. */
+interface ExecuteOptions {
+  readonly signal?: AbortSignal;
+}
+
+type Execute = <Row>(query: CompiledQuery, options?: unknown) => Promise<QueryResult<Row>>;
+type Stream = <Row>(
+  query: CompiledQuery,
+  chunkSize: number,
+  options?: unknown,
+) => AsyncIterableIterator<QueryResult<Row>>;
+
+/** What Kysely's executors are made with, besides their plugins. */
+export interface ExecutorTools {
+  readonly compiler: QueryCompiler;
+  readonly adapter: DialectAdapter;
+}
+
+/** Makes executors on one connection. */
+export interface ConnectionExecutors {
+  /** On what provides a connection: one of Kysely's, or an executor that Kysely has put around one of these. */
+  on(provider: ConnectionProvider, tools: ExecutorTools, plugins: readonly KyselyPlugin[]): DefaultQueryExecutor;
+  /** On a connection. */
+  of(connection: KyselyConnection, tools: ExecutorTools, plugins: readonly KyselyPlugin[]): DefaultQueryExecutor;
+}
+
+/**
+ * Kysely's executor for what holds a connection: transactions, and `db.connection()`. A statement goes to the connection at
+ * once, and none waits for the answer of the one before.
+ */
+export function connectionExecutorsOn({ DefaultQueryExecutor: Base }: KyselyModule): ConnectionExecutors {
+  class Executor extends Base {
+    readonly #scope: ConnectionScope;
+    readonly #tools: ExecutorTools;
+
+    constructor(scope: ConnectionScope, tools: ExecutorTools, plugins: readonly KyselyPlugin[]) {
+      super(tools.compiler, tools.adapter, scope, [...plugins]);
+      this.#scope = scope;
+      this.#tools = tools;
+    }
+
+    override async executeQuery<Row>(query: CompiledQuery, options?: unknown): Promise<QueryResult<Row>> {
+      // Kysely 0.29 aborts what runs on the connection: that has to be the query itself.
+      const { signal } = (options ?? {}) as ExecuteOptions;
+      if (signal !== undefined)
+        return (await (this.#alone.executeQuery as Execute).call(this.#alone, query, options)) as QueryResult<Row>;
+      const collection = presentCollection();
+      let result = await (collection === undefined
+        ? this.#scope.run<Row>(query)
+        : collection.take<Row>(this.#scope, query));
+      for (const plugin of this.plugins) {
+        result = (await plugin.transformResult({
+          result: result as never,
+          queryId: query.queryId,
+        })) as QueryResult<Row>;
+      }
+      return result;
+    }
+
+    override stream<Row>(
+      query: CompiledQuery,
+      chunkSize: number,
+      options?: unknown,
+    ): AsyncIterableIterator<QueryResult<Row>> {
+      return (this.#alone.stream as Stream).call(this.#alone, query, chunkSize, options) as AsyncIterableIterator<
+        QueryResult<Row>
+      >;
+    }
+
+    get #alone(): DefaultQueryExecutor {
+      return new Base(this.#tools.compiler, this.#tools.adapter, this.#scope.alone, [...this.plugins]);
+    }
+
+    override withConnectionProvider(provider: ConnectionProvider): DefaultQueryExecutor {
+      // Kysely has put itself in front, to ask for each statement whether its transaction is over: that is known here.
+      if ('executeQuery' in provider) return this;
+      return on(provider, this.#tools, this.plugins);
+    }
+
+    override withPlugins(plugins: ReadonlyArray<KyselyPlugin>): Executor {
+      return this.#with([...this.plugins, ...plugins]);
+    }
+
+    override withPlugin(plugin: KyselyPlugin): Executor {
+      return this.#with([...this.plugins, plugin]);
+    }
+
+    override withPluginAtFront(plugin: KyselyPlugin): Executor {
+      return this.#with([plugin, ...this.plugins]);
+    }
+
+    override withoutPlugins(): Executor {
+      return this.#with([]);
+    }
+
+    #with(plugins: readonly KyselyPlugin[]): Executor {
+      return new Executor(this.#scope, this.#tools, plugins);
+    }
+  }
+
+  function on(
+    provider: ConnectionProvider,
+    tools: ExecutorTools,
+    plugins: readonly KyselyPlugin[],
+  ): DefaultQueryExecutor {
+    const connection = connectionOf(provider);
+    if (connection === undefined) return new Base(tools.compiler, tools.adapter, provider, [...plugins]);
+    return new Executor(new ConnectionScope(connection), tools, plugins);
+  }
+
+  return { on, of: (connection, tools, plugins) => new Executor(new ConnectionScope(connection), tools, plugins) };
+}
+
+/** The connection that Kysely has just put into a provider of its own, which gives it at once. */
+function connectionOf(provider: ConnectionProvider): KyselyConnection | undefined {
+  let found: DatabaseConnection | undefined;
+  void provider.provideConnection((connection) => {
+    found = connection;
+    return Promise.resolve();
+  });
+  return found instanceof KyselyConnection ? found : undefined;
+}

@@ -1,0 +1,42 @@
+import type { CompiledQuery, Log } from 'kysely';
+
+/** Whether Kysely's log hears of queries or their errors. */
+export function isLogging(log: Log): boolean {
+  return log.isLevelEnabled('query') || log.isLevelEnabled('error');
+}
+
+/** Tells Kysely's log of a query and how it ended. */
+export async function logged<Answer>(log: Log, query: CompiledQuery, run: () => Promise<Answer>): Promise<Answer> {
+  const startedAt = performance.now();
+  const duration = (): number => performance.now() - startedAt;
+  let answer: Answer;
+  try {
+    answer = await run();
+  } catch (error) {
+    await log.error(() => ({ level: 'error', error, query, queryDurationMillis: duration() }));
+    throw error;
+  }
+  await log.query(() => ({ level: 'query', query, queryDurationMillis: duration() }));
+  return answer;
+}
+
+/** Tells Kysely's log of a stream and how it ended. */
+export async function* loggedStream<Item>(
+  log: Log,
+  query: CompiledQuery,
+  stream: AsyncIterableIterator<Item>,
+): AsyncIterableIterator<Item> {
+  const startedAt = performance.now();
+  const duration = (): number => performance.now() - startedAt;
+  let failed = false;
+  try {
+    yield* stream;
+  } catch (error) {
+    failed = true;
+    await log.error(() => ({ level: 'error', error, query, queryDurationMillis: duration() }));
+    throw error;
+  } finally {
+    // Also where its reader has gone.
+    if (!failed) await log.query(() => ({ level: 'query', isStream: true, query, queryDurationMillis: duration() }));
+  }
+}

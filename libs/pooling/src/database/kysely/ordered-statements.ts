@@ -1,0 +1,186 @@
+import type { Submittable } from 'pg';
+import { PoolLeaseReleasedError } from '../../core/errors.js';
+import type { AcquireOptions } from '../../core/pool-options.js';
+import type { CloseReason } from '../../core/statistics.js';
+import type { PostgresConnection } from '../connection/connection.js';
+import type { DatabaseLease } from '../database-lease.js';
+import type { DatabaseLeases } from '../database-leases.js';
+import type { DatabasePool } from '../database-pool.js';
+import type { Opening } from '../query/opening.js';
+import type { QueryOutcome, QueryText, StatementForm } from '../query/query-forms.js';
+import type { TracedTransaction } from '../query/traced-transaction.js';
+import { PlaceInTransaction } from '../wire/place-in-transaction.js';
+
+/** What statements are sent with. */
+interface StatementsWay {
+  readonly pool: Pick<DatabasePool, 'name' | 'configuration'>;
+  readonly leases: DatabaseLeases;
+}
+
+/** A statement, or somebody who wants the connection itself. */
+interface Asked {
+  /** `undefined`: nothing is to be sent. */
+  readonly text: QueryText | undefined;
+  readonly values: unknown[];
+  readonly form: StatementForm;
+  readonly outcome: QueryOutcome;
+}
+
+/**
+ * Sends what is asked for on one lease, in the order in which it is asked for: the first statement of a transaction
+ * together with `BEGIN`, the others of a transaction without waiting for answers.
+ */
+export class OrderedStatements {
+  /** Of the transaction that was begun last. */
+  opening: Opening | undefined = undefined;
+  /** What tracers hear of the transaction. */
+  #trace: TracedTransaction | undefined = undefined;
+  /** What the statements of the transaction are: those of a batch are given up when one before has failed. */
+  role: 'statement' | 'batched' = 'statement';
+  readonly #way: StatementsWay;
+  #lease: DatabaseLease | undefined;
+  readonly #acquire: AcquireOptions | undefined;
+  #over = false;
+  #running = 0;
+  #idle: (() => void) | undefined = undefined;
+  /** What waits for a lease, or for the answer to a `BEGIN` that could not leave together with a statement. */
+  #held: Asked[] | undefined = undefined;
+
+  /** @param lease left out: it is leased with the first statement, by `acquire`. */
+  constructor(way: StatementsWay, lease: DatabaseLease | undefined, acquire: AcquireOptions | undefined) {
+    this.#way = way;
+    this.#lease = lease;
+    this.#acquire = acquire;
+  }
+
+  /** What tracers hear of the transaction: its statements belong to it. */
+  set trace(trace: TracedTransaction | undefined) {
+    this.#trace = trace;
+    const { connection } = this;
+    if (connection !== undefined) connection.runner.transaction = trace;
+  }
+
+  /** Whether the lease is over, or won't be taken any more. */
+  get over(): boolean {
+    return this.#over || this.#lease?.released === true;
+  }
+
+  /** The connection, while it is leased. */
+  get connection(): PostgresConnection | undefined {
+    return this.over ? undefined : this.#lease?.connection;
+  }
+
+  /** How many are asked for and not answered. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Runs a statement behind those that were asked for before. */
+  run(text: QueryText, values: unknown[], form: StatementForm, outcome: QueryOutcome): void {
+    this.#ask(text, values, form, outcome);
+  }
+
+  /** Resolves when the connection is leased, and the transaction that was begun is open. */
+  ready(): Promise<PostgresConnection> {
+    return new Promise((resolve, reject) => {
+      this.#ask(undefined, [], 'text', (error) => {
+        const { connection } = this;
+        if (error === undefined && connection !== undefined) resolve(connection);
+        else reject(error ?? this.#leaseOver());
+      });
+    });
+  }
+
+  #ask(text: QueryText | undefined, values: unknown[], form: StatementForm, outcome: QueryOutcome): void {
+    this.#running++;
+    const answered: QueryOutcome = (error, result, untouched) => {
+      this.#running--;
+      if (this.#running === 0) this.#idle?.();
+      outcome(error, result, untouched);
+    };
+    const asked: Asked = { text, values, form, outcome: answered };
+    if (this.#held === undefined) this.#send(asked);
+    else this.#held.push(asked);
+  }
+
+  /** Runs a cursor on the connection, which is {@link ready}. */
+  submit(submittable: Submittable): void {
+    const lease = this.#lease as DatabaseLease;
+    lease.connection.runner.submit(lease, submittable);
+  }
+
+  /** Resolves when all that was asked for is answered. */
+  async settled(): Promise<void> {
+    while (this.#running > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+  }
+
+  #send(asked: Asked): void {
+    const { text, values, form, outcome } = asked;
+    if (this.over) return outcome(this.#leaseOver(), undefined as never, true);
+    const lease = this.#lease;
+    if (lease === undefined) return this.#leaseFor(asked);
+    const { runner } = lease.connection;
+    const { opening } = this;
+    const { queryTimeoutMs } = this.#way.pool.configuration;
+    if (opening?.state === 'failed' && form !== 'end') return outcome(opening.failure(), undefined as never, true);
+    if (opening !== undefined && text !== undefined && runner.runsInOrder(text, form)) {
+      const place = new PlaceInTransaction(opening, form === 'command' || form === 'end' ? form : this.role);
+      return runner.executeInOrder(lease, text, values, place, queryTimeoutMs, outcome);
+    }
+    if (opening !== undefined && form !== 'end' && opening.state !== 'open')
+      return this.#openFor(asked, lease, opening);
+    if (text === undefined) outcome(undefined, undefined as never);
+    else runner.execute(lease, text, values, queryTimeoutMs, outcome);
+  }
+
+  #leaseFor(asked: Asked): void {
+    this.#held = [asked];
+    this.#way.leases.acquire(this.#acquire).then(
+      (lease) => {
+        if (this.#over) this.#way.leases.giveBack(lease);
+        else this.#leased(lease);
+        this.#letGo();
+      },
+      (error: Error) => {
+        const held = this.#held ?? [];
+        this.#held = undefined;
+        for (const { outcome } of held) outcome(error, undefined as never, true);
+      },
+    );
+  }
+
+  #leased(lease: DatabaseLease): void {
+    this.#lease = lease;
+    if (this.#trace !== undefined) lease.connection.runner.transaction = this.#trace;
+  }
+
+  #openFor(asked: Asked, lease: DatabaseLease, opening: Opening): void {
+    this.#held = [asked];
+    if (!opening.claimed) lease.connection.runner.open(lease, opening, this.#way.pool.configuration.queryTimeoutMs);
+    opening.whenAnswered(() => this.#letGo());
+  }
+
+  #letGo(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const asked of held) {
+      // One of them may have to wait again, and those behind it with it.
+      if (this.#held === undefined) this.#send(asked);
+      else (this.#held as Asked[]).push(asked);
+    }
+  }
+
+  /** Gives the lease back, or lets none be taken any more; a second time does nothing. */
+  release(reason?: CloseReason): void {
+    this.#over = true;
+    if (this.#lease !== undefined) this.#way.leases.giveBack(this.#lease, undefined, reason);
+  }
+
+  #leaseOver(): PoolLeaseReleasedError {
+    const { name } = this.#way.pool;
+    return new PoolLeaseReleasedError(
+      name,
+      `${name}: the connection was used after it had been given back to the pool`,
+    );
+  }
+}

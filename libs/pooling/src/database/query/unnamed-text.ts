@@ -1,0 +1,42 @@
+import type { RowShape } from '../wire/row-shape.js';
+import { PlanWatch } from './plan-watch.js';
+
+/** A text as it runs on the short way to the server. */
+export interface WireText {
+  readonly text: string;
+  /** The server's name for it. */
+  readonly name: string;
+  /** The name as it is sent. */
+  readonly nameBytes: Buffer;
+  /** Whether the server keeps it: its uses are counted, and its plans watched. */
+  readonly kept: boolean;
+  /** Whether each use is planned for its own values. */
+  readonly plannedAnew: boolean;
+  /** Whether its text alone shows that it may change how other texts are read. */
+  readonly changing: boolean;
+  /** Whether its nature lets it run on a connection between the queries of others. */
+  readonly shareable: boolean;
+  readonly plans: PlanWatch;
+  /** What its rows looked like last, on whichever connection. */
+  shape: RowShape | undefined;
+}
+
+const NO_NAME = Buffer.from('\0');
+const NO_PLANS = new PlanWatch();
+
+/** A text that the server forgets with the next one. */
+export class UnnamedText implements WireText {
+  readonly text: string;
+  readonly name = '';
+  readonly nameBytes = NO_NAME;
+  readonly kept = false;
+  readonly plannedAnew = true;
+  readonly changing = true;
+  readonly shareable = false;
+  readonly plans = NO_PLANS;
+  shape: RowShape | undefined = undefined;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
