@@ -65,7 +65,7 @@ export class PoolEntry<T> extends LinkedNode {
   constructor(
     readonly id: number,
     /** Entries of an older generation are replaced when next idle. */
-    readonly generation: number,
+    public generation: number,
   ) {
     super();
   }

@@ -18,6 +18,9 @@ import { Sharing } from './sharing.js';
 import type { CloseReason, PoolStatistics } from './statistics.js';
 import { Steps } from './steps.js';
 
+/** Of a connection that is to be replaced by itself. */
+const NO_GENERATION = -1;
+
 /**
  * The smallest complete resource pool, in the spirit of jackc/puddle, with what a production pool needs on top:
  * one deadline per acquire, a wait queue served in order of arrival, dials decoupled from borrowers (HikariCP's
@@ -182,6 +185,21 @@ export class Pool<T> {
   expireAll(): void {
     this.#parts.fitness.expireAll();
     this.#retireIdle('expired');
+    this.#leasing.serve();
+  }
+
+  /** Replaces some connections, `most` at the most, when they are next idle: those that are chosen. */
+  replace(chosen: (connection: T) => boolean, most: number): void {
+    const { fitness, slots } = this.#parts;
+    let left = most;
+    for (const entry of [...slots]) {
+      const { connection, state } = entry;
+      const replaced = state === 'closing' || entry.generation !== fitness.generation;
+      if (left === 0 || connection === undefined || replaced || !chosen(connection)) continue;
+      left--;
+      entry.generation = NO_GENERATION;
+      if (state === 'idle') this.#closer.retire(entry, 'expired');
+    }
     this.#leasing.serve();
   }
 

@@ -80,6 +80,7 @@ export function databasePartsOf(
         clock,
         random: dependencies.random ?? Math.random,
         suspectAll,
+        replace: (chosen, most) => engine.replace(chosen, most),
       })
     : undefined;
   const budget = PoolBudget.of(configuration, {
@@ -157,7 +158,7 @@ export function databasePartsOf(
     timedOut: (error) => events.acquireTimedOut(error),
     emitter,
   });
-  const queries = new SingleQueries(leases, statements, traces, configuration);
+  const queries = new SingleQueries(leases, statements, traces, configuration, hosts);
   publishPool(making);
   const ping: DatabasePing = new DatabasePing({ name, clock, clientConfig, engine, leases, role });
   return { clock, engine, leases, queries, ping, role, statements, counters, budget };

@@ -135,7 +135,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     };
     const chosen = await hosts.dialling.open(dialAddress, signal);
     dial.chosen = chosen;
-    hosts.chosen(chosen);
+    hosts.chosen(chosen, dialAddress);
     return chosen;
   }
 
@@ -302,6 +302,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     await connection.close(politely);
     if (this.#removed.has(connection)) return;
     this.#removed.add(connection);
+    this.#host.hosts?.removed(connection);
     this.#host.removed(connection);
   }
 }

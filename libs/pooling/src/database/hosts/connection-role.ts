@@ -1,6 +1,11 @@
 /** What a server says of a statement that writes where nothing may be written. */
 const READ_ONLY_TRANSACTION = '25006';
 
+/** Whether a statement failed because nothing may be written. */
+export function isRefusedWrite(error: Error): boolean {
+  return (error as { code?: unknown }).code === READ_ONLY_TRANSACTION;
+}
+
 /** A connection that can be asked for its server's role. */
 export interface AskedConnection {
   readonly role: ConnectionRole;
@@ -31,6 +36,6 @@ export class ConnectionRole {
 
   /** A statement failed: after a refused write the server's role is asked for when the connection is given back. */
   failed(error: Error): void {
-    if ((error as { code?: unknown }).code === READ_ONLY_TRANSACTION) this.refusedWrite = true;
+    if (isRefusedWrite(error)) this.refusedWrite = true;
   }
 }

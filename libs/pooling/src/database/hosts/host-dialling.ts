@@ -72,6 +72,28 @@ export class HostDialling<Connection extends HostConnection> {
     this.#suspect = true;
   }
 
+  /** The hosts, asked for again where a function gives them and its answer is old. */
+  hostsNow(): Promise<readonly HostTarget[]> {
+    return this.#list.current();
+  }
+
+  /** Whether one of the first choice can be connected to: of the hosts that aren't known to be one, each is asked. */
+  async lookForFirst(dial: DialAddress<Connection>): Promise<boolean> {
+    const how = this.#howToDial(dial);
+    const { connectTimeoutMs } = this.#options;
+    const unknown = this.#list.known.filter((host) => this.states.of(host) === undefined);
+    const { signal } = new AbortController();
+    const looks = unknown.map(async (host) => {
+      try {
+        how.close((await this.#attempt(host, how, connectTimeoutMs, signal)).connection);
+      } catch {
+        // What it failed with is noted.
+      }
+    });
+    await Promise.all(looks);
+    return this.#list.known.some((host) => this.states.isFirst(host));
+  }
+
   /**
    * Opens a connection to a host that is what is wanted.
    *

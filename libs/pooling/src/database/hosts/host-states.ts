@@ -62,6 +62,11 @@ export class HostStates {
     return this.#rank(host) > 1;
   }
 
+  /** Whether a host is believed to be of the first choice. */
+  isFirst(host: HostTarget): boolean {
+    return this.#rank(host) === 0;
+  }
+
   #rank(host: HostTarget): number {
     const state = this.of(host);
     if (state === undefined) return 1;

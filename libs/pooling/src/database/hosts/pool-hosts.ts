@@ -1,11 +1,16 @@
 import type { ClientConfig } from 'pg';
 import type { Clock } from '../../core/clock.js';
 import type { ResolvedDatabaseOptions } from '../options/options.js';
-import type { HostTarget } from '../options/host-options.js';
+import { nameOfHost, type HostTarget } from '../options/host-options.js';
 import { AddressedSocket } from './addresses.js';
-import { HostDialling, type HostConnection } from './host-dialling.js';
-import { fitOf, type ServerFacts } from './server-facts.js';
+import { HostDialling, type DialAddress, type HostConnection } from './host-dialling.js';
+import { HostsLook } from './hosts-look.js';
+import { isRefusedWrite } from './connection-role.js';
+import { fitOf, wantsWrites, type Fit, type ServerFacts } from './server-facts.js';
 import { WantedRole, type JudgedConnection } from './wanted-role.js';
+
+/** How long a server that has refused a write may take to say what it is, in milliseconds. */
+const ANSWER_WITHIN_MS = 5_000;
 
 /** A connection to one of several hosts. */
 export interface HostedConnection extends HostConnection, JudgedConnection {
@@ -13,12 +18,14 @@ export interface HostedConnection extends HostConnection, JudgedConnection {
 }
 
 /** What the hosts of a pool need of it. */
-export interface PoolHostsHost {
+export interface PoolHostsHost<Connection> {
   readonly clock: Clock;
   /** 0 ≤ number < 1; for the order of hosts. */
   readonly random: () => number;
   /** Every connection is checked before it is leased again. */
   suspectAll(): void;
+  /** Replaces up to `most` connections when they are next idle: those that are chosen. */
+  replace(chosen: (connection: Connection) => boolean, most: number): void;
 }
 
 /** The hosts of one pool: how they are dialled, what is known of them, and which connections have to go. */
@@ -26,15 +33,23 @@ export class PoolHosts<Connection extends HostedConnection> {
   readonly dialling: HostDialling<Connection>;
   readonly role: WantedRole<Connection>;
   readonly #options: ResolvedDatabaseOptions;
-  readonly #host: PoolHostsHost;
+  readonly #host: PoolHostsHost<Connection>;
   /** Whether the user's own settings make sessions read-only: then that they are says nothing. */
   readonly #ownReadOnly: boolean;
+  readonly #open = new Set<Connection>();
+  /** Whether connections may be of the second choice, or hosts may come and go. */
+  readonly #looks: boolean;
+  readonly #look: HostsLook;
+  #dial: DialAddress<Connection> | undefined = undefined;
   #suspicions = 0;
 
-  constructor(options: ResolvedDatabaseOptions, host: PoolHostsHost) {
+  constructor(options: ResolvedDatabaseOptions, host: PoolHostsHost<Connection>) {
     this.#options = options;
     this.#host = host;
     this.#ownReadOnly = Object.keys(options.session).some((name) => /^default_transaction_read_only$/i.test(name));
+    const { targetSessionAttrs, hostRecheckMs, findHosts } = options;
+    this.#looks = findHosts !== undefined || targetSessionAttrs.startsWith('prefer-');
+    this.#look = new HostsLook(host.clock, hostRecheckMs, () => this.#lookAgain());
     this.dialling = new HostDialling(host.clock, options, host.random);
     this.role = new WantedRole<Connection>(options.targetSessionAttrs, {
       noneFits: () => this.dialling.noneFits,
@@ -50,9 +65,53 @@ export class PoolHosts<Connection extends HostedConnection> {
     return { ...clientConfig, host, port, ...(own ? undefined : { stream: () => new AddressedSocket(address) }) };
   }
 
-  /** A connection has been chosen. */
-  chosen(connection: Connection): void {
+  /** A connection has been chosen; others are dialled in the same way. */
+  chosen(connection: Connection, dial: DialAddress<Connection>): void {
     connection.told.changed = (standby) => this.#told(connection, standby);
+    this.#dial = dial;
+    this.#open.add(connection);
+    if (this.#looks) this.#look.start();
+  }
+
+  /** A connection is closed. */
+  removed(connection: Connection): void {
+    this.#open.delete(connection);
+    if (this.#open.size === 0) this.#look.stop();
+  }
+
+  /** Replaces connections that would be better elsewhere, a few at a time: to hosts that are none any more, and to the second choice. */
+  async #lookAgain(): Promise<void> {
+    const { maxConnecting } = this.#options;
+    const hosts = await this.dialling.hostsNow().catch(() => this.dialling.hosts);
+    const names = new Set(hosts.map(nameOfHost));
+    const isGone = ({ hostTarget }: Connection): boolean =>
+      hostTarget !== undefined && !names.has(nameOfHost(hostTarget));
+    const isSecond = ({ facts }: Connection): boolean => this.#fit(facts) === 'second';
+    if ([...this.#open].some(isGone)) return this.#host.replace(isGone, maxConnecting);
+    if (this.#dial === undefined || ![...this.#open].some(isSecond)) return;
+    if (await this.dialling.lookForFirst(this.#dial)) this.#host.replace(isSecond, maxConnecting);
+  }
+
+  #fit(facts: ServerFacts): Fit {
+    return fitOf(this.#options.targetSessionAttrs, facts);
+  }
+
+  /** Whether an error may come of a server that has another role by now: what it refused may be run elsewhere. */
+  mayHaveMoved(error: Error): boolean {
+    return isRefusedWrite(error) && wantsWrites(this.#options.targetSessionAttrs);
+  }
+
+  /** Asks a server that has refused a write for its role. One that is lost, or silent for seconds, is not to be asked again. */
+  async moved(connection: Connection): Promise<boolean> {
+    const { clock } = this.#host;
+    return new Promise((resolve) => {
+      const timer = clock.setTimeout(() => resolve(true), ANSWER_WITHIN_MS);
+      const settle = (fits: boolean): void => {
+        clock.clearTimeout(timer);
+        resolve(!fits);
+      };
+      this.role.ask(connection).then(settle, () => settle(false));
+    });
   }
 
   /** A connection has died by itself: its host may have, too. */
@@ -65,7 +124,9 @@ export class PoolHosts<Connection extends HostedConnection> {
     if (!standby && this.#ownReadOnly) return;
     const { facts, hostTarget, role } = connection;
     if (standby && hostTarget !== undefined) this.dialling.states.told(hostTarget, facts);
-    if (fitOf(this.#options.targetSessionAttrs, facts) === 'none') role.refusedWrite = true;
+    if (this.#fit(facts) !== 'none') return;
+    role.refusedWrite = true;
+    this.#host.suspectAll();
   }
 
   #changed({ hostTarget }: Connection, facts: ServerFacts): void {

@@ -32,8 +32,14 @@ export interface RetryTransactionOptions {
   readonly random?: (() => number) | undefined;
 }
 
-/** Serialization failure and deadlock: the server asks to try again. */
-const RETRIABLE_STATES = new Set(['40001', '40P01']);
+/** What a server says of a statement that writes where nothing may be written. */
+const REFUSED_WRITE = '25006';
+
+/**
+ * Serialization failure and deadlock: the server asks to try again. A write where nothing may be written: the server may
+ * have been demoted, and the next connection goes to another one.
+ */
+const RETRIABLE_STATES = new Set(['40001', '40P01', REFUSED_WRITE]);
 /** How a socket dies, in Node's words. */
 const SOCKET_ERRORS = new Set([
   'ECONNRESET',
@@ -67,7 +73,7 @@ export function isRetriable(error: unknown): boolean {
 
 /**
  * Runs `fn` in a transaction, and again when it failed for a reason that another try can heal: a serialization
- * failure (40001), a deadlock (40P01), or a connection lost before `COMMIT` was sent. Never after `COMMIT` was sent
+ * failure (40001), a deadlock (40P01), a server that takes no writes any more (25006), or a connection lost before `COMMIT` was sent. Never after `COMMIT` was sent
  * and not answered. `fn` must be safe to run more than once: whatever it does besides its queries isn't rolled back.
  * Pauses are random up to a doubling limit ("full jitter",
  * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
@@ -100,12 +106,17 @@ export async function retryTransaction<DB, Result>(
       try {
         return await transactionBuilder(db, options).execute(fn);
       } catch (error) {
-        if (attempt >= attempts || !isRetriable(error)) throw error;
+        if (attempt >= attempts || !isRetriable(error) || isOwnRefusal(error, options)) throw error;
       }
       await pause(random() * Math.min(maxDelayMs, baseDelayMs * 2 ** (attempt - 1)), clock, signal);
     }
   };
   return RetriedTransaction.over(tries);
+}
+
+/** Whether the transaction was made read-only by whoever asked for it. */
+function isOwnRefusal(error: unknown, { accessMode }: RetryTransactionOptions): boolean {
+  return accessMode === 'read only' && (error as { code?: unknown }).code === REFUSED_WRITE;
 }
 
 function transactionBuilder<DB>(

@@ -10,6 +10,7 @@ import {
   isSubmittable,
   parametersOf,
   promiseOf,
+  textOf,
   valuesOf,
   type QueryOutcome,
   type QueryText,
@@ -23,6 +24,14 @@ import { asPgResult } from '../wire/pg-result.js';
 const MOST_ATTEMPTS = 3;
 const BRIEF: AcquireOptions = Object.freeze({ use: 'brief' });
 const SHARED: AcquireOptions = Object.freeze({ use: 'shared' });
+
+/** Tells why writes are refused, where there are several hosts. */
+export interface RefusedWrites {
+  /** Whether an error may come of a server that has another role by now. */
+  mayHaveMoved(error: Error): boolean;
+  /** Asks the server, within a few seconds; never rejects. */
+  moved(connection: DatabaseLease['connection']): Promise<boolean>;
+}
 
 /** One query on its way to a connection. */
 interface SingleQuery {
@@ -51,13 +60,17 @@ export class SingleQueries {
   readonly #queryTimeoutMs: number;
   /** What tracers hear of them. */
   readonly traces: QueryTraces;
+  /** There where the pool chooses among hosts. */
+  readonly #refusals: RefusedWrites | undefined;
 
   constructor(
     leases: DatabaseLeases,
     statements: StatementCache | undefined,
     traces: QueryTraces,
     { pipelining, queryTimeoutMs }: Pick<ResolvedDatabaseOptions, 'pipelining' | 'queryTimeoutMs'>,
+    refusals?: RefusedWrites,
   ) {
+    this.#refusals = refusals;
     this.#leases = leases;
     this.traces = traces;
     this.#statements = statements;
@@ -164,10 +177,23 @@ export class SingleQueries {
     result: QueryResult,
     untouched: boolean | undefined,
   ): void {
+    if (error !== undefined && this.#refusals?.mayHaveMoved(error) === true && mayBeRunAgain(query)) {
+      return void this.#refused(this.#refusals, lease, query, error);
+    }
     // First the connection, then the caller: what the caller throws must not cost a slot.
     this.#leases.giveBack(lease, error);
     // Later in this turn: by then it is known which other connections the server has ended, too.
     if (untouched !== true || query.attempts++ >= MOST_ATTEMPTS) return this.#settle(query, error, result);
+    query.trace?.event('nestjs_pooling.retried_elsewhere');
+    setImmediate(() => this.#dispatch(query));
+  }
+
+  /** A server that isn't what it was has refused a write: it has done nothing, and another one will take it. */
+  async #refused(refusals: RefusedWrites, lease: DatabaseLease, query: SingleQuery, error: Error): Promise<void> {
+    const moved = await refusals.moved(lease.connection);
+    this.#leases.giveBack(lease, error, moved ? 'invalid' : undefined);
+    if (!moved) return this.#settle(query, error, undefined as never);
+    query.attempts++;
     query.trace?.event('nestjs_pooling.retried_elsewhere');
     setImmediate(() => this.#dispatch(query));
   }
@@ -195,6 +221,11 @@ export class SingleQueries {
       (error: Error) => callback(error, undefined as never),
     );
   }
+}
+
+/** Of several statements in one text the first may have been committed. */
+function mayBeRunAgain({ attempts, config }: SingleQuery): boolean {
+  return attempts < MOST_ATTEMPTS && !/;\s*\S/.test(textOf(config));
 }
 
 function refuseFunction(callback: QueryOutcome): void {
