@@ -33,15 +33,32 @@ describe('a command that is shown', () => {
   });
 });
 
-describe('the install line of the README', () => {
-  const installed = commands
-    .filter(({ document, command }) => document === 'README.md' && command.startsWith('npm install'))
-    .flatMap(({ command }) => command.split(' ').slice(2))
+/** The packages of the `npm install` lines of a block, each with its version where the line has one. */
+function installedBy(code: string): [name: string, version: string | undefined][] {
+  return code
+    .split('\n')
+    .filter((line) => line.startsWith('npm install'))
+    .flatMap((line) => line.split(' ').slice(2))
     .filter((word) => !word.startsWith('-'))
     .map((word) => /^(.+?)(?:@([\d.]+))?$/.exec(word)!.slice(1) as [string, string | undefined]);
+}
 
-  it('names what the default options need, in versions that nest add chooses for the oldest Node', () => {
-    const parts = { database: true, http: true, health: true, metrics: true };
+const all = { database: true, http: true, health: true, metrics: true };
+const pages = Object.fromEntries(listDocuments().map((document) => [document.name, document]));
+const installBlocks = (name: string): string[] =>
+  blocksOf(pages[name]!)
+    .filter(({ language, code }) => language === 'sh' && /^npm install/m.test(code))
+    .map(({ code }) => code);
+const [forAll, forHttp, ...others] = installBlocks('README.md');
+
+describe.each([
+  ['of the README, for the default options', forAll!, all],
+  ['of the README, for HTTP clients alone', forHttp!, { ...all, database: false }],
+  ['of the page about installation', installBlocks('docs/getting-started.md')[0]!, all],
+])('the install line %s', (_of, code, parts) => {
+  const installed = installedBy(code);
+
+  it('names what is needed, in versions that nest add chooses for the oldest Node', () => {
     const needed = packagesFor(parts, { node: '20.19.0', engines: undefined, nest: 12, isEsm: true });
     expect(installed.map(([name]) => name).toSorted()).toEqual(
       ['nestjs-pooling', ...needed.map(({ name }) => name)].toSorted(),
@@ -59,4 +76,8 @@ describe('the install line of the README', () => {
       expect(ranges.some((range) => range.startsWith(`^${version}.`))).toBe(true);
     },
   );
+});
+
+it('the README has no other install line', () => {
+  expect(others).toEqual([]);
 });
