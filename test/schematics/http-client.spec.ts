@@ -27,7 +27,7 @@ import { CarrierClient } from './carrier/carrier.client.js';
     PoolingModule.forRoot(),
     PoolingModule.forHttpClientAsync({
       name: 'carrier',
-      useFactory: () => ({ baseUrl: process.env.CARRIER_URL }),
+      useFactory: () => ({ baseUrl: process.env['CARRIER_URL'] }),
     }),
   ],
   controllers: [AppController],

@@ -18,7 +18,7 @@ export function addToEnvExample(tree: Tree, variable: string, value: string): En
     return { file: shownPath(NAMES[0]!), was: 'added' };
   }
   const text = readText(tree, path)!;
-  if (new RegExp(`^[ \\t]*(?:export[ \\t]+)?${variable}[ \\t]*=`, 'm').test(text))
+  if (new RegExp(`^\\uFEFF?[ \\t]*(?:export[ \\t]+)?${variable}[ \\t]*=`, 'm').test(text))
     return { file: shownPath(path), was: 'present' };
   const newline = text.includes('\r\n') ? '\r\n' : '\n';
   const gap = text === '' || text.endsWith('\n') ? '' : newline;

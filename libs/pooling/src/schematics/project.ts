@@ -1,15 +1,27 @@
 import { installedVersion } from './installed-version.cjs';
-import { findFiles, folderOf, joinPath, readText, type Tree } from './tree.js';
+import { importedLibraries, type WorkspaceLibrary } from './libraries.js';
+import { findFiles, joinPath, parseJson, readText, type Tree } from './tree.js';
 import { SourceEdit } from './source/source-edit.js';
 import type { TypeScript } from './typescript-package.cjs';
 
 /** Sources that the application itself is made of. */
 const SOURCE = /^(?!.*\.(?:spec|test|e2e-spec|d)\.ts$).*\.ts$/;
 
-interface CommandLineSettings {
+interface ProjectSettings {
+  readonly type?: string;
   readonly sourceRoot?: string;
   readonly entryFile?: string;
-  readonly projects?: Readonly<Record<string, { readonly sourceRoot?: string; readonly entryFile?: string }>>;
+}
+
+interface CommandLineSettings extends ProjectSettings {
+  readonly projects?: Readonly<Record<string, ProjectSettings>>;
+}
+
+interface CompilerSettings {
+  readonly compilerOptions?: {
+    readonly baseUrl?: string;
+    readonly paths?: Readonly<Record<string, readonly string[]>>;
+  };
 }
 
 export interface Manifest {
@@ -31,6 +43,7 @@ export class Project {
   readonly manifest: Manifest;
   readonly sourceRoot: string;
   readonly main: string;
+  private readonly libraries: readonly WorkspaceLibrary[];
 
   constructor(
     readonly tree: Tree,
@@ -39,8 +52,9 @@ export class Project {
   ) {
     const manifest = readText(tree, '/package.json');
     if (manifest === undefined) throw new Error('There is no package.json here: run this in the project’s folder');
-    this.manifest = JSON.parse(manifest) as Manifest;
-    const settings = this.readSettings();
+    this.manifest = parseJson<Manifest>(manifest);
+    const settings = this.readJsonc<CommandLineSettings>('/nest-cli.json', '/.nest-cli.json');
+    this.libraries = this.findLibraries(settings);
     const root = options.sourceRoot ?? settings.projects?.[options.project ?? '']?.sourceRoot ?? settings.sourceRoot;
     this.sourceRoot = joinPath(root ?? 'src');
     const own = Object.entries(settings.projects ?? {}).find(
@@ -49,11 +63,11 @@ export class Project {
     this.main = joinPath(this.sourceRoot, `${own?.[1].entryFile ?? settings.entryFile ?? 'main'}.ts`);
   }
 
-  private readSettings(): CommandLineSettings {
-    const text = readText(this.tree, '/nest-cli.json') ?? readText(this.tree, '/.nest-cli.json');
-    if (text === undefined) return {};
-    // It may have comments.
-    return (this.compiler.parseConfigFileTextToJson('nest-cli.json', text).config ?? {}) as CommandLineSettings;
+  /** A file of settings, which may have comments. */
+  private readJsonc<T extends object>(...names: string[]): Partial<T> {
+    const name = names.find((each) => this.tree.exists(each));
+    if (name === undefined) return {};
+    return (this.compiler.parseConfigFileTextToJson(name, readText(this.tree, name)!).config ?? {}) as Partial<T>;
   }
 
   /** Whether the application's own code is ES modules: relative imports name files then. */
@@ -69,7 +83,7 @@ export class Project {
   /** The version of a package that is installed, else the range that package.json has; `undefined` without either. */
   versionOf(name: string): string | undefined {
     const installed = readText(this.tree, `/node_modules/${name}/package.json`);
-    if (installed !== undefined) return (JSON.parse(installed) as { version?: string }).version;
+    if (installed !== undefined) return parseJson<{ version?: string }>(installed).version;
     // A workspace's packages are in a folder above, those of Yarn's PnP in none.
     const isElsewhere = !this.tree.exists('/node_modules/@nestjs/core/package.json');
     return (isElsewhere ? installedVersion(name) : undefined) ?? this.declared(name);
@@ -81,23 +95,32 @@ export class Project {
     return text === undefined ? undefined : new SourceEdit(this.compiler, path, text);
   }
 
-  /** The application's sources that hold a text. */
-  sourcesWith(text: string): SourceEdit[] {
-    return findFiles(this.tree, this.sourceRoot, SOURCE)
-      .map((path) => this.edit(path)!)
-      .filter((edit) => edit.text.includes(text));
+  private sourcesUnder(folder: string): SourceEdit[] {
+    return findFiles(this.tree, folder, SOURCE).map((path) => this.edit(path)!);
   }
 
-  /** The file of the application that declares a class, where an import of that file leads: by its path, else by its text. */
-  fileOfClass(name: string, from: string, specifier: string | undefined): string | undefined {
-    if (specifier?.startsWith('.')) {
-      const path = joinPath(folderOf(from), specifier);
-      const bare = path.replace(/\.[cm]?[jt]s$/, '');
-      const found = [`${bare}.ts`, `${path}.ts`].find((each) => this.tree.exists(each));
-      if (found !== undefined && this.edit(found)!.text.includes(`class ${name}`)) return found;
-    }
-    const declares = new RegExp(`\\bclass ${name}\\b`);
-    return this.sourcesWith('@nestjs/common').find(({ text }) => declares.test(text))?.path;
+  /** The libraries of a monorepo. */
+  private findLibraries({ projects = {} }: CommandLineSettings): WorkspaceLibrary[] {
+    const { baseUrl = '', paths = {} } = this.readJsonc<CompilerSettings>('/tsconfig.json').compilerOptions ?? {};
+    return Object.values(projects)
+      .filter(({ type, sourceRoot }) => type === 'library' && sourceRoot !== undefined)
+      .map((library) => {
+        const sourceRoot = joinPath(library.sourceRoot!);
+        const leadsHere = (target: string): boolean => `${joinPath(baseUrl, target)}/`.startsWith(`${sourceRoot}/`);
+        const own = Object.entries(paths).filter(([, targets]) => targets.some(leadsHere));
+        return { sourceRoot, aliases: own.map(([alias]) => alias.replace(/\/?\*$/, '')) };
+      });
+  }
+
+  /** The application's sources that hold a text; with those of the monorepo's libraries that it imports, if wanted. */
+  sourcesWith(text: string, libraries?: 'with libraries'): SourceEdit[] {
+    const own = this.sourcesUnder(this.sourceRoot);
+    const imported =
+      libraries === undefined || this.libraries.length === 0
+        ? []
+        : importedLibraries(own, this.libraries, ({ sourceRoot }) => this.sourcesUnder(sourceRoot));
+    const all = [...own, ...imported.flatMap(({ sourceRoot }) => this.sourcesUnder(sourceRoot))];
+    return all.filter((edit) => edit.text.includes(text));
   }
 
   /** Writes a source file that was changed. */

@@ -46,6 +46,11 @@ export function readText(tree: Tree, path: string): string | undefined {
   return tree.exists(path) ? tree.read(path)?.toString() : undefined;
 }
 
+/** What a JSON file holds. Some editors of Windows begin it with a byte order mark, which JSON doesn't have. */
+export function parseJson<T>(text: string): T {
+  return JSON.parse(text.replace(/^\uFEFF/, '')) as T;
+}
+
 /** Parts of a path as one, from the project's root, without `.` and `..`. */
 export function joinPath(...parts: string[]): string {
   const kept: string[] = [];

@@ -5,7 +5,7 @@ import { Project, type ProjectOptions } from '../project.js';
 import { Report } from '../report.js';
 import { addImport } from '../source/imports.js';
 import { addToMetadata } from '../source/module-metadata.js';
-import { poolingCallsIn } from '../source/pooling-calls.js';
+import { fileWithPooling, poolingCallsIn } from '../source/pooling-calls.js';
 import type { SourceEdit } from '../source/source-edit.js';
 import { folderOf, joinPath, shownPath, type Context, type Rule, type Tree, type TreeFolder } from '../tree.js';
 import { loadTypeScript } from '../typescript-package.cjs';
@@ -60,7 +60,7 @@ interface Client {
 /** A factory, because the environment may be read from a file only after this module's file was loaded. */
 function registration(edit: SourceEdit, name: string, variable: string): string {
   const local = addImport(edit, LIBRARY, 'PoolingModule');
-  const lines = [`name: '${name}'`, `useFactory: () => ({ baseUrl: process.env.${variable} })`];
+  const lines = [`name: '${name}'`, `useFactory: () => ({ baseUrl: process.env['${variable}'] })`];
   return edit.quoted(`${local}.forHttpClientAsync({\n${lines.map((line) => `${edit.step}${line},\n`).join('')}})`);
 }
 
@@ -91,7 +91,7 @@ function register(project: Project, client: Client, report: Report): void {
     return report.warn(`${shown}: add ${className} to the providers`);
   project.save(withProvider);
   report.did(shown, `provides ${className}`);
-  if (!project.sourcesWith(LIBRARY).some((each) => poolingCallsIn(each, ['forRoot', 'forRootAsync']).length > 0))
+  if (!fileWithPooling(project))
     report.warn(`PoolingModule.forRoot() is imported nowhere yet: npx nest add ${LIBRARY}`);
 }
 

@@ -1,10 +1,11 @@
 import { addToEnvExample } from '../env-example.js';
 import { Project, type ProjectOptions } from '../project.js';
 import { Report } from '../report.js';
-import { addImport, localNameOf, sourceOf } from '../source/imports.js';
+import { placeOfClass, type ClassPlace } from '../source/class-files.js';
+import { addImport, nameOf } from '../source/imports.js';
 import { addCall, creationsIn, hasShutdownHooks, type Creation } from '../source/main-file.js';
 import { addToMetadata } from '../source/module-metadata.js';
-import { poolingCallsIn } from '../source/pooling-calls.js';
+import { fileWithPooling } from '../source/pooling-calls.js';
 import type { SourceEdit } from '../source/source-edit.js';
 import { joinPath, shownPath, type Context, type Rule, type Tree } from '../tree.js';
 import { loadTypeScript } from '../typescript-package.cjs';
@@ -55,21 +56,14 @@ function partsOf(options: AddOptions, start: Start | undefined, report: Report):
   };
 }
 
-function rootModule(
-  project: Project,
-  options: AddOptions,
-  start: Start | undefined,
-): { path: string; name?: string } | undefined {
+function rootModule(project: Project, options: AddOptions, start: Start | undefined): ClassPlace | undefined {
   if (options.module !== undefined) {
     const paths = [joinPath(options.module), joinPath(project.sourceRoot, options.module)];
     const path = paths.find((each) => project.tree.exists(each));
-    return path === undefined ? undefined : { path };
+    return path === undefined ? undefined : { path, name: undefined };
   }
-  const name = start?.creation.module ?? 'AppModule';
-  const from = start?.edit.path ?? project.main;
-  const specifier = start && sourceOf(start.edit, name)?.module;
-  const path = project.fileOfClass(name, from, specifier);
-  return path === undefined ? undefined : { path, name };
+  const unknown = { name: 'AppModule', local: 'AppModule', specifier: undefined };
+  return placeOfClass(project, start?.edit.path ?? project.main, start?.creation.module ?? unknown);
 }
 
 function importModule(
@@ -79,16 +73,14 @@ function importModule(
   start: Start | undefined,
   report: Report,
 ): void {
-  const present = project
-    .sourcesWith(LIBRARY)
-    .find((edit) => poolingCallsIn(edit, ['forRoot', 'forRootAsync']).length > 0);
+  const present = fileWithPooling(project);
   if (present) return report.leave(shownPath(present.path), 'PoolingModule is imported');
   const root = rootModule(project, options, start);
   const edit = root && project.edit(root.path);
   const byHand = 'Add PoolingModule.forRoot() to the imports of the root module';
   if (root === undefined || edit === undefined)
     return report.warn(`The root module wasn't found. ${byHand}, or say --module <file>`);
-  const config = parts.database ? localNameOf(edit, '@nestjs/config', 'ConfigModule') : undefined;
+  const config = parts.database ? nameOf(edit, '@nestjs/config', 'ConfigModule') : undefined;
   const local = addImport(edit, LIBRARY, 'PoolingModule');
   const service = config === undefined ? undefined : addImport(edit, '@nestjs/config', 'ConfigService');
   const call = moduleCall({ local, parts, console: options.console === true, config, service, step: edit.step });

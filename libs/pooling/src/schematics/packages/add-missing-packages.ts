@@ -2,10 +2,29 @@ import type { Project } from '../project.js';
 import type { Report } from '../report.js';
 import { LIBRARY } from '../words.js';
 import { addPackages } from './manifest.js';
-import { fits, packagesFor, type NeededPackage, type Parts } from './needed-packages.js';
+import { fits, NEST_MAJORS, packagesFor, type NeededPackage, type Parts } from './needed-packages.js';
+import { majorOf } from './version-range.js';
 
 function majorsOf({ works }: NeededPackage): string {
   return works.map(([major, minor]) => (minor === 0 ? `${major}` : `${major}.${minor}`)).join(' or ');
+}
+
+/** Nest's major version, as its core or a package of the same version tells. */
+function nestMajor(project: Project, parts: Parts, report: Report): number {
+  const core = project.versionOf('@nestjs/core');
+  const versions = [core, project.versionOf('@nestjs/common')].filter((version) => version !== undefined);
+  const major = versions.map((version) => majorOf(version, NEST_MAJORS)).find((each) => each !== undefined);
+  const newest = Math.max(...NEST_MAJORS);
+  if (major === undefined) {
+    if (parts.health)
+      report.warn(
+        `Which Nest this is can't be told from "${core ?? ''}": @nestjs/terminus has to have the same major version`,
+      );
+    return newest;
+  }
+  if (!NEST_MAJORS.includes(major))
+    report.warn(`Nest ${major} doesn't work with ${LIBRARY}, which takes ${NEST_MAJORS.join(' or ')}`);
+  return major;
 }
 
 /**
@@ -17,7 +36,7 @@ export function addMissingPackages(project: Project, parts: Parts, report: Repor
   const needed = packagesFor(parts, {
     node: process.versions.node,
     engines: project.manifest.engines?.node,
-    nest: Number(/\d+/.exec(project.versionOf('@nestjs/core') ?? '')?.[0] ?? 0),
+    nest: nestMajor(project, parts, report),
     isEsm: project.isEsm,
   });
   const missing = needed.filter(({ name }) => project.declared(name) === undefined);

@@ -1,20 +1,29 @@
 import type { Project } from '../project.js';
+import { workspaceRootAbove } from '../workspace.js';
 
-/** Package managers whose files the command line that runs the schematics may not know. */
-const LOCKS: Readonly<Record<string, string>> = {
-  '/bun.lock': 'bun',
-  '/bun.lockb': 'bun',
-  '/pnpm-lock.yaml': 'pnpm',
-  '/yarn.lock': 'yarn',
-  '/package-lock.json': 'npm',
+/** Package managers by their files, some of which the command line that runs the schematics may not know. */
+const FILES: Readonly<Record<string, string>> = {
+  'bun.lock': 'bun',
+  'bun.lockb': 'bun',
+  'pnpm-lock.yaml': 'pnpm',
+  'pnpm-workspace.yaml': 'pnpm',
+  'yarn.lock': 'yarn',
+  'package-lock.json': 'npm',
 };
 
-/** The project's package manager; `undefined` where nothing here tells. */
+function managerOf(has: (file: string) => boolean, packageManager: string | undefined): string | undefined {
+  const file = Object.keys(FILES).find(has);
+  if (file !== undefined) return FILES[file];
+  const named = packageManager?.split('@')[0];
+  return named !== undefined && Object.values(FILES).includes(named) ? named : undefined;
+}
+
+/** The project's package manager, or that of the workspace that it belongs to; `undefined` where nothing tells. */
 export function packageManagerOf({ tree, manifest }: Project): string | undefined {
-  const lock = Object.keys(LOCKS).find((file) => tree.exists(file));
-  if (lock !== undefined) return LOCKS[lock];
-  const named = manifest.packageManager?.split('@')[0];
-  return named !== undefined && Object.values(LOCKS).includes(named) ? named : undefined;
+  const own = managerOf((file) => tree.exists(`/${file}`), manifest.packageManager);
+  if (own !== undefined) return own;
+  const root = workspaceRootAbove();
+  return root && managerOf(root.has, root.packageManager);
 }
 
 /** Has the packages of package.json installed, as `NodePackageInstallTask` of `@angular-devkit/schematics` does. */

@@ -1,3 +1,4 @@
+import { parseJson } from '../tree.js';
 import type { NeededPackage } from './needed-packages.js';
 
 interface Dependencies {
@@ -14,12 +15,13 @@ function added(dependencies: Dependencies, { name, range }: NeededPackage): Depe
 
 /** package.json with more packages, otherwise as it was written. */
 export function addPackages(text: string, packages: readonly NeededPackage[]): string {
-  const manifest = JSON.parse(text) as { dependencies?: Dependencies; devDependencies?: Dependencies };
+  const manifest = parseJson<{ dependencies?: Dependencies; devDependencies?: Dependencies }>(text);
   for (const each of packages) {
     const field = each.isForDevelopment ? 'devDependencies' : 'dependencies';
     manifest[field] = added(manifest[field] ?? {}, each);
   }
-  const indent = /^\{\s*\n([ \t]+)/.exec(text)?.[1] ?? 2;
+  const indent = /^\uFEFF?\{\s*\n([ \t]+)/.exec(text)?.[1] ?? 2;
   const newline = text.includes('\r\n') ? '\r\n' : '\n';
-  return JSON.stringify(manifest, null, indent).replaceAll('\n', newline) + (/\s$/.test(text) ? newline : '');
+  const mark = text.startsWith('\uFEFF') ? '\uFEFF' : '';
+  return mark + JSON.stringify(manifest, null, indent).replaceAll('\n', newline) + (/\s$/.test(text) ? newline : '');
 }

@@ -1,3 +1,5 @@
+import { allows } from './version-range.js';
+
 /** What decides which packages an application needs, and which of their versions fit. */
 export interface Surroundings {
   /** The Node that runs, such as `20.20.2`. */
@@ -9,6 +11,9 @@ export interface Surroundings {
   /** Whether the application is ES modules. */
   readonly isEsm: boolean;
 }
+
+/** The major versions of Nest that the library works with. */
+export const NEST_MAJORS = [11, 12];
 
 /** The parts of the library that are on. */
 export interface Parts {
@@ -80,13 +85,7 @@ export function packagesFor(parts: Parts, surroundings: Surroundings): NeededPac
     .map(([, name, range, works, isForDevelopment = false]) => ({ name, range, works, isForDevelopment }));
 }
 
-/** Whether a package that is there already works with the library, as far as its version or range tells. */
+/** Whether a package that is there already works with the library: `false` only where its version or range tells that it can't. */
 export function fits({ works }: NeededPackage, version: string): boolean {
-  const [major = 0, minor] = (/\d+(?:\.\d+)*/.exec(version)?.[0] ?? '').split('.').map(Number);
-  // `^7.0.0` allows 7.30.
-  const isRange = !/^\d/.test(version);
-  return works.some(([own, least]) => {
-    if (own === 0) return major === 0 && minor === least;
-    return major === own && (isRange || minor === undefined || minor >= least);
-  });
+  return allows(version, works) !== false;
 }

@@ -1,5 +1,6 @@
 import type ts from 'typescript';
 import type { SourceEdit } from './source-edit.js';
+import { memberOf, unwrapped } from './unwrapped.js';
 
 function importsOf(edit: SourceEdit): ts.ImportDeclaration[] {
   return edit.file.statements.filter((statement) => edit.compiler.isImportDeclaration(statement));
@@ -7,6 +8,43 @@ function importsOf(edit: SourceEdit): ts.ImportDeclaration[] {
 
 function moduleOf({ moduleSpecifier }: ts.ImportDeclaration): string {
   return (moduleSpecifier as ts.StringLiteral).text;
+}
+
+/** What a name of this file stands for: an export of a module, or with `*` all of them. */
+export interface Import {
+  readonly local: string;
+  readonly module: string;
+  readonly exported: string;
+  readonly isTypeOnly: boolean;
+}
+
+/** Every name that an import declares, whatever its form. */
+export function importedNames(edit: SourceEdit): Import[] {
+  const { compiler } = edit;
+  const found: Import[] = [];
+  for (const statement of edit.file.statements) {
+    if (compiler.isImportEqualsDeclaration(statement)) {
+      const { moduleReference: reference, isTypeOnly } = statement;
+      if (compiler.isExternalModuleReference(reference) && compiler.isStringLiteralLike(reference.expression))
+        found.push({ local: statement.name.text, module: reference.expression.text, exported: '*', isTypeOnly });
+    }
+    if (!compiler.isImportDeclaration(statement) || statement.importClause === undefined) continue;
+    const { name: whole, namedBindings: bindings, isTypeOnly } = statement.importClause;
+    const module = moduleOf(statement);
+    if (whole) found.push({ local: whole.text, module, exported: 'default', isTypeOnly });
+    if (bindings === undefined) continue;
+    if (compiler.isNamespaceImport(bindings))
+      found.push({ local: bindings.name.text, module, exported: '*', isTypeOnly });
+    else
+      for (const element of bindings.elements)
+        found.push({
+          local: element.name.text,
+          module,
+          exported: (element.propertyName ?? element.name).text,
+          isTypeOnly: isTypeOnly || element.isTypeOnly,
+        });
+  }
+  return found;
 }
 
 /** The named imports of values from a module: `import { … } from`. */
@@ -19,37 +57,40 @@ function namedImportsOf(edit: SourceEdit, module: string): ts.NamedImports | und
   return undefined;
 }
 
-/** What an export of a module is called in this file, if it is imported here: `forRoot` of `PoolingModule as Pools` is `Pools`. */
-export function localNameOf(edit: SourceEdit, module: string, exported: string): string | undefined {
-  const elements = namedImportsOf(edit, module)?.elements ?? [];
-  return elements.find(({ name, propertyName, isTypeOnly }) => !isTypeOnly && (propertyName ?? name).text === exported)
-    ?.name.text;
+/** How this file names an export of a module, if it imports it: `Pools` for `PoolingModule as Pools`, `pooling.PoolingModule` for `* as pooling`. */
+export function nameOf(edit: SourceEdit, module: string, exported: string): string | undefined {
+  const values = importedNames(edit).filter((each) => each.module === module && !each.isTypeOnly);
+  const named = values.find((each) => each.exported === exported);
+  if (named) return named.local;
+  const all = values.find((each) => each.exported === '*');
+  return all && `${all.local}.${exported}`;
 }
 
-/** Where a name of this file comes from: the module's specifier, and what it is called there. */
-export function sourceOf(edit: SourceEdit, local: string): { module: string; exported: string } | undefined {
-  for (const declaration of importsOf(edit)) {
-    const clause = declaration.importClause;
-    if (clause?.name?.text === local) return { module: moduleOf(declaration), exported: 'default' };
-    const bindings = clause?.namedBindings;
-    if (bindings === undefined || !edit.compiler.isNamedImports(bindings)) continue;
-    const element = bindings.elements.find(({ name }) => name.text === local);
-    if (element) return { module: moduleOf(declaration), exported: (element.propertyName ?? element.name).text };
-  }
-  return undefined;
+/** Whether an expression is an export of a module, however this file imports it. */
+export function isImported(edit: SourceEdit, expression: ts.Expression, module: string, exported: string): boolean {
+  const { compiler } = edit;
+  const values = importedNames(edit).filter((each) => each.module === module && !each.isTypeOnly);
+  const node = unwrapped(compiler, expression);
+  if (compiler.isIdentifier(node)) return values.some((each) => each.local === node.text && each.exported === exported);
+  const member = memberOf(compiler, node);
+  if (member?.name !== exported || !compiler.isIdentifier(member.object)) return false;
+  const { text } = member.object;
+  // CommonJS has its exports as the default import, too.
+  return values.some((each) => each.local === text && (each.exported === '*' || each.exported === 'default'));
 }
 
 /** Every name that the file's top level has. */
 function takenNames(edit: SourceEdit): Set<string> {
   const { compiler } = edit;
   const declared = edit.find(
-    (node): node is ts.ImportSpecifier | ts.ImportClause | ts.ClassDeclaration | ts.VariableDeclaration =>
-      compiler.isImportSpecifier(node) ||
-      compiler.isImportClause(node) ||
+    (node): node is ts.ClassDeclaration | ts.FunctionDeclaration | ts.EnumDeclaration | ts.VariableDeclaration =>
       compiler.isClassDeclaration(node) ||
+      compiler.isFunctionDeclaration(node) ||
+      compiler.isEnumDeclaration(node) ||
       compiler.isVariableDeclaration(node),
   );
-  return new Set(declared.map(({ name }) => name?.getText(edit.file)).filter((name) => name !== undefined));
+  const names = declared.map(({ name }) => name?.getText(edit.file)).filter((name) => name !== undefined);
+  return new Set([...names, ...importedNames(edit).map(({ local }) => local)]);
 }
 
 function declarationText(edit: SourceEdit, module: string, clause: string): string {
@@ -72,7 +113,7 @@ function insertDeclaration(edit: SourceEdit, module: string, clause: string): vo
 
 /** Imports a value, unless it is imported already. Gives what it is called in this file. */
 export function addImport(edit: SourceEdit, module: string, exported: string): string {
-  const present = localNameOf(edit, module, exported);
+  const present = nameOf(edit, module, exported);
   if (present !== undefined) return present;
   const local = takenNames(edit).has(exported) ? `Nest${exported}` : exported;
   const clause = local === exported ? exported : `${exported} as ${local}`;

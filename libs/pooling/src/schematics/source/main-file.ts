@@ -1,22 +1,21 @@
 import type ts from 'typescript';
+import { classReference, type ClassReference } from './class-files.js';
+import { isImported } from './imports.js';
 import type { SourceEdit } from './source-edit.js';
+import { isWrapper, memberOf } from './unwrapped.js';
 
 /** How an application is made: `NestFactory.create(AppModule)` and its like. */
 export interface Creation {
   readonly call: ts.CallExpression;
   readonly method: 'create' | 'createMicroservice' | 'createApplicationContext';
   /** The root module's class. */
-  readonly module: string | undefined;
+  readonly module: ClassReference | undefined;
 }
 
 const METHODS = ['create', 'createMicroservice', 'createApplicationContext'];
 
-/** The class that an expression begins with: `AppModule` of `AppModule.register({})`. */
-function classOf({ compiler }: SourceEdit, expression: ts.Expression | undefined): string | undefined {
-  let node = expression;
-  while (node !== undefined && (compiler.isCallExpression(node) || compiler.isPropertyAccessExpression(node)))
-    node = node.expression;
-  return node !== undefined && compiler.isIdentifier(node) ? node.text : undefined;
+function isFactory(edit: SourceEdit, object: ts.Expression): boolean {
+  return object.getText() === 'NestFactory' || isImported(edit, object, '@nestjs/core', 'NestFactory');
 }
 
 /** Every application that a file makes. */
@@ -24,11 +23,10 @@ export function creationsIn(edit: SourceEdit): Creation[] {
   const { compiler } = edit;
   const calls = edit.find((node): node is ts.CallExpression => compiler.isCallExpression(node));
   return calls.flatMap((call) => {
-    const called = call.expression;
-    if (!compiler.isPropertyAccessExpression(called) || called.expression.getText() !== 'NestFactory') return [];
-    if (!METHODS.includes(called.name.text)) return [];
-    const method = called.name.text as Creation['method'];
-    return [{ call, method, module: classOf(edit, call.arguments[0]) }];
+    const called = memberOf(compiler, call.expression);
+    if (called === undefined || !METHODS.includes(called.name) || !isFactory(edit, called.object)) return [];
+    const method = called.name as Creation['method'];
+    return [{ call, method, module: classReference(edit, call.arguments[0]) }];
   });
 }
 
@@ -74,13 +72,7 @@ function placeBehind(edit: SourceEdit, call: ts.CallExpression): Place | undefin
       name = compiler.isIdentifier(parent.name) ? parent.name.text : undefined;
     else if (compiler.isBinaryExpression(parent) && parent.operatorToken.kind === compiler.SyntaxKind.EqualsToken)
       name = parent.left.getText();
-    else if (
-      !compiler.isParenthesizedExpression(parent) &&
-      !compiler.isAsExpression(parent) &&
-      !compiler.isSatisfiesExpression(parent) &&
-      !compiler.isVariableDeclarationList(parent)
-    )
-      return undefined;
+    else if (!isWrapper(compiler, parent) && !compiler.isVariableDeclarationList(parent)) return undefined;
   }
   const statement = node.parent;
   const isOneOfSeveral = compiler.isBlock(statement.parent) || compiler.isSourceFile(statement.parent);

@@ -1,15 +1,19 @@
 import type ts from 'typescript';
+import { isImported } from './imports.js';
 import type { SourceEdit } from './source-edit.js';
+import { memberOf, unwrapped } from './unwrapped.js';
 
 /** Lines of a text, all but the first of which are moved in. */
 function indented(text: string, indent: string): string {
   return text.replaceAll('\n', `\n${indent}`);
 }
 
-function isModuleDecorator({ compiler }: SourceEdit, { expression }: ts.Decorator): boolean {
+function isModuleDecorator(edit: SourceEdit, { expression }: ts.Decorator): boolean {
+  const { compiler } = edit;
   if (!compiler.isCallExpression(expression)) return false;
   const called = expression.expression;
-  return (compiler.isPropertyAccessExpression(called) ? called.name : called).getText() === 'Module';
+  const name = memberOf(compiler, called)?.name ?? called.getText();
+  return name === 'Module' || isImported(edit, called, '@nestjs/common', 'Module');
 }
 
 /** What `@Module(…)` of a class is given; `undefined` where it isn't an object that stands in this file. */
@@ -18,13 +22,15 @@ function metadataOf(edit: SourceEdit, className: string | undefined): ts.ObjectL
   for (const declaration of edit.find((node): node is ts.ClassDeclaration => compiler.isClassDeclaration(node))) {
     if (className !== undefined && declaration.name?.text !== className) continue;
     const decorator = compiler.getDecorators(declaration)?.find((each) => isModuleDecorator(edit, each));
-    const given = (decorator?.expression as ts.CallExpression | undefined)?.arguments[0];
-    if (given === undefined) continue;
+    const argument = (decorator?.expression as ts.CallExpression | undefined)?.arguments[0];
+    if (argument === undefined) continue;
+    const given = unwrapped(compiler, argument);
     if (compiler.isObjectLiteralExpression(given)) return given;
     const variable = edit
       .find((node): node is ts.VariableDeclaration => compiler.isVariableDeclaration(node))
       .find(({ name }) => compiler.isIdentifier(given) && name.getText() === given.text);
-    if (variable?.initializer && compiler.isObjectLiteralExpression(variable.initializer)) return variable.initializer;
+    const value = variable?.initializer && unwrapped(compiler, variable.initializer);
+    if (value && compiler.isObjectLiteralExpression(value)) return value;
   }
   return undefined;
 }
@@ -76,6 +82,14 @@ function addProperty(edit: SourceEdit, object: ts.ObjectLiteralExpression, name:
   edit.insert(open, `\n${indent}${name}: ${value},${closed}`);
 }
 
+/** What a property is called; `undefined` where only the running program can tell. */
+function propertyName({ compiler }: SourceEdit, name: ts.PropertyName): string | undefined {
+  const given = compiler.isComputedPropertyName(name) ? unwrapped(compiler, name.expression) : name;
+  const isLiteral = compiler.isStringLiteralLike(given) || given.kind === compiler.SyntaxKind.NumericLiteral;
+  if (isLiteral) return (given as ts.LiteralExpression).text;
+  return compiler.isIdentifier(name) ? name.text : undefined;
+}
+
 /**
  * Adds an element to an array of a module's metadata, such as `imports`, however it is written.
  *
@@ -85,21 +99,22 @@ export function addToMetadata(edit: SourceEdit, property: string, element: strin
   const { compiler } = edit;
   const object = metadataOf(edit, className);
   if (object === undefined) return false;
-  const named = object.properties.find(
-    ({ name }) => name !== undefined && /^(['"]?)(\w+)\1$/.exec(name.getText())?.[2] === property,
-  );
+  const named = object.properties.find(({ name }) => name !== undefined && propertyName(edit, name) === property);
   if (named && compiler.isShorthandPropertyAssignment(named)) {
     edit.replace(named.getStart(), named.end, `${property}: [...${property}, ${element}]`);
     return true;
   }
   if (named && compiler.isPropertyAssignment(named)) {
     const { initializer } = named;
-    if (compiler.isArrayLiteralExpression(initializer)) addElement(edit, initializer, element);
+    const value = unwrapped(compiler, initializer);
+    if (compiler.isArrayLiteralExpression(value)) addElement(edit, value, element);
     else edit.replace(initializer.getStart(), initializer.end, `[...(${initializer.getText()}), ${element}]`);
     return true;
   }
-  // What is spread may bring an array of this name, which a second one would hide.
-  if (named || object.properties.some((each) => compiler.isSpreadAssignment(each))) return false;
+  // What is spread, or has a name that is computed, may bring an array of this name, which a second one would hide.
+  const isUnknown = ({ name }: ts.ObjectLiteralElementLike): boolean =>
+    name === undefined || propertyName(edit, name) === undefined;
+  if (named || object.properties.some(isUnknown)) return false;
   addProperty(edit, object, property, element);
   return true;
 }

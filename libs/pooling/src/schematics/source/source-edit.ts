@@ -16,13 +16,13 @@ export class SourceEdit {
     this.newline = text.includes('\r\n') ? '\r\n' : '\n';
   }
 
-  /** Puts a text, whose lines end in `\n`, at a place. Several at one place stand in the order in which they came. */
+  /** Puts a text at a place; its lines end as the file's do. Several at one place stand in the order in which they came. */
   insert(at: number, text: string): void {
     this.replace(at, at, text);
   }
 
   replace(at: number, until: number, text: string): void {
-    this.insertions.push({ at, until, text: text.replaceAll('\n', this.newline) });
+    this.insertions.push({ at, until, text: text.replaceAll(/\r?\n/g, this.newline) });
   }
 
   get isChanged(): boolean {

@@ -1,0 +1,26 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseJson } from './tree.js';
+
+/** What the root of a workspace has, as seen from the project's folder, which is one of its packages. */
+export interface WorkspaceRoot {
+  /** Whether it has a file. */
+  has(file: string): boolean;
+  readonly packageManager: string | undefined;
+}
+
+interface RootManifest {
+  readonly workspaces?: unknown;
+  readonly packageManager?: string;
+}
+
+/** The nearest folder above that says it is a workspace's root. The schematics' tree ends at the project's own folder. */
+export function workspaceRootAbove(folder: string = process.cwd()): WorkspaceRoot | undefined {
+  for (let at = dirname(folder); ; at = dirname(at)) {
+    const path = join(at, 'package.json');
+    const manifest = existsSync(path) ? parseJson<RootManifest>(readFileSync(path, 'utf8')) : {};
+    if (manifest.workspaces !== undefined || existsSync(join(at, 'pnpm-workspace.yaml')))
+      return { has: (file) => existsSync(join(at, file)), packageManager: manifest.packageManager };
+    if (at === dirname(at)) return undefined;
+  }
+}
