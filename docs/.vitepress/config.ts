@@ -30,6 +30,7 @@ export default defineConfig({
         ['Start', '/'],
         ['Into your project', '/getting-started'],
         ['Connecting', '/connection'],
+        ['Several hosts and fail-over', '/failover'],
         ['The HTTP client', '/http-client'],
         ['HTTP libraries', '/http-libraries'],
         ['Sizing', '/sizing'],

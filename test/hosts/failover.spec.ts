@@ -83,7 +83,14 @@ describe('a primary that is killed under load', { timeout: 90_000 }, () => {
     await Promise.all(load);
     expect(failures).toBeLessThanOrEqual(16);
     expect(await portOf(pool)).toBe(second.server.port);
-    expect(pool.statistics()).toMatchObject({ inUse: 0, waiting: 0 });
+    expect(pool.statistics()).toMatchObject({ inUse: 0, waiting: 0, hosts: { failovers: 1 } });
+    expect(pool.statistics().hosts?.states[1]).toMatchObject({
+      host: `127.0.0.1:${second.proxy.port}`,
+      role: 'primary',
+      state: 'up',
+    });
+    // Whoever dials a connection of his own, as Kysely does to cancel a query, finds the same server.
+    expect(pool.options).toMatchObject({ host: '127.0.0.1', port: second.proxy.port });
   });
 
   it('is left for the next one also when it falls silent', async () => {
@@ -175,6 +182,41 @@ describe('where no server changes its role,', { timeout: 90_000 }, () => {
     });
     expect(await portOf(pool)).toBe(first.server.port);
     expect(pool.statistics()).toMatchObject({ opened, readOnly: false });
+  });
+
+  it('a saturated pool’s health is that of the server it is connected to', async () => {
+    const [first, second] = cluster.nodes as Nodes;
+    await second.proxy.refuse();
+    onTestFinished(() => second.proxy.forward());
+    const hosts = [second, first].map(({ proxy }) => ({ host: '127.0.0.1', port: proxy.port }));
+    const pool = createPool({ url: 'postgres://postgres@/postgres', hosts, size: 1, maxOverflow: 0 });
+    const client = await pool.connect();
+    await new Promise((resolve) => setTimeout(resolve, 2_100));
+    expect(await pool.ping()).toMatchObject({ status: 'degraded' });
+    client.release();
+    expect(pool.statistics().hosts).toEqual({
+      failovers: 0,
+      states: [
+        { host: `127.0.0.1:${second.proxy.port}`, role: undefined, state: 'down', connections: 0 },
+        { host: `127.0.0.1:${first.proxy.port}`, role: 'primary', state: 'up', connections: 1 },
+      ],
+    });
+  });
+
+  it('a host that is in use stays the one, though one before it in the list would do as well', async () => {
+    const [first, second] = cluster.nodes as Nodes;
+    await second.proxy.refuse();
+    const hosts = [second, first].map(({ proxy }) => ({ host: '127.0.0.1', port: proxy.port }));
+    const pool = createPool({
+      url: 'postgres://postgres@/postgres',
+      hosts,
+      hostRecheckMs: 1,
+      targetSessionAttrs: 'any',
+    });
+    const held = await pool.connect();
+    await second.proxy.forward();
+    expect(await portOf(pool)).toBe(first.server.port);
+    held.release();
   });
 
   it('connections to the second choice are replaced, a few at a time, when the first choice is back', async () => {

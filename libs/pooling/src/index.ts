@@ -30,6 +30,7 @@ export { PoolHealthIndicator } from './health/pool-health.indicator.js';
 export { DatabasePool, type ConnectCallback } from './database/database-pool.js';
 export type { DatabasePoolDependencies } from './database/database-parts.js';
 export type { DatabasePoolStatistics } from './database/database-statistics.js';
+export type { HostsStatistics, HostStatistics } from './database/hosts/host-statistics.js';
 export type { FleetBudget } from './database/fleet/fleet-members.js';
 export type { FleetProcess, FleetStatistics } from './database/fleet/fleet-member.js';
 export type {

@@ -47,6 +47,8 @@ export interface DatabaseParts {
   readonly queries: SingleQueries;
   readonly ping: DatabasePing;
   readonly role: RoleOfServer<PostgresConnection>;
+  /** There where the pool chooses among hosts. */
+  readonly hosts: PoolHosts<PostgresConnection> | undefined;
   /** Which texts are prepared; `undefined`: none. */
   readonly statements: StatementCache | undefined;
   readonly counters: DatabaseCounters;
@@ -160,8 +162,17 @@ export function databasePartsOf(
   });
   const queries = new SingleQueries(leases, statements, traces, configuration, hosts);
   publishPool(making);
-  const ping: DatabasePing = new DatabasePing({ name, clock, clientConfig, engine, leases, role });
-  return { clock, engine, leases, queries, ping, role, statements, counters, budget };
+  const ping: DatabasePing = new DatabasePing({
+    name,
+    clock,
+    get clientConfig() {
+      return hosts?.configOf(hosts.present, undefined) ?? clientConfig;
+    },
+    engine,
+    leases,
+    role,
+  });
+  return { clock, engine, leases, queries, ping, role, hosts, statements, counters, budget };
 }
 
 function statementCacheOf({ name, observer, configuration }: Making): StatementCache | undefined {

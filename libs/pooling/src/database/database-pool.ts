@@ -80,11 +80,12 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     const configuration = resolveDatabaseOptions(name, options);
     this.name = name;
     this.configuration = configuration;
-    this.options = pgOptionsOf(configuration);
     this.#size = configuration.size;
     this.#maxOverflow = configuration.maxOverflow;
     this.#closeDeadlineMs = dependencies.closeDeadlineMs ?? CLOSE_DEADLINE_MS;
     this.#parts = databasePartsOf(name, configuration, dependencies, this);
+    const { hosts } = this.#parts;
+    this.options = pgOptionsOf(configuration, hosts && (() => hosts.present));
     grantAccess(this, this.#parts);
   }
 

@@ -1,6 +1,7 @@
 import type { Pool } from '../core/pool.js';
 import type { PoolStatistics } from '../core/statistics.js';
 import type { FleetStatistics } from './fleet/fleet-member.js';
+import type { HostsStatistics } from './hosts/host-statistics.js';
 import type { StatementCache } from './query/statement-cache.js';
 
 /** {@link PoolStatistics} with what a database adds. */
@@ -19,6 +20,8 @@ export interface DatabasePoolStatistics extends PoolStatistics {
   readonly preparedStatementMisses: number;
   /** The processes that share the `budget`; left out without one. */
   readonly fleet?: FleetStatistics;
+  /** What is known of several hosts; left out where the pool doesn't choose among hosts. */
+  readonly hosts?: HostsStatistics;
 }
 
 /** What a database pool counts besides its engine. */
@@ -33,6 +36,8 @@ export interface StatisticsSource {
   readonly engine: Pick<Pool<unknown>, 'statistics'>;
   readonly counters: DatabaseCounters;
   readonly role: { readonly readOnly: boolean };
+  /** `undefined`: the pool doesn't choose among hosts. */
+  readonly hosts: { statistics(): HostsStatistics } | undefined;
   /** `undefined`: nothing is prepared. */
   readonly statements: StatementCache | undefined;
   /** `undefined`: the pool has none. */
@@ -40,13 +45,8 @@ export interface StatisticsSource {
 }
 
 /** An immutable snapshot of levels and counters. */
-export function databaseStatistics({
-  engine,
-  counters,
-  role,
-  statements,
-  budget,
-}: StatisticsSource): DatabasePoolStatistics {
+export function databaseStatistics(source: StatisticsSource): DatabasePoolStatistics {
+  const { engine, counters, role, hosts, statements, budget } = source;
   return {
     ...engine.statistics(),
     transactionsLeftOpen: counters.transactionsLeftOpen,
@@ -56,5 +56,6 @@ export function databaseStatistics({
     preparedStatementHits: statements?.hits ?? 0,
     preparedStatementMisses: statements?.misses ?? 0,
     ...(budget === undefined ? undefined : { fleet: budget.statistics }),
+    ...(hosts === undefined ? undefined : { hosts: hosts.statistics() }),
   };
 }

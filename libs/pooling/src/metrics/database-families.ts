@@ -85,6 +85,19 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
     'Connections held now that were reported as leaked, by who acquired them',
     ({ leaked }) => leaked.map(({ connections, ...labels }) => [labels, connections]),
   ),
+  pools.gauges(
+    'db_pool_host_connections',
+    'Connections to each of several hosts, by what its server is',
+    ({ statistics }) =>
+      (statistics.hosts?.states ?? []).flatMap(({ host, role, connections }) =>
+        role === undefined ? [] : [[{ host, role }, connections] as const],
+      ),
+  ),
+  pools.counter(
+    'db_pool_failovers_total',
+    'How often the host that takes writes was another one than before',
+    ({ statistics }) => statistics.hosts?.failovers,
+  ),
   pools.counter(
     'db_pool_prepared_statement_hits_total',
     'Queries that found their statement prepared on their connection',

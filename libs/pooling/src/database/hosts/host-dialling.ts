@@ -43,12 +43,18 @@ export class HostDialling<Connection extends HostConnection> {
   #noneFits = false;
   #probing: Promise<unknown> | undefined = undefined;
 
-  constructor(clock: Clock, options: HostOptions, random: () => number) {
+  /** @param isInUse - whether there are connections to a host, which is what is wanted. */
+  constructor(
+    clock: Clock,
+    options: HostOptions,
+    random: () => number,
+    isInUse: (host: HostTarget) => boolean = () => false,
+  ) {
     const { hosts, findHosts, targetSessionAttrs, hostRecheckMs } = options;
     this.#clock = clock;
     this.#options = options;
     this.#list = new HostList(clock, hosts, findHosts, hostRecheckMs);
-    this.states = new HostStates(clock, targetSessionAttrs, hostRecheckMs);
+    this.states = new HostStates(clock, targetSessionAttrs, hostRecheckMs, isInUse);
     this.#shuffle = shuffleOf(options.loadBalanceHosts, random);
   }
 

@@ -20,9 +20,17 @@ export class HostStates {
   readonly #clock: Clock;
   readonly #wanted: TargetSessionAttrs;
   readonly #recheckMs: number;
+  readonly #isInUse: (host: HostTarget) => boolean;
   readonly #states = new Map<string, HostState>();
 
-  constructor(clock: Clock, wanted: TargetSessionAttrs, recheckMs: number) {
+  /** @param isInUse - whether there are connections to a host, which is what is wanted. */
+  constructor(
+    clock: Clock,
+    wanted: TargetSessionAttrs,
+    recheckMs: number,
+    isInUse: (host: HostTarget) => boolean = () => false,
+  ) {
+    this.#isInUse = isInUse;
     this.#clock = clock;
     this.#wanted = wanted;
     this.#recheckMs = recheckMs;
@@ -69,7 +77,8 @@ export class HostStates {
 
   #rank(host: HostTarget): number {
     const state = this.of(host);
-    if (state === undefined) return 1;
+    // An old primary that is back, and stands before it in the list, doesn't get what the present one has.
+    if (state === undefined) return this.#isInUse(host) ? 0 : 1;
     if (state === 'dead') return 4;
     return { first: 0, second: 2, none: 3 }[fitOf(this.#wanted, state)];
   }

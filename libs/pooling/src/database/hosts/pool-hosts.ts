@@ -6,11 +6,22 @@ import { AddressedSocket } from './addresses.js';
 import { HostDialling, type DialAddress, type HostConnection } from './host-dialling.js';
 import { HostsLook } from './hosts-look.js';
 import { isRefusedWrite } from './connection-role.js';
+import type { HostsStatistics, HostStatistics } from './host-statistics.js';
 import { fitOf, wantsWrites, type Fit, type ServerFacts } from './server-facts.js';
 import { WantedRole, type JudgedConnection } from './wanted-role.js';
 
 /** How long a server that has refused a write may take to say what it is, in milliseconds. */
 const ANSWER_WITHIN_MS = 5_000;
+
+function isSame(one: HostTarget, other: HostTarget): boolean {
+  return one.host === other.host && one.port === other.port;
+}
+
+function stateOf(known: ServerFacts | 'dead' | undefined): Pick<HostStatistics, 'role' | 'state'> {
+  if (known === undefined) return { role: undefined, state: 'unknown' };
+  if (known === 'dead') return { role: undefined, state: 'down' };
+  return { role: known.standby ? 'standby' : 'primary', state: 'up' };
+}
 
 /** A connection to one of several hosts. */
 export interface HostedConnection extends HostConnection, JudgedConnection {
@@ -42,6 +53,9 @@ export class PoolHosts<Connection extends HostedConnection> {
   readonly #look: HostsLook;
   #dial: DialAddress<Connection> | undefined = undefined;
   #suspicions = 0;
+  #failovers = 0;
+  /** The host that took writes last. */
+  #writable: HostTarget | undefined = undefined;
 
   constructor(options: ResolvedDatabaseOptions, host: PoolHostsHost<Connection>) {
     this.#options = options;
@@ -50,7 +64,7 @@ export class PoolHosts<Connection extends HostedConnection> {
     const { targetSessionAttrs, hostRecheckMs, findHosts } = options;
     this.#looks = findHosts !== undefined || targetSessionAttrs.startsWith('prefer-');
     this.#look = new HostsLook(host.clock, hostRecheckMs, () => this.#lookAgain());
-    this.dialling = new HostDialling(host.clock, options, host.random);
+    this.dialling = new HostDialling(host.clock, options, host.random, (target) => this.#isInUse(target));
     this.role = new WantedRole<Connection>(options.targetSessionAttrs, {
       noneFits: () => this.dialling.noneFits,
       suspicions: () => this.#suspicions,
@@ -70,7 +84,42 @@ export class PoolHosts<Connection extends HostedConnection> {
     connection.told.changed = (standby) => this.#told(connection, standby);
     this.#dial = dial;
     this.#open.add(connection);
+    this.#noteWritable(connection);
     if (this.#looks) this.#look.start();
+  }
+
+  /** Where the newest connection goes to; before there is one, the first host. */
+  get present(): HostTarget {
+    return [...this.#open].at(-1)?.hostTarget ?? (this.dialling.hosts[0] as HostTarget);
+  }
+
+  /** What is known of the hosts. */
+  statistics(): HostsStatistics {
+    const connections = new Map<string, number>();
+    for (const { hostTarget } of this.#open) {
+      const name = nameOfHost(hostTarget as HostTarget);
+      connections.set(name, (connections.get(name) ?? 0) + 1);
+    }
+    return {
+      failovers: this.#failovers,
+      states: this.dialling.hosts.map((target) => {
+        const host = nameOfHost(target);
+        return { host, ...stateOf(this.#lastKnown(target)), connections: connections.get(host) ?? 0 };
+      }),
+    };
+  }
+
+  /** An open connection knows more of its host than the last dial. */
+  #lastKnown(host: HostTarget): ServerFacts | 'dead' | undefined {
+    const open = [...this.#open].findLast(({ hostTarget }) => hostTarget !== undefined && isSame(hostTarget, host));
+    return open?.facts ?? this.dialling.states.of(host);
+  }
+
+  #noteWritable({ facts, hostTarget }: Connection): void {
+    if (facts.readOnly || hostTarget === undefined || !wantsWrites(this.#options.targetSessionAttrs)) return;
+    const before = this.#writable;
+    this.#writable = hostTarget;
+    if (before !== undefined && !isSame(before, hostTarget)) this.#failovers++;
   }
 
   /** A connection is closed. */
@@ -90,6 +139,15 @@ export class PoolHosts<Connection extends HostedConnection> {
     if ([...this.#open].some(isGone)) return this.#host.replace(isGone, maxConnecting);
     if (this.#dial === undefined || ![...this.#open].some(isSecond)) return;
     if (await this.dialling.lookForFirst(this.#dial)) this.#host.replace(isSecond, maxConnecting);
+  }
+
+  /** Whether there are connections to a host that is what is wanted: it is tried first for as long. */
+  #isInUse(host: HostTarget): boolean {
+    for (const { facts, hostTarget, role } of this.#open) {
+      const fits = !role.refusedWrite && this.#fit(facts) === 'first';
+      if (fits && hostTarget !== undefined && isSame(hostTarget, host)) return true;
+    }
+    return false;
   }
 
   #fit(facts: ServerFacts): Fit {

@@ -1,11 +1,14 @@
 import type { PoolOptions } from 'pg';
+import type { HostTarget } from './host-options.js';
 import type { ResolvedDatabaseOptions } from './options.js';
 
 /**
  * A pool's options under the names of `pg.Pool`, for whatever reads `pool.options`: session stores, migration tools,
  * Kysely's own dialect, which dials a control connection with them. Secrets are there and not enumerable.
+ *
+ * @param present - where connections go to now, where there are several hosts: a control connection has to go there, too.
  */
-export function pgOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {
+export function pgOptionsOf(options: ResolvedDatabaseOptions, present?: () => HostTarget): PoolOptions {
   const { password, ssl, options: commandLine, ...fields } = options.clientConfig;
   const pgOptions: PoolOptions = {
     ...fields,
@@ -17,6 +20,10 @@ export function pgOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {
     maxLifetimeSeconds: options.maxLifetimeMs / 1_000,
     allowExitOnIdle: true,
   };
+  if (present !== undefined) {
+    Object.defineProperty(pgOptions, 'host', { enumerable: true, get: () => present().host });
+    Object.defineProperty(pgOptions, 'port', { enumerable: true, get: () => present().port });
+  }
   Object.defineProperty(pgOptions, 'password', { enumerable: false, value: password });
   if (commandLine !== undefined) Object.defineProperty(pgOptions, 'options', { enumerable: false, value: commandLine });
   Object.defineProperty(pgOptions, 'ssl', { enumerable: typeof ssl === 'boolean', value: ssl });
