@@ -143,7 +143,7 @@ export { spansFor, type ConfigurableSpans } from './tracing/spans.js';
 export type { ResolvedTracing, Tracing, TracingMode, TracingOptions } from './tracing/tracing-options.js';
 export type { AcquireOrigin } from './core/acquire-origin.js';
 export type { CallTrace } from './core/call-trace.js';
-export type { HistogramSnapshot, Percentiles } from './core/histogram.js';
+export type { Exemplar, HistogramSnapshot, Percentiles } from './core/histogram.js';
 export type { Acquirer, Holder, HolderActivity } from './core/holders.js';
 export type { Clock, Timer } from './core/clock.js';
 export type { AcquireOptions, CloseReport, LeakReport, ObservedSlot, PoolObserver } from './core/pool-options.js';

@@ -1,3 +1,5 @@
+import type { SpanRef } from './span-sink.js';
+
 /** Upper bounds of the buckets, in milliseconds: 0.1 ms to 2 minutes, about 1.6 apart, closer than any percentile needs. */
 export const BUCKET_BOUNDS_MS: readonly number[] = Object.freeze([
   0.1, 0.25, 0.5, 1, 1.5, 2.5, 4, 6, 10, 15, 25, 40, 60, 100, 150, 250, 400, 600, 1_000, 1_500, 2_500, 4_000, 6_000,
@@ -17,6 +19,13 @@ export interface Percentiles {
   readonly max: number;
 }
 
+/** One duration of a bucket, by the trace in which it was measured. */
+export interface Exemplar extends SpanRef {
+  readonly ms: number;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
 /** What a histogram held at a moment, for Prometheus: counts per bucket, not cumulated. */
 export interface HistogramSnapshot {
   readonly boundsMs: readonly number[];
@@ -24,6 +33,8 @@ export interface HistogramSnapshot {
   readonly counts: readonly number[];
   readonly count: number;
   readonly sumMs: number;
+  /** The newest of each bucket, where any was measured in a trace. */
+  readonly exemplars?: readonly (Exemplar | undefined)[];
 }
 
 /** Durations counted in fixed buckets: recording is a binary search and three additions. */
@@ -32,9 +43,10 @@ export class Histogram {
   #count = 0;
   #sumMs = 0;
   #maxMs = 0;
+  #exemplars: (Exemplar | undefined)[] | undefined = undefined;
 
-  /** Counts one duration, in milliseconds. */
-  record(ms: number): void {
+  /** Counts one duration, in milliseconds; `span`: in which it was measured, where that is recorded. */
+  record(ms: number, span?: SpanRef): void {
     let low = 0;
     // Most waits are none at all: they take the first bucket without a search.
     let high = ms <= SHORTEST_MS ? 0 : BUCKET_BOUNDS_MS.length;
@@ -47,6 +59,12 @@ export class Histogram {
     this.#count++;
     this.#sumMs += ms;
     if (ms > this.#maxMs) this.#maxMs = ms;
+    if (span !== undefined) this.#exemplify(low, ms, span);
+  }
+
+  #exemplify(bucket: number, ms: number, { traceId, spanId }: SpanRef): void {
+    this.#exemplars ??= new Array<Exemplar | undefined>(BUCKET_BOUNDS_MS.length + 1).fill(undefined);
+    this.#exemplars[bucket] = { traceId, spanId, ms, at: Date.now() };
   }
 
   /** How many durations were counted. */
@@ -61,7 +79,14 @@ export class Histogram {
 
   /** A copy of the counts. */
   snapshot(): HistogramSnapshot {
-    return { boundsMs: BUCKET_BOUNDS_MS, counts: Array.from(this.#counts), count: this.#count, sumMs: this.#sumMs };
+    const exemplars = this.#exemplars;
+    return {
+      boundsMs: BUCKET_BOUNDS_MS,
+      counts: Array.from(this.#counts),
+      count: this.#count,
+      sumMs: this.#sumMs,
+      ...(exemplars === undefined ? undefined : { exemplars: [...exemplars] }),
+    };
   }
 
   /** Percentiles, interpolated within their bucket and never above the largest duration seen. */

@@ -23,6 +23,8 @@ export interface Acquirer {
   readonly acquiredAt?: string;
   /** The whole stack of the acquire, when leak detection is on. */
   readonly stack?: string;
+  /** The trace in which it was acquired, where there is a tracer that records it. */
+  readonly traceId?: string;
 }
 
 /** Somebody who holds a connection. */
@@ -91,10 +93,12 @@ export function acquirerOf(origin: AcquireOrigin | undefined): Acquirer {
   const stack = origin?.trace?.stack;
   const label = origin?.label ?? handlerIn(stack);
   const acquiredAt = firstForeignFrame(stack);
+  const traceId = origin?.span?.traceId;
   return {
     ...(label === undefined ? undefined : { label }),
     ...(acquiredAt === undefined ? undefined : { acquiredAt }),
     ...(stack === undefined ? undefined : { stack }),
+    ...(traceId === undefined ? undefined : { traceId }),
   };
 }
 
@@ -102,6 +106,7 @@ export function acquirerOf(origin: AcquireOrigin | undefined): Acquirer {
 export function originOf({ origin }: { readonly origin: AcquireOrigin | undefined }): {
   label?: string;
   acquiredAt?: string;
+  traceId?: string;
 } {
   const { stack: _stack, ...acquirer } = acquirerOf(origin);
   return acquirer;

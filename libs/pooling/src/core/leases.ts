@@ -85,7 +85,7 @@ export class Leases<T> {
   #begun(entry: PoolEntry<T>, now: number, waiter: AcquireWaiter<T> | undefined): void {
     const waitMs = waiter === undefined ? 0 : now - waiter.since;
     this.#counters.acquired++;
-    this.#counters.wait.record(waitMs);
+    this.#counters.wait.record(waitMs, entry.origin?.span);
     const observer = this.#observer;
     const { acquired } = observer;
     if (acquired === undefined || observer.hearsAcquire?.(waitMs) === false) return;
@@ -110,7 +110,7 @@ export class Leases<T> {
   /** One lease has ended. */
   ended(entry: PoolEntry<T>, useMs: number): void {
     this.#counters.released++;
-    this.#counters.use.record(useMs);
+    this.#counters.use.record(useMs, entry.origin?.span);
     this.#observer.released?.(entry.connection as T, useMs, entry);
   }
 }

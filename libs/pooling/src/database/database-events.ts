@@ -33,6 +33,8 @@ export interface SlowAcquireReport {
   /** On whose behalf, and the code that acquired it, where that is known. */
   readonly label?: string;
   readonly acquiredAt?: string;
+  /** The trace in which it was acquired, where there is a tracer that records it. */
+  readonly traceId?: string;
 }
 
 /** A statement whose one plan for all values was worse than planning it each time. */

@@ -13,6 +13,7 @@ const SHORT_MS = 1_000;
  * @property {HTMLElement} kind
  * @property {HTMLElement} label
  * @property {HTMLElement} position
+ * @property {HTMLElement} trace
  * @property {HTMLDetailsElement} details
  * @property {HTMLElement} stack
  * @property {HTMLElement} activity
@@ -121,6 +122,7 @@ export class Holders {
       kind: make('span', { class: 'tag' }),
       label: make('b', { class: 'who' }),
       position: make('span', { class: 'position' }),
+      trace: make('span', { class: 'position' }),
       details: make('details', {}, make('summary', {}, 'Stack'), stack),
       stack,
       activity: make('span', { class: 'activity' }),
@@ -131,7 +133,7 @@ export class Holders {
       'tr',
       { tabindex: '-1' },
       make('td', { 'data-column': 'Held' }, parts.held, ' ', parts.kind),
-      make('td', { 'data-column': 'By' }, parts.label, parts.position, parts.details),
+      make('td', { 'data-column': 'By' }, parts.label, parts.position, parts.trace, parts.details),
       make('td', { 'data-column': 'Doing' }, parts.activity, parts.statement),
       make('td', { 'data-column': 'Connection' }, parts.connection),
     );
@@ -164,6 +166,7 @@ export class Holders {
     setAttribute(parts.kind, 'data-kind', kind);
     setText(parts.label, nameOf(holder));
     setText(parts.position, positionBeside(holder));
+    setText(parts.trace, holder.traceId === undefined ? '' : `trace ${holder.traceId}`);
     showStack(parts.stack, holder.stack ?? '');
     parts.details.hidden = holder.stack === undefined;
     setText(parts.activity, activityOf(holder));

@@ -26,6 +26,8 @@ export interface SlowQueryReport {
   /** On whose behalf, and the code that acquired the connection, where that is known. */
   readonly label?: string;
   readonly acquiredAt?: string;
+  /** The trace in which it was acquired, where there is a tracer that records it. */
+  readonly traceId?: string;
 }
 
 /** What a report tells of the connection that a statement ran on. */

@@ -64,7 +64,7 @@ export abstract class EndingExchange extends TimedExchange {
     this.tries?.ends(error);
     this.cleanUp();
     if (policy.composed === undefined) {
-      this.origin.counters.finished(request.method, outcome, now - this.startedAt);
+      this.origin.counters.finished(request.method, outcome, now - this.startedAt, this.tries?.caller);
       host.events.finished(this, outcome, now - this.startedAt);
     }
     if (typeof outcome !== 'number') this.#tellFailure(error);

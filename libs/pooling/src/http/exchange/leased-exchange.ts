@@ -65,8 +65,9 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
 
   #begin(connection: OriginConnection, now: number): void {
     const waitedMs = now - this.attemptAt;
-    this.origin.counters.acquire.record(waitedMs);
-    this.host.acquire.record(waitedMs);
+    const span = this.traced()?.caller;
+    this.origin.counters.acquire.record(waitedMs, span);
+    this.host.acquire.record(waitedMs, span);
     this.host.events.acquired(this.origin, waitedMs);
     this.leasedAt = now;
     this.phase = 'sent';

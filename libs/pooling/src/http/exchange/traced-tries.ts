@@ -1,5 +1,5 @@
 import type { AsyncResource } from 'node:async_hooks';
-import type { SpanSink } from '../../core/span-sink.js';
+import type { SpanRef, SpanSink } from '../../core/span-sink.js';
 import { TracedAcquire } from '../../core/traced-acquire.js';
 import { exchangeOperations } from '../../core/tracing-channels.js';
 import type { WireRequest } from '../message/request.js';
@@ -18,6 +18,8 @@ export interface TriedExchange {
 export class TracedTries {
   readonly #sink: SpanSink | undefined;
   readonly #client: string;
+  /** The span in which the exchange was begun, where that is recorded. */
+  readonly caller: SpanRef | undefined;
   #wait: TracedAcquire | undefined = undefined;
   #exchange: TracedExchange | undefined = undefined;
   #tries = 0;
@@ -25,6 +27,7 @@ export class TracedTries {
   constructor(sink: SpanSink | undefined, client: string) {
     this.#sink = sink;
     this.#client = client;
+    this.caller = sink?.active === true ? sink.current() : undefined;
   }
 
   /** Whether anybody wants to hear of exchanges or of their waits. */

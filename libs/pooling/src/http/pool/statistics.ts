@@ -1,3 +1,4 @@
+import type { SpanRef } from '../../core/span-sink.js';
 import type { Clock } from '../../core/clock.js';
 import type { HttpTimeoutPhase } from '../../core/errors.js';
 import { Histogram, type HistogramSnapshot, type Percentiles } from '../../core/histogram.js';
@@ -149,8 +150,8 @@ export class OriginCounters {
     this.retryBudget = new RetryBudget(clock);
   }
 
-  /** Counts one finished exchange, in milliseconds. */
-  finished(method: string, outcome: HttpOutcome, durationMs: number): void {
+  /** Counts one finished exchange, in milliseconds; `span`: its caller's, where that is recorded. */
+  finished(method: string, outcome: HttpOutcome, durationMs: number, span?: SpanRef): void {
     let outcomes = this.#durations.get(method);
     if (outcomes === undefined) {
       const published = publishedMethod(method);
@@ -168,7 +169,7 @@ export class OriginCounters {
         this.#outcomes++;
       }
     }
-    durations.record(durationMs);
+    durations.record(durationMs, span);
   }
 
   /** The distributions of whole exchanges. */
