@@ -2,7 +2,7 @@
  * OpenTelemetry's instrumentation of pg and undici. `TRACER_OPTIONS`: `comments` adds sqlcommenter's comments.
  * Leaves `globalThis.tracer`: `{ run(name, fn), spans(), forget() }`.
  */
-const { context, trace, SpanStatusCode } = require('@opentelemetry/api');
+const { context, trace, SpanKind, SpanStatusCode } = require('@opentelemetry/api');
 const { registerInstrumentations } = require('@opentelemetry/instrumentation');
 const { PgInstrumentation } = require('@opentelemetry/instrumentation-pg');
 const { UndiciInstrumentation } = require('@opentelemetry/instrumentation-undici');
@@ -56,6 +56,8 @@ globalThis.tracer = {
       .map((span) => ({
         parent: ids.get(span.parentSpanContext?.spanId),
         name: span.name,
+        scope: span.instrumentationScope.name,
+        client: span.kind === SpanKind.CLIENT,
         text: span.attributes['db.query.text'],
         failed: span.status.code === SpanStatusCode.ERROR,
         ended: !open.has(span),

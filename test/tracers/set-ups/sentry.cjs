@@ -1,4 +1,4 @@
-/** Sentry, whose transactions stay in this process. Leaves `globalThis.tracer`: `{ run(name, fn), spans() }`. */
+/** Sentry, whose transactions stay in this process. Leaves `globalThis.tracer`: `{ run(name, fn), spans(), forget() }`. */
 const Sentry = require('@sentry/node');
 
 const transactions = [];
@@ -14,6 +14,7 @@ Sentry.init({
 });
 
 globalThis.tracer = {
+  forget: () => void (transactions.length = 0),
   run: (name, fn) => Sentry.startSpan({ name, op: 'caller', forceTransaction: true }, fn),
   async spans() {
     await Sentry.flush(2_000);
