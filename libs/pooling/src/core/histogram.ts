@@ -63,7 +63,7 @@ export class Histogram {
   }
 
   #exemplify(bucket: number, ms: number, { traceId, spanId }: SpanRef): void {
-    this.#exemplars ??= new Array<Exemplar | undefined>(BUCKET_BOUNDS_MS.length + 1).fill(undefined);
+    this.#exemplars ??= Array.from<Exemplar | undefined>({ length: BUCKET_BOUNDS_MS.length + 1 });
     this.#exemplars[bucket] = { traceId, spanId, ms, at: Date.now() };
   }
 
