@@ -8,12 +8,14 @@ import { FaultsModule } from './faults/faults.module.js';
 import { PoolingErrorsFilter } from './http/pooling-errors.filter.js';
 import { OrdersModule } from './orders/orders.module.js';
 import { WelcomeController } from './welcome.controller.js';
+import type { TraceStore } from './traces/trace-store.js';
+import { TracesModule } from './traces/traces.module.js';
 import { SETTINGS, SettingsModule, type RunningSettings } from './settings.module.js';
 
 /** The shop. */
 @Module({})
 export class AppModule {
-  static forRoot(settings: RunningSettings): DynamicModule {
+  static forRoot(settings: RunningSettings, traces?: TraceStore): DynamicModule {
     return {
       module: AppModule,
       imports: [
@@ -44,6 +46,7 @@ export class AppModule {
         CatalogueModule,
         OrdersModule,
         ...(settings.faults ? [FaultsModule] : []),
+        ...(traces === undefined ? [] : [TracesModule.forRoot(traces)]),
       ],
       controllers: [WelcomeController],
       providers: [DatabaseSetup, { provide: APP_FILTER, useClass: PoolingErrorsFilter }],

@@ -9,6 +9,7 @@ import { welcome } from './welcome.js';
 
 async function start(): Promise<void> {
   const settings = readSettings(process.env);
+  const traces = settings.traces ? (await import('./traces/tracing.js')).startTracing() : undefined;
   const [server, carrier] = await Promise.all([
     settings.databaseUrl === undefined ? startDatabaseServer(settings.dataDirectory) : undefined,
     settings.carrierUrl === undefined ? startCarrier(settings.carrierPort) : undefined,
@@ -16,7 +17,7 @@ async function start(): Promise<void> {
   const databaseUrl = settings.databaseUrl ?? (server?.url as string);
   const carrierUrl = settings.carrierUrl ?? ((await carrier?.getUrl()) as string);
 
-  const app = await NestFactory.create(AppModule.forRoot({ ...settings, databaseUrl, carrierUrl }), {
+  const app = await NestFactory.create(AppModule.forRoot({ ...settings, databaseUrl, carrierUrl }, traces), {
     logger: ['error', 'warn', 'log'],
     abortOnError: false,
   });
@@ -28,7 +29,7 @@ async function start(): Promise<void> {
 
   const database =
     server === undefined ? 'the one that DATABASE_URL names' : `its own, with its data in ${server.dataDirectory}`;
-  process.stdout.write(welcome({ shop: await app.getUrl(), carrier: carrierUrl, database }));
+  process.stdout.write(welcome({ shop: await app.getUrl(), carrier: carrierUrl, database, traced: settings.traces }));
 }
 
 try {

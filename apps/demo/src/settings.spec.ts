@@ -13,6 +13,7 @@ describe('readSettings', () => {
       leakDetectionMs: 10_000,
       consoleActions: [],
       faults: false,
+      traces: false,
     });
   });
 

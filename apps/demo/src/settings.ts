@@ -20,6 +20,7 @@ const environment = z.object({
     .transform((list) => (list === 'all' ? [...ACTIONS] : list.split(/[\s,]+/).filter((name) => name !== '')))
     .pipe(z.array(z.enum(ACTIONS))),
   DEMO_FAULTS: z.stringbool().default(false),
+  OTEL: z.stringbool().default(false),
 });
 
 /** What the surroundings decide. */
@@ -41,6 +42,8 @@ export interface Settings {
   readonly consoleActions: readonly ConsoleAction[];
   /** Whether there are routes that make mistakes with connections on purpose. */
   readonly faults: boolean;
+  /** Whether it is traced, and shows its traces. */
+  readonly traces: boolean;
 }
 
 /**
@@ -64,5 +67,6 @@ export function readSettings(variables: NodeJS.ProcessEnv): Settings {
     leakDetectionMs: values.LEAK_DETECTION_MS,
     consoleActions: values.CONSOLE_ACTIONS,
     faults: values.DEMO_FAULTS,
+    traces: values.OTEL,
   };
 }

@@ -1,10 +1,11 @@
 /** What is printed when everything runs: where it is, and what to try. */
-export function welcome(addresses: { shop: string; carrier: string; database: string }): string {
-  const { shop, carrier, database } = addresses;
+export function welcome(addresses: { shop: string; carrier: string; database: string; traced: boolean }): string {
+  const { shop, carrier, database, traced } = addresses;
+  const traces = traced ? `\n  traces    ${shop}/traces` : '';
   return `
   shop      ${shop}
   carrier   ${carrier}
-  console   ${shop}/pools
+  console   ${shop}/pools${traces}
   database  ${database}
 
   Try:
