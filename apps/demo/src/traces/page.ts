@@ -78,7 +78,7 @@ export const PAGE = `<!doctype html>
         name, make('span', { class: 'track' }, bar), make('span', { class: 'ms' }, ms(span.ms)));
       const more = details(span);
       const open = (shown) => { more.hidden = !shown; more.style.display = shown ? '' : 'none'; row.setAttribute('aria-expanded', shown); };
-      open(kind === 'acquire');
+      open('nestjs_pooling.acquire.held_by' in span.attributes);
       row.addEventListener('click', () => open(more.hidden));
       main.append(row, more);
       const children = trace.spans.filter(({ parent }) => parent === span.id);
