@@ -86,6 +86,13 @@ describe('an exchange', () => {
     expect(await silent.get('/').json()).not.toHaveProperty('traceparent');
   });
 
+  it('carries on that the sampler has left its caller out', async () => {
+    await using client = clientOf();
+    const sent = await recorder.unsampled(() => client.get('/').json<Record<string, string>>());
+    expect(sent['traceparent']).toMatch(/^00-0af7651916cd43dd8448eb211c80319c-[\da-f]{16}-00$/);
+    expect(recorder.take()).toEqual([]);
+  });
+
   it('fails from status 400 on, and says which', async () => {
     await using client = clientOf();
     await client.get('/teapot');

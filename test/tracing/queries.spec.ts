@@ -246,6 +246,17 @@ describe('a statement', () => {
     expect(spans()).toEqual([]);
   });
 
+  it('has none within a span that the sampler has left out', async () => {
+    await using pool = poolOf({ size: 1 });
+    const db = createKysely<Shop>(pool);
+    await recorder.unsampled(async () => {
+      await Promise.all([pool.query('select 1'), pool.query('select 1')]);
+      await db.transaction().execute((trx) => trx.selectFrom('orders').select('id').execute());
+      expect(recorder.open).toBe(0);
+    });
+    expect(recorder.take()).toEqual([]);
+  });
+
   it('has none when tracing is off, or when nobody has set up a provider', async () => {
     await using off = poolOf({}, false);
     await off.query('select 1');

@@ -8,6 +8,7 @@ const PROGRAMS: Readonly<Record<BenchSettings['subject'], (settings: BenchSettin
   observability: async (settings) =>
     (await import('./observability/bench-observability.js')).benchObservability(settings),
   checkouts: async (settings) => (await import('./checkouts/bench-checkouts.js')).benchCheckouts(settings),
+  tracing: async (settings) => (await import('./tracing/bench-tracing.js')).benchTracing(settings),
   scale: async (settings) => (await import('./scale/bench-scale.js')).benchScale(settings),
 };
 

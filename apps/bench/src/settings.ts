@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { WORKLOADS, type Workload } from './database/workload.js';
 
 /** What is measured. */
-export const SUBJECTS = ['database', 'pool', 'http', 'scale', 'observability', 'checkouts'] as const;
+export const SUBJECTS = ['database', 'pool', 'http', 'scale', 'observability', 'tracing', 'checkouts'] as const;
 export type Subject = (typeof SUBJECTS)[number];
 
 /** One thing to measure in the database. */
@@ -29,13 +29,14 @@ export interface BenchSettings {
   readonly folder: string | undefined;
 }
 
-export const HELP = `npm run bench -- [database|pool|http|scale|observability|checkouts] [options]
+export const HELP = `npm run bench -- [database|pool|http|scale|observability|tracing|checkouts] [options]
 
   database (the default)  this library and others against one PostgreSQL
   pool                    the engine alone against pg-pool, tarn and generic-pool
   http                    the HTTP client
   scale                   how cost grows with pools, waiters and metrics
   observability           what metrics, leak detection and the console cost
+  tracing                 what traces cost, beside instrumentation-pg over pg.Pool
   checkouts               this checkout against another one: what a change costs
 
   --full                  every workload, 1, 64 and 512 callers, pools of 2, 10 and 20

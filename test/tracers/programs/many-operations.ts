@@ -190,6 +190,10 @@ const attributes = new Set<string>();
 let open = 0;
 let strangers = 0;
 
+function expectedOf({ own, seen }: Kind): number {
+  return TRACER === 'sdk' ? own : seen;
+}
+
 /** Runs a batch of operations in turn, each under a span of its own, by several callers at once. */
 async function runBatch(
   kinds: Readonly<Record<string, Kind>>,
@@ -209,10 +213,16 @@ async function runBatch(
     }
   };
   await Promise.all(Array.from({ length: CALLERS }, caller));
+  const sum = [...wanted.values()].reduce((all, name) => all + expectedOf(kinds[name] as Kind), 0);
   // Some tracers give spans away a moment after their end.
   await delay(50);
+  let given = await tracer.spans();
+  for (let look = 0; look < 40 && given.filter(isOne).length < sum; look++) {
+    await delay(50);
+    given = await tracer.spans();
+  }
   const found = new Map<string, number>();
-  for (const span of await tracer.spans()) {
+  for (const span of given) {
     for (const name of span.attributes ?? []) attributes.add(name);
     if (!span.ended) open++;
     if (!isOne(span)) continue;
@@ -221,8 +231,7 @@ async function runBatch(
   }
   tracer.forget();
   for (const [operation, name] of wanted) {
-    const { own, seen } = kinds[name] as Kind;
-    const expected = TRACER === 'sdk' ? own : seen;
+    const expected = expectedOf(kinds[name] as Kind);
     const count = (counts[name] ??= [0, 0, 0]);
     count[0]++;
     count[1] += found.get(operation) ?? 0;

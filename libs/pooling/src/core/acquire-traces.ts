@@ -61,6 +61,7 @@ export class AcquireTraces<T> {
       if (entry.state === 'leased' && (longest === undefined || entry.leasedAt < longest.leasedAt)) longest = entry;
     }
     if (longest?.origin === undefined) return undefined;
-    return { label: acquirerOf(longest.origin).label, span: longest.origin.span };
+    const { trace, label, span } = longest.origin;
+    return { label: trace === undefined ? label : acquirerOf(longest.origin).label, span };
   }
 }

@@ -33,7 +33,9 @@ export interface OpenSpan {
 
 /** What makes spans of operations. Each of its methods is called in the async context of whoever asked for the operation. */
 export interface SpanSink {
-  /** Whether anybody wants spans now. */
+  /** Whether there is a tracer. */
+  readonly present: boolean;
+  /** Whether there is one that wants spans of what happens here: not within a span that it has left out. */
   readonly active: boolean;
   /** Whether queries and exchanges are left to an instrumentation that makes spans of them. */
   readonly yields: boolean;

@@ -94,7 +94,7 @@ export function databasePartsOf(
   const role = hosts?.role ?? new ServerRole({ clock, suspectAll });
   const traces = new QueryTraces(name, configuration.target, spans);
   // A trace tells of a transaction that is tried again as one: what belongs together is known by its context.
-  if (spans?.active === true) keepRequests();
+  if (spans?.present === true) keepRequests();
   const events: DatabaseEvents = new DatabaseEvents({
     name,
     clock,

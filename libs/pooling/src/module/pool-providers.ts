@@ -39,7 +39,7 @@ export function databaseProviders<Source>(
         store.addAbsent('database', name);
         return notConfigured<DatabasePool>(name, 'the database pool', SET_DATABASE);
       }
-      const traced = spans.sink?.active === true;
+      const traced = spans.sink?.present === true;
       const named = traced || namesHolders(given);
       if (named) labels.enable(traced);
       const made = new DatabasePool(name, given, {

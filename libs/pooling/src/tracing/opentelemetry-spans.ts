@@ -135,8 +135,18 @@ export class OpenTelemetrySpans implements SpanSink {
     return this.#options?.secretParameters ?? SECRET_PARAMETERS;
   }
 
-  get active(): boolean {
+  get present(): boolean {
     return this.#tracerNow() !== undefined;
+  }
+
+  get active(): boolean {
+    return this.#tracerNow() !== undefined && !this.#leftOut;
+  }
+
+  /** Whether the sampler has left out the span that is active now, and with it all that it would have within. */
+  get #leftOut(): boolean {
+    const span = this.#api.trace.getActiveSpan();
+    return span !== undefined && (span.spanContext().traceFlags & 1) === 0 && !span.isRecording();
   }
 
   /** The provider may be set up, or replaced, at any time. */

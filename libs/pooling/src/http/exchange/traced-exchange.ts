@@ -51,7 +51,8 @@ export class TracedExchange extends Traced implements ExchangeOperation {
     origin: Origin,
     resends: number,
   ): TracedExchange | undefined {
-    const wanted = sink?.active === true && !(sink.yields && created.hasSubscribers);
+    // Also where it is left out: the request carries that decision on.
+    const wanted = sink?.present === true && !(sink.yields && created.hasSubscribers);
     if (!wanted && !exchangeOperations.hasSubscribers) return undefined;
     const secrets = sink?.secretParameters ?? SECRET_PARAMETERS;
     const exchange = new TracedExchange(client, request, origin, resends, secrets);

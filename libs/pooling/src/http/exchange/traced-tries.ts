@@ -32,7 +32,7 @@ export class TracedTries {
 
   /** Whether anybody wants to hear of exchanges or of their waits. */
   static heard(sink: SpanSink | undefined): boolean {
-    return exchangeOperations.hasSubscribers || TracedAcquire.heard(sink);
+    return sink?.present === true || exchangeOperations.hasSubscribers || TracedAcquire.heard(sink);
   }
 
   /** It stands in a queue, or a socket is being opened for it. */
