@@ -26,13 +26,16 @@ export class AppModule {
           console: { path: 'pools', guards: [ThisMachineGuard], allowedActions: settings.consoleActions },
           inject: [SETTINGS],
           useFactory: ({
+            databaseBudget,
             databaseUrl,
+            drainDelayMs,
             leakDetectionMs,
             preparedStatements,
           }: RunningSettings): PoolingModuleOptions => ({
             database: {
               url: databaseUrl,
               applicationName: 'shop',
+              budget: databaseBudget === undefined ? undefined : { connections: databaseBudget },
               minIdle: 2,
               leakDetectionMs,
               preparedStatements,
@@ -41,6 +44,7 @@ export class AppModule {
               startup: 'required',
             },
             http: false,
+            shutdown: { drainDelayMs },
           }),
         }),
         CatalogueModule,

@@ -9,6 +9,8 @@ describe('readSettings', () => {
       carrierUrl: undefined,
       databaseUrl: undefined,
       dataDirectory: '.data/postgres',
+      databaseBudget: undefined,
+      drainDelayMs: 0,
       preparedStatements: true,
       leakDetectionMs: 10_000,
       consoleActions: [],

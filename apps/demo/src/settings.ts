@@ -11,6 +11,8 @@ const environment = z.object({
   CARRIER_PORT: port.default(3001),
   CARRIER_URL: z.url({ protocol: /^https?$/ }).optional(),
   DATABASE_URL: z.string().min(1).optional(),
+  DATABASE_BUDGET: z.coerce.number().int().min(2).optional(),
+  DRAIN_DELAY_MS: z.coerce.number().int().min(0).default(0),
   DATA_DIRECTORY: z.string().min(1).default('.data/postgres'),
   PREPARED_STATEMENTS: z.stringbool().default(true),
   LEAK_DETECTION_MS: z.coerce.number().int().min(0).default(10_000),
@@ -34,6 +36,10 @@ export interface Settings {
   /** Left out: a PostgreSQL of its own, with its data in `dataDirectory`. */
   readonly databaseUrl: string | undefined;
   readonly dataDirectory: string;
+  /** The most connections of all processes of the shop together; left out: each goes by its own size. */
+  readonly databaseBudget: number | undefined;
+  /** How long it goes on to serve at its end, while load balancers take note, in milliseconds. */
+  readonly drainDelayMs: number;
   /** Off behind a PgBouncer in transaction mode below 1.21. */
   readonly preparedStatements: boolean;
   /** A connection that is held for longer is reported, in milliseconds; 0: none is. */
@@ -63,6 +69,8 @@ export function readSettings(variables: NodeJS.ProcessEnv): Settings {
     carrierUrl: values.CARRIER_URL,
     databaseUrl: values.DATABASE_URL,
     dataDirectory: values.DATA_DIRECTORY,
+    databaseBudget: values.DATABASE_BUDGET,
+    drainDelayMs: values.DRAIN_DELAY_MS,
     preparedStatements: values.PREPARED_STATEMENTS,
     leakDetectionMs: values.LEAK_DETECTION_MS,
     consoleActions: values.CONSOLE_ACTIONS,
