@@ -49,6 +49,10 @@ export interface Candidate {
   slow(): Promise<unknown>;
   /** Four statements in a transaction: two updates, an insert, a select; gives the new balance of the receiver. */
   transaction(from: number, to: number, amount: number): Promise<number>;
+  /** The same, all four asked for at once where the candidate can. */
+  transactionAtOnce(from: number, to: number, amount: number): Promise<number>;
+  /** The same, known beforehand, in as few round trips as the candidate takes for that. */
+  batch(from: number, to: number, amount: number): Promise<number>;
   /** Closes every connection. */
   close(): Promise<void>;
 }

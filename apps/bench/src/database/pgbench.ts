@@ -32,6 +32,17 @@ function withNames(text: string, ...names: string[]): string {
 const ANY_CUSTOMER = `\\set id random(1, ${CUSTOMERS})`;
 const SELECT_BY_KEY = [ANY_CUSTOMER, withNames(SQL.selectByKey, 'id')];
 
+const TRANSFER = [
+  'begin;',
+  withNames(SQL.withdraw, 'sender', 'amount'),
+  withNames(SQL.deposit, 'receiver', 'amount'),
+  "insert into events (customer_id, kind, payload) values (1, 'transfer', 'from one to the other') returning id;",
+  withNames(SQL.balance, 'receiver'),
+  'commit;',
+];
+const ANY_ACCOUNTS = [`\\set sender random(1, ${ACCOUNTS - 1})`, `\\set receiver random(:sender + 1, ${ACCOUNTS})`];
+const [BEGIN = '', ...REST] = TRANSFER;
+
 /** The same statements in pgbench's language; more than one script: the second is the rare one. */
 const SCRIPTS: Readonly<Record<Workload, readonly (readonly string[])[]>> = {
   'select-by-key': [SELECT_BY_KEY],
@@ -40,18 +51,11 @@ const SCRIPTS: Readonly<Record<Workload, readonly (readonly string[])[]>> = {
   'hundred-rows': [[`\\set id random(0, ${LAST_PAGE})`, withNames(SQL.hundredRows, 'id')]],
   insert: [[ANY_CUSTOMER, withNames(SQL.insert.replace('$2, $3', "'viewed', 'customer did something'"), 'id')]],
   mixed: [SELECT_BY_KEY, [`${SQL.slow};`]],
-  transaction: [
-    [
-      `\\set sender random(1, ${ACCOUNTS - 1})`,
-      `\\set receiver random(:sender + 1, ${ACCOUNTS})`,
-      'begin;',
-      withNames(SQL.withdraw, 'sender', 'amount'),
-      withNames(SQL.deposit, 'receiver', 'amount'),
-      "insert into events (customer_id, kind, payload) values (1, 'transfer', 'from one to the other') returning id;",
-      withNames(SQL.balance, 'receiver'),
-      'commit;',
-    ],
+  transaction: [[...ANY_ACCOUNTS, ...TRANSFER]],
+  'transaction-at-once': [
+    [...ANY_ACCOUNTS, '\\startpipeline', BEGIN, ...REST.slice(0, -1), '\\endpipeline', ...REST.slice(-1)],
   ],
+  batch: [[...ANY_ACCOUNTS, '\\startpipeline', ...TRANSFER, '\\endpipeline']],
 };
 
 /** `pgbench -M prepared`: what the C client gets out of the same server, the limit for the others. */

@@ -10,6 +10,8 @@ export const WORKLOADS = [
   'insert',
   'mixed',
   'transaction',
+  'transaction-at-once',
+  'batch',
 ] as const;
 export type Workload = (typeof WORKLOADS)[number];
 
@@ -51,10 +53,13 @@ export function operate(candidate: Candidate, workload: Workload, random: () => 
     case 'mixed':
       if (random() < 1 / SLOW_EVERY) return { timed: false, done: candidate.slow() };
       return { timed: true, done: candidate.selectByKey(between(1, CUSTOMERS, random)) };
-    case 'transaction': {
+    case 'transaction':
+    case 'transaction-at-once':
+    case 'batch': {
       // The lower id first, so that two transactions never wait for each other.
       const from = between(1, ACCOUNTS - 1, random);
-      return { timed: true, done: candidate.transaction(from, between(from + 1, ACCOUNTS, random), 1) };
+      const method = workload === 'transaction-at-once' ? 'transactionAtOnce' : workload;
+      return { timed: true, done: candidate[method](from, between(from + 1, ACCOUNTS, random), 1) };
     }
   }
 }
@@ -71,6 +76,8 @@ export async function sample(candidate: Candidate): Promise<Record<string, unkno
     results[`hundred rows ${round}`] = await candidate.hundredRows(round * 13);
     results[`insert ${round}`] = Number.isInteger(await candidate.insert(eventOf(round)));
     results[`transaction ${round}`] = await candidate.transaction(round, round + 10, 5);
+    results[`transaction at once ${round}`] = await candidate.transactionAtOnce(round, round + 10, 5);
+    results[`batch ${round}`] = await candidate.batch(round, round + 10, 5);
   }
   await candidate.slow();
   results['insert, many at once'] = (

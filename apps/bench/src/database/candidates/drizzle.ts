@@ -71,26 +71,30 @@ function queriesOf(db: NodePgDatabase) {
 type Queries = Pick<Candidate, 'selectByKey' | 'orderTotal' | 'customerTotals' | 'hundredRows' | 'insert'>;
 
 function candidateOf(db: NodePgDatabase, queries: Queries, close: () => Promise<void>): Candidate {
+  const transaction: Candidate['transaction'] = (from, to, amount) =>
+    db.transaction(async (transaction) => {
+      await transaction
+        .update(accounts)
+        .set({ balance: sql`${accounts.balance} - ${amount}` })
+        .where(eq(accounts.id, from));
+      await transaction
+        .update(accounts)
+        .set({ balance: sql`${accounts.balance} + ${amount}` })
+        .where(eq(accounts.id, to));
+      await transaction
+        .insert(events)
+        .values({ customer_id: 1, kind: 'transfer', payload: `from ${from} to ${to}` })
+        .returning({ id: events.id });
+      const rows = await transaction.select().from(accounts).where(eq(accounts.id, to));
+      return rows[0]?.balance as number;
+    });
   return {
     ...queries,
     slow: () => db.execute(sql`select pg_sleep(0.1)`),
-    transaction: (from, to, amount) =>
-      db.transaction(async (transaction) => {
-        await transaction
-          .update(accounts)
-          .set({ balance: sql`${accounts.balance} - ${amount}` })
-          .where(eq(accounts.id, from));
-        await transaction
-          .update(accounts)
-          .set({ balance: sql`${accounts.balance} + ${amount}` })
-          .where(eq(accounts.id, to));
-        await transaction
-          .insert(events)
-          .values({ customer_id: 1, kind: 'transfer', payload: `from ${from} to ${to}` })
-          .returning({ id: events.id });
-        const rows = await transaction.select().from(accounts).where(eq(accounts.id, to));
-        return rows[0]?.balance as number;
-      }),
+    transaction,
+    // Asked for at once, they go one after the other.
+    transactionAtOnce: transaction,
+    batch: transaction,
     close,
   };
 }

@@ -26,6 +26,19 @@ export function knex({ url, poolSize, applicationName }: CandidateOptions): Cand
       .groupBy('o.id', 'o.status', 'c.name')
       .orderBy('o.id')
       .limit(20);
+  const transaction: Candidate['transaction'] = async (from, to, amount) =>
+    await db.transaction(async (transaction) => {
+      await transaction('accounts').where('id', from).decrement('balance', amount);
+      await transaction('accounts').where('id', to).increment('balance', amount);
+      await transaction('events')
+        .insert({ customer_id: 1, kind: 'transfer', payload: `from ${from} to ${to}` })
+        .returning('id');
+      const receiver = await transaction<{ id: number; balance: number }>('accounts')
+        .select('balance')
+        .where('id', to)
+        .first();
+      return receiver?.balance as number;
+    });
   return {
     selectByKey: async (id) =>
       await db<CustomerRow>('customers').select('id', 'name', 'city', 'active', 'created_at').where('id', id).first(),
@@ -42,19 +55,10 @@ export function knex({ url, poolSize, applicationName }: CandidateOptions): Cand
       return rows[0]?.id as number;
     },
     slow: async () => await db.raw('select pg_sleep(0.1)'),
-    transaction: async (from, to, amount) =>
-      await db.transaction(async (transaction) => {
-        await transaction('accounts').where('id', from).decrement('balance', amount);
-        await transaction('accounts').where('id', to).increment('balance', amount);
-        await transaction('events')
-          .insert({ customer_id: 1, kind: 'transfer', payload: `from ${from} to ${to}` })
-          .returning('id');
-        const receiver = await transaction<{ id: number; balance: number }>('accounts')
-          .select('balance')
-          .where('id', to)
-          .first();
-        return receiver?.balance as number;
-      }),
+    transaction,
+    // Asked for at once, they go one after the other.
+    transactionAtOnce: transaction,
+    batch: transaction,
     close: () => db.destroy(),
   };
 }

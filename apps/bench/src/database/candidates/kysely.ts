@@ -34,6 +34,13 @@ export function orderTotals(db: Kysely<Tables>) {
 
 /** What any `Kysely` does, however its queries reach the server. */
 export function kyselyCandidate(db: Kysely<Tables>, close: () => Promise<void>): Candidate {
+  const transaction: Candidate['transaction'] = (from, to, amount) =>
+    db.transaction().execute(async (trx) => {
+      await change(trx, from, -amount).execute();
+      await change(trx, to, amount).execute();
+      await note(trx, from, to).execute();
+      return (await balance(trx, to).executeTakeFirstOrThrow()).balance;
+    });
   return {
     selectByKey: (id) =>
       db
@@ -53,32 +60,41 @@ export function kyselyCandidate(db: Kysely<Tables>, close: () => Promise<void>):
         .execute(),
     insert: async (event) => (await db.insertInto('events').values(event).returning('id').executeTakeFirstOrThrow()).id,
     slow: () => sql`select pg_sleep(0.1)`.execute(db),
-    transaction: (from, to, amount) =>
-      db.transaction().execute(async (transaction) => {
-        await transaction
-          .updateTable('accounts')
-          .set((row) => ({ balance: row('balance', '-', amount) }))
-          .where('id', '=', from)
-          .execute();
-        await transaction
-          .updateTable('accounts')
-          .set((row) => ({ balance: row('balance', '+', amount) }))
-          .where('id', '=', to)
-          .execute();
-        await transaction
-          .insertInto('events')
-          .values({ customer_id: 1, kind: 'transfer', payload: `from ${from} to ${to}` })
-          .returning('id')
-          .execute();
-        const receiver = await transaction
-          .selectFrom('accounts')
-          .select('balance')
-          .where('id', '=', to)
-          .executeTakeFirstOrThrow();
-        return receiver.balance;
+    transaction,
+    transactionAtOnce: (from, to, amount) =>
+      db.transaction().execute(async (trx) => {
+        const [, , , [receiver]] = await Promise.all([
+          change(trx, from, -amount).execute(),
+          change(trx, to, amount).execute(),
+          note(trx, from, to).execute(),
+          balance(trx, to).execute(),
+        ]);
+        return receiver?.balance as number;
       }),
+    batch: transaction,
     close,
   };
+}
+
+/** Changes the balance of an account. */
+export function change(db: Kysely<Tables>, id: number, amount: number) {
+  return db
+    .updateTable('accounts')
+    .set((row) => ({ balance: row('balance', '+', amount) }))
+    .where('id', '=', id);
+}
+
+/** Notes a transfer. */
+export function note(db: Kysely<Tables>, from: number, to: number) {
+  return db
+    .insertInto('events')
+    .values({ customer_id: 1, kind: 'transfer', payload: `from ${from} to ${to}` })
+    .returning('id');
+}
+
+/** The balance of an account. */
+export function balance(db: Kysely<Tables>, id: number) {
+  return db.selectFrom('accounts').select('balance').where('id', '=', id);
 }
 
 /** Kysely with its own dialect over `pg.Pool`: what people use today. */

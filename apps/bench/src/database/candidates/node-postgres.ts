@@ -27,6 +27,27 @@ type Run = <Row extends pg.QueryResultRow>(
 ) => Promise<pg.QueryResult<Row>>;
 
 function candidateOf(pool: pg.Pool, run: Run): Candidate {
+  const transact = async (four: (client: pg.PoolClient) => Promise<number>): Promise<number> => {
+    const client = await pool.connect();
+    try {
+      await client.query('begin');
+      const receiver = await four(client);
+      await client.query('commit');
+      return receiver;
+    } catch (error) {
+      await client.query('rollback');
+      throw error;
+    } finally {
+      client.release();
+    }
+  };
+  const transaction: Candidate['transaction'] = (from, to, amount) =>
+    transact(async (client) => {
+      await run(client, 'withdraw', [from, amount]);
+      await run(client, 'deposit', [to, amount]);
+      await run(client, 'insert', [1, 'transfer', `from ${from} to ${to}`]);
+      return (await run<{ balance: number }>(client, 'balance', [to])).rows[0]?.balance as number;
+    });
   return {
     selectByKey: async (id) => (await run<CustomerRow>(pool, 'selectByKey', [id])).rows[0],
     orderTotal: async (orderId) => (await run<OrderTotalRow>(pool, 'orderTotal', [orderId])).rows,
@@ -35,23 +56,18 @@ function candidateOf(pool: pg.Pool, run: Run): Candidate {
     insert: async ({ customer_id, kind, payload }) =>
       (await run<{ id: number }>(pool, 'insert', [customer_id, kind, payload])).rows[0]?.id as number,
     slow: () => run(pool, 'slow', []),
-    transaction: async (from, to, amount) => {
-      const client = await pool.connect();
-      try {
-        await client.query('begin');
-        await run(client, 'withdraw', [from, amount]);
-        await run(client, 'deposit', [to, amount]);
-        await run(client, 'insert', [1, 'transfer', `from ${from} to ${to}`]);
-        const { rows } = await run<{ balance: number }>(client, 'balance', [to]);
-        await client.query('commit');
-        return rows[0]?.balance as number;
-      } catch (error) {
-        await client.query('rollback');
-        throw error;
-      } finally {
-        client.release();
-      }
-    },
+    transaction,
+    transactionAtOnce: (from, to, amount) =>
+      transact(async (client) => {
+        const [, , , receiver] = await Promise.all([
+          run(client, 'withdraw', [from, amount]),
+          run(client, 'deposit', [to, amount]),
+          run(client, 'insert', [1, 'transfer', `from ${from} to ${to}`]),
+          run<{ balance: number }>(client, 'balance', [to]),
+        ]);
+        return receiver.rows[0]?.balance as number;
+      }),
+    batch: transaction,
     close: () => pool.end(),
   };
 }

@@ -4,6 +4,18 @@ import type { Candidate, CandidateOptions, CustomerRow, OrderRow, OrderTotalRow 
 /** postgres.js, with its own defaults: prepared statements and pipelining. */
 export function postgresJs({ url, poolSize, applicationName }: CandidateOptions): Candidate {
   const sql = postgres(url, { max: poolSize, connection: { application_name: applicationName } });
+  const atOnce: Candidate['transaction'] = async (from, to, amount) =>
+    await sql.begin(async (transaction) => {
+      const [, , , receiver] = await Promise.all(
+        statements(transaction, from, to, amount).map((statement) => statement()) as [
+          unknown,
+          unknown,
+          unknown,
+          Promise<{ balance: number }[]>,
+        ],
+      );
+      return receiver[0]?.balance as number;
+    });
   return {
     selectByKey: async (id) =>
       (await sql<CustomerRow[]>`select id, name, city, active, created_at from customers where id = ${id}`)[0],
@@ -32,13 +44,25 @@ export function postgresJs({ url, poolSize, applicationName }: CandidateOptions)
     slow: async () => await sql`select pg_sleep(0.1)`,
     transaction: async (from, to, amount) =>
       await sql.begin(async (transaction) => {
-        await transaction`update accounts set balance = balance - ${amount} where id = ${from}`;
-        await transaction`update accounts set balance = balance + ${amount} where id = ${to}`;
-        await transaction`insert into events (customer_id, kind, payload)
-          values (1, 'transfer', ${`from ${from} to ${to}`}) returning id`;
-        const rows = await transaction<{ balance: number }[]>`select balance from accounts where id = ${to}`;
-        return rows[0]?.balance as number;
+        const four = statements(transaction, from, to, amount);
+        await four[0]();
+        await four[1]();
+        await four[2]();
+        return (await four[3]())[0]?.balance as number;
       }),
+    transactionAtOnce: atOnce,
+    batch: atOnce,
     close: () => sql.end(),
   };
+}
+
+function statements(transaction: postgres.TransactionSql, from: number, to: number, amount: number) {
+  return [
+    async () => await transaction`update accounts set balance = balance - ${amount} where id = ${from}`,
+    async () => await transaction`update accounts set balance = balance + ${amount} where id = ${to}`,
+    async () =>
+      await transaction`insert into events (customer_id, kind, payload)
+        values (1, 'transfer', ${`from ${from} to ${to}`}) returning id`,
+    async () => await transaction<{ balance: number }[]>`select balance from accounts where id = ${to}`,
+  ] as const;
 }

@@ -73,6 +73,13 @@ export async function typeorm({ url, poolSize, applicationName }: CandidateOptio
       .addGroupBy('c.name')
       .orderBy('o.id')
       .limit(20);
+  const transaction: Candidate['transaction'] = (from, to, amount) =>
+    source.transaction(async (manager) => {
+      await manager.decrement(accounts, { id: from }, 'balance', amount);
+      await manager.increment(accounts, { id: to }, 'balance', amount);
+      await manager.insert(events, { customer_id: 1, kind: 'transfer', payload: `from ${from} to ${to}` });
+      return (await manager.findOneByOrFail(accounts, { id: to })).balance;
+    });
   return {
     selectByKey: async (id) => (await customerRepository.findOneBy({ id })) ?? undefined,
     orderTotal: (orderId) => orderTotals().where('o.id = :orderId', { orderId }).getRawMany<OrderTotalRow>(),
@@ -85,13 +92,10 @@ export async function typeorm({ url, poolSize, applicationName }: CandidateOptio
       return (identifiers[0] as { id: number }).id;
     },
     slow: () => source.query('select pg_sleep(0.1)'),
-    transaction: (from, to, amount) =>
-      source.transaction(async (manager) => {
-        await manager.decrement(accounts, { id: from }, 'balance', amount);
-        await manager.increment(accounts, { id: to }, 'balance', amount);
-        await manager.insert(events, { customer_id: 1, kind: 'transfer', payload: `from ${from} to ${to}` });
-        return (await manager.findOneByOrFail(accounts, { id: to })).balance;
-      }),
+    transaction,
+    // Asked for at once, they go one after the other.
+    transactionAtOnce: transaction,
+    batch: transaction,
     close: () => source.destroy(),
   };
 }
