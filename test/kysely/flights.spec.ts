@@ -5,6 +5,7 @@ import { DatabasePool } from '#pooling/database/database-pool.js';
 import { commandQuery } from '#pooling/database/kysely/command-query.js';
 import { KyselyConnection, type ConnectionWay } from '#pooling/database/kysely/kysely-connection.js';
 import { createKysely } from '#pooling/database/kysely/kysely.js';
+import { prepareQuery } from '#pooling/database/kysely/prepare-query.js';
 import { retryTransaction } from '#pooling/database/kysely/retry.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import type { Beginning } from '#pooling/database/query/opening.js';
@@ -132,6 +133,19 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
       expect(counter.flights).toBe(3);
       expect(await ids()).toEqual([1, 2]);
     });
+  });
+
+  it('runs a kept query in the transaction that it is given', async () => {
+    const { db } = await open(options);
+    const byId = prepareQuery(db, (p: { id: number }) => db.selectFrom('entry').select('name').where('id', '=', p.id));
+    const undone = db.transaction().execute(async (trx) => {
+      await insert(trx, 1);
+      expect(await byId.executeTakeFirst({ id: 1 }, trx)).toEqual({ name: 'entry 1' });
+      expect(await byId.execute({ id: 1 }, trx)).toEqual([{ name: 'entry 1' }]);
+      throw new Error('undone');
+    });
+    expect((await rejection(undone)).message).toBe('undone');
+    expect(await byId.executeTakeFirst({ id: 1 })).toBeUndefined();
   });
 
   it('sends nothing for a transaction without statements, however it ends', async () => {

@@ -24,6 +24,7 @@ import { SingleQueries } from './query/single-queries.js';
 import { SlowQueries } from './query/slow-queries.js';
 import { StatementCache } from './query/statement-cache.js';
 import { StatementTimeout } from './query/submission.js';
+import { UnnamedTexts } from './query/unnamed-texts.js';
 
 /** What a pool is made with besides its options. */
 export interface DatabasePoolDependencies {
@@ -76,6 +77,7 @@ export function databasePartsOf(
   const making = { name, clock, observer, configuration };
   const counters: DatabaseCounters = { queries: 0, transactionsLeftOpen: 0, cancelFailures: 0 };
   const statements = statementCacheOf(making);
+  const unnamed = new UnnamedTexts();
   const suspectAll = (): void => engine.suspectAll();
   const hosts = choosesHost(configuration)
     ? new PoolHosts<PostgresConnection>(configuration, {
@@ -113,6 +115,7 @@ export function databasePartsOf(
     clientConfig,
     traces,
     statements,
+    unnamed,
     role,
     hosts,
     traffic: counters,
@@ -160,7 +163,7 @@ export function databasePartsOf(
     timedOut: (error) => events.acquireTimedOut(error),
     emitter,
   });
-  const queries = new SingleQueries(leases, statements, traces, configuration, hosts);
+  const queries = new SingleQueries(leases, statements ?? unnamed, traces, configuration, hosts);
   publishPool(making);
   const ping: DatabasePing = new DatabasePing({
     name,

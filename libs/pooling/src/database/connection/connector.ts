@@ -199,7 +199,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
 
   /** Where nobody knows which backend it is, it may be any, and another one each time. */
   async #setUp(connection: PostgresConnection): Promise<void> {
-    connection.session.pooled = this.#host.statements !== undefined;
+    connection.session.pooled = true;
     if (this.#sessionText !== undefined) await connection.run(this.#sessionText, this.#sessionValues);
   }
 

@@ -16,12 +16,13 @@ import { prepareSubmission, serialiseQuery } from '../query/sent-values.js';
 import type { QueryTraces } from '../query/query-traces.js';
 import type { SlowQueries } from '../query/slow-queries.js';
 import { Statement } from '../query/statement.js';
-import type { PreparedText, StatementCache } from '../query/statement-cache.js';
+import type { StatementCache } from '../query/statement-cache.js';
 import { Submission, type SubmissionHost, type SubmissionLimits } from '../query/submission.js';
 import type { TracedQuery } from '../query/traced-query.js';
 import type { TracedTransaction } from '../query/traced-transaction.js';
 import { queryTraced, runTraced, submitTraced } from '../query/traced-queries.js';
-import { UnnamedText } from '../query/unnamed-text.js';
+import type { WireText } from '../query/unnamed-text.js';
+import type { UnnamedTexts } from '../query/unnamed-texts.js';
 import type { MessageGuard } from '../wire/message-guard.js';
 import type { WireValue } from '../wire/message-writer.js';
 import type { PlaceInTransaction } from '../wire/place-in-transaction.js';
@@ -38,6 +39,8 @@ export interface RunnerHost extends UnderwayHost {
   readonly submissions: SubmissionLimits;
   /** Which texts are prepared; `undefined`: none. */
   readonly statements: StatementCache | undefined;
+  /** Those that aren't. */
+  readonly unnamed: UnnamedTexts;
   /** Times the statements of borrowers; `undefined`: nobody does. */
   readonly slowQueries: SlowQueries | undefined;
   /** Tells tracers of the statements of borrowers. */
@@ -139,7 +142,8 @@ export class StatementRunner {
     callback: QueryOutcome,
     trace: TracedQuery | undefined,
   ): void {
-    const prepared = lease === undefined ? undefined : this.#host.statements?.prepare(config, values);
+    const { statements, unnamed } = this.#host;
+    const prepared = lease === undefined ? undefined : (statements ?? unnamed).prepare(config, values);
     if (lease === undefined || prepared === undefined) {
       return this.executeUnprepared(lease, config, values, timeoutMs, callback);
     }
@@ -180,7 +184,7 @@ export class StatementRunner {
   /** {@link execute} for a text that is to be prepared. Under a shared lease it runs between the queries of others. */
   executePrepared(
     lease: Lease<unknown>,
-    prepared: PreparedText,
+    prepared: WireText,
     values: readonly unknown[],
     timeoutMs: number,
     callback: QueryOutcome,
@@ -238,7 +242,7 @@ export class StatementRunner {
     const sent = this.#serialise(text, values, callback);
     if (sent === undefined) return;
     const keeps = !place.bare && typeof config === 'string' && text !== '';
-    const prepared = (keeps ? this.#host.statements?.use(text) : undefined) ?? new UnnamedText(text);
+    const prepared = (keeps ? this.#host.statements?.use(text) : undefined) ?? this.#host.unnamed.of(text);
     const heard = this.#timed(lease, text, callback);
     const query = new WireQuery(wire, this.#underway, lease, prepared, sent, timeoutMs, heard, place);
     query.trace = trace;

@@ -1,4 +1,4 @@
-import type { CompiledQuery, Kysely, QueryResult } from 'kysely';
+import type { CompiledQuery, Kysely, QueryExecutorProvider, QueryResult } from 'kysely';
 
 /** Stands for a parameter while a query is built. */
 class Placeholder {
@@ -23,10 +23,14 @@ interface IdentifyingExecutor {
 export interface PreparedQuery<Parameters, Row> {
   /** The text that is sent. */
   readonly sql: string;
-  /** Runs it and gives all rows. */
-  execute(parameters: Parameters): Promise<Row[]>;
+  /**
+   * Runs it and gives all rows.
+   *
+   * @param on a transaction to run it in; left out: the database that it was prepared for.
+   */
+  execute(parameters: Parameters, on?: QueryExecutorProvider): Promise<Row[]>;
   /** Runs it and gives the first row, or `undefined`. */
-  executeTakeFirst(parameters: Parameters): Promise<Row | undefined>;
+  executeTakeFirst(parameters: Parameters, on?: QueryExecutorProvider): Promise<Row | undefined>;
 }
 
 /**
@@ -39,6 +43,7 @@ export interface PreparedQuery<Parameters, Row> {
  * ```ts
  * const orderById = prepareQuery(db, (p: { id: number }) => db.selectFrom('orders').selectAll().where('id', '=', p.id));
  * const order = await orderById.executeTakeFirst({ id: 7 });
+ * await db.transaction().execute((trx) => orderById.execute({ id: 7 }, trx));
  * ```
  *
  * @throws Error when a parameter of the query isn't among those given: the query is not sent.
@@ -52,15 +57,16 @@ export function prepareQuery<DB, Parameters extends object, Row>(
   });
   const compiled = build(placeholders).compile();
   const slots = compiled.parameters;
-  const executor = db.getExecutor() as IdentifyingExecutor;
-  const run = async (parameters: Parameters): Promise<QueryResult<Row>> => {
+  const own = db.getExecutor() as IdentifyingExecutor;
+  const run = async (parameters: Parameters, on: QueryExecutorProvider | undefined): Promise<QueryResult<Row>> => {
+    const executor = on === undefined ? own : (on.getExecutor() as IdentifyingExecutor);
     const values = slots.map((slot) => (slot instanceof Placeholder ? valueOf(parameters, slot.parameter) : slot));
     return executor.executeQuery<Row>({ ...compiled, parameters: values }, compiled.queryId);
   };
   return {
     sql: compiled.sql,
-    execute: async (parameters) => (await run(parameters)).rows,
-    executeTakeFirst: async (parameters) => (await run(parameters)).rows[0],
+    execute: async (parameters, on) => (await run(parameters, on)).rows,
+    executeTakeFirst: async (parameters, on) => (await run(parameters, on)).rows[0],
   };
 }
 

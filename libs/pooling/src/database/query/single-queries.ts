@@ -16,8 +16,10 @@ import {
   type QueryText,
 } from './query-forms.js';
 import type { QueryTraces } from './query-traces.js';
-import type { PreparedText, StatementCache } from './statement-cache.js';
+import type { StatementCache } from './statement-cache.js';
 import type { TracedQuery } from './traced-query.js';
+import type { WireText } from './unnamed-text.js';
+import type { UnnamedTexts } from './unnamed-texts.js';
 import { asPgResult } from '../wire/pg-result.js';
 
 /** How often a query is sent when the server has done nothing for it, because its connection was lost before. */
@@ -37,8 +39,8 @@ export interface RefusedWrites {
 interface SingleQuery {
   readonly config: QueryText;
   readonly values: unknown[] | undefined;
-  /** What it is prepared as; `undefined`: it isn't. */
-  readonly prepared: PreparedText | undefined;
+  /** What it is on the short way to the server; `undefined`: it is left to pg. */
+  readonly prepared: WireText | undefined;
   /** Whether it may use a connection together with others. */
   readonly shared: boolean;
   readonly callback: QueryOutcome;
@@ -55,7 +57,7 @@ interface SingleQuery {
  */
 export class SingleQueries {
   readonly #leases: DatabaseLeases;
-  readonly #statements: StatementCache | undefined;
+  readonly #texts: StatementCache | UnnamedTexts;
   readonly #pipelining: boolean;
   readonly #queryTimeoutMs: number;
   /** What tracers hear of them. */
@@ -65,7 +67,7 @@ export class SingleQueries {
 
   constructor(
     leases: DatabaseLeases,
-    statements: StatementCache | undefined,
+    texts: StatementCache | UnnamedTexts,
     traces: QueryTraces,
     { pipelining, queryTimeoutMs }: Pick<ResolvedDatabaseOptions, 'pipelining' | 'queryTimeoutMs'>,
     refusals?: RefusedWrites,
@@ -73,7 +75,7 @@ export class SingleQueries {
     this.#refusals = refusals;
     this.#leases = leases;
     this.traces = traces;
-    this.#statements = statements;
+    this.#texts = texts;
     this.#pipelining = pipelining !== false;
     this.#queryTimeoutMs = queryTimeoutMs;
   }
@@ -117,8 +119,8 @@ export class SingleQueries {
 
   /** Runs one statement on whichever connection is free first, and calls back once. */
   execute(config: QueryText, values: unknown[] | undefined, callback: QueryOutcome, single = false): void {
-    const prepared = this.#statements?.prepare(config, values, single);
-    const shared = this.#pipelining && prepared !== undefined && this.#statements?.shareable(prepared) === true;
+    const prepared = this.#texts.prepare(config, values, single);
+    const shared = this.#pipelining && prepared !== undefined && this.#texts.shareable(prepared);
     this.#dispatch({
       config,
       values: prepared === undefined ? values : parametersOf(config, values),

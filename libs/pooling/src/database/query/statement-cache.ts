@@ -94,7 +94,7 @@ export class StatementCache {
   }
 
   /** Whether a statement can run on a connection between the queries of others: it leaves nothing behind, and is quick. */
-  shareable(prepared: PreparedText): boolean {
+  shareable(prepared: WireText): boolean {
     return prepared.shareable && prepared.plans.usualMs < SLOW_MS && !prepared.plans.comparing;
   }
 
