@@ -1,3 +1,4 @@
+import type { EngineAcquireOptions } from '../core/pool-options.js';
 import { groupBy } from './group-by.js';
 import { serverOf, type AdvisedDatabase } from './advised.js';
 
@@ -39,7 +40,8 @@ const PATIENCE_MS = 1_000;
 async function askServer(pool: AdvisedDatabase): Promise<ServerRow | undefined> {
   try {
     // Given up by a signal: a time-out would be counted among the application's. Its hooks are for its borrowers.
-    const connection = await pool.connect({ signal: AbortSignal.timeout(PATIENCE_MS), use: 'own' });
+    const own: EngineAcquireOptions = { signal: AbortSignal.timeout(PATIENCE_MS), use: 'own' };
+    const connection = await pool.connect(own);
     try {
       const row = (await connection.query(SERVER_QUERY)).rows[0] as ServerRow | undefined;
       const direct = connection.processID === undefined || connection.processID === row?.backend;

@@ -6,7 +6,7 @@ import type { Clock, Timer } from './clock.js';
 import type { Deadlines } from './deadlines.js';
 import { PoolQueueFullError } from './errors.js';
 import type { Lease } from './lease.js';
-import type { AcquireOptions, PoolOptions } from './pool-options.js';
+import type { EngineAcquireOptions, PoolOptions } from './pool-options.js';
 import type { PoolCounters } from './statistics.js';
 import { WaitQueue } from './wait-queue.js';
 
@@ -65,7 +65,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
   }
 
   /** Puts an acquire at the end; `joined` is called once it stands there. */
-  join(origin: AcquireOrigin, options: AcquireOptions | undefined, joined: () => void): Promise<Lease<T>> {
+  join(origin: AcquireOrigin, options: EngineAcquireOptions | undefined, joined: () => void): Promise<Lease<T>> {
     if (this.#waiters.length >= this.#options.maxWaiting) {
       this.#counters.queueRejected++;
       const error = this.#fullError();

@@ -58,12 +58,16 @@ export type LeaseUse = 'held' | 'brief' | 'shared' | 'own';
  * ```
  */
 export interface AcquireOptions {
-  /** @internal `held` by default. */
-  readonly use?: LeaseUse | undefined;
   /** Its abort rejects the acquire with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
   /** Instead of the pool's `acquireTimeoutMs`. */
   readonly timeoutMs?: number | undefined;
+}
+
+/** {@link AcquireOptions} with what the connection is for. */
+export interface EngineAcquireOptions extends AcquireOptions {
+  /** `held` by default. */
+  readonly use?: LeaseUse | undefined;
 }
 
 /** The part of a slot that observers see. */

@@ -11,7 +11,7 @@ import { poolClosedError, type PoolState } from './life-cycle.js';
 import { Maintenance } from './maintenance.js';
 import { OutsideLimit } from './outside-limit.js';
 import type { PoolEntry } from './pool-entry.js';
-import type { AcquireOptions, CloseReport, LeaseUse, PoolDependencies, PoolOptions } from './pool-options.js';
+import type { EngineAcquireOptions, CloseReport, LeaseUse, PoolDependencies, PoolOptions } from './pool-options.js';
 import { partsOf, type PoolParts } from './pool-parts.js';
 import { PoolReport } from './pool-report.js';
 import { Sharing } from './sharing.js';
@@ -151,7 +151,7 @@ export class Pool<T> {
    * `ERR_POOL_QUEUE_FULL`, `ERR_POOL_CLOSED`, `ERR_POOL_CONNECT_FAILED` when no connection can be opened and waiting
    * doesn't help, the signal's reason, or the error of the connector's `prepare`.
    */
-  acquire(options?: AcquireOptions): Promise<Lease<T>> {
+  acquire(options?: EngineAcquireOptions): Promise<Lease<T>> {
     const use = options?.use ?? 'held';
     if (options?.signal?.aborted === true) {
       this.#parts.counters.acquireAborted++;

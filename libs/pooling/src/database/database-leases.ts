@@ -3,7 +3,7 @@ import type { PoolClient } from 'pg';
 import { releaseChannel } from '../core/diagnostics.js';
 import { PoolAcquireTimeoutError } from '../core/errors.js';
 import type { Pool } from '../core/pool.js';
-import type { AcquireOptions, LeaseUse } from '../core/pool-options.js';
+import type { EngineAcquireOptions, LeaseUse } from '../core/pool-options.js';
 import type { CloseReason } from '../core/statistics.js';
 import type { PostgresConnection } from './connection/connection.js';
 import type { DatabaseLease } from './database-lease.js';
@@ -76,7 +76,7 @@ export class DatabaseLeases {
   }
 
   /** A connection, by its deadline. */
-  async acquire(options?: AcquireOptions): Promise<DatabaseLease> {
+  async acquire(options?: EngineAcquireOptions): Promise<DatabaseLease> {
     if (!this.#started) this.start();
     let lease: DatabaseLease;
     try {

@@ -77,7 +77,7 @@ export class PoolingModule implements NestModule {
     @Optional() @Inject(ROUTES) private readonly routes: readonly OwnController[] = [],
   ) {}
 
-  /** @internal Nest calls it when every module is there, and its routes aren't yet. */
+  /** Nest calls it when every module is there, and its routes aren't yet. */
   configure(): void {
     for (const route of this.routes) yieldToApplication(this.modules, ...route);
     if (this.routes.length > 0) routeFirst(this.modules, new Set(this.routes.map(([controller]) => controller)));

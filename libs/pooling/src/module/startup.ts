@@ -1,5 +1,6 @@
 import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { PoolConnectError } from '../core/errors.js';
+import type { EngineAcquireOptions } from '../core/pool-options.js';
 import type { DatabasePool } from '../database/database-pool.js';
 import { connectFailureOf, lookAtDatabase } from './first-look.js';
 import { PoolAdvice } from './pool-advice.js';
@@ -44,7 +45,8 @@ async function startPool({ pool }: DatabaseEntry): Promise<void> {
 
 async function requireConnection(pool: DatabasePool, timeoutMs: number): Promise<void> {
   try {
-    const client = await pool.connect({ timeoutMs, use: 'own' });
+    const own: EngineAcquireOptions = { timeoutMs, use: 'own' };
+    const client = await pool.connect(own);
     client.release();
   } catch (error) {
     const { cause, words } = connectFailureOf(pool, error);

@@ -1,6 +1,6 @@
 import type { CompiledQuery, Log, QueryResult } from 'kysely';
 import { PoolCommitUnknownError } from '../../core/errors.js';
-import type { AcquireOptions } from '../../core/pool-options.js';
+import type { EngineAcquireOptions } from '../../core/pool-options.js';
 import { valuesOfBatch, withIndex } from './batch-on-connection.js';
 import { commandQuery, formOf } from './command-query.js';
 import { KyselyConnection, type ConnectionWay, type StatementOutcome } from './kysely-connection.js';
@@ -10,7 +10,7 @@ import { commitUnknownError, isAnswer } from './transaction-errors.js';
 
 /** How often a batch is sent of which the server has done nothing, because its connection was lost before. */
 const MOST_ATTEMPTS = 3;
-const BRIEF: AcquireOptions = Object.freeze({ use: 'brief' });
+const BRIEF: EngineAcquireOptions = Object.freeze({ use: 'brief' });
 const COMMIT = commandQuery('commit');
 
 /** Runs queries in a transaction of their own, and all of it in one flight. */

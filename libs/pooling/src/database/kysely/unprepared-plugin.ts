@@ -33,7 +33,7 @@ export class UnpreparedPlugin implements KyselyPlugin {
   }
 }
 
-/** @internal A query as it is to be run. */
+/** A query as it is to be run. */
 export function textOfCompiled({ sql, queryId }: CompiledQuery): QueryText {
   return UNPREPARED.has(queryId) ? { text: sql, prepare: false } : sql;
 }

@@ -1,7 +1,7 @@
 import type { AsyncResource } from 'node:async_hooks';
 import type { QueryResult, Submittable } from 'pg';
 import { inPresentContext, presentContext } from '../../core/async-context.js';
-import type { AcquireOptions } from '../../core/pool-options.js';
+import type { EngineAcquireOptions } from '../../core/pool-options.js';
 import type { DatabaseLease } from '../database-lease.js';
 import type { DatabaseLeases } from '../database-leases.js';
 import type { ResolvedDatabaseOptions } from '../options/options.js';
@@ -24,8 +24,8 @@ import { asPgResult } from '../wire/pg-result.js';
 
 /** How often a query is sent when the server has done nothing for it, because its connection was lost before. */
 const MOST_ATTEMPTS = 3;
-const BRIEF: AcquireOptions = Object.freeze({ use: 'brief' });
-const SHARED: AcquireOptions = Object.freeze({ use: 'shared' });
+const BRIEF: EngineAcquireOptions = Object.freeze({ use: 'brief' });
+const SHARED: EngineAcquireOptions = Object.freeze({ use: 'shared' });
 
 /** Tells why writes are refused, where there are several hosts. */
 export interface RefusedWrites {
