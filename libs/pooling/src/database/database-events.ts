@@ -37,7 +37,7 @@ export interface SlowAcquireReport {
   readonly traceId?: string;
 }
 
-/** A statement whose one plan for all values was worse than planning it each time. */
+/** A statement whose generic plan was worse than planning it each time. */
 export interface ReplannedReport extends PlanVerdict {
   readonly pool: string;
   /** The statement in one line, cut. */

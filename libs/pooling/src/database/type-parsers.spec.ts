@@ -100,7 +100,7 @@ describe('a type parser', () => {
     expect(await read(pool)).toEqual(PARSED);
   });
 
-  it('that its source makes anew each time is called each time, and its error is the query’s', async () => {
+  it('that its source makes again each time is called each time, and its error is the query’s', async () => {
     let asked = 0;
     const source = {
       setTypeParser: () => undefined,

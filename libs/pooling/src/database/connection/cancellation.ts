@@ -27,8 +27,8 @@ export class Cancellation {
   #request: Promise<void> | undefined;
   /** Whether a request was sent while others waited behind the query that it was for. */
   #amidOthers = false;
-  /** Until when the server has to heed that request. */
-  #heedTimer: Timer | undefined;
+  /** Checks whether the server has acted on that request. */
+  #checkTimer: Timer | undefined;
 
   constructor(host: CancellationHost) {
     this.#host = host;
@@ -64,12 +64,12 @@ export class Cancellation {
     await this.#request;
   }
 
-  /** Asks the server to cancel a query that others wait behind; after a while it is to be found whether it has. */
-  requestAmidOthers(checkWhetherHeeded: () => void): void {
+  /** Asks the server to cancel a query that others wait behind; `check` is called when it has had time to. */
+  requestAmidOthers(check: () => void): void {
     this.#amidOthers = true;
     void this.request();
     this.stop();
-    this.#heedTimer = this.#host.clock.setTimeout(checkWhetherHeeded, CANCEL_TIMEOUT_MS);
+    this.#checkTimer = this.#host.clock.setTimeout(check, CANCEL_TIMEOUT_MS);
   }
 
   /** Whether an error may come of a request that was meant for another query: the one that it met has done nothing. */
@@ -77,8 +77,8 @@ export class Cancellation {
     return this.#amidOthers && (error as { code?: unknown } | undefined)?.code === QUERY_CANCELED;
   }
 
-  /** Checks nothing any more. */
+  /** Cancels the check. */
   stop(): void {
-    if (this.#heedTimer !== undefined) this.#host.clock.clearTimeout(this.#heedTimer);
+    if (this.#checkTimer !== undefined) this.#host.clock.clearTimeout(this.#checkTimer);
   }
 }

@@ -13,7 +13,7 @@ import { explainHosts, HostsError } from '../hosts/host-failures.js';
 import type { PoolHosts } from '../hosts/pool-hosts.js';
 import type { RoleOfServer } from '../hosts/connection-role.js';
 
-/** What a connector tells the room above. */
+/** What a connector tells the layer above. */
 export interface ConnectorHost extends ConnectionHost {
   /** What the pool knows of its server's role. */
   readonly role: RoleOfServer<PostgresConnection>;

@@ -7,7 +7,7 @@ import { effectOf } from '../query/statement-effects.js';
 const REPORTED_PATH = new Set(['search_path', 'session_authorization']);
 const REPORTED_LITERALS = new Set(['timezone', 'datestyle', 'intervalstyle', 'standard_conforming_strings']);
 
-/** How often a connection prepares anew at the most because it ran code that nobody sees here, in milliseconds. */
+/** How often a connection prepares again at the most because it ran code that nobody sees here, in milliseconds. */
 const SUSPICION_MS = 1_000;
 
 /**

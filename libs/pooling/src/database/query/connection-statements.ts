@@ -3,7 +3,7 @@ import type { PreparedText, StatementCache } from './statement-cache.js';
 import type { RowShape } from '../wire/row-shape.js';
 
 /**
- * A statement is prepared anew after this long, in milliseconds: somebody else may have changed what its parameters mean,
+ * A statement is prepared again after this long, in milliseconds: somebody else may have changed what its parameters mean,
  * and the server says nothing of it (`timestamp` has become `timestamptz`).
  */
 const MAX_AGE_MS = 30_000;
@@ -21,7 +21,7 @@ export interface PreparedStatement {
   shape: RowShape | null | undefined;
   /** Which changes it has seen; see {@link ConnectionStatements}. */
   changes: number;
-  /** When it is prepared anew, in milliseconds. */
+  /** When it is prepared again, in milliseconds. */
   readonly staleAt: number;
 }
 
@@ -76,7 +76,7 @@ export class ConnectionStatements {
   /** Notes that a text is being prepared. */
   add(prepared: PreparedText, now: number): PreparedStatement {
     for (const old of this.#statements.keys()) {
-      if (old.dropped || old.plannedAnew) this.remove(old);
+      if (old.dropped || old.customPlanned) this.remove(old);
     }
     if (this.#statements.size >= (this.#cache?.max ?? 0)) this.#removeLeastRecent();
     const changes = this.#changesOf(prepared, now);

@@ -15,31 +15,31 @@ const EVERY_MS = 1;
 function note(
   plans: PlanWatch,
   use: number,
-  durations: { readonly kept: number; readonly anew: number },
+  durations: { readonly generic: number; readonly custom: number },
   at: number,
   shared = false,
 ): { turn: PlanTurn | undefined; verdict: PlanVerdict | undefined } {
   const turn = shared ? undefined : plans.takeTurn();
-  const planned = turn === 'anew';
+  const planned = turn === 'custom';
   const run = { use: planned ? undefined : use, turn, shared };
-  return { turn, verdict: plans.ran(run, planned ? durations.anew : durations.kept, at) };
+  return { turn, verdict: plans.ran(run, planned ? durations.custom : durations.generic, at) };
 }
 
 /** Runs a statement many times, whose durations are made up; gives the verdict and how many runs it took. */
 function watch(
   runs: number,
-  durations: { kept: (random: () => number) => number; anew: (random: () => number) => number },
-): { verdict: PlanVerdict | undefined; runs: number; anew: number } {
+  durations: { generic: (random: () => number) => number; custom: (random: () => number) => number },
+): { verdict: PlanVerdict | undefined; runs: number; custom: number } {
   const random = new SeededRandom(20_261_123).next;
   const plans = new PlanWatch(new SeededRandom(3_211_202).next);
-  let anew = 0;
+  let custom = 0;
   for (let run = 1; run <= runs; run++) {
-    const both = { kept: durations.kept(random), anew: durations.anew(random) };
+    const both = { generic: durations.generic(random), custom: durations.custom(random) };
     const { turn, verdict } = note(plans, run, both, run * EVERY_MS);
-    if (turn === 'anew') anew++;
-    if (verdict !== undefined) return { verdict, runs: run, anew };
+    if (turn === 'custom') custom++;
+    if (verdict !== undefined) return { verdict, runs: run, custom };
   }
-  return { verdict: undefined, runs, anew };
+  return { verdict: undefined, runs, custom };
 }
 
 /** Mostly short, now and then ten times as long, as on a busy machine. */
@@ -48,8 +48,8 @@ function noisy(ms: number): (random: () => number) => number {
 }
 
 describe('the watch over plans', () => {
-  it('gives up one plan for all that is slower than planning each time', () => {
-    const { verdict, runs } = watch(10_000, { kept: noisy(1.9), anew: noisy(0.8) });
+  it('gives up a generic plan that is slower than custom plans', () => {
+    const { verdict, runs } = watch(10_000, { generic: noisy(1.9), custom: noisy(0.8) });
     expect(runs).toBeLessThan(3_000);
     expect(verdict?.keptMs).toBeGreaterThan(1.5 * (verdict?.anewMs ?? Infinity));
   });
@@ -58,16 +58,16 @@ describe('the watch over plans', () => {
     ['quicker', 0.04, 0.09],
     ['as quick', 1, 1],
     ['hardly slower', 1, 0.95],
-  ])('keeps one plan that is %s, and spends little on finding out', (_what, kept, anew) => {
-    const outcome = watch(100_000, { kept: noisy(kept), anew: noisy(anew) });
+  ])('keeps a generic plan that is %s, and spends little on finding out', (_what, generic, custom) => {
+    const outcome = watch(100_000, { generic: noisy(generic), custom: noisy(custom) });
     expect(outcome.verdict).toBe(undefined);
-    expect(outcome.anew).toBeLessThan(0.01 * 100_000);
+    expect(outcome.custom).toBeLessThan(0.01 * 100_000);
   });
 
   it('gives up a plan that is bad for a frequent value only, by how often a run is late', () => {
     const { verdict } = watch(20_000, {
-      kept: (random) => (random() < 0.05 ? 30 : 0.3),
-      anew: () => 0.35,
+      generic: (random) => (random() < 0.05 ? 30 : 0.3),
+      custom: () => 0.35,
     });
     expect(verdict).toBeDefined();
   });
@@ -79,7 +79,7 @@ describe('the watch over plans', () => {
       // Those that share a connection, half of them, take long, and every tenth is late.
       const alone = run % 2 === 0;
       const ms = alone ? noisy(0.3)(random) : noisy(random() < 0.1 ? 20 : 0.6)(random);
-      expect(note(plans, run, { kept: ms, anew: ms }, run * EVERY_MS, !alone).verdict).toBe(undefined);
+      expect(note(plans, run, { generic: ms, custom: ms }, run * EVERY_MS, !alone).verdict).toBe(undefined);
     }
   });
 
@@ -99,7 +99,7 @@ describe('the watch over plans', () => {
         }
         if (stalled > 0) stalled--;
         const ms = stalled > 0 ? 5 + 15 * random() : 0.2 + 0.2 * random();
-        const { verdict } = note(plans, run, { kept: ms, anew: ms }, at);
+        const { verdict } = note(plans, run, { generic: ms, custom: ms }, at);
         if (verdict !== undefined) given.push(verdict);
       }
     }
@@ -108,7 +108,7 @@ describe('the watch over plans', () => {
 
   it('leaves alone a statement whose runs are late either way', () => {
     const late = (random: () => number): number => (random() < 0.05 ? 30 : 0.3);
-    expect(watch(50_000, { kept: late, anew: late }).verdict).toBe(undefined);
+    expect(watch(50_000, { generic: late, custom: late }).verdict).toBe(undefined);
   });
 });
 

@@ -1,22 +1,22 @@
-/** So many uses of a prepared statement are planned: five for their own values, and then it may make one plan for all. */
+/** The server plans a statement for its own values (a custom plan) five times; the sixth use may get a generic plan. */
 const CUSTOM_PLANS = 6;
-/** So many runs with the one plan come before it is first compared. */
+/** The first comparison begins after this many runs with the generic plan. */
 const FIRST_COMPARISON = 100;
-/** Each comparison without a verdict makes the next one come this much later. */
+/** After a comparison without a verdict the next one waits this many times as long. */
 const PATIENCE = 2;
-/** A comparison runs the statement at least so often each way. */
+/** A comparison needs at least this many runs with each kind of plan. */
 const RUNS_EACH_WAY = 30;
-/** How many runs it takes to have so many each way, when chance decides. */
+/** The length of a comparison: chance decides on each run, and this many give enough of both kinds. */
 const RUNS = 80;
-/** Which share and how many milliseconds the one plan must be slower on average to be given up. */
+/** The generic plan is given up when it is slower on average by this share and by this many milliseconds. */
 const WORSE = { share: 0.15, ms: 0.05 };
-/** By how many standard errors, too: what the machine's other work does must not count. */
+/** The difference must be this many standard errors, so that the machine's other work doesn't count. */
 const STANDARD_ERRORS = 3;
 /** A run that takes this much longer than usual is late: by a factor, and in milliseconds. */
 const LATE = { factor: 8, ms: 2 };
 /**
- * To tell by late runs, so many must have been late with the one plan and so many be expected of those without it, and of
- * the latter no more than this share may have been.
+ * A verdict by late runs needs this many late runs with the generic plan, this many late runs expected of custom plans if
+ * they were as bad, and at most this share of those seen.
  */
 const LATE_RUNS = { seen: 3, expected: 6, share: 1 / 8 };
 /** Runs that are late within this time of each other were held up by the same stall, in milliseconds: they count as one. */
@@ -43,52 +43,52 @@ class Durations {
   }
 }
 
-/** Which way a run goes that takes part in a comparison. */
-export type PlanTurn = 'kept' | 'anew';
+/** The kind of plan that a run in a comparison gets. */
+export type PlanTurn = 'generic' | 'custom';
 
-/** A run that is to be judged by. */
+/** A run that counts for the comparison. */
 export interface PlannedRun {
-  /** Which use of the statement on its connection it was; `undefined`: it was planned for its own values. */
+  /** Which use of the statement on its connection it was; `undefined`: it had a custom plan. */
   readonly use: number | undefined;
-  /** Which way it went in a comparison of both. */
+  /** The kind of plan it got in a comparison; `undefined`: nothing was being compared. */
   readonly turn: PlanTurn | undefined;
   /** Whether others may have run on the same connection. */
   readonly shared: boolean;
 }
 
-/** Why a statement's one plan was given up. */
+/** Why a statement's generic plan was given up. */
 export interface PlanVerdict {
-  /** How long it took on average with the one plan, in milliseconds. */
+  /** The mean with the generic plan, in milliseconds. */
   readonly keptMs: number;
-  /** How long it took when it was planned for its own values, planning included, in milliseconds. */
+  /** The mean with custom plans, planning included, in milliseconds. */
   readonly anewMs: number;
 }
 
 /**
- * Watches whether a prepared statement is worth it. From its sixth run on the server may use one plan for all values,
- * and guesses what it can't know: the limit, how frequent a value is. Where that is worse than planning each time, a query
- * becomes many times slower by being prepared (research: 0.3 ms became 30 ms).
+ * Watches whether the generic plan of a prepared statement is worth it. From its sixth run on the server may use one plan
+ * for all values, and then guesses what it can't know: the limit, how frequent a value is. A wrong guess can make a query
+ * many times slower.
  *
- * Now and then it lets runs alternate between both ways, so that they are compared under the same load, and tells by
- * their means, or by how often a run is late: on skewed data it is the rare run with a frequent value that suffers. Only
- * runs that have their connection for themselves are compared, and what one comparison says, a second one has to confirm:
- * a plan is given up for good.
+ * From time to time runs alternate between generic and custom plans, so that both are compared under the same load: by
+ * their means, and by how often a run is late, because on skewed data only the rare run with a frequent value suffers.
+ * Only runs that have their connection for themselves are compared. A second comparison must confirm the first, because
+ * the generic plan is given up for good.
  */
 export class PlanWatch {
-  /** How long a run usually takes, in milliseconds; `Infinity` while nobody knows. */
+  /** The usual duration of a run, in milliseconds; `Infinity` before the first run. */
   usualMs = Infinity;
-  #kept = new Durations();
-  #anew = new Durations();
+  #generic = new Durations();
+  #custom = new Durations();
   #runs = 0;
   #nextComparison = FIRST_COMPARISON;
   #gap = FIRST_COMPARISON;
   #comparing = 0;
-  /** Whether the last comparison was for giving the one plan up. */
+  /** Whether the last comparison found the generic plan worse. */
   #suspected = false;
-  /** When a run was last late. */
+  /** When a run was last late, in milliseconds. */
   #lateAt = -Infinity;
-  /** Of all runs either way. */
-  readonly #all = { kept: 0, keptLate: 0, anew: 0, anewLate: 0 };
+  /** Run counts for generic and custom plans. */
+  readonly #all = { generic: 0, genericLate: 0, custom: 0, customLate: 0 };
 
   readonly #random: () => number;
 
@@ -97,48 +97,48 @@ export class PlanWatch {
     this.#random = random;
   }
 
-  /** Whether both ways are being compared: such a run should be disturbed by nothing. */
+  /** Whether plans are being compared: nothing should disturb such runs. */
   get comparing(): boolean {
     return this.#comparing > 0;
   }
 
-  /** Which way the run goes that comes now; `undefined`: nothing is being compared. */
+  /** The kind of plan for the next run; `undefined`: nothing is being compared. */
   takeTurn(): PlanTurn | undefined {
     if (this.#comparing === 0) return undefined;
     this.#comparing--;
-    // At random: whoever runs it may have a rhythm of their own.
-    return this.#random() < 0.5 ? 'anew' : 'kept';
+    // At random: the caller may have a rhythm of its own.
+    return this.#random() < 0.5 ? 'custom' : 'generic';
   }
 
   /**
-   * Notes a run that took so long and ended at a time, both in milliseconds. Gives the verdict, once the one plan is known
-   * to be worse.
+   * Notes a run: how long it took and when it ended, in milliseconds. Returns a verdict when the generic plan is known to be
+   * worse.
    */
   ran(run: PlannedRun, ms: number, at: number): PlanVerdict | undefined {
     const limit = this.#lateFrom;
     const late = ms > limit && at - this.#lateAt > STALL_MS;
     if (late) this.#lateAt = at;
-    // What is later than late may have waited for the machine: it must not count for more.
+    // A very late run may have waited for the machine: it counts as just late.
     const counted = Math.min(ms, limit);
-    if (run.use === undefined) this.#ranAnew(counted, late);
-    else this.#ranKept(run, run.use, ms, counted, late);
+    if (run.use === undefined) this.#ranCustom(counted, late);
+    else this.#ranGeneric(run, run.use, ms, counted, late);
     return this.#judge();
   }
 
-  #ranAnew(counted: number, late: boolean): void {
-    this.#all.anew++;
-    if (late) this.#all.anewLate++;
-    this.#anew.add(counted);
+  #ranCustom(counted: number, late: boolean): void {
+    this.#all.custom++;
+    if (late) this.#all.customLate++;
+    this.#custom.add(counted);
   }
 
-  #ranKept({ turn, shared }: PlannedRun, use: number, ms: number, counted: number, late: boolean): void {
+  #ranGeneric({ turn, shared }: PlannedRun, use: number, ms: number, counted: number, late: boolean): void {
     this.#learn(ms);
     if (use <= CUSTOM_PLANS) return;
-    if (turn === 'kept') this.#kept.add(counted);
-    if (!shared) this.#all.kept++;
+    if (turn === 'generic') this.#generic.add(counted);
+    if (!shared) this.#all.generic++;
     if (late) {
-      if (!shared) this.#all.keptLate++;
-      // Sooner than planned, but not again and again.
+      if (!shared) this.#all.genericLate++;
+      // A late run brings the next comparison forward, but only by half.
       this.#nextComparison = Math.min(this.#nextComparison, this.#runs + Math.floor(this.#gap / PATIENCE));
     }
     if (++this.#runs >= this.#nextComparison && !this.comparing) this.#compare();
@@ -154,21 +154,21 @@ export class PlanWatch {
 
   #learn(ms: number): void {
     if (this.usualMs === Infinity) this.usualMs = ms;
-    // A quick run shows what the statement takes, a slow one may have been held up.
+    // A quick run counts more: a slow one may have been held up.
     else if (ms < this.usualMs) this.usualMs += LAST_RUN.weightOfQuick * (ms - this.usualMs);
     else this.usualMs += LAST_RUN.weight * (Math.min(ms, LAST_RUN.most * this.usualMs + 0.1) - this.usualMs);
   }
 
-  /** Longer runs are late, in milliseconds; none is while nobody knows how long they usually take. */
+  /** Longer runs are late, in milliseconds; before the first run none is. */
   get #lateFrom(): number {
     return LATE.factor * this.usualMs + LATE.ms;
   }
 
   #judge(): PlanVerdict | undefined {
     const needed = this.#suspected ? 2 * RUNS_EACH_WAY : RUNS_EACH_WAY;
-    if (this.#anew.count < needed || this.#kept.count < needed) return undefined;
+    if (this.#custom.count < needed || this.#generic.count < needed) return undefined;
     const worse = this.#slower() || this.#lateMoreOften();
-    if (worse && this.#suspected) return { keptMs: this.#kept.mean, anewMs: this.#anew.mean };
+    if (worse && this.#suspected) return { keptMs: this.#generic.mean, anewMs: this.#custom.mean };
     this.#suspected = worse;
     if (worse) this.#comparing = RUNS;
     else this.#forget();
@@ -176,20 +176,20 @@ export class PlanWatch {
   }
 
   #forget(): void {
-    this.#kept = new Durations();
-    this.#anew = new Durations();
+    this.#generic = new Durations();
+    this.#custom = new Durations();
   }
 
   #slower(): boolean {
-    const difference = this.#kept.mean - this.#anew.mean;
-    const standardError = Math.sqrt(this.#kept.error + this.#anew.error);
-    const least = Math.max(WORSE.ms, WORSE.share * this.#anew.mean, STANDARD_ERRORS * standardError);
+    const difference = this.#generic.mean - this.#custom.mean;
+    const standardError = Math.sqrt(this.#generic.error + this.#custom.error);
+    const least = Math.max(WORSE.ms, WORSE.share * this.#custom.mean, STANDARD_ERRORS * standardError);
     return difference > least;
   }
 
   #lateMoreOften(): boolean {
-    const { kept, keptLate, anew, anewLate } = this.#all;
-    const expected = (keptLate / kept) * anew;
-    return keptLate >= LATE_RUNS.seen && expected >= LATE_RUNS.expected && anewLate <= LATE_RUNS.share * expected;
+    const { generic, genericLate, custom, customLate } = this.#all;
+    const expected = (genericLate / generic) * custom;
+    return genericLate >= LATE_RUNS.seen && expected >= LATE_RUNS.expected && customLate <= LATE_RUNS.share * expected;
   }
 }

@@ -14,7 +14,7 @@ export type QueryText =
   | (QueryConfig<unknown[]> & {
       query_timeout?: number;
       callback?: QueryOutcome;
-      /** `false`: this query is never prepared, so that the server plans it anew for its own values. */
+      /** `false`: this query is never prepared, so that the server plans it for its own values each time. */
       prepare?: boolean;
     });
 

@@ -9,7 +9,7 @@ import { TracedTransaction, type TracedSettings } from './traced-transaction.js'
 
 /** How many statements of a pool are known by their texts. */
 const MOST_KNOWN = 1_000;
-/** Longer texts are read anew each time, in characters. */
+/** Longer texts are read again each time, in characters. */
 const LONGEST_KNOWN = 32_768;
 
 /** Where a pool's statements run. */

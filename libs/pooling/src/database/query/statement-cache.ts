@@ -10,7 +10,7 @@ import type { WireText } from './unnamed-text.js';
 const SLOW_MS = 10;
 /** Statements that read and write rows, and nothing else: they leave nothing behind in their session. */
 const ROWS_ONLY = /^\s*(?:select|insert|update|delete|merge|with|values|table)\b/i;
-/** How often the whole pool prepares anew at the most on a mere suspicion, in milliseconds. */
+/** How often the whole pool prepares again at the most on a mere suspicion, in milliseconds. */
 const SUSPICION_MS = 1_000;
 /** Functions that do leave something behind in their session, or wait there. */
 const OF_SESSION =
@@ -22,7 +22,7 @@ export class PreparedText implements WireText {
   readonly kept = true;
   /** The server's name for it: a hash of the text. */
   readonly name: string;
-  /** @internal The name as it is sent. */
+  /** The name as it is sent. */
   readonly nameBytes: Buffer;
   /** Whether new uses go to another one: it wasn't used for long. */
   dropped = false;
@@ -37,12 +37,12 @@ export class PreparedText implements WireText {
   readonly changing: boolean;
   /** Whether its nature lets it run on a connection between the queries of others. */
   readonly shareable: boolean;
-  /** Whether its one plan for all values is known to be worse than planning each time. */
-  plannedAnew = false;
-  /** @internal */
+  /** Whether its generic plan is known to be worse, so that every run gets a custom plan. */
+  customPlanned = false;
+  /** Watches whether its generic plan is worth it. */
   readonly plans = new PlanWatch();
   shape: RowShape | undefined = undefined;
-  /** @internal When it was last used, counted in uses of all. */
+  /** When it was last used, counted in uses of all. */
   lastUse = 0;
 
   constructor(text: string) {
@@ -77,7 +77,7 @@ export class StatementCache {
   readonly #hot = new Map<string, PreparedText>();
   readonly #replanned: (text: string, verdict: PlanVerdict) => void;
 
-  /** @param replanned called once for each text whose one plan for all values turned out to be worse than planning each time. */
+  /** @param replanned called once for each text whose generic plan turned out to be worse than custom plans. */
   constructor(max: number, replanned: (text: string, verdict: PlanVerdict) => void) {
     this.max = max;
     this.#replanned = replanned;
@@ -131,20 +131,20 @@ export class StatementCache {
 
   /** Notes how long a run took and when it ended, in milliseconds. */
   ran(prepared: PreparedText, run: PlannedRun, ms: number, at: number): void {
-    if (prepared.plannedAnew) return;
+    if (prepared.customPlanned) return;
     const verdict = prepared.plans.ran(run, ms, at);
     if (verdict === undefined) return;
-    prepared.plannedAnew = true;
+    prepared.customPlanned = true;
     this.#replanned(prepared.text, verdict);
   }
 
-  /** Counts changes of the schema: what was prepared before the last one is prepared anew. */
+  /** Counts changes of the schema: what was prepared before the last one is prepared again. */
   changes(now: number): number {
     if (now >= this.#suspicionAt) this.schemaChanged(now);
     return this.#changes;
   }
 
-  /** The schema has changed: the whole pool prepares every text anew. */
+  /** The schema has changed: the whole pool prepares every text again. */
   schemaChanged(now: number): void {
     this.#changes++;
     this.#changedAt = now;
@@ -158,7 +158,7 @@ export class StatementCache {
     else this.#suspicionAt = earliest;
   }
 
-  /** The server has made a statement invalid: the whole pool prepares its text anew. */
+  /** The server has made a statement invalid: the whole pool prepares its text again. */
   invalidate(prepared: PreparedText, now: number): void {
     prepared.drops++;
     prepared.droppedAt = now;

@@ -11,7 +11,7 @@ export interface WireText {
   /** Whether the server keeps it: its uses are counted, and its plans watched. */
   readonly kept: boolean;
   /** Whether each use is planned for its own values. */
-  readonly plannedAnew: boolean;
+  readonly customPlanned: boolean;
   /** Whether its text alone shows that it may change how other texts are read. */
   readonly changing: boolean;
   /** Whether its nature lets it run on a connection between the queries of others. */
@@ -30,7 +30,7 @@ export class UnnamedText implements WireText {
   readonly name = '';
   readonly nameBytes = NO_NAME;
   readonly kept = false;
-  readonly plannedAnew = true;
+  readonly customPlanned = true;
   readonly changing = true;
   readonly shareable = false;
   readonly plans = NO_PLANS;

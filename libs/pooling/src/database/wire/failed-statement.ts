@@ -1,6 +1,6 @@
 /** What an error says of a prepared statement. */
 export type Failure =
-  /** Nothing: the text, read anew, would fail in the same way. */
+  /** Nothing: the text, read again, would fail in the same way. */
   | 'genuine'
   /** Nothing for sure: a value may be bad, or older than the schema is what the statement knows of it. */
   | 'suspect'

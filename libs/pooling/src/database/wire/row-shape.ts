@@ -18,7 +18,7 @@ export interface TypeParserSource {
 
 /**
  * What the rows of a prepared statement look like: told by the server once, because it can't change under its plan,
- * unless a pooler stands between, which plans anew on another connection without a word.
+ * unless a pooler stands between, which plans again on another connection without a word.
  */
 export class RowShape {
   readonly fields: FieldDef[];

@@ -54,7 +54,7 @@ export class WireQuery extends Statement {
   readonly values: readonly WireValue[];
   /** Where it stands in a transaction that was begun together with its first statement. */
   readonly place: PlaceInTransaction | undefined;
-  /** Which way it goes in a comparison of one plan with planning anew. */
+  /** The kind of plan it gets in a comparison of plans. */
   turn: PlanTurn | undefined = undefined;
   /** What it is on the connection it was sent on. */
   statement: PreparedStatement | undefined = undefined;
@@ -72,7 +72,7 @@ export class WireQuery extends Statement {
   sentAt = Infinity;
   /** Whether its statement was prepared by an earlier query. */
   reused = false;
-  /** Why it was sent once more, its text read anew. */
+  /** Why it was sent once more, its text read again. */
   firstError: Error | undefined = undefined;
   firstFailure: Failure | undefined = undefined;
   readonly #wire: WireQueryReader;

@@ -152,7 +152,7 @@ export class WireSender {
     if (chained) place.amidUnit = true;
     if (!place.bare) this.#write(query, now);
     // A message of its own would be answered by itself.
-    else if (inUnit) this.#writeAnew(query, now);
+    else if (inUnit) this.#writeUnnamed(query, now);
     else this.#writeCommand(query, now);
   }
 
@@ -169,11 +169,12 @@ export class WireSender {
 
   #write(query: WireQuery, now: number): void {
     const { prepared } = query;
-    if (!(prepared instanceof PreparedText) || prepared.plannedAnew) return this.#writeAnew(query, now);
+    if (!(prepared instanceof PreparedText) || prepared.customPlanned) return this.#writeUnnamed(query, now);
     // As pg: the server refuses to read a text there, and says nothing else of it.
-    if (this.#session.transactionStatus === 'E' || query.firstError !== undefined) return this.#writeAnew(query, now);
+    if (this.#session.transactionStatus === 'E' || query.firstError !== undefined)
+      return this.#writeUnnamed(query, now);
     if (!query.shared) query.turn = prepared.plans.takeTurn();
-    if (query.turn === 'anew') return this.#writeAnew(query, now);
+    if (query.turn === 'custom') return this.#writeUnnamed(query, now);
     this.#writePrepared(query, prepared, now);
   }
 
@@ -181,7 +182,7 @@ export class WireSender {
     const { statements } = this.#session;
     const known = statements.get(prepared, now);
     // Where an error comes first the server hasn't got it, and says so instead of what it says to others.
-    if (query.place !== undefined && known?.parsed === false) return this.#writeAnew(query, now);
+    if (query.place !== undefined && known?.parsed === false) return this.#writeUnnamed(query, now);
     statements.cache.found(known !== undefined);
     query.sentAt = now;
     writer.mark();
@@ -208,7 +209,7 @@ export class WireSender {
   }
 
   /** Without a name the server plans it for its own values. */
-  #writeAnew(query: WireQuery, now: number): void {
+  #writeUnnamed(query: WireQuery, now: number): void {
     if (query.prepared.kept) this.#session.statements.cache.found(false);
     query.sentAt = now;
     query.statement = undefined;

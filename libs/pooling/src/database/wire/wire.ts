@@ -298,7 +298,7 @@ export class Wire {
     return false;
   }
 
-  /** Sends a query once more, without a name and ahead of whatever waits in pg: the server reads its text anew. */
+  /** Sends a query once more, without a name and ahead of whatever waits in pg: the server reads its text again. */
   #again(query: WireQuery): void {
     query.runAgain();
     query.trace?.event('nestjs_pooling.prepared_again');
