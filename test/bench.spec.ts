@@ -56,6 +56,19 @@ describe('the short form of the benchmark', { timeout: 120_000 }, () => {
     expect(await shortForm('checkouts', '--against', '.')).toEqual(expect.arrayContaining(what));
   });
 
+  it('measures over a longer way', async () => {
+    const candidates = await shortForm(
+      'network',
+      '--workload',
+      'batch',
+      '--concurrency',
+      '8',
+      '--only',
+      'kept queries',
+    );
+    expect(candidates).toEqual(expect.arrayContaining(['kysely over pg.Pool', 'nestjs-pooling, kept queries']));
+  });
+
   it('measures what watching costs', async () => {
     expect(await shortForm('observability')).toContain('ten consoles open');
   });

@@ -3,6 +3,7 @@ import { HELP, readSettings, type BenchSettings } from './settings.js';
 /** What each subject's program is. */
 const PROGRAMS: Readonly<Record<BenchSettings['subject'], (settings: BenchSettings) => Promise<void>>> = {
   database: async (settings) => (await import('./database/bench-database.js')).benchDatabase(settings),
+  network: async (settings) => (await import('./database/bench-database.js')).benchDatabase(settings),
   pool: async (settings) => (await import('./pool/bench-pool.js')).benchPool(settings),
   http: async (settings) => (await import('./http/bench-http.js')).benchHttp(settings),
   observability: async (settings) =>

@@ -2,7 +2,16 @@ import { parseArgs } from 'node:util';
 import { WORKLOADS, type Workload } from './database/workload.js';
 
 /** What is measured. */
-export const SUBJECTS = ['database', 'pool', 'http', 'scale', 'observability', 'tracing', 'checkouts'] as const;
+export const SUBJECTS = [
+  'database',
+  'network',
+  'pool',
+  'http',
+  'scale',
+  'observability',
+  'tracing',
+  'checkouts',
+] as const;
 export type Subject = (typeof SUBJECTS)[number];
 
 /** One thing to measure in the database. */
@@ -10,6 +19,8 @@ export interface Scenario {
   readonly workload: Workload;
   readonly concurrency: number;
   readonly poolSize: number;
+  /** How much longer a round trip takes than within one machine, in milliseconds; left out: no longer. */
+  readonly roundTripMs?: number;
 }
 
 /** What the command line asks for. */
@@ -29,9 +40,10 @@ export interface BenchSettings {
   readonly folder: string | undefined;
 }
 
-export const HELP = `npm run bench -- [database|pool|http|scale|observability|tracing|checkouts] [options]
+export const HELP = `npm run bench -- [database|network|pool|http|scale|observability|tracing|checkouts] [options]
 
   database (the default)  this library and others against one PostgreSQL
+  network                 the same through a proxy that adds 0.5, 1 and 5 ms to each round trip
   pool                    the engine alone against pg-pool, tarn and generic-pool
   http                    the HTTP client
   scale                   how cost grows with pools, waiters and metrics
@@ -44,6 +56,7 @@ export const HELP = `npm run bench -- [database|pool|http|scale|observability|tr
   --workload <names>      ${WORKLOADS.join(', ')}
   --concurrency <numbers> callers at once
   --pool <numbers>        connections
+  --rtt <numbers>         with network: what is added to a round trip, in milliseconds (0.5,1,5)
   --only <names>          candidates whose name contains one of these
   --slice <ms>            one candidate's turn (500)
   --rounds <number>       turns of each candidate (7)
@@ -60,6 +73,9 @@ const DEFAULT_SCENARIOS: readonly Scenario[] = [
   { workload: 'four-table-join', concurrency: 1, poolSize: DEFAULT_POOL },
   { workload: 'select-by-key', concurrency: 512, poolSize: DEFAULT_POOL },
 ];
+
+/** Where it shows how often a candidate waits for the server. */
+const NETWORK_WORKLOADS: readonly Workload[] = ['select-by-key', 'transaction', 'transaction-at-once', 'batch'];
 
 /** What a change of the hot path shows in. */
 const HOT_PATHS: readonly Scenario[] = (['select-by-key', 'hundred-rows', 'insert', 'transaction'] as const).map(
@@ -84,6 +100,12 @@ function numbersOf(name: string, value: string | undefined): number[] | undefine
   return numbers;
 }
 
+function roundTripsOf(value: string, smoke: boolean): number[] {
+  const roundTrips = (listOf(value) ?? []).map(Number);
+  if (roundTrips.some((ms) => !(ms > 0))) throw new RangeError(`--rtt takes milliseconds above 0; got ${value}`);
+  return smoke ? roundTrips.slice(0, 1) : roundTrips;
+}
+
 function workloadsOf(value: string | undefined): Workload[] | undefined {
   const names = listOf(value);
   const unknown = names?.find((name) => !(WORKLOADS as readonly string[]).includes(name));
@@ -103,6 +125,7 @@ export function readSettings(parameters: readonly string[]): BenchSettings | und
       workload: { type: 'string' },
       concurrency: { type: 'string' },
       pool: { type: 'string' },
+      rtt: { type: 'string', default: '0.5,1,5' },
       only: { type: 'string' },
       slice: { type: 'string' },
       rounds: { type: 'string' },
@@ -126,7 +149,12 @@ export function readSettings(parameters: readonly string[]): BenchSettings | und
   let scenarios = subject === 'checkouts' ? HOT_PATHS : DEFAULT_SCENARIOS;
   if (values.full) scenarios = every(workloads ?? WORKLOADS, concurrencies ?? [1, 64, 512], pools ?? [2, 10, 20]);
   else if (chosen) scenarios = every(workloads ?? WORKLOADS, concurrencies ?? [64], pools ?? [DEFAULT_POOL]);
+  else if (subject === 'network') scenarios = every(NETWORK_WORKLOADS, [64], [DEFAULT_POOL]);
   else if (smoke) scenarios = every(subject === 'checkouts' ? ['select-by-key'] : WORKLOADS, [8], [4]);
+  if (subject === 'network') {
+    const roundTrips = roundTripsOf(values.rtt, smoke);
+    scenarios = roundTrips.flatMap((roundTripMs) => scenarios.map((scenario) => ({ ...scenario, roundTripMs })));
+  }
   return {
     subject,
     smoke,

@@ -6,6 +6,7 @@ import { reportDatabase } from '../report/database-report.js';
 import type { BenchSettings, Scenario } from '../settings.js';
 import { CANDIDATES, REFERENCE } from './candidates/index.js';
 import { Participant } from './participant.js';
+import { DistantServer } from './distant-server.js';
 import { findPgbench, Pgbench } from './pgbench.js';
 import { BenchServer } from './server.js';
 
@@ -76,22 +77,44 @@ async function measureScenario(
   return { scenario, summaries: await race(contestants, { sliceMs, warmUpMs, rounds, random }) };
 }
 
+/** Whether two scenarios can be measured with the same connections. */
+function isOf(one: Scenario, other: Scenario): boolean {
+  return one.poolSize === other.poolSize && one.roundTripMs === other.roundTripMs;
+}
+
+function groupsOf(scenarios: readonly Scenario[]): Scenario[][] {
+  const groups: Scenario[][] = [];
+  for (const scenario of scenarios) {
+    const group = groups.find(([first]) => isOf(first as Scenario, scenario));
+    if (group === undefined) groups.push([scenario]);
+    else group.push(scenario);
+  }
+  return groups;
+}
+
 /** Measures every candidate in every scenario and reports. */
 export async function benchDatabase(settings: BenchSettings): Promise<void> {
   await using server = await BenchServer.start();
-  const program = chosen([PGBENCH], settings.only).includes(PGBENCH) ? findPgbench() : undefined;
-  if (program === undefined) process.stderr.write('pgbench is left out: not chosen, or not found\n');
-  await using pgbench = program === undefined ? undefined : await Pgbench.create(program, server);
+  const found = chosen([PGBENCH], settings.only).includes(PGBENCH) ? findPgbench() : undefined;
+  if (found === undefined) process.stderr.write('pgbench is left out: not chosen, or not found\n');
+  await using pgbench = found === undefined ? undefined : await Pgbench.create(found, server);
   const names = chosen(Object.keys(CANDIDATES), settings.only);
   const results: ScenarioResult[] = [];
-  for (const poolSize of new Set(settings.scenarios.map((scenario) => scenario.poolSize))) {
+  for (const [first] of groupsOf(settings.scenarios)) {
+    const { poolSize, roundTripMs } = first as Scenario;
+    await using distant = roundTripMs === undefined ? undefined : await DistantServer.before(server.port, roundTripMs);
+    const distance = roundTripMs === undefined ? '' : `, ${roundTripMs} ms of round trip`;
     const participants = names.map((name) => new Participant(name, server));
     try {
-      await Promise.all(participants.map((participant) => participant.open(poolSize)));
+      await Promise.all(participants.map((participant) => participant.open(poolSize, distant?.urlOf(server.url))));
       await compareResults(participants, server);
-      for (const scenario of settings.scenarios.filter((other) => other.poolSize === poolSize)) {
-        process.stderr.write(`${scenario.workload}, ${scenario.concurrency} callers, pool of ${poolSize} …\n`);
-        results.push(await measureScenario(scenario, participants, pgbench, settings, server));
+      for (const scenario of settings.scenarios.filter((other) => isOf(first as Scenario, other))) {
+        process.stderr.write(
+          `${scenario.workload}, ${scenario.concurrency} callers, pool of ${poolSize}${distance} …\n`,
+        );
+        // The C client goes the short way.
+        const program = roundTripMs === undefined ? pgbench : undefined;
+        results.push(await measureScenario(scenario, participants, program, settings, server));
       }
       await Promise.all(participants.map((participant) => participant.close()));
     } finally {

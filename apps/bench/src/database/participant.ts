@@ -23,8 +23,9 @@ export class Participant {
     this.#child = new Child(program, [name]);
   }
 
-  open(poolSize: number): Promise<void> {
-    const options: CandidateOptions = { url: this.#server.url, poolSize, applicationName: this.#applicationName };
+  /** @param url another way to the server. */
+  open(poolSize: number, url = this.#server.url): Promise<void> {
+    const options: CandidateOptions = { url, poolSize, applicationName: this.#applicationName };
     return this.#child.ask('open', this.name, options);
   }
 
@@ -34,7 +35,8 @@ export class Participant {
 
   async slice({ workload, concurrency }: Scenario, durationMs: number, seed: number): Promise<Slice> {
     const backends = await this.#server.backendsOf(this.#applicationName);
-    const server = this.#server.family();
+    // What delays what is sent runs in this process.
+    const server = [...this.#server.family(), process.pid];
     const order: SliceOrder = { workload, concurrency, durationMs, seed, backends, server };
     return this.#child.ask('slice', order);
   }

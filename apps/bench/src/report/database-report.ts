@@ -12,8 +12,9 @@ const PACKAGES = ['kysely', 'pg', 'postgres', 'drizzle-orm', 'knex', 'typeorm'];
 /** This library's candidates begin with its name. */
 const OWN = 'nestjs-pooling';
 
-function titleOf({ workload, concurrency, poolSize }: Scenario): string {
-  return `${workload}, ${concurrency} ${concurrency === 1 ? 'caller' : 'callers'}, pool of ${poolSize}`;
+function titleOf({ workload, concurrency, poolSize, roundTripMs }: Scenario): string {
+  const distance = roundTripMs === undefined ? '' : `, ${roundTripMs} ms of round trip`;
+  return `${workload}, ${concurrency} ${concurrency === 1 ? 'caller' : 'callers'}, pool of ${poolSize}${distance}`;
 }
 
 function rowOf(name: string, summary: Summary, reference: Summary | undefined): string[] {
@@ -63,8 +64,9 @@ function plotOf({ scenario, summaries }: ScenarioResult): string {
   return barChart(`${titleOf(scenario)}: throughput against ${REFERENCE}`, '×', bars);
 }
 
-function fileOf({ workload, concurrency, poolSize }: Scenario): string {
-  return `database-${workload}-c${concurrency}-p${poolSize}.svg`;
+function fileOf({ workload, concurrency, poolSize, roundTripMs }: Scenario): string {
+  const distance = roundTripMs === undefined ? '' : `-r${roundTripMs}`;
+  return `database-${workload}-c${concurrency}-p${poolSize}${distance}.svg`;
 }
 
 /** Prints the tables; writes them with the figures and plots. */
@@ -88,8 +90,8 @@ export async function reportDatabase(
     results: results.map(({ scenario, summaries }) => ({ ...scenario, candidates: Object.fromEntries(summaries) })),
   };
   await writeResults(settings.folder, {
-    'database.md': `# Database\n\n${markdown}`,
-    'database.json': JSON.stringify(figures, undefined, 2),
+    [`${settings.subject}.md`]: `# ${settings.subject === 'network' ? 'Database, over a network' : 'Database'}\n\n${markdown}`,
+    [`${settings.subject}.json`]: JSON.stringify(figures, undefined, 2),
     ...Object.fromEntries(results.map((result) => [fileOf(result.scenario), plotOf(result)])),
   });
 }
