@@ -46,7 +46,7 @@ export interface HostTarget {
   readonly host: string;
   readonly port: number;
   /** Where the host is, when it isn't to be looked up: libpq's `hostaddr`. */
-  readonly address?: string;
+  readonly address?: string | undefined;
 }
 
 const DEFAULT_PORT = 5432;
