@@ -34,6 +34,7 @@ export default defineConfig({
         ['The HTTP client', '/http-client'],
         ['HTTP libraries', '/http-libraries'],
         ['Sizing', '/sizing'],
+        ['Many processes', '/fleet'],
         ['Performance', '/performance'],
         ['Other libraries on one pool', '/orms'],
         ['PgBouncer', '/pgbouncer'],

@@ -80,6 +80,22 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     expect(complaints).toEqual([]);
   });
 
+  it('shows the processes that share a budget', async () => {
+    await using application = await start({
+      database: { applicationName: 'shop', size: 4, budget: { connections: 10, checkMs: 200 } },
+    });
+    await using opened = await openPage(browser, `${application.url}/pools`);
+    const { page, complaints } = opened;
+    const fleet = page.locator('[data-pool="default"] [data-fleet]');
+    await expect
+      .poll(() => fleet.locator('summary').innerText(), { timeout: 10_000 })
+      .toMatch(/^Budget: 1 of 10 connections, 1 process; this one \(\w{6}\) may have 9$/);
+    await fleet.locator('summary').click();
+    expect(await fleet.locator('dt').innerText()).toMatch(/^\w{6} \(this one\)$/);
+    expect(await fleet.locator('dd').innerText()).toMatch(/^1 open, holds \d, wants \d$/);
+    expect(complaints).toEqual([]);
+  });
+
   it('does not jump while connections come and go', async () => {
     await using application = await start();
     await using opened = await openPage(browser, `${application.url}/pools`);

@@ -1,14 +1,36 @@
-/** `npm run fleet -- --simulate [--histories N] [--seed N]`: see simulation.ts. */
+/**
+ * `npm run fleet [-- --processes 20 --budget 100]`: real processes, see live-checks.ts; `npm run fleet -- --simulate
+ * [--histories N] [--seed N]`: see simulation.ts.
+ */
 import { parseArgs } from 'node:util';
 import { runSimulation } from './histories.js';
+import { brokenPromises, tryFleet } from './live-checks.js';
 
 const { values } = parseArgs({
   options: {
+    processes: { type: 'string', default: '4' },
+    budget: { type: 'string', default: '20' },
     simulate: { type: 'boolean', default: false },
     histories: { type: 'string', default: '10000' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
   },
 });
-if (!values.simulate) throw new Error('say --simulate');
-const failed = runSimulation(Number(values.histories), Number(values.seed), (line) => console.log(line));
-process.exitCode = failed === 0 ? 0 : 1;
+
+if (values.simulate) {
+  const broken = runSimulation(Number(values.histories), Number(values.seed), (line) => console.log(line));
+  process.exitCode = broken === 0 ? 0 : 1;
+} else {
+  const processes = Number(values.processes);
+  const trial = {
+    processes,
+    budget: Number(values.budget),
+    checkMs: 5_000,
+    loadMs: 10_000,
+    atOnce: Math.max(1, Math.ceil(processes / 4)),
+  };
+  const report = await tryFleet(trial, (line) => console.log(line));
+  console.log(JSON.stringify(report, null, 2));
+  const broken = brokenPromises(report);
+  for (const promise of broken) console.error(`broken: ${promise}`);
+  process.exitCode = broken.length === 0 ? 0 : 1;
+}

@@ -25,6 +25,7 @@ export const PAGE_FILES = [
   'dom.js',
   'events.js',
   'figures.js',
+  'fleet.js',
   'holders.js',
   'http-panel.js',
   'icon.svg',

@@ -3,6 +3,7 @@ import { Calculator } from './calculator.js';
 import { Cells } from './cells.js';
 import { make, setText } from './dom.js';
 import { Figures } from './figures.js';
+import { Fleet } from './fleet.js';
 import { Holders } from './holders.js';
 import { Panel } from './panel.js';
 import { duration, number } from './text.js';
@@ -14,7 +15,7 @@ import { duration, number } from './text.js';
 /**
  * @typedef {object} DatabaseNews
  * @property {string} name
- * @property {PoolStatistics} statistics
+ * @property {PoolStatistics & { fleet?: import('../../database/fleet/fleet-member.js').FleetStatistics }} statistics
  * @property {Readonly<Record<string, number>>} [sample]
  * @property {readonly Holder[]} holders
  * @property {PoolLoad} [load]
@@ -110,6 +111,7 @@ export class DatabasePanel {
   #cells;
   #holders;
   #calculator = new Calculator();
+  #fleet = new Fleet();
   #closed = make('p', { class: 'closed' });
   #figures = new Figures({
     inUse: 'In use',
@@ -141,7 +143,7 @@ export class DatabasePanel {
       charts: CHARTS,
       head: [this.#target, this.#actions.element],
       above: [this.#cells.element, this.#holders.element],
-      below: [this.#closed, this.#calculator.element],
+      below: [this.#closed, this.#fleet.element, this.#calculator.element],
     });
     this.element = this.#panel.element;
   }
@@ -187,6 +189,7 @@ export class DatabasePanel {
     this.#cells.update(statistics, holders);
     this.#holders.update(holders);
     this.#calculator.update(load);
+    this.#fleet.update(statistics.fleet);
     setText(this.#closed, closedInWords(statistics));
   }
 

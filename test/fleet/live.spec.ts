@@ -1,0 +1,15 @@
+import { brokenPromises, tryFleet } from './live-checks.js';
+
+/** `npm run fleet -- --processes 20 --budget 100` is the long form. */
+describe('a fleet of real processes', { timeout: 240_000 }, () => {
+  it('keeps to its budget through a rolling restart, a death and a process that needs more than others', async () => {
+    const lines: string[] = [];
+    const trial = { processes: 3, budget: 12, checkMs: 1_000, loadMs: 1_000, atOnce: 1 };
+    const report = await tryFleet(trial, (line) => lines.push(line));
+    expect(brokenPromises(report), lines.join('\n')).toEqual([]);
+    expect(report.served).toBeGreaterThan(10);
+    expect(report.peak).toBeGreaterThanOrEqual(11);
+    expect(report.busiest.ceiling).toBeGreaterThan(5);
+    if (report.pooled !== undefined) expect(report.pooled.off).toBe(2);
+  });
+});
