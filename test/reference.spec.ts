@@ -106,7 +106,9 @@ describe('the reference', () => {
     const answer = { statusCode: 500, headers: {}, body: '' };
     const actual = Object.entries(errors)
       .filter(([name, value]) => typeof value === 'function' && name.endsWith('Error') && name !== 'PoolingError')
-      .map(([name, value]) => {
+      .flatMap(([name, value]) => {
+        if (value === errors.PoolTransactionError)
+          return errors.TRANSACTION_ERROR_CODES.map((each) => `${name} ${each}`);
         const made = new (value as unknown as new (...values: unknown[]) => errors.PoolingError)(
           'pool',
           'message',

@@ -65,8 +65,7 @@ async function outcomes(promises: readonly Promise<unknown>[]): Promise<unknown[
 }
 
 function wayOf(pool: DatabasePool): ConnectionWay {
-  const { leases, queries } = accessTo(pool);
-  return { pool, leases, queries, log: new Log([]), cursor: undefined };
+  return { ...accessTo(pool), pool, log: new Log([]), cursor: undefined };
 }
 
 /** Kysely's view of a lease, as a transaction that is begun in other ways than Kysely's has it. */

@@ -16,6 +16,7 @@ export type {
   StaticOptions,
 } from './module/module-options.js';
 export { InjectDb, InjectDbPool, InjectHttpClient, type InjectDecorator } from './module/decorators.js';
+export { Transactional, type TransactionalDecorator } from './module/transactional.js';
 export { getDbPoolToken, getDbToken, getHttpClientToken } from './module/tokens.js';
 export {
   PoolRegistry,
@@ -48,6 +49,7 @@ export type {
   LoadBalanceHosts,
   TargetSessionAttrs,
 } from './database/options/host-options.js';
+export type { HookFailedReport, TransactionOutcomes } from './database/transaction-tally.js';
 export type { SlowQueryReport } from './database/query/slow-queries.js';
 export type {
   BudgetOptions,
@@ -64,7 +66,21 @@ export { batch, type BatchQuery, type BatchResult, type BatchResults } from './d
 export { createKysely, type CreateKyselyOptions } from './database/kysely/kysely.js';
 export { prepareQuery, type Compilable, type PreparedQuery } from './database/kysely/prepare-query.js';
 export { UnpreparedPlugin } from './database/kysely/unprepared-plugin.js';
-export { retryTransaction, type RetryTransactionOptions } from './database/kysely/retry.js';
+export { currentTransaction, transactional } from './database/kysely/ambient/transactional.js';
+export {
+  afterCommit,
+  afterRollback,
+  withoutTransaction,
+  type HookOptions,
+} from './database/kysely/ambient/outcome-hooks.js';
+export type { Hook } from './database/kysely/ambient/hooks.js';
+export type {
+  Propagation,
+  TransactionalOptions,
+  TransactionSettingsMap,
+} from './database/kysely/ambient/transactional-options.js';
+export { retryTransaction } from './database/kysely/retry.js';
+export type { RetryTransactionOptions } from './database/kysely/retries.js';
 
 export { HttpClient, type HttpClientDependencies } from './http/http-client.js';
 export type { HttpCloseReport, HttpHolder } from './http/pool/close.js';
@@ -115,6 +131,8 @@ export {
   PoolQueueFullError,
   PoolSuspendedError,
   PoolTransactionError,
+  type PoolTransactionErrorCode,
+  type PoolTransactionErrorOptions,
   type ErrorDetails,
   type PoolingErrorOptions,
   type HttpTimeoutPhase,

@@ -1,5 +1,6 @@
 import type { DatabaseLeases } from './database-leases.js';
 import type { SingleQueries } from './query/single-queries.js';
+import type { TransactionTally } from './transaction-tally.js';
 
 /** The way past a pool's public face: what Kysely over a pool runs on. */
 export interface DatabaseAccess {
@@ -7,6 +8,8 @@ export interface DatabaseAccess {
   readonly leases: DatabaseLeases;
   /** Runs what doesn't care which connection it runs on. */
   readonly queries: SingleQueries;
+  /** Counts the transactions that travel by the async context. */
+  readonly transactions: TransactionTally;
 }
 
 const granted = new WeakMap<object, DatabaseAccess>();

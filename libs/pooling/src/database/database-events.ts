@@ -16,6 +16,7 @@ import type { CloseReason } from '../core/statistics.js';
 import type { PostgresConnection } from './connection/connection.js';
 import { announce } from './database-leases.js';
 import type { PlanVerdict } from './query/plan-watch.js';
+import type { HookFailedReport } from './transaction-tally.js';
 import type { SlowQueryReport } from './query/slow-queries.js';
 
 /** An acquire that waited for longer than `slowAcquireMs`, and got a connection. One that got none has its error. */
@@ -72,6 +73,8 @@ export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'l
   leftOpen?(report: LeftOpenReport): void;
   /** The budget that processes share is off for this pool from now on. */
   budgetOff?(report: BudgetOffReport): void;
+  /** A hook of `afterCommit` or `afterRollback` has thrown; called for each of them. */
+  hookFailed?(report: HookFailedReport): void;
   /** A prepared statement is planned for its own values each time from now on; called once for each. */
   replanned?(report: ReplannedReport): void;
 };

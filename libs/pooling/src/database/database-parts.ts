@@ -25,6 +25,7 @@ import { SlowQueries } from './query/slow-queries.js';
 import { StatementCache } from './query/statement-cache.js';
 import { StatementTimeout } from './query/submission.js';
 import { UnnamedTexts } from './query/unnamed-texts.js';
+import { TransactionTally } from './transaction-tally.js';
 
 /** What a pool is made with besides its options. */
 export interface DatabasePoolDependencies {
@@ -55,6 +56,7 @@ export interface DatabaseParts {
   readonly counters: DatabaseCounters;
   /** What the pool may have, where processes share a budget. */
   readonly budget: PoolBudget | undefined;
+  readonly transactions: TransactionTally;
 }
 
 /** What is known of a pool before its parts are made. */
@@ -175,7 +177,8 @@ export function databasePartsOf(
     leases,
     role,
   });
-  return { clock, engine, leases, queries, ping, role, hosts, statements, counters, budget };
+  const transactions = new TransactionTally(observer);
+  return { clock, engine, leases, queries, ping, role, hosts, statements, counters, budget, transactions };
 }
 
 function statementCacheOf({ name, observer, configuration }: Making): StatementCache | undefined {

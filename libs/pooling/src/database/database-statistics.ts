@@ -3,6 +3,7 @@ import type { PoolStatistics } from '../core/statistics.js';
 import type { FleetStatistics } from './fleet/fleet-member.js';
 import type { HostsStatistics } from './hosts/host-statistics.js';
 import type { StatementCache } from './query/statement-cache.js';
+import type { TransactionOutcomes, TransactionTally } from './transaction-tally.js';
 
 /** {@link PoolStatistics} with what a database adds. */
 export interface DatabasePoolStatistics extends PoolStatistics {
@@ -12,6 +13,10 @@ export interface DatabasePoolStatistics extends PoolStatistics {
   readonly cancelFailures: number;
   /** Whether the server takes no writes, by what the newest connections say; asked for once a write was refused (25006). */
   readonly readOnly: boolean;
+  /** Transactions of `@Transactional()` and `transactional()` that have ended, by their outcome. */
+  readonly transactions: TransactionOutcomes;
+  /** Hooks of `afterCommit` and `afterRollback` that have thrown. */
+  readonly transactionHookFailures: number;
   /** Statements that borrowers have run. */
   readonly queries: number;
   /** Queries that found their statement prepared on their connection. */
@@ -38,6 +43,7 @@ export interface StatisticsSource {
   readonly role: { readonly readOnly: boolean };
   /** `undefined`: the pool doesn't choose among hosts. */
   readonly hosts: { statistics(): HostsStatistics } | undefined;
+  readonly transactions: TransactionTally;
   /** `undefined`: nothing is prepared. */
   readonly statements: StatementCache | undefined;
   /** `undefined`: the pool has none. */
@@ -46,12 +52,14 @@ export interface StatisticsSource {
 
 /** An immutable snapshot of levels and counters. */
 export function databaseStatistics(source: StatisticsSource): DatabasePoolStatistics {
-  const { engine, counters, role, hosts, statements, budget } = source;
+  const { engine, counters, role, hosts, statements, budget, transactions } = source;
   return {
     ...engine.statistics(),
     transactionsLeftOpen: counters.transactionsLeftOpen,
     cancelFailures: counters.cancelFailures,
     readOnly: role.readOnly,
+    transactions: { ...transactions.outcomes },
+    transactionHookFailures: transactions.hookFailures,
     queries: counters.queries,
     preparedStatementHits: statements?.hits ?? 0,
     preparedStatementMisses: statements?.misses ?? 0,

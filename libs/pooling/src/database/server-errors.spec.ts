@@ -2,7 +2,8 @@ import { sql } from 'kysely';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { DatabasePool } from './database-pool.js';
 import { createKysely } from './kysely/kysely.js';
-import { isRetriable, retryTransaction } from './kysely/retry.js';
+import { isRetriable } from './kysely/retries.js';
+import { retryTransaction } from './kysely/retry.js';
 import { endsConnection } from './server-errors.js';
 
 let database: TestDatabase;

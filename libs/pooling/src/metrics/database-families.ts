@@ -98,6 +98,17 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
     'How often the host that takes writes was another one than before',
     ({ statistics }) => statistics.hosts?.failovers,
   ),
+  pools.counters(
+    'db_pool_transactions_total',
+    'Transactions of @Transactional() that have ended, by their outcome',
+    'outcome',
+    ({ statistics }) => statistics.transactions,
+  ),
+  pools.counter(
+    'db_pool_transaction_hook_failures_total',
+    'Hooks of afterCommit and afterRollback that have thrown',
+    ({ statistics }) => statistics.transactionHookFailures,
+  ),
   pools.counter(
     'db_pool_prepared_statement_hits_total',
     'Queries that found their statement prepared on their connection',

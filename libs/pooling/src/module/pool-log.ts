@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { describeCause } from '../core/errors.js';
 import { foreignFrames, nameAcquirer, type Holder } from '../core/holders.js';
 import type { LeakReport } from '../core/pool-options.js';
 import type { Clock } from '../core/clock.js';
@@ -10,6 +11,7 @@ import type {
   SlowAcquireReport,
 } from '../database/database-events.js';
 import type { SlowQueryReport } from '../database/query/slow-queries.js';
+import type { HookFailedReport } from '../database/transaction-tally.js';
 import type { HttpLeakReport } from '../http/exchange/body-watch.js';
 import { LogThrottle, type HeldBack } from './log-throttle.js';
 
@@ -60,6 +62,13 @@ export class PoolLog implements DatabasePoolObserver {
   #moreLeftOpen(count: number, windowMs: number): void {
     const message = `${this.#name}: ${count} more connections came back with a transaction open in ${howLong(windowMs)}`;
     this.#logger.warn({ message, event: 'transaction-left-open', pool: this.#name, heldBack: count, windowMs });
+  }
+
+  hookFailed({ pool, hook, error, begunAt }: HookFailedReport): void {
+    const of = begunAt === undefined ? '' : ` of a transaction that was begun by ${begunAt}`;
+    const message = `${pool}: a hook of ${hook}${of} has failed, which changes nothing: ${describeCause(error)}`;
+    const stack = error instanceof Error ? error.stack : undefined;
+    this.#logger.error({ message, event: 'transaction-hook-failed', pool, hook, begunAt, stack });
   }
 
   replanned(report: ReplannedReport): void {

@@ -98,6 +98,11 @@ export class PoolStore {
     this.#httpClients.set(name, client);
   }
 
+  /** Whether the application has something of this name, if only one that a test has replaced. */
+  isDeclared(kind: PoolKind, name: string): boolean {
+    return this.#declared.has(`${kind} ${name}`);
+  }
+
   /** Whether something that was declared comes from elsewhere: a test has replaced its token. */
   isReplaced(kind: PoolKind, name: string): boolean {
     const key = `${kind} ${name}`;

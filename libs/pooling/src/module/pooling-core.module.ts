@@ -15,6 +15,7 @@ import { PoolStore } from './pool-store.js';
 import { PoolShutdown } from './shutdown.js';
 import { StoreHealthSource, StoreMetricsSource } from './sources.js';
 import { PoolStartup } from './startup.js';
+import { TransactionalCheck } from './transactional-check.js';
 
 /**
  * Owns every pool of an application. A static module, not a dynamic one: Nest tells dynamic modules apart by
@@ -33,6 +34,7 @@ import { PoolStartup } from './startup.js';
     { provide: PoolAdvisor, useFactory: ({ advisor }: PoolAdvice) => advisor, inject: [PoolAdvice] },
     PoolTelemetry,
     PoolStartup,
+    TransactionalCheck,
     PoolShutdown,
     { provide: HealthSource, useClass: StoreHealthSource },
     { provide: MetricsSource, useClass: StoreMetricsSource },

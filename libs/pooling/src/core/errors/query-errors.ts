@@ -1,4 +1,4 @@
-import { PoolingError } from './pooling-error.js';
+import { PoolingError, type PoolingErrorOptions } from './pooling-error.js';
 
 /**
  * A query ran longer than `queryTimeoutMs`. Its connection was destroyed and its backend was asked to cancel.
@@ -34,8 +34,33 @@ export class PoolCommitUnknownError extends PoolingError {
   override readonly code = 'ERR_POOL_COMMIT_UNKNOWN';
 }
 
+/** What {@link PoolTransactionError} says was wrong. */
+export type PoolTransactionErrorCode =
+  | 'ERR_POOL_TRANSACTION_OVER'
+  | 'ERR_POOL_TRANSACTION_REQUIRED'
+  | 'ERR_POOL_TRANSACTION_FORBIDDEN'
+  | 'ERR_POOL_TRANSACTION_MISMATCH'
+  | 'ERR_POOL_TRANSACTION_TIMEOUT';
+
+/** @internal All of them. */
+export const TRANSACTION_ERROR_CODES = Object.keys({
+  ERR_POOL_TRANSACTION_OVER: true,
+  ERR_POOL_TRANSACTION_REQUIRED: true,
+  ERR_POOL_TRANSACTION_FORBIDDEN: true,
+  ERR_POOL_TRANSACTION_MISMATCH: true,
+  ERR_POOL_TRANSACTION_TIMEOUT: true,
+} satisfies Record<PoolTransactionErrorCode, true>) as readonly PoolTransactionErrorCode[];
+
+/** What a {@link PoolTransactionError} is made with. */
+export interface PoolTransactionErrorOptions extends PoolingErrorOptions {
+  readonly code?: PoolTransactionErrorCode;
+}
+
 /**
- * A statement was asked for after the end of its transaction had been. It was not sent: a transaction that is over takes nothing in.
+ * A transaction is not as its caller needs it. By its `code`: `ERR_POOL_TRANSACTION_OVER`, a statement came after the end
+ * of its transaction had been asked for, and was not sent: it never runs outside of it; `_REQUIRED` and `_FORBIDDEN`, there
+ * is none where one must be, or one where none may be; `_MISMATCH`, what would join wants another isolation level, access
+ * mode or settings than the running one has; `_TIMEOUT`, it took longer than `timeoutMs`.
  *
  * ```ts
  * import type { Transaction } from 'kysely';
@@ -48,5 +73,10 @@ export class PoolCommitUnknownError extends PoolingError {
  * ```
  */
 export class PoolTransactionError extends PoolingError {
-  override readonly code = 'ERR_POOL_TRANSACTION_OVER';
+  override readonly code: PoolTransactionErrorCode;
+
+  constructor(pool: string, message: string, options: PoolTransactionErrorOptions = {}) {
+    super(pool, message, options);
+    this.code = options.code ?? 'ERR_POOL_TRANSACTION_OVER';
+  }
 }

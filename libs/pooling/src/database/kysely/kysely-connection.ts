@@ -89,6 +89,11 @@ export class KyselyConnection implements DatabaseConnection {
     return this.#streams > 0;
   }
 
+  /** How many statements and streams were asked for and aren't over. */
+  get pending(): number {
+    return this.#statements.running + this.#streams;
+  }
+
   /** Whether anything of the transaction was sent, or is about to be. */
   get sent(): boolean {
     const { opening, running } = this.#statements;

@@ -8,6 +8,7 @@ import type {
   TransactionSettings,
 } from 'kysely';
 import type { AcquireOptions } from '../../core/pool-options.js';
+import { JoinedConnection } from './ambient/joined-connection.js';
 import { COMMAND_ID } from './command-query.js';
 import { ClosedConnection, KyselyConnection, type ConnectionWay } from './kysely-connection.js';
 
@@ -32,16 +33,18 @@ export class KyselyDriver implements Driver {
 
   /** Sends nothing: that goes along with the first statement. */
   async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {
-    own(connection).begin(settings);
+    if (connection instanceof JoinedConnection) await connection.begin(settings);
+    else own(connection).begin(settings);
   }
 
   async commitTransaction(connection: DatabaseConnection): Promise<void> {
     if (connection instanceof ClosedConnection) throw connection.session.transactionOver();
-    await own(connection).commit();
+    await (connection instanceof JoinedConnection ? connection.commit() : own(connection).commit());
   }
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    if (!(connection instanceof ClosedConnection)) await own(connection).rollback();
+    if (connection instanceof ClosedConnection) return;
+    await (connection instanceof JoinedConnection ? connection.rollback() : own(connection).rollback());
   }
 
   async savepoint(

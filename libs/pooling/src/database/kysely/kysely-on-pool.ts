@@ -14,6 +14,8 @@ import { accessTo } from '../database-access.js';
 import type { DatabasePool } from '../database-pool.js';
 import { KyselyDriver } from './kysely-driver.js';
 import type { KyselyModule } from './kysely-module.js';
+import { TransactionsOfPool } from './ambient/transactions-of-pool.js';
+import type { ConnectionWay } from './kysely-connection.js';
 import { poolQueryExecutorOn } from './pool-query-executor.js';
 
 /** What Kysely over a pool is given. */
@@ -84,13 +86,13 @@ function makeCreator(kysely: KyselyModule): CreateKysely {
   const Executor = poolQueryExecutorOn(kysely);
   return function createKysely<DB>(pool: DatabasePool, options: KyselyOnPoolOptions = {}): Kysely<DB> {
     const { plugins = [], log = [], cursor } = options;
-    const { leases, queries } = accessTo(pool);
-    const way = { pool, leases, queries, log: new kysely.Log(log), cursor };
+    const way: ConnectionWay = { ...accessTo(pool), pool, log: new kysely.Log(log), cursor };
     const driver = new KyselyDriver(way);
     const dialect = new DatabasePoolDialect(kysely, Compiler, driver);
     const config: KyselyConfig = { dialect, plugins: [...plugins], log };
     const tools = { compiler: dialect.createQueryCompiler(), adapter: dialect.createAdapter() };
-    const executor = new Executor(way, tools, plugins);
+    const ambient = new TransactionsOfPool(way, { config, dialect, driver });
+    const executor = new Executor({ way, tools, ambient }, plugins);
     return new kysely.Kysely<DB>({ config, dialect, driver, executor });
   };
 }

@@ -9,6 +9,10 @@ import type {
 } from 'kysely';
 import type { QueryResult as PgQueryResult } from 'pg';
 import type { AcquireOptions } from '../../core/pool-options.js';
+import { joinedConnectionOf, JoinedConnection } from './ambient/joined-connection.js';
+import { innermost, membershipIn, type Membership } from './ambient/membership.js';
+import type { TransactionsOfPool } from './ambient/transactions-of-pool.js';
+import { AmbientAccess } from './ambient/way.js';
 import { runBatch } from './batch-run.js';
 import { presentCollection, type BatchRunner } from './collected-queries.js';
 import { connectionExecutorsOn, type ExecutorTools } from './connection-executor.js';
@@ -19,12 +23,16 @@ import { isLogging, logged } from './logged-queries.js';
 import { querySummary } from './query-summary.js';
 import { textOfCompiled } from './unprepared-plugin.js';
 
+/** What executors of a pool are made with, besides their plugins. */
+export interface PoolExecutorParts {
+  readonly way: ConnectionWay;
+  readonly tools: ExecutorTools;
+  /** Transactions that travel by the async context. */
+  readonly ambient: TransactionsOfPool;
+}
+
 /** A class of executors. */
-export type PoolQueryExecutor = new (
-  way: ConnectionWay,
-  tools: ExecutorTools,
-  plugins?: readonly KyselyPlugin[],
-) => QueryExecutor;
+export type PoolQueryExecutor = new (parts: PoolExecutorParts, plugins?: readonly KyselyPlugin[]) => QueryExecutor;
 
 /** Gives a connection of its own for as long as the consumer takes. */
 class ConnectionsOfPool implements ConnectionProvider {
@@ -51,6 +59,8 @@ class ConnectionsOfPool implements ConnectionProvider {
  * Kysely's way to the database outside a transaction: a single query asks the pool to run it, on whichever connection is
  * free first, instead of leasing one, running and giving it back. Transactions, `db.connection()` and streams hold a
  * connection of their own, as ever.
+ *
+ * Where the caller belongs to a transaction by its async context, everything runs in that.
  */
 export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
   const onConnections = connectionExecutorsOn(kysely);
@@ -58,12 +68,30 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
 
   class Executor extends Base {
     readonly #way: ConnectionWay;
-    readonly #tools: ExecutorTools;
+    readonly #parts: PoolExecutorParts;
+    /** Of a `Transaction` of Kysely's: what is made with it belongs there, wherever it is called. */
+    readonly #bound: Membership | undefined;
 
-    constructor(way: ConnectionWay, tools: ExecutorTools, plugins: readonly KyselyPlugin[] = []) {
+    constructor(parts: PoolExecutorParts, plugins: readonly KyselyPlugin[] = [], bound?: Membership) {
+      const { way, tools } = parts;
       super(tools.compiler, tools.adapter, new ConnectionsOfPool(way), [...plugins]);
       this.#way = way;
-      this.#tools = tools;
+      this.#parts = parts;
+      this.#bound = bound;
+    }
+
+    /** The transaction that a query belongs to which is made now. */
+    get #membership(): Membership | undefined {
+      const present = membershipIn(this.#parts.ambient.database);
+      return this.#bound === undefined ? present : this.#bound.of(present);
+    }
+
+    get ambient(): AmbientAccess {
+      const { ambient } = this.#parts;
+      return new AmbientAccess(ambient, (membership) => {
+        const executor = new Executor(this.#parts, this.plugins, membership);
+        return new kysely.Transaction({ ...ambient.kyselyParts, executor });
+      });
     }
 
     override async executeQuery<Row>(
@@ -76,10 +104,12 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
         return execute.call(this, compiledQuery, options);
       }
       const collection = presentCollection();
-      let result =
-        collection === undefined
-          ? kyselyResult<Row>(await this.#run(compiledQuery))
-          : await collection.take<Row>(this.#batches, compiledQuery);
+      const membership = this.#membership;
+      let result: QueryResult<Row>;
+      if (collection !== undefined) {
+        result = await collection.take<Row>(membership?.batches ?? this.#batches, compiledQuery);
+      } else if (membership !== undefined) result = await membership.execute<Row>(compiledQuery);
+      else result = kyselyResult<Row>(await this.#run(compiledQuery));
       for (const plugin of this.plugins) {
         result = (await plugin.transformResult({
           result: result as never,
@@ -110,24 +140,43 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
       );
     }
 
+    override async provideConnection<Result>(
+      consumer: (connection: DatabaseConnection) => Promise<Result>,
+      options?: object,
+    ): Promise<Result> {
+      const membership = this.#membership;
+      if (membership === undefined) {
+        const provide = super.provideConnection as (fn: typeof consumer, options?: object) => Promise<Result>;
+        return await provide.call(this, consumer, options);
+      }
+      // What Kysely has put around one of its transactions is that itself.
+      if (this.#bound?.begun === true) return await consumer(new JoinedConnection(membership));
+      const own = membership.connectionWithin(innermost());
+      return await own.run(() => consumer(new JoinedConnection(own)));
+    }
+
     override withConnectionProvider(provider: ConnectionProvider): DefaultQueryExecutor {
-      return onConnections.on(provider, this.#tools, this.plugins);
+      const inTransaction = this.#bound !== undefined || innermost() !== undefined;
+      const joined = inTransaction ? joinedConnectionOf(provider) : undefined;
+      return joined === undefined
+        ? onConnections.on(provider, this.#parts.tools, this.plugins)
+        : new Executor(this.#parts, this.plugins, joined.membership);
     }
 
     override withPlugins(plugins: ReadonlyArray<KyselyPlugin>): Executor {
-      return new Executor(this.#way, this.#tools, [...this.plugins, ...plugins]);
+      return new Executor(this.#parts, [...this.plugins, ...plugins], this.#bound);
     }
 
     override withPlugin(plugin: KyselyPlugin): Executor {
-      return new Executor(this.#way, this.#tools, [...this.plugins, plugin]);
+      return new Executor(this.#parts, [...this.plugins, plugin], this.#bound);
     }
 
     override withPluginAtFront(plugin: KyselyPlugin): Executor {
-      return new Executor(this.#way, this.#tools, [plugin, ...this.plugins]);
+      return new Executor(this.#parts, [plugin, ...this.plugins], this.#bound);
     }
 
     override withoutPlugins(): Executor {
-      return new Executor(this.#way, this.#tools);
+      return new Executor(this.#parts, [], this.#bound);
     }
   }
   return Executor;

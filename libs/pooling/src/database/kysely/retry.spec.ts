@@ -4,7 +4,8 @@ import { createTestDatabase, type TestDatabase } from '#test/support/database.js
 import { ManualClock } from '../../testing/manual-clock.js';
 import { DatabasePool } from '../database-pool.js';
 import { createKysely } from './kysely.js';
-import { isRetriable, retryTransaction } from './retry.js';
+import { isRetriable } from './retries.js';
+import { retryTransaction } from './retry.js';
 
 interface Schema {
   account: { id: number; balance: number };

@@ -1,80 +1,14 @@
-import type { IsolationLevel, Kysely, Transaction } from 'kysely';
-import { systemClock, type Clock } from '../../core/clock.js';
-import { PoolCommitUnknownError, PoolTransactionError } from '../../core/errors.js';
-import { integer, durationMs, optionProblems, refuseProblems, type Rule } from '../../core/validation.js';
-import { RetriedTransaction } from './retried-transaction.js';
-import { endsConnection } from '../server-errors.js';
-
-/**
- * How {@link retryTransaction} tries again.
- *
- * ```ts
- * await retryTransaction(
- *   db,
- *   (transaction) => transaction.updateTable('accounts').set({ balance: 0 }).where('id', '=', id).execute(),
- *   { attempts: 5, isolationLevel: 'serializable', signal: AbortSignal.timeout(2_000) },
- * );
- * ```
- */
-export interface RetryTransactionOptions {
-  /** Tries in all: 3. */
-  readonly attempts?: number | undefined;
-  /** The longest pause before the second try, doubled before each further one: 20 ms. The pause itself is random. */
-  readonly baseDelayMs?: number | undefined;
-  /** No pause is longer: 1000 ms. */
-  readonly maxDelayMs?: number | undefined;
-  readonly isolationLevel?: IsolationLevel | undefined;
-  readonly accessMode?: 'read only' | 'read write' | undefined;
-  /** Its abort ends the pauses and forbids further tries; a try under way goes on to its end. */
-  readonly signal?: AbortSignal | undefined;
-  readonly clock?: Clock | undefined;
-  /** 0 ≤ number < 1; for the pauses. */
-  readonly random?: (() => number) | undefined;
-}
-
-/** What a server says of a statement that writes where nothing may be written. */
-const REFUSED_WRITE = '25006';
-
-/**
- * Serialization failure and deadlock: the server asks to try again. A write where nothing may be written: the server may
- * have been demoted, and the next connection goes to another one.
- */
-const RETRIABLE_STATES = new Set(['40001', '40P01', REFUSED_WRITE]);
-/** How a socket dies, in Node's words. */
-const SOCKET_ERRORS = new Set([
-  'ECONNRESET',
-  'EPIPE',
-  'EBADMSG',
-  'ETIMEDOUT',
-  'ECONNABORTED',
-  'ENETDOWN',
-  'ENETUNREACH',
-  'EHOSTUNREACH',
-]);
-
-const RETRY_RULES: Readonly<Record<string, Rule>> = {
-  attempts: integer({ min: 1 }),
-  baseDelayMs: durationMs(),
-  maxDelayMs: durationMs(),
-};
-
-/** Whether a transaction that failed with this may be run again: nothing of it can have been committed. */
-export function isRetriable(error: unknown): boolean {
-  if (!(error instanceof Error) || error instanceof PoolCommitUnknownError) return false;
-  // A fault of the code, which another try would repeat.
-  if (error instanceof PoolTransactionError) return false;
-  const { code } = error as { code?: unknown };
-  if (typeof code === 'string' && (RETRIABLE_STATES.has(code) || SOCKET_ERRORS.has(code))) return true;
-  // pg's own words: it gives a lost connection no code.
-  return (
-    endsConnection(error) || /^Connection terminated|^Client has encountered a connection error/.test(error.message)
-  );
-}
+import type { Kysely, Transaction } from 'kysely';
+import { membershipIn } from './ambient/membership.js';
+import { AmbientAccess } from './ambient/way.js';
+import { runWithRetries, type RetryTransactionOptions } from './retries.js';
 
 /**
  * Runs `fn` in a transaction, and again when it failed for a reason that another try can heal: a serialization
- * failure (40001), a deadlock (40P01), a server that takes no writes any more (25006), or a connection lost before `COMMIT` was sent. Never after `COMMIT` was sent
- * and not answered. `fn` must be safe to run more than once: whatever it does besides its queries isn't rolled back.
+ * failure (40001), a deadlock (40P01), a server that takes no writes any more (25006), or a connection lost before `COMMIT`
+ * was sent. Never after `COMMIT` was sent and not answered, nor within a transaction of `@Transactional()`, where it is a
+ * savepoint: the whole has to be run again. `fn` must be safe to run more than once: whatever it does besides its queries
+ * isn't rolled back.
  * Pauses are random up to a doubling limit ("full jitter",
  * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
  *
@@ -97,26 +31,17 @@ export async function retryTransaction<DB, Result>(
   fn: (transaction: Transaction<DB>) => Promise<Result>,
   options: RetryTransactionOptions = {},
 ): Promise<Result> {
-  const { attempts = 3, baseDelayMs = 20, maxDelayMs = 1_000, signal } = options;
-  refuseProblems('retryTransaction', optionProblems(RETRY_RULES, { attempts, baseDelayMs, maxDelayMs }));
-  const { clock = systemClock, random = Math.random } = options;
-  const tries = async (): Promise<Result> => {
-    for (let attempt = 1; ; attempt++) {
-      signal?.throwIfAborted();
-      try {
-        return await transactionBuilder(db, options).execute(fn);
-      } catch (error) {
-        if (attempt >= attempts || !isRetriable(error) || isOwnRefusal(error, options)) throw error;
-      }
-      await pause(random() * Math.min(maxDelayMs, baseDelayMs * 2 ** (attempt - 1)), clock, signal);
-    }
-  };
-  return RetriedTransaction.over(tries);
+  // Within another transaction nothing heals by another try: it is the whole that has to be run again.
+  const within = isInTransaction(db);
+  return await runWithRetries(() => transactionBuilder(db, options).execute(fn), {
+    ...options,
+    ...(within ? { attempts: 1 } : undefined),
+  });
 }
 
-/** Whether the transaction was made read-only by whoever asked for it. */
-function isOwnRefusal(error: unknown, { accessMode }: RetryTransactionOptions): boolean {
-  return accessMode === 'read only' && (error as { code?: unknown }).code === REFUSED_WRITE;
+function isInTransaction(db: object): boolean {
+  const access = AmbientAccess.of(db);
+  return access !== undefined && membershipIn(access.way.database) !== undefined;
 }
 
 function transactionBuilder<DB>(
@@ -127,20 +52,4 @@ function transactionBuilder<DB>(
   if (isolationLevel !== undefined) builder = builder.setIsolationLevel(isolationLevel);
   if (accessMode !== undefined) builder = builder.setAccessMode(accessMode);
   return builder;
-}
-
-async function pause(ms: number, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
-  // Aborted during the try: its listener would never be called.
-  signal?.throwIfAborted();
-  await new Promise<void>((resolve, reject) => {
-    const abort = (): void => {
-      clock.clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = clock.setTimeout(() => {
-      signal?.removeEventListener('abort', abort);
-      resolve();
-    }, ms);
-    signal?.addEventListener('abort', abort, { once: true });
-  });
 }

@@ -1,0 +1,22 @@
+import { traceAbove, type CallTrace } from '../../../core/call-trace.js';
+import { firstForeignFrame } from '../../../core/holders.js';
+
+/** Frames of a captured stack: from here to the application. */
+const TRACE_FRAMES = 12;
+
+/** Where a transaction was begun, as far as that is known. */
+export class BegunAt {
+  readonly #method: string | undefined;
+  readonly #trace: CallTrace | undefined;
+
+  /** `method`: the decorated one; without it the stack of the caller says where. */
+  constructor(method: string | undefined) {
+    this.#method = method;
+    this.#trace = method === undefined ? traceAbove(BegunAt, TRACE_FRAMES) : undefined;
+  }
+
+  /** `OrdersService.place`, or `OrdersService.place (orders.service.ts:42)`. */
+  toString(): string | undefined {
+    return this.#method ?? firstForeignFrame(this.#trace?.stack);
+  }
+}

@@ -1,0 +1,118 @@
+import type { CompiledQuery, QueryResult } from 'kysely';
+import { inRequest, presentRequest } from '../../../core/request-context.js';
+import { runBatchOn } from '../batch-on-connection.js';
+import type { BatchRunner } from '../collected-queries.js';
+import type { Scope } from './scope.js';
+
+/** Counts the statements of a call that has a time limit of its own, those of the calls in it included. */
+export class CallStatements {
+  unanswered = 0;
+  readonly #outer: CallStatements | undefined;
+
+  constructor(outer: CallStatements | undefined) {
+    this.#outer = outer;
+  }
+
+  async count<Result>(run: () => Promise<Result>): Promise<Result> {
+    this.#add(1);
+    try {
+      return await run();
+    } finally {
+      this.#add(-1);
+    }
+  }
+
+  #add(by: 1 | -1): void {
+    this.unanswered += by;
+    if (this.#outer !== undefined) this.#outer.#add(by);
+  }
+}
+
+/** What a piece of code belongs to: one for each call that begins, joins or leaves a transaction. */
+export class Membership {
+  /** The database: its pool, or what a test has put in its place. */
+  readonly database: object;
+  readonly name: string;
+  /** What its code belongs to besides: a transaction of another database, or the one that this is nested in. */
+  readonly outer: Membership | undefined;
+  /** Where its statements go; `undefined`: to no transaction. A savepoint takes the place of what is around it. */
+  scope: Scope | undefined;
+  /** Whether the object that a statement is made with decides that it belongs here: one of `startTransaction()`. */
+  byObject = false;
+  /** Whether it is a transaction, or a savepoint, and not just a connection in one. */
+  begun = true;
+  /** Counts its statements, when it is part of a call with a time limit of its own. */
+  readonly statements: CallStatements | undefined;
+
+  constructor(
+    { database, name }: { readonly database: object; readonly name: string },
+    outer: Membership | undefined,
+    scope: Scope | undefined,
+    statements = outer?.statements,
+  ) {
+    this.database = database;
+    this.name = name;
+    this.outer = outer;
+    this.scope = scope;
+    this.statements = statements;
+  }
+
+  /** Runs a statement in the transaction that it belongs to. */
+  execute<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
+    const scope = this.scope as Scope;
+    return this.statements === undefined
+      ? scope.execute<Row>(query)
+      : this.statements.count(() => scope.execute<Row>(query));
+  }
+
+  /** The one that a statement of the present context belongs to, when it is made with an object of this transaction. */
+  of(present: Membership | undefined): Membership {
+    if (this.byObject || present === undefined) return this;
+    return present.scope?.transaction === this.scope?.transaction ? present : this;
+  }
+
+  /** Runs queries in one flight, in the transaction that it belongs to. */
+  get batches(): BatchRunner {
+    return {
+      owner: this.scope as Scope,
+      runBatch: (queries) => runBatchOn((query) => this.execute(query), queries),
+    };
+  }
+
+  /** What belongs to the same as this, and may begin a savepoint of its own. */
+  connectionWithin(outer: Membership | undefined): Membership {
+    const own = new Membership(this, outer, this.scope);
+    own.begun = false;
+    return own;
+  }
+
+  /** Runs a function, and everything that it starts, as a member. */
+  run<Result>(fn: () => Result): Result {
+    return inRequest({ transaction: this }, fn);
+  }
+}
+
+/** The innermost membership of what runs now, of whichever database. */
+export function innermost(): Membership | undefined {
+  return presentRequest()?.transaction as Membership | undefined;
+}
+
+/** The membership of what runs now in a transaction of one database, over or not. */
+export function membershipIn(database: object): Membership | undefined {
+  let membership = innermost();
+  while (membership !== undefined && membership.database !== database) membership = membership.outer;
+  return membership?.scope === undefined ? undefined : membership;
+}
+
+/** The innermost running transaction: of any database, or of the one of this name. */
+export function runningScope(name?: string): Scope | undefined {
+  const left = new Set<object>();
+  for (let membership = innermost(); membership !== undefined; membership = membership.outer) {
+    const { database, scope } = membership;
+    if (left.has(database) || (name !== undefined && membership.name !== name)) continue;
+    if (scope !== undefined) return scope;
+    // What is around it belongs to a transaction that this has left.
+    left.add(database);
+  }
+  return undefined;
+}

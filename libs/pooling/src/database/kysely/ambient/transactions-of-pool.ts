@@ -1,0 +1,37 @@
+import type { KyselyProps } from 'kysely';
+import type { AcquireOptions } from '../../../core/pool-options.js';
+import type { TransactionOutcomes } from '../../transaction-tally.js';
+import type { ConnectionWay } from '../kysely-connection.js';
+import type { HookKind } from './hooks.js';
+import { ScopedSession } from './scoped-session.js';
+import type { Beginning, TransactionSession } from './session.js';
+import type { TransactionalWay } from './way.js';
+
+/** How transactions that travel by the async context are begun on a pool, and how their ends are counted. */
+export class TransactionsOfPool implements TransactionalWay {
+  readonly database: object;
+  readonly name: string;
+  /** What Kysely makes its views of them of, besides the executor. */
+  readonly kyselyParts: Omit<KyselyProps, 'executor'>;
+  readonly #way: ConnectionWay;
+
+  constructor(way: ConnectionWay, kyselyParts: Omit<KyselyProps, 'executor'>) {
+    this.database = way.pool;
+    this.name = way.pool.name;
+    this.kyselyParts = kyselyParts;
+    this.#way = way;
+  }
+
+  session(beginning: Beginning, acquire: AcquireOptions): TransactionSession {
+    return new ScopedSession(this.#way, beginning, acquire);
+  }
+
+  ended(outcome: keyof TransactionOutcomes): void {
+    this.#way.transactions.outcomes[outcome]++;
+  }
+
+  hookFailed(hook: HookKind, error: unknown, begunAt: string | undefined): void {
+    const begun = begunAt === undefined ? undefined : { begunAt };
+    this.#way.transactions.hookFailed({ pool: this.name, hook, error, ...begun });
+  }
+}

@@ -1,0 +1,115 @@
+import type { IsolationLevel } from 'kysely';
+import { systemClock, type Clock } from '../../core/clock.js';
+import { PoolCommitUnknownError, PoolTransactionError } from '../../core/errors.js';
+import { integer, durationMs, optionProblems, refuseProblems, type Rule } from '../../core/validation.js';
+import { endsConnection } from '../server-errors.js';
+import { RetriedTransaction } from './retried-transaction.js';
+
+/**
+ * How `retryTransaction` tries again.
+ *
+ * ```ts
+ * await retryTransaction(
+ *   db,
+ *   (transaction) => transaction.updateTable('accounts').set({ balance: 0 }).where('id', '=', id).execute(),
+ *   { attempts: 5, isolationLevel: 'serializable', signal: AbortSignal.timeout(2_000) },
+ * );
+ * ```
+ */
+export interface RetryTransactionOptions {
+  /** Tries in all: 3. */
+  readonly attempts?: number | undefined;
+  /** The longest pause before the second try, doubled before each further one: 20 ms. The pause itself is random. */
+  readonly baseDelayMs?: number | undefined;
+  /** No pause is longer: 1000 ms. */
+  readonly maxDelayMs?: number | undefined;
+  readonly isolationLevel?: IsolationLevel | undefined;
+  readonly accessMode?: 'read only' | 'read write' | undefined;
+  /** Its abort ends the pauses and forbids further tries; a try under way goes on to its end. */
+  readonly signal?: AbortSignal | undefined;
+  readonly clock?: Clock | undefined;
+  /** 0 ≤ number < 1; for the pauses. */
+  readonly random?: (() => number) | undefined;
+}
+
+/** What a server says of a statement that writes where nothing may be written. */
+const REFUSED_WRITE = '25006';
+
+/**
+ * Serialization failure and deadlock: the server asks to try again. A write where nothing may be written: the server may
+ * have been demoted, and the next connection goes to another one.
+ */
+const RETRIABLE_STATES = new Set(['40001', '40P01', REFUSED_WRITE]);
+/** How a socket dies, in Node's words. */
+const SOCKET_ERRORS = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'EBADMSG',
+  'ETIMEDOUT',
+  'ECONNABORTED',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'EHOSTUNREACH',
+]);
+
+const RETRY_RULES: Readonly<Record<string, Rule>> = {
+  attempts: integer({ min: 1 }),
+  baseDelayMs: durationMs(),
+  maxDelayMs: durationMs(),
+};
+
+/** Whether a transaction that failed with this may be run again: nothing of it can have been committed. */
+export function isRetriable(error: unknown): boolean {
+  if (!(error instanceof Error) || error instanceof PoolCommitUnknownError) return false;
+  // A fault of the code, which another try would repeat.
+  if (error instanceof PoolTransactionError) return false;
+  const { code } = error as { code?: unknown };
+  if (typeof code === 'string' && (RETRIABLE_STATES.has(code) || SOCKET_ERRORS.has(code))) return true;
+  // pg's own words: it gives a lost connection no code.
+  return (
+    endsConnection(error) || /^Connection terminated|^Client has encountered a connection error/.test(error.message)
+  );
+}
+
+/** Runs what can be run again, as `retryTransaction` does. */
+export async function runWithRetries<Result>(
+  run: () => Promise<Result>,
+  options: RetryTransactionOptions,
+): Promise<Result> {
+  const { attempts = 3, baseDelayMs = 20, maxDelayMs = 1_000, signal } = options;
+  refuseProblems('retryTransaction', optionProblems(RETRY_RULES, { attempts, baseDelayMs, maxDelayMs }));
+  const { clock = systemClock, random = Math.random } = options;
+  const tries = async (): Promise<Result> => {
+    for (let attempt = 1; ; attempt++) {
+      signal?.throwIfAborted();
+      try {
+        return await run();
+      } catch (error) {
+        if (attempt >= attempts || !isRetriable(error) || isOwnRefusal(error, options)) throw error;
+      }
+      await pause(random() * Math.min(maxDelayMs, baseDelayMs * 2 ** (attempt - 1)), clock, signal);
+    }
+  };
+  return RetriedTransaction.over(tries);
+}
+
+/** Whether the transaction was made read-only by whoever asked for it. */
+function isOwnRefusal(error: unknown, { accessMode }: RetryTransactionOptions): boolean {
+  return accessMode === 'read only' && (error as { code?: unknown }).code === REFUSED_WRITE;
+}
+
+async function pause(ms: number, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
+  // Aborted during the try: its listener would never be called.
+  signal?.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
+    const abort = (): void => {
+      clock.clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = clock.setTimeout(() => {
+      signal?.removeEventListener('abort', abort);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', abort, { once: true });
+  });
+}
