@@ -53,7 +53,7 @@ export const TRANSACTION_ERROR_CODES = Object.keys({
 
 /** What a {@link PoolTransactionError} is made with. */
 export interface PoolTransactionErrorOptions extends PoolingErrorOptions {
-  readonly code?: PoolTransactionErrorCode;
+  readonly code?: PoolTransactionErrorCode | undefined;
 }
 
 /**

@@ -49,9 +49,8 @@ export function afterCommit(hook: Hook, options: HookOptions = {}): void {
  *
  * ```ts
  * await transactional(db, async () => {
- *   const file = await upload();
- *   afterRollback(() => file.remove());
- *   await db.insertInto('files').values({ path: file.path }).execute();
+ *   afterRollback(() => console.error(`account ${id} was not emptied`));
+ *   await db.updateTable('accounts').set({ balance: 0 }).where('id', '=', id).execute();
  * });
  * ```
  */
@@ -73,7 +72,7 @@ async function callNow(hook: Hook): Promise<void> {
  *
  * ```ts
  * await transactional(db, async () => {
- *   withoutTransaction(() => void audit.write('tried')); // stays, whatever becomes of the rest
+ *   void withoutTransaction(() => db.insertInto('events').values({ id, tenant: 'a' }).execute()); // stays, whatever becomes of the rest
  * });
  * ```
  */

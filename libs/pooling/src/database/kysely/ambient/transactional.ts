@@ -14,7 +14,7 @@ import { AmbientAccess, type TransactionalWay } from './way.js';
  * ```ts
  * await transactional(db, async () => {
  *   await db.updateTable('accounts').set({ balance: 0 }).where('id', '=', id).execute();
- *   await ledger.write(id); // with the Kysely that was injected there
+ *   await db.insertInto('events').values({ id, tenant: 'a' }).execute();
  * });
  * ```
  *
@@ -50,7 +50,7 @@ export function wayOf(db: object): TransactionalWay {
  *
  * ```ts
  * const transaction = currentTransaction(db);
- * if (transaction !== undefined) await legacyCode(transaction);
+ * if (transaction !== undefined) await transaction.deleteFrom('events').execute();
  * ```
  */
 export function currentTransaction<DB>(db: Kysely<DB>): Transaction<DB> | undefined {

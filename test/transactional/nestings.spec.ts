@@ -1,0 +1,19 @@
+import fc from 'fast-check';
+import { Laboratory } from './laboratory.js';
+import { calls, modelOf, outcomeOf } from './nestings.js';
+
+/** `NESTINGS=10000 npx vitest run test/transactional/nestings.spec.ts` for many. */
+const RUNS = Number(process.env['NESTINGS'] ?? 150);
+
+describe.each([false, { depth: 16 }] as const)('with pipelining %o', (pipelining) => {
+  it('rows and hooks of random nestings, with failures at any point, are what a model says', async () => {
+    await using laboratory = await Laboratory.open({ size: 8, pipelining });
+    await fc.assert(
+      fc.asyncProperty(calls, async (call) => {
+        expect(await outcomeOf(call, laboratory)).toEqual(modelOf(call));
+        expect(laboratory.pool.statistics().inUse).toBe(0);
+      }),
+      { numRuns: RUNS },
+    );
+  }, 600_000);
+});
