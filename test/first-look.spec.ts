@@ -3,6 +3,7 @@ import { Logger, type INestApplication } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { DatabasePool, getDbPoolToken, PoolingModule, type DatabaseOptions } from 'nestjs-pooling';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { startSecuredServer, type SecuredServer } from '#test/support/secured-server.js';
 
 let database: TestDatabase;
 const applications: INestApplication[] = [];
@@ -104,5 +105,53 @@ describe('an application that starts', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(pool.statistics().connectErrors).toBe(0);
     expect(lines).toEqual([]);
+  });
+});
+
+describe('an application that starts with a server that asks for a password and speaks TLS', () => {
+  const password = 'the right one';
+  let secured: SecuredServer;
+  beforeAll(async () => {
+    secured = await startSecuredServer(password);
+  });
+  afterAll(() => secured.server.close());
+
+  it.each([
+    [
+      'the password is refused',
+      { password: 'not that' },
+      /28P01.*The server refuses the password of user postgres: correct it in DATABASE_URL or the options/,
+    ],
+    [
+      'no password is set',
+      { password: '' },
+      /The server asks for the password of user postgres, and none is set: DATABASE_URL or PGPASSWORD/,
+    ],
+    [
+      'the certificate isn’t trusted',
+      { password, ssl: true },
+      /DEPTH_ZERO_SELF_SIGNED_CERT.*The certificate of localhost isn't trusted: give its authority as ssl\.ca \(sslrootcert\)/,
+    ],
+    [
+      'the certificate is for another name',
+      { password, host: '127.0.0.1', ssl: 'with its authority' as const },
+      /ERR_TLS_CERT_ALTNAME_INVALID.*The certificate of 127\.0\.0\.1 isn't trusted: .*use the name it is made for/,
+    ],
+  ])('says so when %s, and a query fails at once', async (_what, { ssl = false, ...connection }, expected) => {
+    vi.stubEnv('PGPASSWORD', undefined);
+    const { lines, pool } = await start({
+      connection: {
+        host: 'localhost',
+        port: secured.server.port,
+        user: 'postgres',
+        database: 'postgres',
+        ssl: ssl === 'with its authority' ? { ca: secured.certificate } : ssl,
+        ...connection,
+      },
+    });
+    await vi.waitFor(() => expect(lines).toHaveLength(1), 5_000);
+    expect(lines[0]).toMatch(expected);
+    expect(lines[0]).not.toContain(password);
+    await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'ERR_POOL_CONNECT_FAILED' });
   });
 });

@@ -38,6 +38,27 @@ describe('the sources of the library', () => {
     expect(classes.filter(({ methods }) => methods > MOST_METHODS)).toEqual([]);
   });
 
+  it('have nothing that a bundler or a test runner can’t read as CommonJS: import.meta, createRequire', () => {
+    const forbidden = (text: string): string[] => {
+      const found: string[] = [];
+      const visit = (node: ts.Node): void => {
+        if (ts.isMetaProperty(node) && node.keywordToken === ts.SyntaxKind.ImportKeyword) found.push('import.meta');
+        if (ts.isIdentifier(node) && node.text === 'createRequire') found.push('createRequire');
+        ts.forEachChild(node, visit);
+      };
+      visit(ts.createSourceFile('source.ts', text, ts.ScriptTarget.Latest));
+      return found;
+    };
+    expect(forbidden(`/* import.meta */ const a = createRequire(import.meta.url);`)).toEqual([
+      'createRequire',
+      'import.meta',
+    ]);
+    // The console's page is read by browsers.
+    const read = files.filter(({ file }) => !file.startsWith(join('console', 'page')));
+    expect(read.length).toBeGreaterThan(300);
+    expect(read.filter(({ text }) => forbidden(text).length > 0).map(({ file }) => file)).toEqual([]);
+  });
+
   it('count every method of a class once', () => {
     const text =
       'class A { a(): void; a(b?: 1): void {} get c() { return 1; } #d() {} static e() {} f = 1; constructor() {} }';

@@ -3,33 +3,18 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { PostgresServer } from 'nestjs-pooling/testing';
 import { isAtLeast } from '#test/support/peer-version.js';
-import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
+import { startSecuredServer } from '#test/support/secured-server.js';
 import { DatabasePool } from './database-pool.js';
 import type { DatabaseOptions } from './options/options.js';
 
-const { key, certificate } = selfSignedCertificate();
 const PASSWORD = 'the first';
 let server: PostgresServer;
+let certificate: string;
 let port: number;
 
-/** Puts a file where the server finds it and lets it own it. */
-async function giveToServer(name: string, content: string): Promise<void> {
-  const { uid, gid } = await stat(server.dataDirectory);
-  const path = join(server.dataDirectory, name);
-  await writeFile(path, content, { mode: 0o600 });
-  await chown(path, uid, gid);
-}
-
 beforeAll(async () => {
-  server = await PostgresServer.start({ password: PASSWORD });
+  ({ server, certificate } = await startSecuredServer(PASSWORD));
   ({ port } = server);
-  await giveToServer('server.key', key);
-  await giveToServer('server.crt', certificate);
-  await using pool = new DatabasePool('setup', { url: server.url });
-  await pool.query('alter system set ssl = on');
-  await pool.query('select pg_reload_conf()');
-  while ((await pool.query<{ ssl: string }>('show ssl')).rows[0]?.ssl !== 'on')
-    await pool.query('select pg_sleep(0.01)');
 });
 afterAll(() => server.close());
 
