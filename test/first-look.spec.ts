@@ -119,12 +119,12 @@ describe('an application that starts with a server that asks for a password and 
   it.each([
     [
       'the password is refused',
-      { password: 'not that' },
+      { password: 'not that', ssl: false },
       /28P01.*The server refuses the password of user postgres: correct it in DATABASE_URL or the options/,
     ],
     [
       'no password is set',
-      { password: '' },
+      { password: '', ssl: false },
       /The server asks for the password of user postgres, and none is set: DATABASE_URL or PGPASSWORD/,
     ],
     [
@@ -137,7 +137,7 @@ describe('an application that starts with a server that asks for a password and 
       { password, host: '127.0.0.1', ssl: 'with its authority' as const },
       /ERR_TLS_CERT_ALTNAME_INVALID.*The certificate of 127\.0\.0\.1 isn't trusted: .*use the name it is made for/,
     ],
-  ])('says so when %s, and a query fails at once', async (_what, { ssl = false, ...connection }, expected) => {
+  ])('says so when %s, and a query fails at once', async (_what, { ssl, ...connection }, expected) => {
     vi.stubEnv('PGPASSWORD', undefined);
     const { lines, pool } = await start({
       connection: {

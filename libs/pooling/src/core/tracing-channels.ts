@@ -39,9 +39,9 @@ export interface QueryOperation extends TracedOperation {
   /** Identifies the connection within its pool, as in `holders()`. */
   readonly connection: number;
   /** How many statements its text had, where it had several; known at the end. */
-  readonly batchSize?: number;
+  readonly batchSize?: number | undefined;
   /** Rows that it gave or changed; known at the end. */
-  readonly rows?: number;
+  readonly rows?: number | undefined;
 }
 
 /** Why an acquire had to wait: all connections were in use, one was opened, or an idle one was checked or prepared first. */
@@ -53,19 +53,19 @@ export interface AcquireOperation extends TracedOperation {
   /** What it waits for as far as that is known at its start; from the end on, what it has waited for. */
   readonly reason: AcquireReason;
   /** The handler that held a connection longest when it began to wait, where that is known. */
-  readonly heldBy?: string;
+  readonly heldBy?: string | undefined;
   /** HTTP: `https://host:port`. */
-  readonly origin?: string;
+  readonly origin?: string | undefined;
 }
 
 /** `nestjs-pooling:transaction`: from its beginning to its commit or rollback, tries included. */
 export interface TransactionOperation extends TracedOperation {
-  readonly isolationLevel?: string;
-  readonly accessMode?: string;
+  readonly isolationLevel?: string | undefined;
+  readonly accessMode?: string | undefined;
   /** How often it was begun. */
   readonly attempts: number;
   /** There from the end on; `unknown`: the connection was lost after COMMIT was sent. */
-  readonly outcome?: 'committed' | 'rolled back' | 'unknown';
+  readonly outcome?: 'committed' | 'rolled back' | 'unknown' | undefined;
 }
 
 /** `nestjs-pooling:exchange`: one try of an HTTP request, from its connection to the end of its answer. */
@@ -74,14 +74,14 @@ export interface ExchangeOperation extends TracedOperation {
   /** Without user, password and the values of parameters that are known to be secrets. */
   readonly url: string;
   /** `init.template`. */
-  readonly template?: string;
+  readonly template?: string | undefined;
   readonly host: string;
   readonly port: number;
   readonly scheme: string;
   /** Which repetition of its request it is; 0: the first try. */
   readonly resends: number;
   /** There once the headers of an answer have come. */
-  readonly statusCode?: number;
+  readonly statusCode?: number | undefined;
   /** Sends a header with this try, unless the request has one of this name; at `start` only. */
   addHeader(name: string, value: string): void;
 }

@@ -1,6 +1,4 @@
-import { chown, stat, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { PostgresServer } from 'nestjs-pooling/testing';
 import { isAtLeast } from '#test/support/peer-version.js';
 import { startSecuredServer } from '#test/support/secured-server.js';

@@ -21,14 +21,14 @@ export interface WireText {
   shape: RowShape | undefined;
 }
 
-const NO_NAME = Buffer.from('\0');
+const NO_NAME: Buffer = Buffer.from('\0');
 const NO_PLANS = new PlanWatch();
 
 /** A text that the server forgets with the next one. */
 export class UnnamedText implements WireText {
   readonly text: string;
   readonly name = '';
-  readonly nameBytes = NO_NAME;
+  readonly nameBytes: Buffer = NO_NAME;
   readonly kept = false;
   readonly customPlanned = true;
   readonly changing = true;
