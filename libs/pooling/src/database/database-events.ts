@@ -18,6 +18,7 @@ import { announce } from './database-leases.js';
 import type { PlanVerdict } from './query/plan-watch.js';
 import type { HookFailedReport } from './transaction-tally.js';
 import type { SlowQueryReport } from './query/slow-queries.js';
+import type { SlowQueryPlan } from './query/slow-query-plans.js';
 
 /** An acquire that waited for longer than `slowAcquireMs`, and got a connection. One that got none has its error. */
 export interface SlowAcquireReport {
@@ -69,6 +70,8 @@ export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'l
   slowAcquire?(report: SlowAcquireReport): void;
   /** A statement took longer than `slowQueryMs`; called for each of them. */
   slowQuery?(report: SlowQueryReport): void;
+  /** How the server plans a statement that was slow, where `slowQueryPlan` asks for it. */
+  slowQueryPlan?(plan: SlowQueryPlan): void;
   /** A connection came back with a transaction open; called for each of them. */
   leftOpen?(report: LeftOpenReport): void;
   /** The budget that processes share is off for this pool from now on. */

@@ -22,6 +22,7 @@ import { QueryTraces } from './query/query-traces.js';
 import { shortenStatement } from './query/shown-statement.js';
 import { SingleQueries } from './query/single-queries.js';
 import { SlowQueries } from './query/slow-queries.js';
+import { SlowQueryPlans } from './query/slow-query-plans.js';
 import { StatementCache } from './query/statement-cache.js';
 import { StatementTimeout } from './query/submission.js';
 import { UnnamedTexts } from './query/unnamed-texts.js';
@@ -125,7 +126,7 @@ export function databasePartsOf(
       idleTimeoutMs: configuration.streamIdleTimeoutMs,
       statementTimeout: statementTimeoutOf(configuration),
     },
-    slowQueries: slowQueriesOf(making),
+    slowQueries: slowQueriesOf(making, () => leases),
     get deadlines() {
       return engine.deadlines;
     },
@@ -189,10 +190,26 @@ function statementCacheOf({ name, observer, configuration }: Making): StatementC
   );
 }
 
-function slowQueriesOf({ name, clock, observer, configuration }: Making): SlowQueries | undefined {
-  const { slowQueryMs } = configuration;
+function slowQueriesOf(making: Making, leases: () => DatabaseLeases): SlowQueries | undefined {
+  const { name, clock, observer, configuration } = making;
+  const { slowQueryMs, slowQueryPlan } = configuration;
   if (slowQueryMs === 0) return undefined;
-  return new SlowQueries(name, slowQueryMs, clock, (report) => observer.slowQuery?.(report));
+  const plans = slowQueryPlan ? slowQueryPlansOf(making, leases) : undefined;
+  return new SlowQueries(name, slowQueryMs, clock, (report) => observer.slowQuery?.(report), plans);
+}
+
+function slowQueryPlansOf({ name, clock, observer }: Making, leases: () => DatabaseLeases): SlowQueryPlans {
+  return new SlowQueryPlans({
+    pool: name,
+    clock,
+    ask: (text) => {
+      const lease = leases().tryAcquire('own');
+      if (lease === undefined) return undefined;
+      const answer = lease.connection.run(text).then(({ rows }) => rows);
+      return answer.finally(() => leases().giveBack(lease));
+    },
+    explained: (plan) => observer.slowQueryPlan?.(plan),
+  });
 }
 
 /** The pool's own limit on statements: one that the session's settings name is the user's. */

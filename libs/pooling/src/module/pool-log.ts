@@ -10,6 +10,7 @@ import type {
   ReplannedReport,
   SlowAcquireReport,
 } from '../database/database-events.js';
+import type { SlowQueryPlan } from '../database/query/slow-query-plans.js';
 import type { SlowQueryReport } from '../database/query/slow-queries.js';
 import type { HookFailedReport } from '../database/transaction-tally.js';
 import type { HttpLeakReport } from '../http/exchange/body-watch.js';
@@ -50,6 +51,11 @@ export class PoolLog implements DatabasePoolObserver {
     const end = error === undefined ? '' : `, failed with ${error}`;
     const message = `${pool}: slow query: ${howLong(durationMs)}${byWhom(report)}${end}: ${statement}`;
     this.#logger.warn({ message, event: 'slow-query', ...report, durationMs: Math.round(durationMs) });
+  }
+
+  slowQueryPlan({ pool, statement, plan }: SlowQueryPlan): void {
+    const message = `${pool}: the plan of a slow query, for any values: ${statement}\n${plan}`;
+    this.#logger.warn({ message, event: 'slow-query-plan', pool, statement, plan });
   }
 
   leftOpen({ pool, statement }: LeftOpenReport): void {

@@ -165,7 +165,13 @@ export class StatementRunner {
     if (sent === undefined) return;
     // Whatever isn't an array pg itself refuses, before it has sent anything.
     const handedOn = Array.isArray(given) ? sent : given;
-    const statement = new Statement(this.#underway, lease, text, timeoutMs, this.#timed(lease, text, callback));
+    const statement = new Statement(
+      this.#underway,
+      lease,
+      text,
+      timeoutMs,
+      this.#timed(lease, text, sent.length > 0, callback),
+    );
     const ownBusiness = lease === undefined || text === '';
     if (!ownBusiness && isTraced(this.#client)) {
       this.#underway.start(statement);
@@ -195,7 +201,7 @@ export class StatementRunner {
     if (!this.#connection.alive) return this.#refuse(callback);
     const sent = this.#serialise(prepared.text, values, callback);
     if (sent === undefined) return;
-    const heard = this.#timed(lease, prepared.text, callback);
+    const heard = this.#timed(lease, prepared.text, true, callback);
     const query = new WireQuery(wire, this.#underway, lease, prepared, sent, timeoutMs, heard);
     query.trace = trace;
     this.#underway.start(query);
@@ -243,7 +249,7 @@ export class StatementRunner {
     if (sent === undefined) return;
     const keeps = !place.bare && typeof config === 'string' && text !== '';
     const prepared = (keeps ? this.#host.statements?.use(text) : undefined) ?? this.#host.unnamed.of(text);
-    const heard = this.#timed(lease, text, callback);
+    const heard = this.#timed(lease, text, true, callback);
     const query = new WireQuery(wire, this.#underway, lease, prepared, sent, timeoutMs, heard, place);
     query.trace = trace;
     place.opening.claimed = true;
@@ -326,11 +332,12 @@ export class StatementRunner {
     }
   }
 
-  #timed(lease: Lease<unknown> | undefined, text: string, callback: QueryOutcome): QueryOutcome {
+  /** `parsed`: whether the server takes the text for one statement, or refuses it. */
+  #timed(lease: Lease<unknown> | undefined, text: string, parsed: boolean, callback: QueryOutcome): QueryOutcome {
     const { slowQueries } = this.#host;
     return slowQueries === undefined || lease === undefined
       ? callback
-      : slowQueries.timing(this.#connection, lease, text, callback);
+      : slowQueries.timing(this.#connection, lease, text, parsed, callback);
   }
 
   #refuse(callback: QueryOutcome): void {

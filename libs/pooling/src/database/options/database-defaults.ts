@@ -51,6 +51,7 @@ export const DATABASE_DEFAULTS = Object.freeze({
   leakDetectionMs: 0,
   slowAcquireMs: 0,
   slowQueryMs: 0,
+  slowQueryPlan: false as boolean,
   preparedStatements: Object.freeze({ max: 256 }),
   pipelining: false as false | { readonly depth?: number },
   pipeliningDepth: 16,

@@ -154,6 +154,11 @@ export interface DatabaseOptions {
   readonly slowAcquireMs?: number | undefined;
   /** A statement that takes longer is logged, without its parameters' values: 0, off. Cursors, streams and `COPY` aren't timed. */
   readonly slowQueryMs?: number | undefined;
+  /**
+   * Whether the plan of a statement over `slowQueryMs` is logged, from PostgreSQL 16 on: `false`. For any values of its
+   * parameters (`GENERIC_PLAN`) and without running it; once for each text and hour, one a minute, over an idle connection.
+   */
+  readonly slowQueryPlan?: boolean | undefined;
   /** Named statements, cached per connection: `{ max: 256 }`; `false`: off (PgBouncer below 1.21). */
   readonly preparedStatements?: boolean | { readonly max?: number | undefined } | undefined;
   /** Single queries share busy connections: `false`, or how many. */
@@ -211,6 +216,7 @@ export interface ResolvedDatabaseOptions {
   readonly leakDetectionMs: number;
   readonly slowAcquireMs: number;
   readonly slowQueryMs: number;
+  readonly slowQueryPlan: boolean;
   readonly preparedStatements: false | { readonly max: number };
   readonly pipelining: false | { readonly depth: number };
   readonly plugins: KyselyConfig['plugins'];

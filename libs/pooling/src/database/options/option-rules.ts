@@ -170,6 +170,7 @@ export const DATABASE_RULES: Rules<DatabaseOptions> = {
   leakDetectionMs: durationMs({ zero: 'off' }),
   slowAcquireMs: durationMs({ zero: 'off' }),
   slowQueryMs: durationMs({ zero: 'off' }),
+  slowQueryPlan: boolean(),
   preparedStatements: either(boolean(), object({ max: integer({ min: 1 }) })),
   pipelining: either(oneOf(false), object({ depth: integer({ min: 1 }) })),
   plugins: arrayOf(anything()),

@@ -81,6 +81,7 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
     leakDetectionMs: options.leakDetectionMs ?? defaults.leakDetectionMs,
     slowAcquireMs: options.slowAcquireMs ?? defaults.slowAcquireMs,
     slowQueryMs: options.slowQueryMs ?? defaults.slowQueryMs,
+    slowQueryPlan: options.slowQueryPlan ?? defaults.slowQueryPlan,
     preparedStatements: preparedStatementsOf(options.preparedStatements),
     pipelining: pipeliningOf(options.pipelining ?? defaults.pipelining),
     plugins: options.plugins,

@@ -4,6 +4,7 @@ import { originOf } from '../../core/holders.js';
 import type { Lease } from '../../core/lease.js';
 import type { QueryOutcome } from './query-forms.js';
 import { shortenStatement } from './shown-statement.js';
+import type { SlowQueryPlans } from './slow-query-plans.js';
 
 /** A statement that took longer than `slowQueryMs`, however it ended. */
 export interface SlowQueryReport {
@@ -43,10 +44,21 @@ export class SlowQueries {
     private readonly thresholdMs: number,
     private readonly clock: Clock,
     private readonly report: (report: SlowQueryReport) => void,
+    private readonly plans: SlowQueryPlans | undefined,
   ) {}
 
-  /** The callback for a statement that is sent now, which hears of its answer before the caller does. */
-  timing(connection: TimedConnection, lease: Lease<unknown>, text: string, callback: QueryOutcome): QueryOutcome {
+  /**
+   * The callback for a statement that is sent now, which hears of its answer before the caller does.
+   *
+   * @param parsed whether the server takes the text for one statement, or refuses it.
+   */
+  timing(
+    connection: TimedConnection,
+    lease: Lease<unknown>,
+    text: string,
+    parsed: boolean,
+    callback: QueryOutcome,
+  ): QueryOutcome {
     const startedAt = this.clock.now();
     // The answer comes from a socket that belongs to nobody: the report belongs to whoever has asked.
     const context = presentContext();
@@ -54,6 +66,7 @@ export class SlowQueries {
       const durationMs = this.clock.now() - startedAt;
       if (durationMs >= this.thresholdMs) {
         context.runInAsyncScope(this.#slow, this, connection, lease, text, durationMs, error, result?.rowCount);
+        if (parsed && error === undefined) this.plans?.slow(text);
       }
       callback(error, result, untouched);
     };
