@@ -51,6 +51,7 @@ export type {
 } from './database/options/host-options.js';
 export type { HookFailedReport, TransactionOutcomes } from './database/transaction-tally.js';
 export type { SlowQueryReport } from './database/query/slow-queries.js';
+export type { QueryComments } from './database/options/query-comments.js';
 export type { SlowQueryPlan } from './database/query/slow-query-plans.js';
 export type {
   BudgetOptions,

@@ -16,8 +16,10 @@ import { PoolHosts } from './hosts/pool-hosts.js';
 import { choosesHost } from './options/chosen-hosts.js';
 import { engineOptionsOf } from './options/engine-options.js';
 import type { ResolvedDatabaseOptions } from './options/options.js';
+import { commentOf } from './options/query-comments.js';
 import { PoolBudget } from './pool-budget.js';
 import { DatabasePing } from './ping.js';
+import type { PlanVerdict } from './query/plan-watch.js';
 import { QueryTraces } from './query/query-traces.js';
 import { shortenStatement } from './query/shown-statement.js';
 import { SingleQueries } from './query/single-queries.js';
@@ -80,7 +82,7 @@ export function databasePartsOf(
   const making = { name, clock, observer, configuration };
   const counters: DatabaseCounters = { queries: 0, transactionsLeftOpen: 0, cancelFailures: 0 };
   const statements = statementCacheOf(making);
-  const unnamed = new UnnamedTexts();
+  const unnamed = new UnnamedTexts(commentOf(configuration.queryComments));
   const suspectAll = (): void => engine.suspectAll();
   const hosts = choosesHost(configuration)
     ? new PoolHosts<PostgresConnection>(configuration, {
@@ -117,6 +119,7 @@ export function databasePartsOf(
     clock,
     clientConfig,
     traces,
+    comment: commentOf(configuration.queryComments),
     statements,
     unnamed,
     role,
@@ -185,9 +188,9 @@ export function databasePartsOf(
 function statementCacheOf({ name, observer, configuration }: Making): StatementCache | undefined {
   const { preparedStatements } = configuration;
   if (preparedStatements === false) return undefined;
-  return new StatementCache(preparedStatements.max, (text, verdict) =>
-    observer.replanned?.({ pool: name, statement: shortenStatement(text), ...verdict }),
-  );
+  const replanned = (text: string, verdict: PlanVerdict): void =>
+    observer.replanned?.({ pool: name, statement: shortenStatement(text), ...verdict });
+  return new StatementCache(preparedStatements.max, replanned, commentOf(configuration.queryComments));
 }
 
 function slowQueriesOf(making: Making, leases: () => DatabaseLeases): SlowQueries | undefined {

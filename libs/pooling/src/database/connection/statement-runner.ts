@@ -13,6 +13,7 @@ import {
   type StatementForm,
 } from '../query/query-forms.js';
 import { prepareSubmission, serialiseQuery } from '../query/sent-values.js';
+import { commented } from '../query/query-comment.js';
 import type { QueryTraces } from '../query/query-traces.js';
 import type { SlowQueries } from '../query/slow-queries.js';
 import { Statement } from '../query/statement.js';
@@ -43,6 +44,8 @@ export interface RunnerHost extends UnderwayHost {
   readonly unnamed: UnnamedTexts;
   /** Times the statements of borrowers; `undefined`: nobody does. */
   readonly slowQueries: SlowQueries | undefined;
+  /** What stands behind each of the borrowers' texts when it is sent; empty: nothing. */
+  readonly comment: string;
   /** Tells tracers of the statements of borrowers. */
   readonly traces: QueryTraces;
 }
@@ -175,12 +178,13 @@ export class StatementRunner {
     const ownBusiness = lease === undefined || text === '';
     if (!ownBusiness && isTraced(this.#client)) {
       this.#underway.start(statement);
-      return queryTraced(this.#client, config, handedOn, statement);
+      return queryTraced(this.#client, commented(config, this.#host.comment), handedOn, statement);
     }
     // The callback belongs into the constructor: assigned later it makes V8 keep the rows in its old space
     // (scavenges ten times as long on results of many rows).
     const settle = (error: Error | undefined, result: QueryResult): void => statement.settle(error, result);
-    statement.query = new pg.Query(ownConfig(config) as string, handedOn, settle as never);
+    const own = ownConfig(lease === undefined ? config : commented(config, this.#host.comment));
+    statement.query = new pg.Query(own as string, handedOn, settle as never);
     this.#underway.start(statement);
     // The pool's own questions are nobody's: a tracer doesn't hear of them.
     if (ownBusiness) enqueue(this.#client, statement.query);

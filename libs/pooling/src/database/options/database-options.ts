@@ -1,3 +1,4 @@
+import type { QueryComments } from './query-comments.js';
 import type { FleetBudget } from '../fleet/fleet-members.js';
 import type { KyselyConfig } from 'kysely';
 import type { Client, ClientConfig } from 'pg';
@@ -163,6 +164,12 @@ export interface DatabaseOptions {
   readonly preparedStatements?: boolean | { readonly max?: number | undefined } | undefined;
   /** Single queries share busy connections: `false`, or how many. */
   readonly pipelining?: false | { readonly depth?: number | undefined } | undefined;
+  /**
+   * Tags in a comment behind each statement, in sqlcommenter's form, for `pg_stat_activity`, `pg_stat_statements` and cloud
+   * consoles: none. They are the same for all, so that statements stay prepared; at most 16. Cursors, streams, `COPY` and
+   * the ends of transactions have none.
+   */
+  readonly queryComments?: QueryComments | undefined;
   /** Handed to Kysely. */
   readonly plugins?: KyselyConfig['plugins'] | undefined;
   /** Handed to Kysely. */
@@ -217,6 +224,7 @@ export interface ResolvedDatabaseOptions {
   readonly slowAcquireMs: number;
   readonly slowQueryMs: number;
   readonly slowQueryPlan: boolean;
+  readonly queryComments: QueryComments | undefined;
   readonly preparedStatements: false | { readonly max: number };
   readonly pipelining: false | { readonly depth: number };
   readonly plugins: KyselyConfig['plugins'];

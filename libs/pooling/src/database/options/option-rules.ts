@@ -1,3 +1,4 @@
+import { MOST_TAGS } from './query-comments.js';
 import {
   anything,
   arrayOf,
@@ -12,6 +13,7 @@ import {
   object,
   oneOf,
   recordOf,
+  refusal,
   rule,
   secret,
   string,
@@ -132,6 +134,17 @@ const budgetRule: Rule = {
   },
 };
 
+const tags = recordOf(string());
+const queryCommentsRule: Rule = {
+  allowed: tags.allowed,
+  problems: (path, value) => {
+    const problems = tags.problems(path, value);
+    if (problems.length > 0 || value === undefined) return problems;
+    const count = Object.keys(value as object).length;
+    return count <= MOST_TAGS ? [] : [refusal(path, `${count} tags`, `${MOST_TAGS} at the most`)];
+  },
+};
+
 /** What each option may be. */
 export const DATABASE_RULES: Rules<DatabaseOptions> = {
   url: urlRule,
@@ -171,6 +184,7 @@ export const DATABASE_RULES: Rules<DatabaseOptions> = {
   slowAcquireMs: durationMs({ zero: 'off' }),
   slowQueryMs: durationMs({ zero: 'off' }),
   slowQueryPlan: boolean(),
+  queryComments: queryCommentsRule,
   preparedStatements: either(boolean(), object({ max: integer({ min: 1 }) })),
   pipelining: either(oneOf(false), object({ depth: integer({ min: 1 }) })),
   plugins: arrayOf(anything()),

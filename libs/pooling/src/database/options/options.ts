@@ -82,6 +82,7 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
     slowAcquireMs: options.slowAcquireMs ?? defaults.slowAcquireMs,
     slowQueryMs: options.slowQueryMs ?? defaults.slowQueryMs,
     slowQueryPlan: options.slowQueryPlan ?? defaults.slowQueryPlan,
+    queryComments: options.queryComments === undefined ? undefined : Object.freeze({ ...options.queryComments }),
     preparedStatements: preparedStatementsOf(options.preparedStatements),
     pipelining: pipeliningOf(options.pipelining ?? defaults.pipelining),
     plugins: options.plugins,

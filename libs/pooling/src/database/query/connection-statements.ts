@@ -84,7 +84,7 @@ export class ConnectionStatements {
     const wallNow = pooled ? this.#clock.wallNow() : 0;
     const statement: PreparedStatement = {
       prepared,
-      text: pooled ? this.cache.textForPooler(prepared, now, wallNow, MAX_AGE_MS) : prepared.text,
+      text: pooled ? this.cache.textForPooler(prepared, now, wallNow, MAX_AGE_MS) : prepared.sent,
       parsed: false,
       uses: 0,
       shape: undefined,

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { isPreparable, parametersOf, textOf, type QueryText } from './query-forms.js';
 import { PlanWatch, type PlannedRun, type PlanVerdict } from './plan-watch.js';
 import type { RowShape } from '../wire/row-shape.js';
+import { withComment } from './query-comment.js';
 import { SeenTexts } from './seen-texts.js';
 import { mayChangeReading } from './statement-effects.js';
 import type { WireText } from './unnamed-text.js';
@@ -19,6 +20,7 @@ const OF_SESSION =
 /** A text that is worth being prepared, under one name on every connection. */
 export class PreparedText implements WireText {
   readonly text: string;
+  readonly sent: string;
   readonly kept = true;
   /** The server's name for it: a hash of the text. */
   readonly name: string;
@@ -45,13 +47,14 @@ export class PreparedText implements WireText {
   /** When it was last used, counted in uses of all. */
   lastUse = 0;
 
-  constructor(text: string) {
+  constructor(text: string, sent: string) {
     this.text = text;
+    this.sent = sent;
     const rowsOnly = ROWS_ONLY.test(text);
     this.shareable = rowsOnly && !OF_SESSION.test(text);
     this.literal = text.includes("'");
     this.changing = !rowsOnly || mayChangeReading(text);
-    this.name = `np_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`;
+    this.name = `np_${createHash('sha256').update(sent).digest('base64url').slice(0, 22)}`;
     this.nameBytes = Buffer.from(`${this.name}\0`);
   }
 }
@@ -76,11 +79,14 @@ export class StatementCache {
   readonly #seen = new SeenTexts();
   readonly #hot = new Map<string, PreparedText>();
   readonly #replanned: (text: string, verdict: PlanVerdict) => void;
+  /** What stands behind each text that is sent. */
+  readonly #comment: string;
 
   /** @param replanned called once for each text whose generic plan turned out to be worse than custom plans. */
-  constructor(max: number, replanned: (text: string, verdict: PlanVerdict) => void) {
+  constructor(max: number, replanned: (text: string, verdict: PlanVerdict) => void, comment = '') {
     this.max = max;
     this.#replanned = replanned;
+    this.#comment = comment;
   }
 
   /** Uses that found their statement prepared on the connection. */
@@ -116,7 +122,7 @@ export class StatementCache {
         return undefined;
       }
       if (this.#hot.size >= this.max) this.#dropLeastRecent();
-      prepared = new PreparedText(text);
+      prepared = new PreparedText(text, withComment(text, this.#comment));
       this.#hot.set(text, prepared);
     }
     prepared.lastUse = ++this.#uses;
@@ -175,7 +181,7 @@ export class StatementCache {
     const changedAt = Math.max(this.#changedAt, prepared.droppedAt);
     const changed = wallNow - (now - changedAt) >= time * ageMs;
     const mark = changed ? `${time}-${this.#mark}-${this.#changes + prepared.drops}` : String(time);
-    return `${prepared.text}\n--${mark}`;
+    return `${prepared.sent}\n--${mark}`;
   }
 
   /** A statement may be older than the schema, and nobody can tell: {@link invalidate}, but not for each bad value. */

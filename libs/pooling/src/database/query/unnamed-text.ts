@@ -4,6 +4,8 @@ import { PlanWatch } from './plan-watch.js';
 /** A text as it runs on the short way to the server. */
 export interface WireText {
   readonly text: string;
+  /** The text as it is sent: with the pool's comment. */
+  readonly sent: string;
   /** The server's name for it. */
   readonly name: string;
   /** The name as it is sent. */
@@ -27,6 +29,7 @@ const NO_PLANS = new PlanWatch();
 /** A text that the server forgets with the next one. */
 export class UnnamedText implements WireText {
   readonly text: string;
+  readonly sent: string;
   readonly name = '';
   readonly nameBytes: Buffer = NO_NAME;
   readonly kept = false;
@@ -36,7 +39,8 @@ export class UnnamedText implements WireText {
   readonly plans = NO_PLANS;
   shape: RowShape | undefined = undefined;
 
-  constructor(text: string) {
+  constructor(text: string, sent = text) {
     this.text = text;
+    this.sent = sent;
   }
 }

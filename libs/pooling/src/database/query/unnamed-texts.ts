@@ -1,4 +1,5 @@
 import { isPreparable, parametersOf, textOf, type QueryText } from './query-forms.js';
+import { withComment } from './query-comment.js';
 import { SeenTexts } from './seen-texts.js';
 import { UnnamedText, type WireText } from './unnamed-text.js';
 
@@ -9,12 +10,18 @@ const MOST_KNOWN = 256;
 export class UnnamedTexts {
   readonly #known = new Map<string, UnnamedText>();
   readonly #seen = new SeenTexts();
+  /** What stands behind each text that is sent. */
+  readonly #comment: string;
+
+  constructor(comment = '') {
+    this.#comment = comment;
+  }
 
   /** A text as it is sent. */
   of(text: string): UnnamedText {
     const known = this.#known.get(text);
     if (known !== undefined) return known;
-    const unnamed = new UnnamedText(text);
+    const unnamed = new UnnamedText(text, withComment(text, this.#comment));
     if (!this.#seen.again(text)) return unnamed;
     if (this.#known.size >= MOST_KNOWN) this.#known.delete(this.#known.keys().next().value as string);
     this.#known.set(text, unnamed);

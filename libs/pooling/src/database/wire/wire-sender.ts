@@ -215,7 +215,7 @@ export class WireSender {
     query.statement = undefined;
     query.step = PARSING;
     writer.mark();
-    writer.parse(NO_NAME, query.prepared.text);
+    writer.parse(NO_NAME, query.prepared.sent);
     writer.bind(NO_NAME, query.values);
     writer.describePortal();
     this.#writeExecute(query);
