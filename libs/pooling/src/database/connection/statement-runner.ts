@@ -214,9 +214,13 @@ export class StatementRunner {
     else this.#client.query(query as unknown as Query);
   }
 
-  /** Whether {@link executeInOrder} can run a statement: one that is known to be one, and asks for no data of its own. */
+  /**
+   * Whether {@link executeInOrder} can run a statement: one that is known to be one, and asks for no data of its own. Not
+   * before a tracer, which may have pg run a query of its own making, without what is sent ahead of this one.
+   */
   runsInOrder(config: QueryText, form: StatementForm): boolean {
-    return this.#wire !== undefined && form !== 'text' && (typeof config === 'string' || isPlain(config));
+    if (this.#wire === undefined || form === 'text' || isTraced(this.#client)) return false;
+    return typeof config === 'string' || isPlain(config);
   }
 
   /**
