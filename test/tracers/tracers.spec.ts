@@ -35,7 +35,7 @@ const STEPS: Readonly<Record<string, readonly boolean[]>> = {
   slow: [false, false, false],
   ...Object.fromEntries(Array.from({ length: 12 }, (_, n) => [`pipelined ${n}`, [false]])),
   ...Object.fromEntries(Array.from({ length: 6 }, (_, n) => [`pipelined failing ${n}`, [n % 2 === 0]])),
-  transaction: [false, false],
+  transaction: [false, false, false],
   client: [false, false],
   cursor: [false],
   stream: [false],

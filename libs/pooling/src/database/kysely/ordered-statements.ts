@@ -1,4 +1,6 @@
+import type { AsyncResource } from 'node:async_hooks';
 import type { Submittable } from 'pg';
+import { presentContext } from '../../core/async-context.js';
 import { PoolLeaseReleasedError } from '../../core/errors.js';
 import type { AcquireOptions } from '../../core/pool-options.js';
 import type { CloseReason } from '../../core/statistics.js';
@@ -24,6 +26,8 @@ interface Asked {
   readonly values: unknown[];
   readonly form: StatementForm;
   readonly outcome: QueryOutcome;
+  /** In which it is sent, where it has had to wait. */
+  context: AsyncResource | undefined;
 }
 
 /**
@@ -98,9 +102,10 @@ export class OrderedStatements {
       if (this.#running === 0) this.#idle?.();
       outcome(error, result, untouched);
     };
-    const asked: Asked = { text, values, form, outcome: answered };
-    if (this.#held === undefined) this.#send(asked);
-    else this.#held.push(asked);
+    const asked: Asked = { text, values, form, outcome: answered, context: undefined };
+    if (this.#held === undefined) return this.#send(asked);
+    asked.context = presentContext();
+    this.#held.push(asked);
   }
 
   /** Runs a cursor on the connection, which is {@link ready}. */
@@ -134,6 +139,7 @@ export class OrderedStatements {
   }
 
   #leaseFor(asked: Asked): void {
+    asked.context ??= presentContext();
     this.#held = [asked];
     this.#way.leases.acquire(this.#acquire).then(
       (lease) => {
@@ -155,6 +161,7 @@ export class OrderedStatements {
   }
 
   #openFor(asked: Asked, lease: DatabaseLease, opening: Opening): void {
+    asked.context ??= presentContext();
     this.#held = [asked];
     if (!opening.claimed) lease.connection.runner.open(lease, opening, this.#way.pool.configuration.queryTimeoutMs);
     opening.whenAnswered(() => this.#letGo());
@@ -165,7 +172,7 @@ export class OrderedStatements {
     this.#held = undefined;
     for (const asked of held) {
       // One of them may have to wait again, and those behind it with it.
-      if (this.#held === undefined) this.#send(asked);
+      if (this.#held === undefined) (asked.context as AsyncResource).runInAsyncScope(this.#send, this, asked);
       else (this.#held as Asked[]).push(asked);
     }
   }
