@@ -496,6 +496,16 @@ describe('overriding tokens in a test', () => {
     expect(proxy.accepted).toBe(0);
   });
 
+  it('lets a Kysely over a stand-in for its pool say so when it is used', async () => {
+    const application = await start([PoolingModule.forRoot({ database: { url: database.url } })], (builder) =>
+      builder.overrideProvider(getDbPoolToken()).useValue({ fake: true }),
+    );
+    const db = application.get<Kysely<unknown>>(getDbToken());
+    await expect(sql`select 1`.execute(db)).rejects.toThrow(
+      new TypeError('this takes a DatabasePool, made by the same copy of nestjs-pooling'),
+    );
+  });
+
   it('replaces an HTTP client', async () => {
     const fake = { get: () => 'fake' };
     const application = await start([PoolingModule.forRoot({ database: false })], (builder) =>

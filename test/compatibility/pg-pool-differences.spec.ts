@@ -440,7 +440,7 @@ it('what a listener throws is thrown in the next turn, and the pool goes on', as
 
 it('docs/pg-pool-compatibility.md lists each of these, and no other', async () => {
   const source = await readFile(new URL(import.meta.url), 'utf8');
-  const titles = [...source.matchAll(/^( *)(describe|test)\('([^']+)'/gm)].map(([, indent, kind, title]) => ({
+  const titles = [...source.matchAll(/^( *)(describe|it)\('([^']+)'/gm)].map(([, indent, kind, title]) => ({
     nested: indent !== '',
     kind,
     title: title as string,

@@ -1,6 +1,6 @@
 /** How many round trips a transaction takes, and that nothing of it runs outside it however its beginning ends. */
 import { Log, sql, type Kysely } from 'kysely';
-import { accessTo } from '#pooling/database/database-access.js';
+import { accessWhenUsed } from '#pooling/database/database-access.js';
 import { DatabasePool } from '#pooling/database/database-pool.js';
 import { commandQuery } from '#pooling/database/kysely/command-query.js';
 import { KyselyConnection, type ConnectionWay } from '#pooling/database/kysely/kysely-connection.js';
@@ -65,12 +65,12 @@ async function outcomes(promises: readonly Promise<unknown>[]): Promise<unknown[
 }
 
 function wayOf(pool: DatabasePool): ConnectionWay {
-  return { ...accessTo(pool), pool, log: new Log([]), cursor: undefined };
+  return { ...accessWhenUsed(pool), pool, log: new Log([]), cursor: undefined };
 }
 
 /** Kysely's view of a lease, as a transaction that is begun in other ways than Kysely's has it. */
 async function connectionOf(pool: DatabasePool, beginning: Beginning): Promise<KyselyConnection> {
-  const connection = new KyselyConnection(wayOf(pool), await accessTo(pool).leases.acquire());
+  const connection = new KyselyConnection(wayOf(pool), await accessWhenUsed(pool).leases.acquire());
   connection.begin(beginning);
   return connection;
 }

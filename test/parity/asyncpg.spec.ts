@@ -1,6 +1,6 @@
 /** Behaviours of asyncpg's pool that no other test shows; docs/parity.md lists all of them. */
 import { CompiledQuery, Log } from 'kysely';
-import { accessTo } from '#pooling/database/database-access.js';
+import { accessWhenUsed } from '#pooling/database/database-access.js';
 import type { DatabasePool } from '#pooling/database/database-pool.js';
 import { KyselyDriver } from '#pooling/database/kysely/kysely-driver.js';
 import { openIdle, useProxiedDatabase } from '#test/support/proxied-pools.js';
@@ -44,7 +44,7 @@ it('background filling and first use at once open no more than there may be', as
 async function releaseWhileCancelling(pool: DatabasePool): Promise<{ delivered: Promise<void> }> {
   const connection = await new KyselyDriver({
     pool,
-    ...accessTo(pool),
+    ...accessWhenUsed(pool),
     log: new Log([]),
     cursor: undefined,
   }).acquireConnection();

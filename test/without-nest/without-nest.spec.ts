@@ -50,6 +50,12 @@ describe('a program without Nest', () => {
     if ('kysely' in options) expect(one).toBeInstanceOf(kysely.Kysely);
   });
 
+  it('is refused over what is no pool', () => {
+    expect(() => createKysely({} as DatabasePool, { kysely })).toThrow(
+      new TypeError('this takes a DatabasePool, made by the same copy of nestjs-pooling'),
+    );
+  });
+
   it('runs without Kysely, and is told what to install when it asks for one', async () => {
     const child = runTypeScript(new URL('./programs/no-kysely.ts', import.meta.url), {
       env: { DATABASE_URL: inject('databaseUrl') },

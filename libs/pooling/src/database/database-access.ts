@@ -19,13 +19,28 @@ export function grantAccess(pool: object, access: DatabaseAccess): void {
   granted.set(pool, access);
 }
 
+const NOT_A_POOL = 'this takes a DatabasePool, made by the same copy of nestjs-pooling';
+
+/** Stands for each part of what isn't a pool of this copy: a test's stand-in, which nothing may have to do with before it is used. */
+const refusing = new Proxy(
+  {},
+  {
+    get(): never {
+      throw new TypeError(NOT_A_POOL);
+    },
+  },
+) as never;
+
+/** What a pool is made of; of a stand-in, what throws a `TypeError` when it is used. */
+export function accessWhenUsed(pool: object): DatabaseAccess {
+  return granted.get(pool) ?? { leases: refusing, queries: refusing, transactions: refusing };
+}
+
 /**
- * What a pool is made of.
+ * Refuses what isn't a pool.
  *
  * @throws TypeError for what isn't a `DatabasePool` of this copy of the package.
  */
-export function accessTo(pool: object): DatabaseAccess {
-  const access = granted.get(pool);
-  if (access !== undefined) return access;
-  throw new TypeError('this takes a DatabasePool, made by the same copy of nestjs-pooling');
+export function assertPool(pool: object): void {
+  if (!granted.has(pool)) throw new TypeError(NOT_A_POOL);
 }

@@ -15,7 +15,8 @@ import { AddedProperties } from './added-properties.js';
 import { Cancellation } from './cancellation.js';
 import { refuseWithoutPassword } from './login-checks.js';
 import { Session } from './session.js';
-import { StatementRunner, type RunnerHost } from './statement-runner.js';
+import type { RunnerHost } from './runner-host.js';
+import { StatementRunner } from './statement-runner.js';
 import { StatementsUnderway } from './statements-underway.js';
 
 /** What a connection needs of its pool. */

@@ -14,57 +14,21 @@ import {
 } from '../query/query-forms.js';
 import { prepareSubmission, serialiseQuery } from '../query/sent-values.js';
 import { commented } from '../query/query-comment.js';
-import type { QueryTraces } from '../query/query-traces.js';
-import type { SlowQueries } from '../query/slow-queries.js';
 import { Statement } from '../query/statement.js';
-import type { StatementCache } from '../query/statement-cache.js';
-import { Submission, type SubmissionHost, type SubmissionLimits } from '../query/submission.js';
+import { Submission, type SubmissionHost } from '../query/submission.js';
 import type { TracedQuery } from '../query/traced-query.js';
 import type { TracedTransaction } from '../query/traced-transaction.js';
 import { queryTraced, runTraced, submitTraced } from '../query/traced-queries.js';
 import type { WireText } from '../query/unnamed-text.js';
-import type { UnnamedTexts } from '../query/unnamed-texts.js';
 import type { MessageGuard } from '../wire/message-guard.js';
 import type { WireValue } from '../wire/message-writer.js';
 import type { PlaceInTransaction } from '../wire/place-in-transaction.js';
 import { WireQuery } from '../wire/wire-query.js';
 import { Wire } from '../wire/wire.js';
-import type { Session } from './session.js';
-import type { StatementsUnderway, UnderwayHost } from './statements-underway.js';
+import type { RunnerConnection, RunnerHost } from './runner-host.js';
+import type { StatementsUnderway } from './statements-underway.js';
 
 const NO_VALUES: readonly unknown[] = [];
-
-/** What running statements needs of the pool. */
-export interface RunnerHost extends UnderwayHost {
-  /** What limits cursors, streams and `COPY`. */
-  readonly submissions: SubmissionLimits;
-  /** Which texts are prepared; `undefined`: none. */
-  readonly statements: StatementCache | undefined;
-  /** Those that aren't. */
-  readonly unnamed: UnnamedTexts;
-  /** Times the statements of borrowers; `undefined`: nobody does. */
-  readonly slowQueries: SlowQueries | undefined;
-  /** What stands behind each of the borrowers' texts when it is sent; empty: nothing. */
-  readonly comment: string;
-  /** Tells tracers of the statements of borrowers. */
-  readonly traces: QueryTraces;
-}
-
-/** What running statements needs of the connection. */
-export interface RunnerConnection {
-  readonly client: Client;
-  readonly session: Session;
-  readonly underway: StatementsUnderway;
-  readonly alive: boolean;
-  /** Why it died by itself. */
-  readonly failure: Error | undefined;
-  readonly processId: number | undefined;
-  readonly inTransaction: boolean;
-  /** The connection has died by itself. */
-  fail(error: Error): void;
-  /** Destroys the socket now. */
-  destroy(): void;
-}
 
 /**
  * Sends the statements of one connection. Every query of the pool, of a borrower and of Kysely passes through

@@ -10,7 +10,7 @@ import type {
 } from 'kysely';
 import { CompiledQueryCache } from './compile/compiled-query-cache.js';
 import { poolQueryCompilerOn, type PoolQueryCompiler } from './compile/query-compiler.js';
-import { accessTo } from '../database-access.js';
+import { accessWhenUsed } from '../database-access.js';
 import type { DatabasePool } from '../database-pool.js';
 import { KyselyDriver } from './kysely-driver.js';
 import type { KyselyModule } from './kysely-module.js';
@@ -86,7 +86,7 @@ function makeCreator(kysely: KyselyModule): CreateKysely {
   const Executor = poolQueryExecutorOn(kysely);
   return function createKysely<DB>(pool: DatabasePool, options: KyselyOnPoolOptions = {}): Kysely<DB> {
     const { plugins = [], log = [], cursor } = options;
-    const way: ConnectionWay = { ...accessTo(pool), pool, log: new kysely.Log(log), cursor };
+    const way: ConnectionWay = { ...accessWhenUsed(pool), pool, log: new kysely.Log(log), cursor };
     const driver = new KyselyDriver(way);
     const dialect = new DatabasePoolDialect(kysely, Compiler, driver);
     const config: KyselyConfig = { dialect, plugins: [...plugins], log };

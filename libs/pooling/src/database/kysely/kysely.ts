@@ -1,6 +1,7 @@
 import type { Kysely, KyselyConfig, PostgresCursorConstructor } from 'kysely';
 import { packageProblems } from '../../core/optional-package.js';
 import { refuseProblems } from '../../core/validation.js';
+import { assertPool } from '../database-access.js';
 import type { DatabasePool } from '../database-pool.js';
 import { requiredKysely, type KyselyModule } from './kysely-module.js';
 import { createKyselyOn } from './kysely-on-pool.js';
@@ -50,8 +51,10 @@ export interface CreateKyselyOptions {
  * ```
  *
  * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`: Kysely isn't installed; the message has the command that installs it.
+ * @throws TypeError for what isn't a `DatabasePool` of this copy of the package.
  */
 export function createKysely<DB>(pool: DatabasePool, { kysely, ...options }: CreateKyselyOptions = {}): Kysely<DB> {
+  assertPool(pool);
   return createKyselyOn(kysely ?? installedKysely(pool.name))<DB>(pool, options);
 }
 
