@@ -54,8 +54,9 @@ export interface CreateKyselyOptions {
  * @throws TypeError for what isn't a `DatabasePool` of this copy of the package.
  */
 export function createKysely<DB>(pool: DatabasePool, { kysely, ...options }: CreateKyselyOptions = {}): Kysely<DB> {
+  const create = createKyselyOn(kysely ?? installedKysely(pool.name));
   assertPool(pool);
-  return createKyselyOn(kysely ?? installedKysely(pool.name))<DB>(pool, options);
+  return create<DB>(pool, options);
 }
 
 function installedKysely(pool: string): KyselyModule {
