@@ -6,6 +6,8 @@ Sentry.init({
   dsn: 'http://key@localhost/1',
   tracesSampleRate: 1,
   traceLifecycle: 'static',
+  // Sentry drops what comes while this many are being processed; by default 64.
+  transportOptions: { bufferSize: 100_000 },
   transport: () => ({ send: async () => ({}), flush: async () => true }),
   beforeSendTransaction(transaction) {
     transactions.push(transaction);
