@@ -96,9 +96,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   async open(context: OpenContext): Promise<PostgresConnection> {
     const { signal } = context;
     const connection = await this.#logIn(context);
-    const abort = (): void => connection.destroy();
-    signal.addEventListener('abort', abort, { once: true });
-    try {
+    return destroyedUnless(connection, signal, async () => {
       signal.throwIfAborted();
       await this.#during('session', connection, () => this.#makeSession(connection));
       await this.#host.role.opened(connection);
@@ -108,13 +106,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
       // A listener of 'connect' may have sent something: it comes before the first borrower.
       await this.#quiet(connection);
       signal.throwIfAborted();
-      return connection;
-    } catch (error) {
-      connection.destroy();
-      throw signal.aborted ? signal.reason : error;
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
+    });
   }
 
   async #logIn({ signal, lost }: OpenContext): Promise<PostgresConnection> {
@@ -142,17 +134,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   /** Dials and logs in; whatever fails leaves no socket behind. */
   async #connect(connection: PostgresConnection, signal: AbortSignal): Promise<PostgresConnection> {
     if (this.#options.bindsChannel) requireChannelBinding(connection.client);
-    const abort = (): void => connection.destroy();
-    signal.addEventListener('abort', abort, { once: true });
-    try {
-      await connection.connect(signal);
-      return connection;
-    } catch (error) {
-      connection.destroy();
-      throw signal.aborted ? signal.reason : error;
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
+    return destroyedUnless(connection, signal, () => connection.connect(signal));
   }
 
   /** PostgreSQL before 14 doesn't say what it is; it is asked before the session is set up, which may make it read-only. */
@@ -304,5 +286,24 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     this.#removed.add(connection);
     this.#host.hosts?.removed(connection);
     this.#host.removed(connection);
+  }
+}
+
+/** Gives the connection when a step has succeeded; destroys it when the step fails, or nobody wants it any more. */
+async function destroyedUnless(
+  connection: PostgresConnection,
+  signal: AbortSignal,
+  succeed: () => Promise<void>,
+): Promise<PostgresConnection> {
+  const abort = (): void => connection.destroy();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    await succeed();
+    return connection;
+  } catch (error) {
+    connection.destroy();
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }

@@ -149,27 +149,27 @@ export class SingleQueries {
   }
 
   #executeOn(lease: DatabaseLease, query: SingleQuery): void {
-    const { config, values, prepared } = query;
-    const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.#queryTimeoutMs;
-    const { context } = query;
-    const outcome: QueryOutcome = (error, result, untouched) =>
-      context === undefined
-        ? this.#answered(lease, query, error, result, untouched)
-        : context.runInAsyncScope(this.#answered, this, lease, query, error, result, untouched);
     try {
-      const { runner } = lease.connection;
-      const run = (): void =>
-        prepared === undefined
-          ? runner.executeUnprepared(lease, config, values, timeoutMs, outcome)
-          : runner.executePrepared(lease, prepared, values as unknown[], timeoutMs, outcome, query.trace);
-      if (query.trace !== undefined) return run();
-      query.trace = runner.trace(lease, config, values);
-      if (query.trace === undefined) run();
-      else query.trace.begin(run);
+      const begun = query.trace !== undefined;
+      query.trace ??= lease.connection.runner.trace(lease, query.config, query.values);
+      if (begun || query.trace === undefined) this.#send(lease, query);
+      else query.trace.begin(() => this.#send(lease, query));
     } catch (error) {
       this.#leases.giveBack(lease, error as Error);
       this.#settle(query, error as Error, undefined as never);
     }
+  }
+
+  #send(lease: DatabaseLease, query: SingleQuery): void {
+    const { config, values, prepared, context } = query;
+    const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.#queryTimeoutMs;
+    const outcome: QueryOutcome = (error, result, untouched) =>
+      context === undefined
+        ? this.#answered(lease, query, error, result, untouched)
+        : context.runInAsyncScope(this.#answered, this, lease, query, error, result, untouched);
+    const { runner } = lease.connection;
+    if (prepared === undefined) runner.executeUnprepared(lease, config, values, timeoutMs, outcome);
+    else runner.executePrepared(lease, prepared, values as unknown[], timeoutMs, outcome, query.trace);
   }
 
   #answered(
