@@ -40,6 +40,21 @@ export class AdvisedPools {
     return advisor;
   }
 
+  /** Resolves when the server has noticed that the clients of earlier tests have gone: it counts them until then. */
+  async undisturbed(): Promise<void> {
+    const others = "select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()";
+    await vi.waitFor(async () => expect(await run(this.url, others)).toEqual([]));
+  }
+
+  /** Opens connections of others. */
+  async openOthers(count: number, nameOf: (at: number) => string): Promise<void> {
+    for (let at = 0; at < count; at++) {
+      const client = new Client({ connectionString: this.url, application_name: nameOf(at) });
+      await client.connect();
+      this.atEnd(() => client.end());
+    }
+  }
+
   /** Does something when the test is over. */
   atEnd(end: () => unknown): void {
     this.#ends.push(end);

@@ -1,7 +1,7 @@
 import { chown, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabasePool } from 'nestjs-pooling';
-import { PostgresServer } from 'nestjs-pooling/testing';
+import { PostgresServer, type PostgresServerOptions } from 'nestjs-pooling/testing';
 import { selfSignedCertificate } from './self-signed-certificate.js';
 
 /** A PostgreSQL that asks for a password, and speaks TLS with a certificate for `localhost` that nobody knows. */
@@ -12,9 +12,12 @@ export interface SecuredServer {
 }
 
 /** Starts a server that has TLS, and the password of its user `postgres`. */
-export async function startSecuredServer(password: string): Promise<SecuredServer> {
+export async function startSecuredServer(
+  password: string,
+  settings: PostgresServerOptions['settings'] = {},
+): Promise<SecuredServer> {
   const { key, certificate } = selfSignedCertificate();
-  const server = await PostgresServer.start({ password });
+  const server = await PostgresServer.start({ password, settings });
   const { uid, gid } = await stat(server.dataDirectory);
   for (const [name, content] of [
     ['server.key', key],

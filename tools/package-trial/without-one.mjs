@@ -1,23 +1,11 @@
 // Runs where one optional package isn't installed and all others are: `node without-one.mjs undici http`. The part that
 // needs it says so at start; without that part, the application answers. With several packages: `kysely,pg database`.
-import 'reflect-metadata';
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { NestFactory } from '@nestjs/core';
-import { PoolingModule } from 'nestjs-pooling';
+import { assertMissing, start } from './without.mjs';
 
 const [names, part] = process.argv.slice(2);
 const missing = names.split(',');
-for (const name of missing) {
-  assert.throws(() => createRequire(import.meta.url).resolve(name), { code: 'MODULE_NOT_FOUND' });
-}
-
-async function start(options) {
-  class ApplicationModule {}
-  Reflect.defineMetadata('imports', [PoolingModule.forRoot(options)], ApplicationModule);
-  const application = await NestFactory.create(ApplicationModule, { logger: false, abortOnError: false });
-  return application.listen(0, '127.0.0.1').then(() => application);
-}
+assertMissing(missing);
 
 // Nothing of this needs a server.
 const database = { url: 'postgres://127.0.0.1:1/none', startup: 'lazy' };

@@ -1,22 +1,11 @@
 // Runs where nothing but Nest is installed: what is switched off needs no package, and what isn't says which one.
-import 'reflect-metadata';
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { NestFactory } from '@nestjs/core';
 import * as pooling from 'nestjs-pooling';
+import { assertMissing, start } from './without.mjs';
 
-const { PoolingModule, DatabasePool, HttpClient } = pooling;
+const { DatabasePool, HttpClient } = pooling;
 
-for (const name of ['kysely', 'pg', 'undici', '@nestjs/terminus', '@willsoto/nestjs-prometheus', 'prom-client']) {
-  assert.throws(() => createRequire(import.meta.url).resolve(name), { code: 'MODULE_NOT_FOUND' });
-}
-
-async function start(options) {
-  class ApplicationModule {}
-  Reflect.defineMetadata('imports', [PoolingModule.forRoot(options)], ApplicationModule);
-  const application = await NestFactory.create(ApplicationModule, { logger: false, abortOnError: false });
-  return application.listen(0, '127.0.0.1').then(() => application);
-}
+assertMissing(['kysely', 'pg', 'undici', '@nestjs/terminus', '@willsoto/nestjs-prometheus', 'prom-client']);
 
 const application = await start({ database: false, http: false, health: false, metrics: false, console: {} });
 assert.equal((await fetch(`${await application.getUrl()}/pools`)).status, 200);

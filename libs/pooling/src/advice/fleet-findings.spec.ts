@@ -1,5 +1,4 @@
-import { AdvisedPools, found, run } from '#test/support/advised-pools.js';
-import { Client } from 'pg';
+import { AdvisedPools, found } from '#test/support/advised-pools.js';
 import { PostgresServer } from 'nestjs-pooling/testing';
 import type { DatabasePool } from '../database/database-pool.js';
 
@@ -13,17 +12,8 @@ afterAll(() => server.close());
 afterEach(() => advised.end());
 beforeEach(async () => {
   advised = new AdvisedPools(server.url);
-  const others = "select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()";
-  await vi.waitFor(async () => expect(await run(server.url, others)).toEqual([]));
+  await advised.undisturbed();
 });
-
-async function others(name: (at: number) => string, count: number): Promise<void> {
-  for (let at = 0; at < count; at++) {
-    const client = new Client({ connectionString: server.url, application_name: name(at) });
-    await client.connect();
-    advised.atEnd(() => client.end());
-  }
-}
 
 const other = (at: number): string => `shop#00000${at}/1.1.1`;
 
@@ -36,13 +26,13 @@ async function open(connections: number, size = 5): Promise<DatabasePool> {
 
 describe('FLEET_OVER_BUDGET', () => {
   it('isn’t found while each process can have what it always may have', async () => {
-    await others(other, 4);
+    await advised.openOthers(4, other);
     await open(10);
     expect(await found(advised.advisor(), 'FLEET_OVER_BUDGET')).toEqual([]);
   });
 
   it('is found when the processes are too many for that', async () => {
-    await others(other, 5);
+    await advised.openOthers(5, other);
     await open(10);
     expect(await found(advised.advisor(), 'FLEET_OVER_BUDGET')).toMatchObject([
       {
@@ -54,13 +44,13 @@ describe('FLEET_OVER_BUDGET', () => {
   });
 
   it('is an error when there isn’t one connection for each', async () => {
-    await others(other, 5);
+    await advised.openOthers(5, other);
     await open(4);
     expect(await found(advised.advisor(), 'FLEET_OVER_BUDGET')).toMatchObject([{ severity: 'error' }]);
   });
 
   it('is found when processes without a budget take more than is left', async () => {
-    await others(() => 'shop', 10);
+    await advised.openOthers(10, () => 'shop');
     await open(10);
     expect(await found(advised.advisor(), 'FLEET_OVER_BUDGET')).toMatchObject([
       { severity: 'warning', message: expect.stringContaining('11 connections are open of a budget of 10') as string },
@@ -68,7 +58,7 @@ describe('FLEET_OVER_BUDGET', () => {
   });
 
   it('is found once for the pools that share a budget', async () => {
-    await others(other, 5);
+    await advised.openOthers(5, other);
     await open(10);
     const reports = advised.create({ applicationName: 'shop', budget: { connections: 10 } }, 'reports');
     expect(reports.statistics().fleet?.state).toBe('on');
@@ -78,7 +68,7 @@ describe('FLEET_OVER_BUDGET', () => {
 
 describe('POOL_EXCEEDS_SERVER with a budget', () => {
   it('counts the budget, for all processes, instead of what one pool may have at this moment', async () => {
-    await others(other, 4);
+    await advised.openOthers(4, other);
     await open(40);
     expect(await found(advised.advisor({ replicas: () => 5 }), 'POOL_EXCEEDS_SERVER')).toMatchObject([
       {
@@ -89,7 +79,7 @@ describe('POOL_EXCEEDS_SERVER with a budget', () => {
   });
 
   it('is silent when the budget fits, whatever the sizes of all processes together', async () => {
-    await others(other, 4);
+    await advised.openOthers(4, other);
     await open(27, 20);
     expect(await found(advised.advisor({ replicas: () => 5 }), 'POOL_EXCEEDS_SERVER')).toEqual([]);
   });

@@ -1,4 +1,3 @@
-import { Client } from 'pg';
 import { PostgresServer } from 'nestjs-pooling/testing';
 import { AdvisedPools, found, run } from '#test/support/advised-pools.js';
 import type { DatabasePool } from '../database/database-pool.js';
@@ -15,18 +14,8 @@ describe('POOL_EXCEEDS_SERVER', { timeout: 60_000 }, () => {
   afterEach(() => advised.end());
   beforeEach(async () => {
     advised = new AdvisedPools(server.url);
-    // The server needs a moment to notice that a client has gone, and counts it until then.
-    const others = "select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()";
-    await vi.waitFor(async () => expect(await run(server.url, others)).toEqual([]));
+    await advised.undisturbed();
   });
-
-  async function others(count: number): Promise<void> {
-    for (let other = 0; other < count; other++) {
-      const client = new Client({ connectionString: server.url, application_name: 'another application' });
-      await client.connect();
-      advised.atEnd(() => client.end());
-    }
-  }
 
   it('is found when the pools may want more than max_connections leaves them', async () => {
     await advised.open({ size: 10, maxOverflow: 5 });
@@ -48,7 +37,7 @@ describe('POOL_EXCEEDS_SERVER', { timeout: 60_000 }, () => {
     const advisor = advised.advisor();
     expect(await found(advisor, 'POOL_EXCEEDS_SERVER')).toEqual([]);
     expect(advisor.serverLoad(pool)).toEqual({ clients: 1, capacity: 17 });
-    await others(6);
+    await advised.openOthers(6, () => 'another application');
     await pool.query('select 1');
     expect(await found(advisor, 'POOL_EXCEEDS_SERVER')).toMatchObject([
       { evidence: { wanted: 12, others: 6, free: 11 } },

@@ -1,35 +1,19 @@
 import dns from 'node:dns';
-import { chown, stat, writeFile } from 'node:fs/promises';
 import { createServer, Socket, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
-import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
+import { TcpProxy, type PostgresServer } from 'nestjs-pooling/testing';
+import { startSecuredServer } from '#test/support/secured-server.js';
 import { DatabasePool } from '../database-pool.js';
 import type { DatabaseOptions } from '../options/options.js';
 
 /** A name that the test lets point here and there: the certificate is for it. */
 const NAME = 'localhost';
-const { key, certificate } = selfSignedCertificate();
 let server: PostgresServer;
+let certificate: string;
 let proxy: TcpProxy;
 
 beforeAll(async () => {
-  server = await PostgresServer.start({
-    password: 'secret',
-    settings: { unix_socket_directories: tmpdir() },
-  });
-  const { uid, gid } = await stat(server.dataDirectory);
-  for (const [name, content] of Object.entries({ 'server.key': key, 'server.crt': certificate })) {
-    const path = join(server.dataDirectory, name);
-    await writeFile(path, content, { mode: 0o600 });
-    await chown(path, uid, gid);
-  }
-  await using pool = new DatabasePool('setup', { url: server.url });
-  await pool.query('alter system set ssl = on');
-  await pool.query('select pg_reload_conf()');
-  while ((await pool.query<{ ssl: string }>('show ssl')).rows[0]?.ssl !== 'on')
-    await pool.query('select pg_sleep(0.01)');
+  ({ server, certificate } = await startSecuredServer('secret', { unix_socket_directories: tmpdir() }));
   proxy = await TcpProxy.listen({ port: server.port });
 });
 afterAll(async () => {
