@@ -5,7 +5,8 @@ import type { QueryResult as PgQueryResult } from 'pg';
 const CHANGING_COMMANDS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
 
 /** An answer of the server's as Kysely knows it. */
-export function kyselyResult<Row>({ command, rowCount, rows }: PgQueryResult): QueryResult<Row> {
-  const result: QueryResult<Row> = { rows: (rows ?? []) as Row[] };
-  return CHANGING_COMMANDS.has(command) ? { ...result, numAffectedRows: BigInt(rowCount ?? 0) } : result;
+export function kyselyResult<Row>(answer: PgQueryResult): QueryResult<Row> {
+  const rows = (answer.rows ?? []) as Row[];
+  // Two literals: a spread costs a microsecond here.
+  return CHANGING_COMMANDS.has(answer.command) ? { rows, numAffectedRows: BigInt(answer.rowCount ?? 0) } : { rows };
 }

@@ -58,7 +58,7 @@ export function prepareQuery<DB, Parameters extends object, Row>(
   const compiled = build(placeholders).compile();
   const slots = compiled.parameters;
   const own = db.getExecutor() as IdentifyingExecutor;
-  const run = async (parameters: Parameters, on: QueryExecutorProvider | undefined): Promise<QueryResult<Row>> => {
+  const run = (parameters: Parameters, on: QueryExecutorProvider | undefined): Promise<QueryResult<Row>> => {
     const executor = on === undefined ? own : (on.getExecutor() as IdentifyingExecutor);
     const values = slots.map((slot) => (slot instanceof Placeholder ? valueOf(parameters, slot.parameter) : slot));
     return executor.executeQuery<Row>({ ...compiled, parameters: values }, compiled.queryId);

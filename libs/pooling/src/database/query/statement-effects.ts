@@ -34,8 +34,8 @@ const NOTHING: ReadonlySet<string> = new Set();
 const SETTING = /\b(?:re)?set\s+(?:local\s+|session\s+(?!authorization\b))?"?(\w+(?:\.\w+)?)/gi;
 /** `set_config('x', …)`, `set_config($1, …)`: the literal or the parameter's number. */
 const SET_CONFIG = /\bset_config\s*\(\s*(?:'([^']*)'|\$(\d+))?/gi;
-/** A row-giving text may make a table, or set something. */
-const SUSPICIOUS = /\b(?:set_config|into|create)\b/i;
+/** A row-giving text may make a table, or set something; that an `INSERT` begins with `INSERT INTO` says nothing. */
+const SUSPICIOUS = /\b(?:set_config|create)\b|(?<!^\s*(?:insert|merge)\s+)\binto\b/i;
 /** Strings, quoted names and comments: what stands in there does nothing. */
 const QUOTED = /'(?:[^']|'')*'|"[^"]*"|(\$\w*\$)[\s\S]*?\1|--[^\n]*|\/\*[\s\S]*?\*\//g;
 /** `INTO` of a `SELECT`; that of an `INSERT` or `MERGE` makes no table. */
