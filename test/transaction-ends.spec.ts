@@ -7,7 +7,7 @@ import { DatabasePool } from '#pooling/database/database-pool.js';
 import { createKysely } from '#pooling/database/kysely/kysely.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import { isRetriable } from '#pooling/database/kysely/retries.js';
-import { retryTransaction } from '#pooling/database/kysely/retry.js';
+import { retryTransaction } from '#pooling/database/kysely/retry-transaction.js';
 import { mayEndTransaction } from '#pooling/database/connection/transaction-end.js';
 import { onBothPools } from '#test/support/both-pools.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';

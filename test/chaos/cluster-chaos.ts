@@ -2,7 +2,7 @@ import { PostgresCluster, type ClusterNode } from 'nestjs-pooling/testing';
 import { DatabasePool } from '#pooling/database/database-pool.js';
 import type { DatabasePoolStatistics } from '#pooling/database/database-statistics.js';
 import { createKysely } from '#pooling/database/kysely/kysely.js';
-import { retryTransaction } from '#pooling/database/kysely/retry.js';
+import { retryTransaction } from '#pooling/database/kysely/retry-transaction.js';
 import { SeededRandom } from '#test/support/random.js';
 
 /** What a run is made with. */

@@ -7,7 +7,7 @@ import { DatabasePool } from '#pooling/database/database-pool.js';
 import type { DatabasePoolStatistics } from '#pooling/database/database-statistics.js';
 import { createKysely } from '#pooling/database/kysely/kysely.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
-import { retryTransaction } from '#pooling/database/kysely/retry.js';
+import { retryTransaction } from '#pooling/database/kysely/retry-transaction.js';
 import { TrackedSockets } from '#test/support/tracked-sockets.js';
 import { SeededRandom } from '#test/support/random.js';
 

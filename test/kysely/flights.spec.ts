@@ -6,7 +6,7 @@ import { commandQuery } from '#pooling/database/kysely/command-query.js';
 import { KyselyConnection, type ConnectionWay } from '#pooling/database/kysely/kysely-connection.js';
 import { createKysely } from '#pooling/database/kysely/kysely.js';
 import { prepareQuery } from '#pooling/database/kysely/prepare-query.js';
-import { retryTransaction } from '#pooling/database/kysely/retry.js';
+import { retryTransaction } from '#pooling/database/kysely/retry-transaction.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import type { Beginning } from '#pooling/database/query/opening.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';

@@ -1,5 +1,5 @@
 import { Kysely, PostgresDialect, sql, type LogEvent } from 'kysely';
-import { retryTransaction } from '#pooling/database/kysely/retry.js';
+import { retryTransaction } from '#pooling/database/kysely/retry-transaction.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { KyselyLaboratory, NONE_LOST, rejection, type Tables } from './laboratory.js';
 

@@ -3,7 +3,7 @@ import { sql, type Kysely, type Transaction } from 'kysely';
 import { withoutTransaction } from '#pooling/database/kysely/ambient/outcome-hooks.js';
 import { currentTransaction, transactional } from '#pooling/database/kysely/ambient/transactional.js';
 import { prepareQuery } from '#pooling/database/kysely/prepare-query.js';
-import { retryTransaction } from '#pooling/database/kysely/retry.js';
+import { retryTransaction } from '#pooling/database/kysely/retry-transaction.js';
 import { Laboratory, rejection, type Tables } from './laboratory.js';
 
 let laboratory: Laboratory;

@@ -81,7 +81,7 @@ export type {
   TransactionalOptions,
   TransactionSettingsMap,
 } from './database/kysely/ambient/transactional-options.js';
-export { retryTransaction } from './database/kysely/retry.js';
+export { retryTransaction } from './database/kysely/retry-transaction.js';
 export type { RetryTransactionOptions } from './database/kysely/retries.js';
 
 export { HttpClient, type HttpClientDependencies } from './http/http-client.js';

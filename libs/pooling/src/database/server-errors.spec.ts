@@ -3,7 +3,7 @@ import { createTestDatabase, type TestDatabase } from '#test/support/database.js
 import { DatabasePool } from './database-pool.js';
 import { createKysely } from './kysely/kysely.js';
 import { isRetriable } from './kysely/retries.js';
-import { retryTransaction } from './kysely/retry.js';
+import { retryTransaction } from './kysely/retry-transaction.js';
 import { endsConnection } from './server-errors.js';
 
 let database: TestDatabase;

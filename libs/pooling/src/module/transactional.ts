@@ -2,18 +2,18 @@ import { Inject, Logger, Optional } from '@nestjs/common';
 import type { Kysely } from 'kysely';
 import { PoolNotConfiguredError } from '../core/errors.js';
 import { keepRequests } from '../core/request-context.js';
-import { runCall } from '../database/kysely/ambient/calls.js';
+import { runCall } from '../database/kysely/ambient/transactional-call.js';
 import { standInWay } from '../database/kysely/ambient/stand-in.js';
 import {
   refuseTransactionalOptions,
   type TransactionalOptions,
 } from '../database/kysely/ambient/transactional-options.js';
-import { AmbientAccess, type TransactionalWay } from '../database/kysely/ambient/way.js';
+import { AmbientAccess, type TransactionalWay } from '../database/kysely/ambient/ambient-access.js';
 import { DEFAULT_NAME, getDbToken } from './tokens.js';
 
 type Method = (this: object, ...args: never[]) => Promise<unknown>;
 
-/** A decorator of methods that give a promise. */
+/** A decorator of methods that return a promise. */
 export type TransactionalDecorator = <Decorated extends (...args: never[]) => Promise<unknown>>(
   target: object,
   property: string | symbol,
@@ -29,8 +29,8 @@ interface UsedDatabase {
 const USED = Symbol('nestjs-pooling:transactional');
 
 /**
- * What Nest has injected into an instance: the `Kysely` of each database that its methods name. Kept here instead of in a
- * property, so that nobody finds in his objects what he hasn't put there.
+ * What Nest has injected into an instance: the `Kysely` of each database that its methods name. Kept here and not in a
+ * property, so that the user's objects have no properties that are not theirs.
  */
 const injected = new WeakMap<object, Map<string, object>>();
 
@@ -67,7 +67,7 @@ export function Transactional(options: TransactionalOptions = {}): Transactional
     }
     const original = descriptor.value as Method | undefined;
     if (typeof original !== 'function') throw new TypeError(`@Transactional() is for methods, and ${name} isn't one`);
-    // What goes along with a promise does so from its beginning.
+    // A promise keeps its context from its beginning.
     keepRequests();
     injectInto(target, database);
     note(target.constructor, { method: name, database });
@@ -80,7 +80,7 @@ export function Transactional(options: TransactionalOptions = {}): Transactional
   };
 }
 
-/** Nest sets the property on each instance that it makes, of whichever scope; the prototype's setter takes it. */
+/** Nest sets the property on each instance that it makes, of any scope; a setter on the prototype keeps the value. */
 function injectInto(target: object, database: string): void {
   const key = Symbol.for(`nestjs-pooling:transactional:${database}`);
   if (Object.hasOwn(target, key)) return;
@@ -105,7 +105,7 @@ export function databasesUsedBy(type: object): readonly UsedDatabase[] {
   return (Reflect.getMetadata(USED, type) ?? []) as readonly UsedDatabase[];
 }
 
-/** What Nest's other decorators have left on the method holds for it in its new form. */
+/** Copies name, length and the metadata of other decorators to the new method. */
 function resemble(method: Method, original: Method): void {
   for (const key of Reflect.getOwnMetadataKeys(original)) {
     Reflect.defineMetadata(key, Reflect.getOwnMetadata(key, original), method);

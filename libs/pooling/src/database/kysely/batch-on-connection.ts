@@ -17,9 +17,9 @@ export async function runBatchOn(
 }
 
 /**
- * The values of all queries of a batch, as they are sent: nothing is, where one of them can't be.
+ * The values of all queries of a batch as they are sent. If one query can't be sent, none is.
  *
- * @throws what says of one that it can't be sent, or that it would end the transaction.
+ * @throws the error of a query that can't be sent, or that would end the transaction.
  */
 export function valuesOfBatch(queries: readonly CompiledQuery[]): WireValue[][] {
   return queries.map(({ query, sql, parameters }, index) => {
@@ -34,7 +34,7 @@ export function valuesOfBatch(queries: readonly CompiledQuery[]): WireValue[][] 
   });
 }
 
-/** Says in an error which query of a batch it is of. */
+/** Adds to an error the number of its query in the batch. */
 export function withIndex<Thrown>(error: Thrown, index: number): Thrown {
   return error instanceof Error ? Object.assign(error, { details: { index } }) : error;
 }

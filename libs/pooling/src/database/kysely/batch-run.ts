@@ -8,12 +8,12 @@ import { kyselyResult } from './kysely-result.js';
 import { isLogging } from './logged-queries.js';
 import { commitUnknownError, isAnswer } from './transaction-errors.js';
 
-/** How often a batch is sent of which the server has done nothing, because its connection was lost before. */
+/** How often a batch is sent at most, when its connection was lost before the server began with it. */
 const MOST_ATTEMPTS = 3;
 const BRIEF: EngineAcquireOptions = Object.freeze({ use: 'brief' });
 const COMMIT = commandQuery('commit');
 
-/** Runs queries in a transaction of their own, and all of it in one flight. */
+/** Runs queries in a transaction of their own, in one round trip. */
 export async function runBatch(way: ConnectionWay, queries: readonly CompiledQuery[]): Promise<QueryResult<unknown>[]> {
   const values = valuesOfBatch(queries);
   for (let attempt = 1; ; attempt++) {

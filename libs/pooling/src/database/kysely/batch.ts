@@ -2,10 +2,10 @@ import type { CompiledQuery, QueryExecutorProvider, QueryResult, RawBuilder } fr
 import { CollectedQueries } from './collected-queries.js';
 import { commandQuery } from './command-query.js';
 
-/** Stands for any query of a database. */
+/** Shows which database a batch is for: it is collected like a query, and never sent. */
 const NOTHING = commandQuery('');
 
-/** What {@link batch} takes: a query builder, raw `sql`, a compiled query, or a function that runs one query, of `prepareQuery` for one. */
+/** What {@link batch} takes: a query builder, raw `sql`, a compiled query, or a function that runs one query (of `prepareQuery`). */
 export type BatchQuery =
   { execute(): Promise<unknown> } | RawBuilder<unknown> | CompiledQuery<unknown> | (() => Promise<unknown>);
 
@@ -28,7 +28,7 @@ export type BatchResults<Queries extends readonly BatchQuery[]> = {
 
 /**
  * Runs queries that are known beforehand in one transaction and in one round trip, `BEGIN` and `COMMIT` included. All of them
- * happen, or none does; each result is what the query's own `execute()` gives.
+ * are committed, or none is; each result is what the query's own `execute()` gives.
  *
  * On a `Transaction`, and within `transactional`, they run in that one, in one round trip.
  *
@@ -43,7 +43,7 @@ export type BatchResults<Queries extends readonly BatchQuery[]> = {
  * @param db what `@InjectDb()` gave, or a transaction on it.
  * @throws the error of the first query that failed, with its number from 0 on as `details.index`; the error of the commit;
  * `ERR_POOL_COMMIT_UNKNOWN`; what an acquire throws; `TypeError` for a query of another database, and for one that would end
- * the transaction. Nothing was done then, unless it is unknown.
+ * the transaction. Nothing was committed then, except perhaps with `ERR_POOL_COMMIT_UNKNOWN`.
  */
 export async function batch<const Queries extends readonly BatchQuery[]>(
   db: QueryExecutorProvider,

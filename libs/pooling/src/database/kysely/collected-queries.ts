@@ -1,14 +1,14 @@
 import type { CompiledQuery, QueryResult } from 'kysely';
 
-/** Who runs queries together. */
+/** Runs the queries of a batch. */
 export interface BatchRunner {
-  /** What queries must have in common to run together. */
+  /** Queries run together only if their runners have the same owner. */
   readonly owner: object;
   /** Runs all of them, or rejects with the error of the first that has failed. */
   runBatch(queries: readonly CompiledQuery[]): Promise<QueryResult<unknown>[]>;
 }
 
-/** A query that was asked for, and isn't sent yet. */
+/** A query that was collected and isn't sent yet. */
 interface CollectedQuery {
   readonly query: CompiledQuery;
   resolve(result: QueryResult<unknown>): void;
@@ -21,31 +21,31 @@ function collectInto(collection: CollectedQueries | undefined): void {
   collecting = collection;
 }
 
-/** What takes queries instead of the database, while somebody collects them. */
+/** The batch that collects queries now, if there is one. */
 export function presentCollection(): CollectedQueries | undefined {
   return collecting;
 }
 
-/** Queries as their builders compile them, taken where they would be sent: what becomes of their answers is the builders' own. */
+/** Collects queries where they would be sent, after their builders have compiled them. The builders shape the answers, too. */
 export class CollectedQueries {
   #runner: BatchRunner | undefined = undefined;
   #queries: CollectedQuery[] = [];
   #foreign = false;
 
-  /** Finds out what a database runs its queries with. */
+  /** Finds out the runner of a database, by a query that isn't sent. */
   of(ask: () => Promise<unknown>): void {
     this.#ask(ask).catch(() => undefined);
     this.#queries = [];
   }
 
-  /** Takes the one query that `ask` runs. Gives what `ask` gives, which comes with {@link run}. */
+  /** Collects the one query that `ask` runs. Returns the promise of `ask`, which settles in {@link run}. */
   collect<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
     const index = this.#queries.length;
     const answer = this.#ask(ask);
-    // Each is answered together with all others: nobody waits for one alone.
+    // All are awaited together, so that a single one must not be an unhandled rejection.
     answer.catch(() => undefined);
     if (this.#foreign || this.#queries.length !== index + 1) {
-      throw new TypeError(`number ${index} of a batch is no single query of its database; it was not sent`);
+      throw new TypeError(`query ${index} of a batch isn't a single query of its database: nothing was sent`);
     }
     return answer;
   }
@@ -60,7 +60,7 @@ export class CollectedQueries {
     }
   }
 
-  /** Takes a query instead of who would run it. */
+  /** Collects a query that `runner` would have run. */
   take<Row>(runner: BatchRunner, query: CompiledQuery): Promise<QueryResult<Row>> {
     this.#runner ??= runner;
     if (runner.owner !== this.#runner.owner) this.#foreign = true;
@@ -69,7 +69,7 @@ export class CollectedQueries {
     });
   }
 
-  /** Runs what was collected, and answers all. */
+  /** Runs the collected queries, and settles all of them. */
   async run(): Promise<void> {
     const queries = this.#queries;
     if (queries.length === 0) return;

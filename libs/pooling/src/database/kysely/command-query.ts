@@ -1,10 +1,10 @@
 import type { CompiledQuery, QueryId, RawNode } from 'kysely';
 import type { StatementForm } from '../query/query-forms.js';
 
-/** No plugin sees these commands. */
+/** The id of such commands: no plugin sees them. */
 export const COMMAND_ID: QueryId = { queryId: 'command' };
 
-/** A command of a transaction's own, as Kysely's log sees it. */
+/** A command of the transaction itself (`COMMIT`, `SAVEPOINT a`) as a query, for Kysely's log. */
 export function commandQuery(text: string): CompiledQuery {
   const query: RawNode = { kind: 'RawNode', sqlFragments: [text], parameters: [] };
   return { sql: text, query, parameters: [], queryId: COMMAND_ID };
@@ -12,7 +12,7 @@ export function commandQuery(text: string): CompiledQuery {
 
 const COPY = /^(?:\s|--.*\n|\/\*[^]*?\*\/)*copy\b/i;
 
-/** What a query is known to be. */
+/** What is known of a query's form. */
 export function formOf({ query, queryId, sql, parameters }: CompiledQuery): StatementForm {
   if (queryId === COMMAND_ID) return 'command';
   // What Kysely has built is one statement, and so is what has parameters.

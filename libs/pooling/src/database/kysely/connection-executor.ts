@@ -1,7 +1,6 @@
 import type {
   CompiledQuery,
   ConnectionProvider,
-  DatabaseConnection,
   DefaultQueryExecutor,
   DialectAdapter,
   KyselyPlugin,
@@ -12,6 +11,7 @@ import { presentCollection } from './collected-queries.js';
 import { ConnectionScope } from './connection-scope.js';
 import { KyselyConnection } from './kysely-connection.js';
 import type { KyselyModule } from './kysely-module.js';
+import { providedConnection } from './provided-connection.js';
 
 /** What Kysely hands to an executor with a query from 0.29 on. */
 interface ExecuteOptions {
@@ -31,19 +31,18 @@ export interface ExecutorTools {
   readonly adapter: DialectAdapter;
 }
 
-/** Makes executors on one connection. */
-export interface ConnectionExecutors {
-  /** On what provides a connection: one of Kysely's, or an executor that Kysely has put around one of these. */
-  on(provider: ConnectionProvider, tools: ExecutorTools, plugins: readonly KyselyPlugin[]): DefaultQueryExecutor;
-  /** On a connection. */
-  of(connection: KyselyConnection, tools: ExecutorTools, plugins: readonly KyselyPlugin[]): DefaultQueryExecutor;
-}
+/** Makes an executor on a provider of a connection: one of Kysely's, or an executor that Kysely has put around one of these. */
+export type MakeConnectionExecutor = (
+  provider: ConnectionProvider,
+  tools: ExecutorTools,
+  plugins: readonly KyselyPlugin[],
+) => DefaultQueryExecutor;
 
 /**
- * Kysely's executor for what holds a connection: transactions, and `db.connection()`. A statement goes to the connection at
- * once, and none waits for the answer of the one before.
+ * Kysely's executor for transactions and `db.connection()`. It hands each statement to the connection at once, without
+ * waiting for the answer of the one before.
  */
-export function connectionExecutorsOn({ DefaultQueryExecutor: Base }: KyselyModule): ConnectionExecutors {
+export function connectionExecutorsOn({ DefaultQueryExecutor: Base }: KyselyModule): MakeConnectionExecutor {
   class Executor extends Base {
     readonly #scope: ConnectionScope;
     readonly #tools: ExecutorTools;
@@ -55,7 +54,7 @@ export function connectionExecutorsOn({ DefaultQueryExecutor: Base }: KyselyModu
     }
 
     override async executeQuery<Row>(query: CompiledQuery, options?: unknown): Promise<QueryResult<Row>> {
-      // Kysely 0.29 aborts what runs on the connection: that has to be the query itself.
+      // Kysely 0.29 aborts a query by cancelling what runs on the connection: nothing else may run there.
       const { signal } = (options ?? {}) as ExecuteOptions;
       if (signal !== undefined)
         return (await (this.#alone.executeQuery as Execute).call(this.#alone, query, options)) as QueryResult<Row>;
@@ -87,7 +86,7 @@ export function connectionExecutorsOn({ DefaultQueryExecutor: Base }: KyselyModu
     }
 
     override withConnectionProvider(provider: ConnectionProvider): DefaultQueryExecutor {
-      // Kysely has put itself in front, to ask for each statement whether its transaction is over: that is known here.
+      // Kysely wraps the provider to check before each statement whether the transaction is over. The scope checks that itself.
       if ('executeQuery' in provider) return this;
       return on(provider, this.#tools, this.plugins);
     }
@@ -118,20 +117,11 @@ export function connectionExecutorsOn({ DefaultQueryExecutor: Base }: KyselyModu
     tools: ExecutorTools,
     plugins: readonly KyselyPlugin[],
   ): DefaultQueryExecutor {
-    const connection = connectionOf(provider);
-    if (connection === undefined) return new Base(tools.compiler, tools.adapter, provider, [...plugins]);
-    return new Executor(new ConnectionScope(connection), tools, plugins);
+    const connection = providedConnection(provider);
+    return connection instanceof KyselyConnection
+      ? new Executor(new ConnectionScope(connection), tools, plugins)
+      : new Base(tools.compiler, tools.adapter, provider, [...plugins]);
   }
 
-  return { on, of: (connection, tools, plugins) => new Executor(new ConnectionScope(connection), tools, plugins) };
-}
-
-/** The connection that Kysely has just put into a provider of its own, which gives it at once. */
-function connectionOf(provider: ConnectionProvider): KyselyConnection | undefined {
-  let found: DatabaseConnection | undefined;
-  void provider.provideConnection((connection) => {
-    found = connection;
-    return Promise.resolve();
-  });
-  return found instanceof KyselyConnection ? found : undefined;
+  return on;
 }

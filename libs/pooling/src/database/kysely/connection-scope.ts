@@ -1,5 +1,6 @@
 import type { CompiledQuery, ConnectionProvider, DatabaseConnection, QueryResult } from 'kysely';
 import { runBatchOn } from './batch-on-connection.js';
+import { ClosedConnection } from './closed-connection.js';
 import type { BatchRunner } from './collected-queries.js';
 import { formOf } from './command-query.js';
 import type { KyselyConnection, TransactionScope } from './kysely-connection.js';
@@ -8,26 +9,25 @@ import { Turns } from './turns.js';
 type Consumer<Result> = (connection: DatabaseConnection) => Promise<Result>;
 
 /**
- * What one `db.transaction()`, or one `db.connection()`, lets to its connection: statements in order, without waiting for
- * each other's answers, and streams and whoever can cancel what runs one at a time.
+ * Lets the statements of one `db.transaction()`, or one `db.connection()`, to their connection: statements in order and
+ * without waiting for answers, streams and abortable queries one at a time.
  *
- * It knows which of them were asked for before the end of the transaction was: those are answered first, and nothing that
- * comes later is sent. Kysely lets in whatever waits, also when `COMMIT` or `ROLLBACK` has been sent already: it ran behind
- * it, and was committed by itself.
+ * Statements that were asked for before the end of the transaction are answered before the end is sent. Later ones are
+ * refused. (Kysely itself sends a waiting statement behind `COMMIT` or `ROLLBACK`, where it is committed by itself.)
  *
- * Around a connection of `db.connection()` it lets one transaction in after the other.
+ * On a connection of `db.connection()`, transactions run one after the other.
  */
 export class ConnectionScope implements ConnectionProvider, BatchRunner, TransactionScope {
   readonly owner = this;
   readonly #connection: KyselyConnection;
   readonly #turns = new Turns();
-  /** Which of the connection's transactions is this one's, if any. */
+  /** The number of its transaction on the connection. */
   readonly #number: number;
   #kind: 'unknown' | 'transaction' | 'connection' = 'unknown';
   #state: 'open' | 'ending' | 'over' = 'open';
-  /** Asked for and not answered. */
+  /** Statements that were asked for and aren't answered. */
   #pending = 0;
-  /** Whether one of them is being let in: the end of a controlled transaction is asked for in its own turn. */
+  /** Whether one is being let in now: the end of a controlled transaction comes from within its own turn. */
   #entering = false;
   #changed: (() => void) | undefined = undefined;
   #alone: ConnectionProvider | undefined = undefined;
@@ -44,7 +44,7 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
     if (this.#state !== 'open') throw this.#connection.transactionOver();
     this.#pending++;
     try {
-      // Several statements in one text, and a COPY, are left to pg, which runs one after the other.
+      // pg runs a text of several statements, and a COPY, one at a time.
       if (this.#kind === 'connection' || formOf(query) === 'text') await this.#turns.alone();
       else if (!this.#turns.tryShare()) await this.#turns.share();
       try {
@@ -62,20 +62,20 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
   async runBatch(queries: readonly CompiledQuery[]): Promise<QueryResult<unknown>[]> {
     this.#bind();
     if (this.#kind === 'connection')
-      throw new TypeError('a batch takes a database or a transaction, and no connection');
+      throw new TypeError('batch() takes a database or a transaction, and not a connection of db.connection()');
     return await runBatchOn((query) => this.run(query), queries);
   }
 
-  /** Gives the connection: to whoever asks in a transaction, to one after the other outside; from the end on, one on which nothing runs any more. */
+  /** Gives the connection: in a transaction to all at once, otherwise to one at a time. After the end, gives one that refuses. */
   async provideConnection<Result>(consumer: Consumer<Result>): Promise<Result> {
     this.#bind();
-    if (this.#state !== 'open') return await consumer(this.#connection.closed);
+    if (this.#state !== 'open') return await consumer(new ClosedConnection(this.#connection));
     if (this.#kind === 'connection') return await this.#provideAlone(consumer);
     this.#pending++;
     try {
       if (!this.#turns.tryShare()) await this.#turns.share();
       try {
-        // Awaited wherever it passes through, so that an error's stack leads back to the caller.
+        // Awaited, so that an error's stack leads back to the caller.
         return await this.#letIn(consumer);
       } finally {
         this.#turns.leave();
@@ -88,18 +88,18 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
   #letIn<Result>(consumer: Consumer<Result>): Promise<Result> {
     this.#entering = true;
     try {
-      return consumer(this.#isOver() ? this.#connection.closed : this.#connection);
+      return consumer(this.#isOver() ? new ClosedConnection(this.#connection) : this.#connection);
     } finally {
       this.#entering = false;
     }
   }
 
-  /** Gives the connection to one who is alone on it, in order: what is asked for later waits. */
+  /** Gives the connection to one at a time, in order; statements that are asked for later wait. */
   get alone(): ConnectionProvider {
     return (this.#alone ??= {
       provideConnection: async (consumer) => {
         this.#bind();
-        if (this.#state !== 'open') return await consumer(this.#connection.closed);
+        if (this.#state !== 'open') return await consumer(new ClosedConnection(this.#connection));
         return await this.#provideAlone(consumer);
       },
     });
@@ -110,7 +110,7 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
     try {
       await this.#turns.alone();
       try {
-        return await consumer(this.#isOver() ? this.#connection.closed : this.#connection);
+        return await consumer(this.#isOver() ? new ClosedConnection(this.#connection) : this.#connection);
       } finally {
         this.#turns.leave();
       }
@@ -128,7 +128,7 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
     return this.#state === 'over';
   }
 
-  /** With its first use it is known what it is for. */
+  /** Finds out at its first use whether it is a transaction or a plain connection. */
   #bind(): void {
     if (this.#kind !== 'unknown') return;
     const { transactions, transaction } = this.#connection;
@@ -136,15 +136,15 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
     this.#kind = begun ? 'transaction' : 'connection';
     if (!begun) return;
     if (transactions === this.#number && transaction === 'open') this.#connection.scope ??= this;
-    // Its first statement comes after its end.
+    // Its first statement comes after the end.
     else this.#state = 'over';
   }
 
-  /** Lets in nothing more; resolves when what was asked for before is answered. */
+  /** Accepts nothing more; resolves when what was asked for before is answered. */
   async end(): Promise<void> {
     this.#state = 'ending';
     const own = this.#entering ? 1 : 0;
-    // The end of a stream is its consumer's business, who may have forgotten it. Nobody waits for that.
+    // Not for a stream: its consumer may have forgotten it.
     while (this.#pending > own && !this.#connection.streams) {
       await new Promise<void>((resolve) => (this.#changed = resolve));
     }

@@ -6,21 +6,21 @@ import type { CloseReason } from '../../core/statistics.js';
 import type { DatabaseAccess } from '../database-access.js';
 import type { DatabaseLease } from '../database-lease.js';
 import type { DatabasePool } from '../database-pool.js';
-import { loadPgCursor } from '../pg-package.cjs';
 import { Opening, type Beginning } from '../query/opening.js';
 import { promiseOf, type StatementForm } from '../query/query-forms.js';
 import { commandQuery, formOf } from './command-query.js';
 import { kyselyResult } from './kysely-result.js';
 import { isLogging, logged, loggedStream } from './logged-queries.js';
 import { OrderedStatements } from './ordered-statements.js';
+import { installedCursor } from './pg-cursor.js';
 import { querySummary } from './query-summary.js';
 import { RetriedTransaction, type TransactionTrace } from './retried-transaction.js';
 import { commitUnknownError, isAnswer, rolledBackError } from './transaction-errors.js';
 import { textOfCompiled } from './unprepared-plugin.js';
 
-/** What lets the statements of a transaction to its connection. */
+/** The scope of a transaction: it lets statements to the connection. */
 export interface TransactionScope {
-  /** Lets in nothing more; resolves when what was asked for before is answered. */
+  /** Accepts nothing more; resolves when what was asked for before is answered. */
   end(): Promise<void>;
   /** A stream has begun. */
   streams(): void;
@@ -28,7 +28,7 @@ export interface TransactionScope {
 
 type TransactionOutcome = Parameters<TransactionTrace['end']>[0];
 
-/** What connections of Kysely's are made with. */
+/** What Kysely's connections need of their pool. */
 export interface ConnectionWay extends DatabaseAccess {
   readonly pool: Pick<DatabasePool, 'name' | 'configuration' | 'end'>;
   readonly log: Log;
@@ -52,13 +52,13 @@ export interface StatementOutcome {
  * (kysely-org/kysely#1990), and a slot must not be lost for that.
  */
 export class KyselyConnection implements DatabaseConnection {
-  /** Where the last transaction that was begun here stands; its end counts from when it is asked for. */
+  /** The state of the last transaction that was begun here. It is over as soon as its end is asked for. */
   transaction: 'none' | 'open' | 'over' = 'none';
-  /** How many were begun here. */
+  /** How many transactions were begun here. */
   transactions = 0;
-  /** How many statements were asked for in the last one. */
+  /** How many statements were asked for in the last transaction. */
   statements = 0;
-  /** What lets its statements in. */
+  /** The scope of the last transaction. */
   scope: TransactionScope | undefined = undefined;
   readonly #way: ConnectionWay;
   readonly #statements: OrderedStatements;
@@ -89,7 +89,7 @@ export class KyselyConnection implements DatabaseConnection {
     return this.#streams > 0;
   }
 
-  /** How many statements and streams were asked for and aren't over. */
+  /** Statements without an answer, and open streams. */
   get pending(): number {
     return this.#statements.running + this.#streams;
   }
@@ -100,12 +100,7 @@ export class KyselyConnection implements DatabaseConnection {
     return opening !== undefined && (opening.state !== 'due' || running > 0);
   }
 
-  /** The same, for those who come after the end. */
-  get closed(): ClosedConnection {
-    return new ClosedConnection(this);
-  }
-
-  /** Begins a transaction: what was begun here before is over for good. Nothing is sent before its first statement. */
+  /** Begins a transaction; one that was begun here before is over. Nothing is sent before the first statement. */
   begin(beginning: Beginning, role: 'statement' | 'batched' = 'statement'): void {
     this.tell('rolled back');
     this.transaction = 'open';
@@ -119,7 +114,7 @@ export class KyselyConnection implements DatabaseConnection {
     this.#statements.trace = this.#trace?.trace;
   }
 
-  /** Runs one statement, behind those that were asked for before. */
+  /** Runs one statement, after those that were asked for before. */
   async executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
     if (!isLogging(this.#way.log)) return kyselyResult(await this.#run(query));
     const opening = this.#beginLogged ? undefined : this.#statements.opening;
@@ -127,7 +122,7 @@ export class KyselyConnection implements DatabaseConnection {
     return kyselyResult(await logged(this.#way.log, query, () => this.#runBeginning(opening, query)));
   }
 
-  /** Lets Kysely's log hear of the `BEGIN` that leaves with a statement before it hears of that. */
+  /** Logs the `BEGIN` that leaves with a statement, before the statement itself is logged. */
   async #runBeginning(opening: Opening | undefined, query: CompiledQuery): Promise<PgQueryResult> {
     const running = this.#run(query);
     if (opening === undefined) return await running;
@@ -155,7 +150,7 @@ export class KyselyConnection implements DatabaseConnection {
     if (traces.heard) traces.learn(sql, parameters.length > 0, () => querySummary(query));
   }
 
-  /** How a statement ends, whose caller tells Kysely's log; never rejects. */
+  /** Runs a statement and gives its outcome; never rejects. The caller tells Kysely's log. */
   outcomeOf(query: CompiledQuery, values: unknown[], form: StatementForm): Promise<StatementOutcome> {
     this.#asked(query);
     const startedAt = performance.now();
@@ -171,14 +166,14 @@ export class KyselyConnection implements DatabaseConnection {
     });
   }
 
-  /** Runs a command of the transaction's own, `SAVEPOINT` and the like, in order with the statements. */
+  /** Runs a command of the transaction itself, such as `SAVEPOINT a`, in order with the statements. */
   async command(text: string): Promise<void> {
     await this.executeQuery(commandQuery(text));
   }
 
   /**
    * Commits. A commit that fails gives the lease back. When it was sent and not answered, nobody knows whether it happened:
-   * `ERR_POOL_COMMIT_UNKNOWN`. Of a transaction of which nothing was sent, nothing is sent.
+   * `ERR_POOL_COMMIT_UNKNOWN`. A transaction without a statement sends nothing.
    */
   async commit(): Promise<void> {
     if (!(await this.#end())) return this.tell('committed');
@@ -200,7 +195,7 @@ export class KyselyConnection implements DatabaseConnection {
     try {
       await this.#told('commit', run);
     } catch (error) {
-      // Where it was answered, something that was called afterwards has thrown: Kysely's log.
+      // With an answer, it was Kysely's log that threw.
       if (answer !== undefined) throw this.#failed('committed', error);
       if (untouched || isAnswer(error)) throw this.#failed('rolled back', error);
       throw this.#failed('unknown', commitUnknownError(this.#way.pool.name, error));
@@ -216,7 +211,7 @@ export class KyselyConnection implements DatabaseConnection {
     return error;
   }
 
-  /** Rolls back: where the statement can't, the end of the connection does. Never throws. */
+  /** Rolls back; when `ROLLBACK` fails, the connection is closed. Never throws. */
   async rollback(): Promise<void> {
     if (this.released || !(await this.#end())) return this.tell('rolled back');
     const { connection, opening } = this.#statements;
@@ -233,7 +228,7 @@ export class KyselyConnection implements DatabaseConnection {
     }
   }
 
-  /** Lets in nothing more; returns whether there is anything to end, when what was asked for before is answered. */
+  /** Waits for what was asked for before, and accepts nothing more. Returns whether there is a transaction to end. */
   async #end(): Promise<boolean> {
     this.transaction = 'over';
     await this.scope?.end();
@@ -255,7 +250,7 @@ export class KyselyConnection implements DatabaseConnection {
     await (isLogging(this.#way.log) ? logged(this.#way.log, commandQuery(text), run) : run());
   }
 
-  /** The error of what comes after the end. */
+  /** The error of a statement after the end. */
   transactionOver(): PoolTransactionError {
     const { name } = this.#way.pool;
     return new PoolTransactionError(
@@ -265,7 +260,7 @@ export class KyselyConnection implements DatabaseConnection {
     );
   }
 
-  /** Reads rows as they are wanted, behind what was asked for before. */
+  /** Reads rows as they are wanted, after the statements that were asked for before. */
   streamQuery<Row>(query: CompiledQuery, chunkSize = 100): AsyncIterableIterator<QueryResult<Row>> {
     const stream = this.#stream<Row>(query, chunkSize);
     return isLogging(this.#way.log) ? loggedStream(this.#way.log, query, stream) : stream;
@@ -273,7 +268,7 @@ export class KyselyConnection implements DatabaseConnection {
 
   async *#stream<Row>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<Row>> {
     if (!Number.isInteger(chunkSize) || chunkSize <= 0) throw new Error('chunkSize must be a positive integer');
-    const Cursor = this.#way.cursor ?? requireCursor();
+    const Cursor = this.#way.cursor ?? installedCursor();
     const connection = await this.#statements.ready();
     const cursor = new Cursor<Row>(query.sql, query.parameters.slice());
     this.#asked(query);
@@ -287,7 +282,7 @@ export class KyselyConnection implements DatabaseConnection {
         yield { rows };
       }
     } finally {
-      // The server's answer to the goodbye never comes on a connection that died.
+      // On a connection that died, the answer to the close never comes.
       await Promise.race([cursor.close(), connection.ended]);
       this.#streams--;
     }
@@ -315,33 +310,4 @@ export class KyselyConnection implements DatabaseConnection {
     this.tell('rolled back');
     this.#statements.release(reason);
   }
-}
-
-/**
- * What is left of a connection for those whose transaction is over: nothing runs on it. It may be rolled back, as
- * Kysely's documentation has it after a failed commit.
- */
-export class ClosedConnection implements DatabaseConnection {
-  /** The connection itself, for the driver. */
-  readonly session: KyselyConnection;
-
-  constructor(session: KyselyConnection) {
-    this.session = session;
-  }
-
-  async executeQuery(): Promise<never> {
-    throw this.session.transactionOver();
-  }
-
-  // eslint-disable-next-line require-yield
-  async *streamQuery(): AsyncIterableIterator<never> {
-    throw this.session.transactionOver();
-  }
-}
-
-/** pg-cursor is wanted by those who stream, so that it is loaded when somebody does. */
-function requireCursor(): PostgresCursorConstructor {
-  const loaded = loadPgCursor();
-  if ('module' in loaded) return loaded.module as PostgresCursorConstructor;
-  throw new Error('streaming needs the package pg-cursor: npm install pg-cursor', { cause: loaded.error });
 }

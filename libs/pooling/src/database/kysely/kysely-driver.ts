@@ -9,8 +9,9 @@ import type {
 } from 'kysely';
 import type { AcquireOptions } from '../../core/pool-options.js';
 import { JoinedConnection } from './ambient/joined-connection.js';
+import { ClosedConnection } from './closed-connection.js';
 import { COMMAND_ID } from './command-query.js';
-import { ClosedConnection, KyselyConnection, type ConnectionWay } from './kysely-connection.js';
+import { KyselyConnection, type ConnectionWay } from './kysely-connection.js';
 
 /** What Kysely 0.29 hands to operations that can be aborted. */
 type AbortableOptions = Pick<AcquireOptions, 'signal'>;

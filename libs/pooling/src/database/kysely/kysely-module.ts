@@ -12,8 +12,8 @@ type Load = () => LoadedPackage<object> | Promise<LoadedPackage<object>>;
 let load: Load = loadKysely;
 
 /**
- * Has Kysely imported from now on, as the application imports it. Kysely 0.28 is there twice, once for `require` and once for
- * `import`, and a `NoResultError` of one isn't an instance of the other's.
+ * Imports Kysely from now on, as the application does. Kysely 0.28 has one copy for `require` and one for `import`, and a
+ * `NoResultError` of one isn't an instance of the other's.
  */
 export function importKyselyWith(importing: Load): void {
   load = importing;

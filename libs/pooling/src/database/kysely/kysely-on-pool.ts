@@ -18,7 +18,7 @@ import { TransactionsOfPool } from './ambient/transactions-of-pool.js';
 import type { ConnectionWay } from './kysely-connection.js';
 import { poolQueryExecutorOn } from './pool-query-executor.js';
 
-/** What Kysely over a pool is given. */
+/** Options of Kysely over a pool. */
 export interface KyselyOnPoolOptions {
   readonly plugins?: KyselyConfig['plugins'];
   readonly log?: KyselyConfig['log'];

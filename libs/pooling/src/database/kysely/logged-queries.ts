@@ -36,7 +36,7 @@ export async function* loggedStream<Item>(
     await log.error(() => ({ level: 'error', error, query, queryDurationMillis: duration() }));
     throw error;
   } finally {
-    // Also where its reader has gone.
+    // Also when its reader has stopped early.
     if (!failed) await log.query(() => ({ level: 'query', isStream: true, query, queryDurationMillis: duration() }));
   }
 }

@@ -13,33 +13,33 @@ import type { QueryOutcome, QueryText, StatementForm } from '../query/query-form
 import type { TracedTransaction } from '../query/traced-transaction.js';
 import { PlaceInTransaction } from '../wire/place-in-transaction.js';
 
-/** What statements are sent with. */
+/** What sending statements needs of the pool. */
 interface StatementsWay {
   readonly pool: Pick<DatabasePool, 'name' | 'configuration'>;
   readonly leases: DatabaseLeases;
 }
 
-/** A statement, or somebody who wants the connection itself. */
+/** A statement, or a request for the connection itself. */
 interface Asked {
-  /** `undefined`: nothing is to be sent. */
+  /** `undefined`: a request for the connection, for which nothing is sent. */
   readonly text: QueryText | undefined;
   readonly values: unknown[];
   readonly form: StatementForm;
   readonly outcome: QueryOutcome;
-  /** In which it is sent, where it has had to wait. */
+  /** The context in which it is sent, when it had to wait. */
   context: AsyncResource | undefined;
 }
 
 /**
- * Sends what is asked for on one lease, in the order in which it is asked for: the first statement of a transaction
- * together with `BEGIN`, the others of a transaction without waiting for answers.
+ * Sends statements on one lease, in the order in which they are asked for: the first one of a transaction together with
+ * `BEGIN`, the others without waiting for answers.
  */
 export class OrderedStatements {
-  /** Of the transaction that was begun last. */
+  /** The opening of the transaction that was begun last. */
   opening: Opening | undefined = undefined;
   /** What tracers hear of the transaction. */
   #trace: TracedTransaction | undefined = undefined;
-  /** What the statements of the transaction are: those of a batch are given up when one before has failed. */
+  /** The role of the statements: those of a batch are given up when one before them has failed. */
   role: 'statement' | 'batched' = 'statement';
   readonly #way: StatementsWay;
   #lease: DatabaseLease | undefined;
@@ -47,7 +47,7 @@ export class OrderedStatements {
   #over = false;
   #running = 0;
   #idle: (() => void) | undefined = undefined;
-  /** What waits for a lease, or for the answer to a `BEGIN` that could not leave together with a statement. */
+  /** What waits for the lease, or for the answer to a `BEGIN` that had to be sent by itself. */
   #held: Asked[] | undefined = undefined;
 
   /** @param lease left out: it is leased with the first statement, by `acquire`. */
@@ -74,12 +74,12 @@ export class OrderedStatements {
     return this.over ? undefined : this.#lease?.connection;
   }
 
-  /** How many are asked for and not answered. */
+  /** Statements without an answer. */
   get running(): number {
     return this.#running;
   }
 
-  /** Runs a statement behind those that were asked for before. */
+  /** Runs a statement after those that were asked for before. */
   run(text: QueryText, values: unknown[], form: StatementForm, outcome: QueryOutcome): void {
     this.#ask(text, values, form, outcome);
   }
@@ -171,7 +171,7 @@ export class OrderedStatements {
     const held = this.#held ?? [];
     this.#held = undefined;
     for (const asked of held) {
-      // One of them may have to wait again, and those behind it with it.
+      // If one has to wait again, those behind it wait as well.
       if (this.#held === undefined) (asked.context as AsyncResource).runInAsyncScope(this.#send, this, asked);
       else (this.#held as Asked[]).push(asked);
     }

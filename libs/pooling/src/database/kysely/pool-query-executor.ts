@@ -9,10 +9,10 @@ import type {
 } from 'kysely';
 import type { QueryResult as PgQueryResult } from 'pg';
 import type { AcquireOptions } from '../../core/pool-options.js';
-import { joinedConnectionOf, JoinedConnection } from './ambient/joined-connection.js';
+import { JoinedConnection } from './ambient/joined-connection.js';
 import { innermost, membershipIn, type Membership } from './ambient/membership.js';
 import type { TransactionsOfPool } from './ambient/transactions-of-pool.js';
-import { AmbientAccess } from './ambient/way.js';
+import { AmbientAccess } from './ambient/ambient-access.js';
 import { runBatch } from './batch-run.js';
 import { presentCollection, type BatchRunner } from './collected-queries.js';
 import { connectionExecutorsOn, type ExecutorTools } from './connection-executor.js';
@@ -20,6 +20,7 @@ import { KyselyConnection, type ConnectionWay } from './kysely-connection.js';
 import type { KyselyModule } from './kysely-module.js';
 import { kyselyResult } from './kysely-result.js';
 import { isLogging, logged } from './logged-queries.js';
+import { providedConnection } from './provided-connection.js';
 import { querySummary } from './query-summary.js';
 import { textOfCompiled } from './unprepared-plugin.js';
 
@@ -27,7 +28,7 @@ import { textOfCompiled } from './unprepared-plugin.js';
 export interface PoolExecutorParts {
   readonly way: ConnectionWay;
   readonly tools: ExecutorTools;
-  /** Transactions that travel by the async context. */
+  /** Ambient transactions. */
   readonly ambient: TransactionsOfPool;
 }
 
@@ -56,20 +57,19 @@ class ConnectionsOfPool implements ConnectionProvider {
 }
 
 /**
- * Kysely's way to the database outside a transaction: a single query asks the pool to run it, on whichever connection is
- * free first, instead of leasing one, running and giving it back. Transactions, `db.connection()` and streams hold a
- * connection of their own, as ever.
+ * Kysely's executor outside of its own transactions. A single query goes to the pool, which runs it on the connection that is
+ * free first. Transactions, `db.connection()` and streams lease a connection of their own.
  *
- * Where the caller belongs to a transaction by its async context, everything runs in that.
+ * In the async context of an ambient transaction, everything runs in that transaction.
  */
 export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
-  const onConnections = connectionExecutorsOn(kysely);
+  const onConnection = connectionExecutorsOn(kysely);
   const { DefaultQueryExecutor: Base } = kysely;
 
   class Executor extends Base {
     readonly #way: ConnectionWay;
     readonly #parts: PoolExecutorParts;
-    /** Of a `Transaction` of Kysely's: what is made with it belongs there, wherever it is called. */
+    /** The membership of one of Kysely's `Transaction` objects: its queries belong there in any context. */
     readonly #bound: Membership | undefined;
 
     constructor(parts: PoolExecutorParts, plugins: readonly KyselyPlugin[] = [], bound?: Membership) {
@@ -80,7 +80,7 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
       this.#bound = bound;
     }
 
-    /** The transaction that a query belongs to which is made now. */
+    /** The membership of a query that is made now. */
     get #membership(): Membership | undefined {
       const present = membershipIn(this.#parts.ambient.database);
       return this.#bound === undefined ? present : this.#bound.of(present);
@@ -149,7 +149,7 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
         const provide = super.provideConnection as (fn: typeof consumer, options?: object) => Promise<Result>;
         return await provide.call(this, consumer, options);
       }
-      // What Kysely has put around one of its transactions is that itself.
+      // Kysely asks for the connection of one of its own transactions.
       if (this.#bound?.begun === true) return await consumer(new JoinedConnection(membership));
       const own = membership.connectionWithin(innermost());
       return await own.run(() => consumer(new JoinedConnection(own)));
@@ -157,10 +157,10 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
 
     override withConnectionProvider(provider: ConnectionProvider): DefaultQueryExecutor {
       const inTransaction = this.#bound !== undefined || innermost() !== undefined;
-      const joined = inTransaction ? joinedConnectionOf(provider) : undefined;
-      return joined === undefined
-        ? onConnections.on(provider, this.#parts.tools, this.plugins)
-        : new Executor(this.#parts, this.plugins, joined.membership);
+      const provided = inTransaction ? providedConnection(provider) : undefined;
+      return provided instanceof JoinedConnection
+        ? new Executor(this.#parts, this.plugins, provided.membership)
+        : onConnection(provider, this.#parts.tools, this.plugins);
     }
 
     override withPlugins(plugins: ReadonlyArray<KyselyPlugin>): Executor {

@@ -3,10 +3,10 @@ import type { QuerySummary } from '../query/query-traces.js';
 
 /** The conventions' bound, in characters. */
 const LONGEST = 255;
-/** Deeper trees are summarised as far as this. */
+/** Deeper parts of a tree aren't in the summary. */
 const DEEPEST = 32;
 
-/** What stands first in the summary of a statement, whatever the order in which it was built. */
+/** The parts that come first in a summary, in this order. */
 const FIRST = ['with', 'into', 'table', 'from', 'using', 'joins'] as const;
 /** Parts that name columns and values, and repeat tables with them. */
 const PASSED_OVER: ReadonlySet<string> = new Set([

@@ -3,7 +3,7 @@ import type { TransactionOperation } from '../../core/tracing-channels.js';
 import type { QueryTraces } from '../query/query-traces.js';
 import type { TracedSettings, TracedTransaction } from '../query/traced-transaction.js';
 
-/** A transaction that is tried again, as tracers see it: one, however often it is begun. */
+/** A transaction with retries, as tracers see it: one span for all tries. */
 export class RetriedTransaction {
   #trace: TracedTransaction | undefined = undefined;
   #running = false;
@@ -22,7 +22,7 @@ export class RetriedTransaction {
     }
   }
 
-  /** A transaction that begins now; the first of a try counts for the whole, and what begins within it is another. */
+  /** Traces a transaction that begins now. The first one of each try belongs to the common span; inner ones have their own. */
   static begin(traces: QueryTraces, settings: TracedSettings): TransactionTrace | undefined {
     const retried = presentRequest()?.retried;
     if (!(retried instanceof RetriedTransaction) || retried.#running) {

@@ -32,15 +32,15 @@ export interface RetryTransactionOptions {
   readonly random?: (() => number) | undefined;
 }
 
-/** What a server says of a statement that writes where nothing may be written. */
+/** SQLSTATE of a write in a read-only transaction. */
 const REFUSED_WRITE = '25006';
 
 /**
- * Serialization failure and deadlock: the server asks to try again. A write where nothing may be written: the server may
- * have been demoted, and the next connection goes to another one.
+ * Serialization failure and deadlock: the server asks to try again. A refused write: the server may have been demoted, and
+ * the next connection goes to another one.
  */
 const RETRIABLE_STATES = new Set(['40001', '40P01', REFUSED_WRITE]);
-/** How a socket dies, in Node's words. */
+/** Node's codes for a socket that died. */
 const SOCKET_ERRORS = new Set([
   'ECONNRESET',
   'EPIPE',
@@ -61,17 +61,17 @@ const RETRY_RULES: Readonly<Record<string, Rule>> = {
 /** Whether a transaction that failed with this may be run again: nothing of it can have been committed. */
 export function isRetriable(error: unknown): boolean {
   if (!(error instanceof Error) || error instanceof PoolCommitUnknownError) return false;
-  // A fault of the code, which another try would repeat.
+  // A mistake in the code: another try would repeat it.
   if (error instanceof PoolTransactionError) return false;
   const { code } = error as { code?: unknown };
   if (typeof code === 'string' && (RETRIABLE_STATES.has(code) || SOCKET_ERRORS.has(code))) return true;
-  // pg's own words: it gives a lost connection no code.
+  // pg gives a lost connection no code.
   return (
     endsConnection(error) || /^Connection terminated|^Client has encountered a connection error/.test(error.message)
   );
 }
 
-/** Runs what can be run again, as `retryTransaction` does. */
+/** Runs a function, and again after errors that {@link isRetriable} accepts. */
 export async function runWithRetries<Result>(
   run: () => Promise<Result>,
   options: RetryTransactionOptions,
@@ -93,13 +93,13 @@ export async function runWithRetries<Result>(
   return RetriedTransaction.over(tries);
 }
 
-/** Whether the transaction was made read-only by whoever asked for it. */
+/** Whether a write was refused because the caller itself asked for `read only`. */
 function isOwnRefusal(error: unknown, { accessMode }: RetryTransactionOptions): boolean {
   return accessMode === 'read only' && (error as { code?: unknown }).code === REFUSED_WRITE;
 }
 
 async function pause(ms: number, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
-  // Aborted during the try: its listener would never be called.
+  // It may have been aborted during the try: a listener would never be called then.
   signal?.throwIfAborted();
   await new Promise<void>((resolve, reject) => {
     const abort = (): void => {

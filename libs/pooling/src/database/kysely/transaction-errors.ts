@@ -2,10 +2,10 @@ import { PoolCommitUnknownError } from '../../core/errors.js';
 import { pg } from '../pg.js';
 import { endsConnection } from '../server-errors.js';
 
-/** By this Kysely 0.29 knows that a failed commit has already ended the transaction. */
+/** Marks an error for Kysely 0.29: the failed commit has already ended the transaction. */
 const ABORTED_TRANSACTION = Symbol.for('kysely.AbortedTransactionError');
 
-/** Whether an error is the server's answer, and not its last word. */
+/** Whether an error is the server's answer, after which the connection lives on. */
 export function isAnswer(error: unknown): boolean {
   return error instanceof pg.DatabaseError && !endsConnection(error);
 }
@@ -20,7 +20,7 @@ export function commitUnknownError(pool: string, cause: unknown): PoolCommitUnkn
   );
 }
 
-/** The error of a commit that nothing came of: a statement had failed, or what begins the transaction. */
+/** The error of a commit that rolled back instead: a statement, or `BEGIN`, had failed. */
 export function rolledBackError(cause: Error | undefined): Error {
   const message = 'the transaction was rolled back instead of committed: one of its statements had failed';
   return Object.assign(new Error(message, cause === undefined ? undefined : { cause }), {

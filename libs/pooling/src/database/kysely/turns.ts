@@ -1,28 +1,28 @@
-/** Somebody who waits for a turn. */
+/** A caller that waits for its turn. */
 interface Waiter {
   readonly alone: boolean;
   readonly enter: () => void;
 }
 
-/** Lets in, in order of arrival, those who may be inside together, and those who want to be there alone. */
+/** A fair read-write lock: callers share it, or have it alone, in order of arrival. */
 export class Turns {
   #inside = 0;
   #alone = false;
   #waiting: Waiter[] = [];
 
-  /** Enters together with others, where that can be done at once. */
+  /** Shares it, if that is possible at once. */
   tryShare(): boolean {
     if (this.#alone || this.#waiting.length > 0) return false;
     this.#inside++;
     return true;
   }
 
-  /** Resolves inside, together with others. */
+  /** Resolves when the caller shares it. */
   share(): Promise<void> {
     return this.#enter(false);
   }
 
-  /** Resolves inside, alone. */
+  /** Resolves when the caller has it alone. */
   alone(): Promise<void> {
     return this.#enter(true);
   }
@@ -34,7 +34,7 @@ export class Turns {
     });
   }
 
-  /** Goes out. */
+  /** Gives it back. */
   leave(): void {
     this.#inside--;
     this.#alone = false;

@@ -13,8 +13,8 @@ import type { QueryText } from '../query/query-forms.js';
 const UNPREPARED = new WeakSet<object>();
 
 /**
- * Kysely's queries behind this plugin are never prepared, so that the server plans each of them for its own values: for
- * the few whose plan depends on a value, without waiting until that is noticed. In transactions as well.
+ * Queries with this plugin are never prepared, so that the server makes a custom plan for each. For the few queries whose best
+ * plan depends on a value, without waiting until the plan watch notices. It holds in transactions as well.
  *
  * ```ts
  * await db.withPlugin(new UnpreparedPlugin()).selectFrom('events').selectAll().where('tenant', '=', tenant).execute();

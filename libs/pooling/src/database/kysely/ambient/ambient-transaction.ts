@@ -1,7 +1,8 @@
 import { PoolTransactionError } from '../../../core/errors.js';
-import type { BegunAt } from './begun.js';
+import type { BegunAt } from './begun-at.js';
 import { Scope, type ScopedTransaction } from './scope.js';
-import type { Beginning, TransactionSession } from './session.js';
+import type { Beginning } from '../../query/opening.js';
+import type { TransactionSession } from './transaction-session.js';
 
 /** How long a cancelled transaction may take to answer before its connection is given up, in milliseconds. */
 const ABORT_MS = 1_000;
@@ -9,7 +10,7 @@ const ABORT_MS = 1_000;
 /** Numbers savepoints, so that a name is never used twice on a connection. */
 let savepoints = 0;
 
-/** What a transaction is made with. */
+/** The parts of an ambient transaction. */
 export interface AmbientParts {
   /** The name of the database. */
   readonly name: string;
@@ -18,7 +19,7 @@ export interface AmbientParts {
   readonly session: TransactionSession;
 }
 
-/** A transaction that code belongs to by its async context. Nothing is leased or sent before its first statement. */
+/** A transaction that code belongs to by its async context. It leases and sends nothing before its first statement. */
 export class AmbientTransaction implements ScopedTransaction {
   readonly name: string;
   readonly beginning: Beginning;
@@ -54,7 +55,7 @@ export class AmbientTransaction implements ScopedTransaction {
     this.session.release();
   }
 
-  /** Cancels what runs and rolls it back, for this reason: within a second, or by the end of its connection. */
+  /** Cancels what runs and rolls back. When that takes longer than a second, the connection is closed instead. */
   async abort(reason: Error): Promise<void> {
     this.root.close(reason);
     await withinASecond(this.session, async () => {
@@ -71,8 +72,8 @@ export class AmbientTransaction implements ScopedTransaction {
     const where = begun === undefined ? '' : ` that was begun by ${begun}`;
     return new PoolTransactionError(
       name,
-      `${name}: what was asked for is not done: the ${what}${where} is over. ` +
-        'Await what belongs to a transaction before it ends, or start what is meant to outlive it in withoutTransaction()',
+      `${name}: refused, because the ${what}${where} is over. ` +
+        'Await everything that belongs to a transaction before it ends, or start work that outlives it with withoutTransaction()',
       {
         details: begun === undefined ? {} : { begunAt: begun },
         ...(reason === undefined ? undefined : { cause: reason }),
@@ -81,11 +82,11 @@ export class AmbientTransaction implements ScopedTransaction {
   }
 }
 
-/** Does what an end needs, and ends the connection where that takes too long. */
+/** Runs the end of a transaction or savepoint, and closes the connection when that takes longer than a second. */
 export async function withinASecond(session: TransactionSession, end: () => Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<'late'>((resolve) => (timer = setTimeout(resolve, ABORT_MS, 'late')));
-  // Cancelling fails where the server can't be reached: then the connection is lost anyway.
+  // A cancel request that fails means that the server can't be reached: the connection is lost anyway.
   const ended = end().catch(() => undefined);
   const outcome = await Promise.race([ended, late]);
   clearTimeout(timer);

@@ -3,7 +3,7 @@ import { PoolTransactionError } from '../../../core/errors.js';
 
 /** The one deadline of a call, over all its tries. */
 export class CallDeadline {
-  /** Aborted when it has come, with the call's error as its reason. */
+  /** Aborted at the deadline; its reason is the error of the call. */
   readonly signal: AbortSignal;
   readonly #clock: Clock;
   readonly #timer: Timer;
@@ -18,7 +18,7 @@ export class CallDeadline {
     }, timeoutMs);
   }
 
-  /** What `work` gives, unless the deadline comes first: then its error. */
+  /** Settles as `work` does, or rejects at the deadline with its error. */
   async race<Result>(work: Promise<Result>): Promise<Result> {
     const { signal } = this;
     let late!: () => void;
@@ -27,7 +27,7 @@ export class CallDeadline {
       if (signal.aborted) late();
       else signal.addEventListener('abort', late, { once: true });
     });
-    // Whichever loses has nobody who listens.
+    // Nobody listens to the one that loses the race.
     deadline.catch(() => undefined);
     work.catch(() => undefined);
     try {

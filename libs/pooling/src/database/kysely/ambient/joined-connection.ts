@@ -1,9 +1,9 @@
-import type { CompiledQuery, ConnectionProvider, DatabaseConnection, QueryResult, TransactionSettings } from 'kysely';
-import { refuseMismatch } from './joining.js';
+import type { CompiledQuery, DatabaseConnection, QueryResult, TransactionSettings } from 'kysely';
+import { refuseMismatch } from './mismatch.js';
 import { innermost, type Membership } from './membership.js';
 import type { Scope } from './scope.js';
 
-/** Kysely's view of a transaction that its caller belongs to: a transaction that is begun on it is a savepoint. */
+/** Kysely's connection to the ambient transaction: a transaction that Kysely begins on it is a savepoint. */
 export class JoinedConnection implements DatabaseConnection {
   readonly membership: Membership;
 
@@ -33,7 +33,7 @@ export class JoinedConnection implements DatabaseConnection {
     await this.#scope.transaction.session.killSession();
   }
 
-  /** Begins a savepoint: what is called in the context of `db.transaction().execute()` belongs to it from now on. */
+  /** Begins a savepoint. From now on the context of `db.transaction().execute()` belongs to it. */
   async begin(settings: TransactionSettings): Promise<void> {
     refuseMismatch(this.#scope.transaction, settings);
     const { membership } = this;
@@ -53,16 +53,4 @@ export class JoinedConnection implements DatabaseConnection {
   async rollback(): Promise<void> {
     await this.#scope.undo();
   }
-}
-
-/** The connection that Kysely has just put into a provider of its own, which gives it at once. */
-export function joinedConnectionOf(provider: ConnectionProvider): JoinedConnection | undefined {
-  let found: DatabaseConnection | undefined;
-  provider
-    .provideConnection((connection) => {
-      found = connection;
-      return Promise.resolve();
-    })
-    .catch(() => undefined);
-  return found instanceof JoinedConnection ? found : undefined;
 }

@@ -4,7 +4,7 @@ import { runBatchOn } from '../batch-on-connection.js';
 import type { BatchRunner } from '../collected-queries.js';
 import type { Scope } from './scope.js';
 
-/** Counts the statements of a call that has a time limit of its own, those of the calls in it included. */
+/** Counts the statements of a call with its own time limit, those of inner calls included. */
 export class CallStatements {
   unanswered = 0;
   readonly #outer: CallStatements | undefined;
@@ -28,18 +28,18 @@ export class CallStatements {
   }
 }
 
-/** What a piece of code belongs to: one for each call that begins, joins or leaves a transaction. */
+/** Which transaction code belongs to. There is one for each call that begins, joins or leaves a transaction. */
 export class Membership {
-  /** The database: its pool, or what a test has put in its place. */
+  /** Identifies the database: its pool, or what a test has put in its place. */
   readonly database: object;
   readonly name: string;
-  /** What its code belongs to besides: a transaction of another database, or the one that this is nested in. */
+  /** The membership around it: of another database, or of the transaction in which this one is nested. */
   readonly outer: Membership | undefined;
-  /** Where its statements go; `undefined`: to no transaction. A savepoint takes the place of what is around it. */
+  /** Where its statements go; `undefined`: outside of any transaction. A savepoint replaces the scope around it. */
   scope: Scope | undefined;
-  /** Whether the object that a statement is made with decides that it belongs here: one of `startTransaction()`. */
+  /** Whether a statement belongs here by the object it is made with, and not by the context: that of `startTransaction()`. */
   byObject = false;
-  /** Whether it is a transaction, or a savepoint, and not just a connection in one. */
+  /** Whether it stands for a transaction or savepoint, and not for a `db.connection()` within one. */
   begun = true;
   /** Counts its statements, when it is part of a call with a time limit of its own. */
   readonly statements: CallStatements | undefined;
@@ -57,7 +57,7 @@ export class Membership {
     this.statements = statements;
   }
 
-  /** Runs a statement in the transaction that it belongs to. */
+  /** Runs a statement in its transaction. */
   execute<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
     const scope = this.scope as Scope;
     return this.statements === undefined
@@ -65,13 +65,13 @@ export class Membership {
       : this.statements.count(() => scope.execute<Row>(query));
   }
 
-  /** The one that a statement of the present context belongs to, when it is made with an object of this transaction. */
+  /** The membership of a statement that is made with an object of this transaction, in the context of `present`. */
   of(present: Membership | undefined): Membership {
     if (this.byObject || present === undefined) return this;
     return present.scope?.transaction === this.scope?.transaction ? present : this;
   }
 
-  /** Runs queries in one flight, in the transaction that it belongs to. */
+  /** Runs the queries of a batch in its transaction. */
   get batches(): BatchRunner {
     return {
       owner: this.scope as Scope,
@@ -79,7 +79,7 @@ export class Membership {
     };
   }
 
-  /** What belongs to the same as this, and may begin a savepoint of its own. */
+  /** A membership of the same scope for a `db.connection()`, on which a savepoint may begin. */
   connectionWithin(outer: Membership | undefined): Membership {
     const own = new Membership(this, outer, this.scope);
     own.begun = false;
@@ -111,7 +111,7 @@ export function runningScope(name?: string): Scope | undefined {
     const { database, scope } = membership;
     if (left.has(database) || (name !== undefined && membership.name !== name)) continue;
     if (scope !== undefined) return scope;
-    // What is around it belongs to a transaction that this has left.
+    // This call has left the transaction: memberships of it further out don't count.
     left.add(database);
   }
   return undefined;

@@ -3,9 +3,9 @@ import { inRequest } from '../../../core/request-context.js';
 import type { Hook, HookKind } from './hooks.js';
 import { runningScope } from './membership.js';
 
-/** Of which database a hook is. */
+/** Which transaction a hook belongs to. */
 export interface HookOptions {
-  /** The name of a database: its transaction counts. Left out: the one that was begun last. */
+  /** The name of the database whose transaction is meant. Left out: the transaction that was begun last. */
   readonly database?: string | undefined;
 }
 

@@ -1,11 +1,12 @@
 import type { CompiledQuery, QueryResult } from 'kysely';
 import type { PoolTransactionError } from '../../../core/errors.js';
 import { Hooks } from './hooks.js';
-import type { BegunAt } from './begun.js';
-import type { Beginning, TransactionSession } from './session.js';
-import { Turns } from './turns.js';
+import type { BegunAt } from './begun-at.js';
+import type { Beginning } from '../../query/opening.js';
+import type { TransactionSession } from './transaction-session.js';
+import { SavepointTurns } from './savepoint-turns.js';
 
-/** The transaction that a scope is of, or in. */
+/** The transaction of a scope. */
 export interface ScopedTransaction {
   /** The name of the database. */
   readonly name: string;
@@ -14,7 +15,7 @@ export interface ScopedTransaction {
   readonly session: TransactionSession;
   readonly root: Scope;
   nextSavepoint(): string;
-  /** The error of what comes after the end. */
+  /** The error of a statement after the end. */
   overError(what: 'savepoint' | 'transaction', reason: Error | undefined): PoolTransactionError;
 }
 
@@ -26,37 +27,37 @@ export class Scope {
   readonly transaction: ScopedTransaction;
   readonly hooks = new Hooks();
   readonly #parent: Scope | undefined;
-  readonly #turns: Turns;
-  /** Whether its statements wait while it is open: those of `startTransaction()` can't be told from those around it. */
+  readonly #turns: SavepointTurns;
+  /** Whether statements around it wait while it is open. Not with `startTransaction()`: both come from the same context. */
   readonly #alone: boolean;
   readonly #savepoint: string;
   #sent = false;
   #state: 'open' | 'over' = 'open';
   #reason: Error | undefined = undefined;
-  /** Whether its savepoint is dealt with: released, undone, or gone with what is around it. */
+  /** Whether its savepoint is gone: released, rolled back, or gone with the scope around it. */
   #ended = false;
-  /** The savepoints that are open or wait in it. */
+  /** Inner savepoints that are open or wait. */
   readonly #within = new Set<Scope>();
 
   constructor(transaction: ScopedTransaction, parent?: Scope, alone = true) {
     this.transaction = transaction;
     this.#parent = parent;
     this.#alone = alone;
-    this.#turns = parent === undefined || alone ? new Turns() : parent.#turns;
+    this.#turns = parent === undefined || alone ? new SavepointTurns() : parent.#turns;
     this.#savepoint = parent === undefined ? '' : transaction.nextSavepoint();
   }
 
-  /** Whether nothing more is let in. */
+  /** Whether it accepts no more statements. */
   get over(): boolean {
     return this.#state === 'over';
   }
 
-  /** The scope in whose fate this one shares; `undefined`: it is the transaction itself. */
+  /** The scope around this one; `undefined`: it is the transaction itself. */
   get parent(): Scope | undefined {
     return this.#parent;
   }
 
-  /** Runs a statement when it is its turn: at once, unless a savepoint is open. */
+  /** Sends a statement at once, or after the savepoint that is open. */
   execute<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
     if (this.#state !== 'open') return Promise.reject(this.overError());
     if (!this.#turns.free) return this.#executeLater(query);
@@ -69,13 +70,13 @@ export class Scope {
     return await this.transaction.session.executeQuery<Row>(query);
   }
 
-  /** Streams the rows of a query when it is its turn. */
+  /** Streams the rows of a query, after the savepoint that is open. */
   async *stream<Row>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<Row>> {
     await this.#turn();
     yield* this.transaction.session.streamQuery<Row>(query, chunkSize);
   }
 
-  /** Resolves when it is a statement's turn, with the savepoint sent. */
+  /** Resolves when a statement may be sent; by then its savepoint was sent. */
   async #turn(): Promise<void> {
     this.#refuseOver();
     if (!this.#turns.free) {
@@ -85,7 +86,7 @@ export class Scope {
     this.#send();
   }
 
-  /** Begins a savepoint when it is its turn. */
+  /** Begins a savepoint, after the one that is open. */
   async nest(): Promise<Scope> {
     this.#refuseOver();
     const inner = new Scope(this.transaction, this);
@@ -102,7 +103,7 @@ export class Scope {
     throw this.overError();
   }
 
-  /** Begins a savepoint whose statements come in between those of this scope, as Kysely's controlled transactions do. */
+  /** Begins a savepoint for one of Kysely's controlled transactions, whose statements mix with those of this scope. */
   async nestBeside(): Promise<Scope> {
     await this.#turn();
     const inner = new Scope(this.transaction, this, false);
@@ -112,7 +113,7 @@ export class Scope {
   }
 
   /**
-   * Ends a savepoint: with the fate of the scope around it.
+   * Releases a savepoint: from now on it is part of the scope around it.
    *
    * @throws the server's error, such as 25P02 when one of its statements had failed; it is rolled back by then.
    */
@@ -122,7 +123,7 @@ export class Scope {
     await this.#end(true);
   }
 
-  /** Undoes a savepoint. */
+  /** Rolls back a savepoint. */
   async undo(): Promise<void> {
     if (!this.#ended) await this.#end(false);
   }
@@ -150,7 +151,7 @@ export class Scope {
     this.#forgetWithin();
     (this.#parent as Scope).hooks.takeRolledBack(this.hooks);
     if (!this.#sent) return;
-    // What can't be undone alone is undone with the whole: the server refuses everything else from then on.
+    // A savepoint that can't be rolled back alone goes with the transaction: the server refuses everything else from then on.
     const { session } = this.transaction;
     await Promise.allSettled([
       session.command(`rollback to savepoint ${this.#savepoint}`),
@@ -158,7 +159,7 @@ export class Scope {
     ]);
   }
 
-  /** What has begun within goes with this. */
+  /** Inner savepoints are gone with this one. */
   #forgetWithin(): void {
     for (const inner of this.#within) {
       inner.#ended = true;
@@ -168,23 +169,23 @@ export class Scope {
     this.#within.clear();
   }
 
-  /** Lets in nothing more, here and in all savepoints within; `reason`: why, where its end was not asked for. */
+  /** Accepts nothing more, here and in all inner savepoints; `reason`: why, when its caller hasn't ended it. */
   close(reason?: Error): void {
     this.#state = 'over';
     this.#reason ??= reason;
-    // Statements of `startTransaction()` wait with those around it.
+    // With `startTransaction()` the turns are those of the scope around it.
     if (this.#alone) this.#turns.close(() => this.overError());
     for (const inner of this.#within) inner.close(reason);
   }
 
-  /** The same for code that has had its time in it: nothing more of that is let in. */
+  /** A closed scope for code whose time limit is over: it accepts nothing, and this one goes on. */
   closedFor(reason: Error): Scope {
     const closed = new Scope(this.transaction, this);
     closed.close(reason);
     return closed;
   }
 
-  /** Undoes the savepoints within that nobody has ended: work that nobody waited for, and that isn't done. */
+  /** Rolls back inner savepoints that are still open: nobody has awaited their work, and it isn't done. */
   async undoUnfinished(): Promise<void> {
     for (const inner of [...this.#within].toReversed()) {
       this.#within.delete(inner);
@@ -198,7 +199,7 @@ export class Scope {
     this.#sent = true;
     if (this.#parent === undefined) return;
     this.#parent.#send();
-    // Where it fails, so does all that follows: the transaction had failed before, or the connection is lost.
+    // If it fails, all that follows fails as well: the transaction had failed before, or the connection is lost.
     this.transaction.session.command(`savepoint ${this.#savepoint}`).catch(() => undefined);
   }
 
@@ -206,7 +207,7 @@ export class Scope {
     if (this.#state !== 'open') throw this.overError();
   }
 
-  /** The error of what comes after the end. */
+  /** The error of a statement after the end. */
   overError(): PoolTransactionError {
     const { root } = this.transaction;
     return this.transaction.overError(root.over ? 'transaction' : 'savepoint', this.#reason ?? root.#reason);

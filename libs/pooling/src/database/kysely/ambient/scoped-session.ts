@@ -4,7 +4,8 @@ import type { CloseReason } from '../../../core/statistics.js';
 import { commandQuery } from '../command-query.js';
 import { ConnectionScope } from '../connection-scope.js';
 import { KyselyConnection, type ConnectionWay } from '../kysely-connection.js';
-import type { Beginning, TransactionSession } from './session.js';
+import type { Beginning } from '../../query/opening.js';
+import type { TransactionSession } from './transaction-session.js';
 
 /** A transaction on a connection that is leased with its first statement. */
 export class ScopedSession implements TransactionSession {

@@ -1,16 +1,16 @@
 import type { QueryResult } from 'kysely';
 import { PoolTransactionError } from '../../../core/errors.js';
-import type { TransactionSession } from './session.js';
-import type { TransactionalWay } from './way.js';
+import type { TransactionSession } from './transaction-session.js';
+import type { TransactionalWay } from './ambient-access.js';
 
 const DEFAULT_NAME = 'default';
 
-/** A transaction of what isn't a database: nothing is sent. */
+/** The session of a test's stand-in for a database: it sends nothing. */
 const NO_SESSION: TransactionSession = {
   pending: 0,
   executeQuery: (): Promise<QueryResult<never>> => Promise.resolve({ rows: [] }),
   async *streamQuery(): AsyncIterableIterator<QueryResult<never>> {
-    // No row comes from nowhere.
+    // There are no rows.
   },
   command: () => Promise.resolve(),
   cancelQuery: () => Promise.resolve(),
@@ -22,7 +22,7 @@ const NO_SESSION: TransactionSession = {
 
 const told = new WeakSet<object>();
 
-/** Says a thing about an object once. */
+/** Warns once for each object. */
 function warnOnce(about: object, message: string): void {
   if (told.has(about)) return;
   told.add(about);
@@ -30,7 +30,7 @@ function warnOnce(about: object, message: string): void {
 }
 
 /**
- * What a test has put in the place of a database: functions run as they are, and their hooks after them.
+ * Transactions on what a test has put in the place of a database: functions run as they are, and their hooks after them.
  *
  * @throws PoolTransactionError `ERR_POOL_TRANSACTION_FORBIDDEN` for a transaction of Kysely's own: what is called would not
  * belong to it.
@@ -39,12 +39,12 @@ export function standInWay(db: object, name: string = DEFAULT_NAME, warn = warnO
   if ((db as { isTransaction?: unknown }).isTransaction === true) {
     throw new PoolTransactionError(
       name,
-      `${name}: a transaction that was begun with db.transaction() can't take others in: give what @InjectDb() has given, ` +
+      `${name}: code that is called here would not join a transaction of db.transaction(): pass the Kysely of @InjectDb(), ` +
         'or begin the transaction with transactional()',
       { code: 'ERR_POOL_TRANSACTION_FORBIDDEN' },
     );
   }
-  warn(db, `${name}: the database was replaced by something else: what is transactional runs without a transaction`);
+  warn(db, `${name}: a test has replaced the database: @Transactional() and transactional() run without a transaction`);
   return {
     database: db,
     name,

@@ -56,7 +56,7 @@ export interface TransactionalOptions {
   readonly propagation?: Propagation | undefined;
   readonly isolationLevel?: IsolationLevel | undefined;
   readonly accessMode?: 'read only' | 'read write' | undefined;
-  /** For `serializable` and `read only`: waits at the start instead of failing later. */
+  /** For `serializable` with `read only`: waits at the start instead of failing later. */
   readonly deferrable?: boolean | undefined;
   /**
    * Made with BEGIN by `set_config(name, value, true)`: nothing of it outlives the transaction, so that it is safe behind
@@ -103,7 +103,7 @@ const RULES: Readonly<Record<keyof TransactionalOptions, Rule>> = {
   timeoutMs: durationMs({ min: 1 }),
 };
 
-/** Where no transaction is begun or joined, nothing can be said about it. */
+/** These neither begin nor join a transaction, so that no option about one makes sense. */
 const WITHOUT = new Set<Propagation>(['not-supported', 'never']);
 
 const ABOUT_THE_TRANSACTION = [
@@ -115,7 +115,7 @@ const ABOUT_THE_TRANSACTION = [
   'timeoutMs',
 ] as const satisfies readonly (keyof TransactionalOptions)[];
 
-/** These never begin a transaction, so that none is ever run again. */
+/** These never begin a transaction, so that there is nothing to retry. */
 const BEGINS_NONE = new Set<Propagation>(['mandatory', 'supports']);
 
 /**

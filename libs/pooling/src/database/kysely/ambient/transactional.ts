@@ -1,10 +1,10 @@
 import type { Kysely, Transaction } from 'kysely';
 import { keepRequests } from '../../../core/request-context.js';
-import { runCall } from './calls.js';
+import { runCall } from './transactional-call.js';
 import { membershipIn } from './membership.js';
 import { standInWay } from './stand-in.js';
 import { refuseTransactionalOptions, type TransactionalOptions } from './transactional-options.js';
-import { AmbientAccess, type TransactionalWay } from './way.js';
+import { AmbientAccess, type TransactionalWay } from './ambient-access.js';
 
 /**
  * Runs `fn` in a transaction that whatever it calls belongs to: every query that is made with the `Kysely` of that database
@@ -39,7 +39,7 @@ export async function transactional<DB, Result>(
   return await runCall({ way: wayOf(db), options, fn });
 }
 
-/** How transactions are begun with what somebody has for a database: for real, or as if. */
+/** How transactions are begun on a database: on its pool, or as if on a test's stand-in. */
 export function wayOf(db: object): TransactionalWay {
   return AmbientAccess.of(db)?.way ?? standInWay(db);
 }

@@ -4,14 +4,15 @@ import type { TransactionOutcomes } from '../../transaction-tally.js';
 import type { ConnectionWay } from '../kysely-connection.js';
 import type { HookKind } from './hooks.js';
 import { ScopedSession } from './scoped-session.js';
-import type { Beginning, TransactionSession } from './session.js';
-import type { TransactionalWay } from './way.js';
+import type { Beginning } from '../../query/opening.js';
+import type { TransactionSession } from './transaction-session.js';
+import type { TransactionalWay } from './ambient-access.js';
 
-/** How transactions that travel by the async context are begun on a pool, and how their ends are counted. */
+/** Begins ambient transactions on a pool, and counts how they end. */
 export class TransactionsOfPool implements TransactionalWay {
   readonly database: object;
   readonly name: string;
-  /** What Kysely makes its views of them of, besides the executor. */
+  /** What Kysely's `Transaction` is made of, besides the executor. */
   readonly kyselyParts: Omit<KyselyProps, 'executor'>;
   readonly #way: ConnectionWay;
 

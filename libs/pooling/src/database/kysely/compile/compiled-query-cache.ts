@@ -14,11 +14,11 @@ import type {
 import { SeenTexts } from '../../query/seen-texts.js';
 import { TreeShape } from './tree-shape.js';
 
-/** How many queries are kept: as many as one application has, and not what it might make up. */
+/** How many queries are kept: enough for the queries of one application, and bounded where it generates them. */
 const MOST_KEPT = 512;
-/** Queries that look alike from afar, among which one is looked for, one after the other. */
+/** How many queries with the same outline are compared one by one. */
 const MOST_ALIKE = 16;
-/** So many looks in a row that found nothing: what is kept there isn't what is asked for. */
+/** After this many misses in a row the queries of an outline are dropped: others are asked for. */
 const MOST_MISSES = 64;
 /** Longer lists of parameters, as those of bulk inserts, seldom come back in the same length. */
 const MOST_PARAMETERS = 128;
@@ -39,8 +39,8 @@ interface Alike {
 }
 
 /**
- * Queries that needn't be compiled again, because one that differs in the values of its parameters alone has been: found
- * by the shape of the tree that Kysely builds, as Entity Framework Core finds its compiled queries. Comparing two trees
+ * Compiled queries, found again by the shape of the tree that Kysely builds: queries that differ in the values of their
+ * parameters alone are compiled once. Entity Framework Core finds its compiled queries in the same way. Comparing two trees
  * costs about a third of compiling one, and gives the very text that the statement cache knows.
  */
 export class CompiledQueryCache {
@@ -107,7 +107,7 @@ export class CompiledQueryCache {
   }
 }
 
-/** The table that a query is about; `undefined` for queries that aren't kept: definitions, raw SQL, and what is rare. */
+/** The table of a query; `undefined` for queries that aren't kept: definitions, raw SQL, and rare kinds. */
 function tableOf(query: RootOperationNode): string | undefined {
   const node = targetOf(query);
   return node === undefined ? undefined : nameOf(node);
@@ -127,7 +127,7 @@ function targetOf(query: RootOperationNode): OperationNode | undefined {
   }
 }
 
-/** As Kysely's own `is`: a query is told apart without Kysely being there. */
+/** As Kysely's own `is`, for which Kysely would have to be loaded. */
 function is<Node extends OperationNode>(node: OperationNode, kind: Node['kind']): node is Node {
   return node.kind === kind;
 }
@@ -138,8 +138,8 @@ function nameOf(node: OperationNode): string {
 }
 
 /**
- * A number for what a query looks like from afar: what it does, which parts it has, how long they are, and what its
- * first condition is about.
+ * The outline of a query as a number: what it does, which parts it has, how long they are, and the column of its first
+ * condition. Queries of the same shape have the same outline.
  */
 function outlineOf(query: RootOperationNode): number {
   let outline = query.kind.charCodeAt(0);

@@ -15,12 +15,12 @@ import type { CompiledQueryCache } from './compiled-query-cache.js';
 export type PoolQueryCompiler = new (cache: CompiledQueryCache) => QueryCompiler;
 
 /**
- * Kysely's PostgreSQL, but for two things. A query that differs from an earlier one in the values of its parameters alone
- * isn't compiled again.
+ * Kysely's compiler for PostgreSQL, with two differences. A query that differs from an earlier one in the values of its
+ * parameters alone isn't compiled again.
  *
- * And a limit stands in the text. A prepared statement is planned for any value of its parameters, so that with `limit $1`
- * the server has to guess, and takes a tenth of all rows: for a page of twenty out of a join it then sorts the whole join.
- * Pages come in few sizes, so that texts stay few.
+ * And a limit is written into the text. A generic plan holds for any value of its parameters, so that with `limit $1` the
+ * server assumes a tenth of all rows: for a page of twenty out of a join it then sorts the whole join. Pages come in few
+ * sizes, so that the texts stay few.
  */
 export function poolQueryCompilerOn({ PostgresQueryCompiler }: KyselyModule): PoolQueryCompiler {
   return class extends PostgresQueryCompiler {

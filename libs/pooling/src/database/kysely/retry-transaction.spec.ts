@@ -5,7 +5,7 @@ import { ManualClock } from '../../testing/manual-clock.js';
 import { DatabasePool } from '../database-pool.js';
 import { createKysely } from './kysely.js';
 import { isRetriable } from './retries.js';
-import { retryTransaction } from './retry.js';
+import { retryTransaction } from './retry-transaction.js';
 
 interface Schema {
   account: { id: number; balance: number };

@@ -1,8 +1,8 @@
 import { PoolTransactionError } from '../../../core/errors.js';
 import type { ScopedTransaction } from './scope.js';
-import type { Beginning } from './session.js';
+import type { Beginning } from '../../query/opening.js';
 
-/** What a transaction is when nobody says otherwise. */
+/** The modes of a transaction that was begun without any. */
 const DEFAULTS: Readonly<Record<string, unknown>> = {
   isolationLevel: 'read committed',
   accessMode: 'read write',
@@ -21,7 +21,7 @@ export function refuseMismatch({ name, beginning, begunAt }: ScopedTransaction, 
   }
   for (const [setting, value] of Object.entries(wanted.settings ?? {})) {
     const running = beginning.settings?.[setting];
-    // A setting may be a tenant's or a user's: it is named, and its values are not.
+    // The value of a setting may be secret: only its name is shown.
     if (String(value) !== String(running)) refuse(`the setting ${setting}`, 'another value', 'its own');
   }
 

@@ -3,15 +3,16 @@ import type { AcquireOptions } from '../../../core/pool-options.js';
 import type { HookKind } from './hooks.js';
 import type { TransactionOutcomes } from '../../transaction-tally.js';
 import type { Membership } from './membership.js';
-import type { Beginning, TransactionSession } from './session.js';
+import type { Beginning } from '../../query/opening.js';
+import type { TransactionSession } from './transaction-session.js';
 
 /** How transactions of one database are begun. */
 export interface TransactionalWay {
-  /** By this its transactions are known: its pool, or what stands in for the database. */
+  /** Identifies the database: its pool, or what a test has put in its place. */
   readonly database: object;
   /** Its name. */
   readonly name: string;
-  /** A transaction of its own. */
+  /** A new transaction, on a connection of its own. */
   session(beginning: Beginning, acquire: AcquireOptions): TransactionSession;
   /** A transaction has ended. */
   ended(outcome: keyof TransactionOutcomes): void;
@@ -19,10 +20,10 @@ export interface TransactionalWay {
   hookFailed(hook: HookKind, error: unknown, begunAt: string | undefined): void;
 }
 
-/** What an executor of this library's Kysely knows of transactions that travel by the async context. */
+/** What an executor of this library's Kysely offers for ambient transactions. */
 export class AmbientAccess {
   readonly way: TransactionalWay;
-  /** Kysely's view of the transaction that a member belongs to, with the executor's plugins. */
+  /** Kysely's `Transaction` for a membership, with the executor's plugins. */
   readonly transactionFor: (membership: Membership) => Transaction<unknown>;
 
   constructor(way: TransactionalWay, transactionFor: AmbientAccess['transactionFor']) {
@@ -30,13 +31,13 @@ export class AmbientAccess {
     this.transactionFor = transactionFor;
   }
 
-  /** That of a Kysely; `undefined`: it isn't this library's, or it is what stands in for one in a test. */
+  /** The one of a Kysely; `undefined`: the Kysely isn't this library's, or it is a test's stand-in. */
   static of(db: object): AmbientAccess | undefined {
     const { getExecutor } = db as Partial<Kysely<unknown>>;
     if (typeof getExecutor !== 'function') return undefined;
     const executor = getExecutor.call(db as Kysely<unknown>) as { readonly ambient?: unknown } | undefined;
     const ambient = executor?.ambient;
-    // A mock has whatever it is asked for.
+    // A mock may have a property of any name.
     return ambient instanceof AmbientAccess ? ambient : undefined;
   }
 }

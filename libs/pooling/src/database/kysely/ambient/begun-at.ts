@@ -1,7 +1,7 @@
 import { traceAbove, type CallTrace } from '../../../core/call-trace.js';
 import { firstForeignFrame } from '../../../core/holders.js';
 
-/** Frames of a captured stack: from here to the application. */
+/** Frames of a captured stack: enough to get from here to the application. */
 const TRACE_FRAMES = 12;
 
 /** Where a transaction was begun, as far as that is known. */

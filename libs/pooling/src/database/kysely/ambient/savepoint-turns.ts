@@ -1,16 +1,16 @@
-/** Somebody who waits for his turn. */
+/** A statement or savepoint that waits for its turn. */
 interface Waiting {
-  /** A savepoint has its turn for itself; statements share theirs. */
+  /** Whether it is a savepoint: those are open one at a time. */
   readonly alone: boolean;
   admit(): void;
   refuse(error: Error): void;
 }
 
 /**
- * Who may send next in one scope of a transaction: statements all at once, a savepoint when no other is open, in the order
- * in which they came. What comes while a savepoint is open waits until it is over.
+ * The order in which one scope of a transaction sends. Statements are sent at once. A savepoint waits until no other is open,
+ * and statements that come while one is open wait until it is over.
  */
-export class Turns {
+export class SavepointTurns {
   #taken = false;
   #queue: Waiting[] = [];
 
@@ -24,7 +24,7 @@ export class Turns {
     return this.#wait(false);
   }
 
-  /** Takes the turn for a savepoint, which gives it back with `leave()`. Resolves when it has it. */
+  /** Takes the turn for a savepoint, at once (`undefined`) or when the promise resolves; `leave()` gives it back. */
   enter(): Promise<void> | undefined {
     if (!this.free) return this.#wait(true);
     this.#taken = true;
@@ -42,7 +42,7 @@ export class Turns {
     }
   }
 
-  /** Whoever waits is refused. */
+  /** Refuses all that wait. */
   close(error: () => Error): void {
     const waiting = this.#queue;
     this.#queue = [];

@@ -1,14 +1,15 @@
 import type { Kysely, Transaction } from 'kysely';
 import { membershipIn } from './ambient/membership.js';
-import { AmbientAccess } from './ambient/way.js';
+import { AmbientAccess } from './ambient/ambient-access.js';
 import { runWithRetries, type RetryTransactionOptions } from './retries.js';
 
 /**
- * Runs `fn` in a transaction, and again when it failed for a reason that another try can heal: a serialization
- * failure (40001), a deadlock (40P01), a server that takes no writes any more (25006), or a connection lost before `COMMIT`
- * was sent. Never after `COMMIT` was sent and not answered, nor within a transaction of `@Transactional()`, where it is a
- * savepoint: the whole has to be run again. `fn` must be safe to run more than once: whatever it does besides its queries
- * isn't rolled back.
+ * Runs `fn` in a transaction, and again after an error that another try can heal: a serialization failure (40001), a deadlock
+ * (40P01), a server that takes no writes any more (25006), or a connection that was lost before `COMMIT` was sent. It doesn't
+ * try again when `COMMIT` was sent and not answered. Within a transaction of `@Transactional()` it is a savepoint and tries
+ * once, because the whole transaction has to run again. `fn` must be safe to run more than once: what it does besides its
+ * queries isn't rolled back.
+ *
  * Pauses are random up to a doubling limit ("full jitter",
  * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
  *
@@ -31,7 +32,7 @@ export async function retryTransaction<DB, Result>(
   fn: (transaction: Transaction<DB>) => Promise<Result>,
   options: RetryTransactionOptions = {},
 ): Promise<Result> {
-  // Within another transaction nothing heals by another try: it is the whole that has to be run again.
+  // Another try can't heal a savepoint: the whole transaction has to run again.
   const within = isInTransaction(db);
   return await runWithRetries(() => transactionBuilder(db, options).execute(fn), {
     ...options,

@@ -2,15 +2,15 @@ import { systemClock } from '../../../core/clock.js';
 import { PoolCommitUnknownError, PoolTransactionError } from '../../../core/errors.js';
 import { runWithRetries, type RetryTransactionOptions } from '../retries.js';
 import { AmbientTransaction, withinASecond } from './ambient-transaction.js';
-import { BegunAt } from './begun.js';
+import { BegunAt } from './begun-at.js';
 import { CallDeadline } from './call-deadline.js';
 import type { WaitingHook } from './hooks.js';
-import { refuseMismatch } from './joining.js';
+import { refuseMismatch } from './mismatch.js';
 import { CallStatements, innermost, Membership, membershipIn } from './membership.js';
 import type { Scope } from './scope.js';
-import type { Beginning } from './session.js';
+import type { Beginning } from '../../query/opening.js';
 import type { TransactionalOptions } from './transactional-options.js';
-import type { TransactionalWay } from './way.js';
+import type { TransactionalWay } from './ambient-access.js';
 
 /** One call of a transactional function. */
 export interface TransactionalCall<Result> {
@@ -55,7 +55,7 @@ function runningScope(membership: Membership): Scope {
 function required({ way: { name }, method }: TransactionalCall<unknown>): PoolTransactionError {
   return new PoolTransactionError(
     name,
-    `${name}: ${method ?? 'what was called'} runs in a transaction of its caller only (propagation: 'mandatory'), and there is none`,
+    `${name}: ${method ?? 'the function'} needs a transaction of its caller (propagation: 'mandatory'), and there is none`,
     { code: 'ERR_POOL_TRANSACTION_REQUIRED' },
   );
 }
@@ -67,13 +67,13 @@ function forbidden(
   const begun = transaction.begunAt.toString();
   return new PoolTransactionError(
     name,
-    `${name}: ${method ?? 'what was called'} may run in no transaction (propagation: 'never'), and there is one` +
+    `${name}: ${method ?? 'the function'} must not run in a transaction (propagation: 'never'), and there is one` +
       (begun === undefined ? '' : `, begun by ${begun}`),
     { code: 'ERR_POOL_TRANSACTION_FORBIDDEN' },
   );
 }
 
-/** Runs it in the transaction that is there: whoever began that decides about it. */
+/** Runs it in the present transaction, whose outermost call commits or rolls back. */
 async function join<Result>({ way, options, fn }: TransactionalCall<Result>, present: Membership): Promise<Result> {
   const scope = runningScope(present);
   refuseMismatch(scope.transaction, beginningOf(options));
@@ -106,7 +106,7 @@ async function nest<Result>(call: TransactionalCall<Result>, present: Membership
   try {
     return await runInSavepoint(call, await deadline.race(entering), deadline);
   } catch (error) {
-    // Its turn may come after it has given up.
+    // Its turn may come after the deadline.
     if (deadline.signal.aborted) entering.then((scope) => scope.undo()).catch(() => undefined);
     throw error;
   } finally {
@@ -139,12 +139,12 @@ async function runInSavepoint<Result>(
   return result;
 }
 
-/** Cancels what runs, unless it may be somebody else's in the same transaction. */
+/** Cancels what runs, unless another call of the same transaction may have sent it. */
 async function cancelOwn({ transaction: { session } }: Scope, { unanswered }: CallStatements): Promise<void> {
   if (unanswered > 0 && session.pending <= unanswered) await session.cancelQuery();
 }
 
-/** Begins a transaction, again and again where that is asked for, and runs the hooks when its outcome is known. */
+/** Begins a transaction, with retries where they are wanted, and runs the hooks when the outcome is known. */
 async function begin<Result>(call: TransactionalCall<Result>): Promise<Result> {
   const { way, options } = call;
   const outer = innermost();
@@ -162,7 +162,7 @@ async function begin<Result>(call: TransactionalCall<Result>): Promise<Result> {
     const retry = retryOf(options, deadline);
     result = await (retry === undefined ? attempt() : runWithRetries(attempt, retry));
   } catch (error) {
-    // Whether it was committed, nobody knows: neither kind of hook would be right.
+    // Nobody knows whether it was committed: neither kind of hook would be right.
     const unknown = error instanceof PoolCommitUnknownError;
     if (transaction !== undefined) {
       way.ended(unknown ? 'unknown' : 'rolled-back');
@@ -197,7 +197,7 @@ async function runOnce<Result>(
   return result;
 }
 
-/** One after the other, in the order in which they were asked for. What one throws is told, and is no business of the caller's. */
+/** Runs hooks one after the other, in the order in which they were added. A hook's error is reported and not thrown. */
 async function runHooks(
   way: TransactionalWay,
   { begunAt }: AmbientTransaction,
