@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -22,5 +22,18 @@ describe('docs/architecture.md', () => {
     const files = filesIn(rows);
     expect(files.length).toBeGreaterThanOrEqual(10);
     expect(files.filter((file) => !SOURCES.includes(file))).toEqual([]);
+  });
+});
+
+describe('CONTRIBUTING.md', () => {
+  it('says where to start, and at which tests, by files and folders that there are', () => {
+    const contributing = readFileSync(join(ROOT, 'CONTRIBUTING.md'), 'utf8');
+    const rows = /\| To change[^]*?\n\n/.exec(contributing)?.[0] ?? '';
+    const places = [...rows.matchAll(/`((?:test|[a-z]+)\/[\w./-]*)`/g)].map(([, place]) => place as string);
+    const missing = places.filter(
+      (place) => !existsSync(join(ROOT, place.startsWith('test/') ? '' : 'libs/pooling/src', place)),
+    );
+    expect(places.length).toBeGreaterThan(30);
+    expect(missing).toEqual([]);
   });
 });
