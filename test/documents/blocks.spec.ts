@@ -39,6 +39,10 @@ describe('code that is shown', { timeout: 180_000 }, () => {
     expect(compiled.exportsWithoutExample()).toEqual([]);
   });
 
+  it('has words beside it: every export, every member of a class and every setting says what it gives', () => {
+    expect(compiled.exportsWithoutSummary()).toEqual([]);
+  });
+
   it('may give every setting as undefined, in the strictest project too', () => {
     expect(compiled.settingsWithoutUndefined()).toEqual([]);
   });

@@ -202,6 +202,20 @@ export class CompiledBlocks {
       .map(({ symbol }) => symbol.name);
   }
 
+  /** The exports, the members of exported classes and the settings that have no words of their own in their doc comment. */
+  exportsWithoutSummary(): string[] {
+    const checker = this.#program.getTypeChecker();
+    const isSaid = (symbol: ts.Symbol): boolean =>
+      symbol.getDocumentationComment(checker).some(({ text }) => /\w/.test(text));
+    return this.#exports().flatMap(({ name, symbol }) => {
+      const isClass = (symbol.flags & ts.SymbolFlags.Class) !== 0;
+      const members =
+        isClass || SETTINGS.test(name) ? [...(symbol.members?.values() ?? [])].filter(isPublicMember) : [];
+      const unsaid = members.filter((member) => !isSaid(member)).map((member) => `${name}.${member.name}`);
+      return isSaid(symbol) ? unsaid : [name, ...unsaid];
+    });
+  }
+
   #exports(): { name: string; symbol: ts.Symbol }[] {
     const checker = this.#program.getTypeChecker();
     return ENTRIES.flatMap((entry) => {
@@ -285,6 +299,19 @@ function surround(block: Block, names: ReadonlyMap<string, ReadonlySet<string>>)
 function needsExample({ name, flags, members }: ts.Symbol): boolean {
   const isValue = (flags & (ts.SymbolFlags.Class | ts.SymbolFlags.Function | ts.SymbolFlags.Variable)) !== 0;
   return isValue || (/(?<!^Resolved.*)Options$/.test(name) && (members?.size ?? 0) > 2);
+}
+
+/** What somebody can call, read or set by its name. */
+function isPublicMember({ declarations = [] }: ts.Symbol): boolean {
+  return declarations.some(
+    (declaration) =>
+      (ts.isMethodDeclaration(declaration) ||
+        ts.isPropertyDeclaration(declaration) ||
+        ts.isPropertySignature(declaration) ||
+        ts.isGetAccessor(declaration)) &&
+      ts.isIdentifier(declaration.name) &&
+      (ts.getCombinedModifierFlags(declaration) & (ts.ModifierFlags.Private | ts.ModifierFlags.Protected)) === 0,
+  );
 }
 
 /** With `exactOptionalPropertyTypes`, and only with it, tRPC's types refuse Node's own `fetch` as well. */

@@ -53,7 +53,7 @@ describe('where nothing is installed yet, package.json tells Nest’s version', 
     async (range) => {
       expect(added(await addTo(nest(range)))['@nestjs/terminus']).toBe('^12.0.0');
       expect(bench.said).toContain(
-        `Which Nest this is can't be told from "${range}": @nestjs/terminus has to have the same major version`,
+        `"${range}" doesn't show the version of Nest: @nestjs/terminus must have the same major version`,
       );
     },
   );

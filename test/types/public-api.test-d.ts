@@ -9,13 +9,20 @@ import type { Pool, PoolClient, QueryResult } from 'pg';
 import type { Dispatcher } from 'undici';
 import { expectTypeOf } from 'vitest';
 import {
+  afterCommit,
+  afterRollback,
+  batch,
   createKysely,
+  currentTransaction,
   DatabasePool,
   getDbPoolToken,
   getDbToken,
   getHttpClientToken,
   HttpClient,
+  HttpOriginRefusedError,
+  HttpQueueFullError,
   HttpResponse,
+  HttpResponseTooLargeError,
   HttpStatusError,
   HttpTimeoutError,
   InjectDb,
@@ -23,23 +30,44 @@ import {
   InjectHttpClient,
   PoolAcquireTimeoutError,
   PoolAdvisor,
+  PoolClosedError,
+  PoolCommitUnknownError,
+  PoolConnectError,
   PoolingError,
   PoolingModule,
+  PoolLeaseReleasedError,
+  PoolNotConfiguredError,
+  PoolOptionsError,
+  PoolQueryTimeoutError,
+  PoolQueueFullError,
+  PoolSuspendedError,
+  PoolTransactionError,
   prepareQuery,
   recommendPoolSize,
   retryTransaction,
   sizeForLoad,
+  spansFor,
+  Transactional,
+  transactional,
+  UnpreparedPlugin,
+  withoutTransaction,
   type Advice,
   type CloseReason,
   type CloseReport,
   type DatabaseOptions,
   type DatabasePoolStatistics,
+  type ErrorDetails,
+  type Hook,
+  type HostAddress,
   type HttpClientOptions,
   type HttpHolder,
   type HttpResponsePromise,
   type PoolingModuleOptions,
   type PoolingOptionsFactory,
   type PoolRegistry,
+  type PoolTransactionErrorCode,
+  type Propagation,
+  type SpanSink,
 } from 'nestjs-pooling';
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
 
@@ -178,6 +206,87 @@ expectTypeOf(inTransaction).toEqualTypeOf<Promise<{ paid: boolean }>>();
 // @ts-expect-error no such level
 void retryTransaction(db, async () => 1, { isolationLevel: 'none' });
 
+// @ts-expect-error a budget says how many connections there are
+new DatabasePool({ budget: { min: 2 } });
+expectTypeOf<NonNullable<DatabaseOptions['targetSessionAttrs']>>().toEqualTypeOf<
+  'any' | 'read-write' | 'read-only' | 'primary' | 'standby' | 'prefer-standby' | 'prefer-primary'
+>();
+new DatabasePool({ hosts: [{ host: 'db1' }, { host: 'db2', port: 5433 }], loadBalanceHosts: 'random' });
+new DatabasePool({ hosts: async (): Promise<HostAddress[]> => [{ host: 'db1' }] });
+// @ts-expect-error a host has a name
+new DatabasePool({ hosts: [{ port: 5432 }] });
+db.withPlugin(new UnpreparedPlugin());
+expectTypeOf(spansFor('native')).toExtend<SpanSink | undefined>();
+// @ts-expect-error no such mode
+spansFor('always');
+
+// --- transactions ----------------------------------------------------------------------------------------------------
+
+export class PaymentsService {
+  @Transactional({ isolationLevel: 'serializable', retry: { attempts: 3 }, timeoutMs: 1_000 })
+  async pay(id: number): Promise<string> {
+    return String(id);
+  }
+
+  @Transactional({ database: 'orders', settings: () => ({ 'app.tenant': 7 }) })
+  ship(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  // @ts-expect-error a method whose end nobody can await
+  @Transactional()
+  count(): number {
+    return 1;
+  }
+}
+expectTypeOf<PaymentsService['pay']>().toEqualTypeOf<(id: number) => Promise<string>>();
+// @ts-expect-error no such propagation
+Transactional({ propagation: 'always' });
+// @ts-expect-error no such isolation level
+Transactional({ isolationLevel: 'none' });
+// @ts-expect-error settings have plain values
+Transactional({ settings: { 'app.tenants': [7] } });
+expectTypeOf<Propagation>().toEqualTypeOf<
+  'required' | 'requires-new' | 'nested' | 'mandatory' | 'supports' | 'not-supported' | 'never'
+>();
+
+expectTypeOf(transactional(db, () => 1)).toEqualTypeOf<Promise<number>>();
+expectTypeOf(transactional(db, async () => 'paid')).toEqualTypeOf<Promise<string>>();
+expectTypeOf(transactional(db, { propagation: 'nested' }, async () => 'paid')).toEqualTypeOf<Promise<string>>();
+// @ts-expect-error the database is that of `db`
+void transactional(db, { database: 'orders' }, () => 1);
+// @ts-expect-error what is to be run is missing
+void transactional(db, { retry: true });
+expectTypeOf(currentTransaction(db)).toEqualTypeOf<Transaction<Database> | undefined>();
+expectTypeOf(withoutTransaction(() => 'value')).toEqualTypeOf<string>();
+expectTypeOf(withoutTransaction(async () => 'value')).toEqualTypeOf<Promise<string>>();
+expectTypeOf(afterCommit).parameter(0).toEqualTypeOf<Hook>();
+expectTypeOf(afterCommit(() => 1)).toEqualTypeOf<void>();
+afterRollback(async () => undefined, { database: 'orders' });
+// @ts-expect-error a hook is a function
+afterCommit('mail');
+
+const batched = batch(db, [
+  db.selectFrom('orders').select(['id', 'note']),
+  db.insertInto('orders').values({ id: 1, item: 'a' }).returning('id'),
+  db.deleteFrom('orders').where('id', '=', 1),
+  kysely.sql<{ total: number }>`select 1 as total`,
+  () => orderById.executeTakeFirst({ id: 1 }),
+]);
+expectTypeOf(batched).resolves.toEqualTypeOf<
+  [
+    { id: number; note: string | null }[],
+    { id: number }[],
+    kysely.DeleteResult[],
+    kysely.QueryResult<{ total: number }>,
+    Selectable<Database['orders']> | undefined,
+  ]
+>();
+// @ts-expect-error a query that runs already can't leave with the others
+void batch(db, [db.selectFrom('orders').selectAll().execute()]);
+// @ts-expect-error a text is no query
+void batch(db, ['select 1']);
+
 // --- HTTP ------------------------------------------------------------------------------------------------------------
 
 expectTypeOf(http.get('/orders')).toEqualTypeOf<HttpResponsePromise>();
@@ -197,7 +306,29 @@ new HttpClient('carrier', { timeouts: { idleMs: 1 } });
 
 declare const error: unknown;
 if (error instanceof PoolingError) expectTypeOf(error.code).toEqualTypeOf<string>();
+if (error instanceof PoolingError) expectTypeOf(error.details).toEqualTypeOf<ErrorDetails>();
 expectTypeOf<PoolAcquireTimeoutError['code']>().toEqualTypeOf<'ERR_POOL_ACQUIRE_TIMEOUT'>();
+expectTypeOf<PoolClosedError['code']>().toEqualTypeOf<'ERR_POOL_CLOSED'>();
+expectTypeOf<PoolCommitUnknownError['code']>().toEqualTypeOf<'ERR_POOL_COMMIT_UNKNOWN'>();
+expectTypeOf<PoolConnectError['code']>().toEqualTypeOf<'ERR_POOL_CONNECT_FAILED'>();
+expectTypeOf<PoolLeaseReleasedError['code']>().toEqualTypeOf<'ERR_POOL_LEASE_RELEASED'>();
+expectTypeOf<PoolNotConfiguredError['code']>().toEqualTypeOf<'ERR_POOL_NOT_CONFIGURED'>();
+expectTypeOf<PoolOptionsError['code']>().toEqualTypeOf<'ERR_POOL_OPTIONS_INVALID'>();
+expectTypeOf<PoolQueryTimeoutError['code']>().toEqualTypeOf<'ERR_POOL_QUERY_TIMEOUT'>();
+expectTypeOf<PoolQueueFullError['code']>().toEqualTypeOf<'ERR_POOL_QUEUE_FULL'>();
+expectTypeOf<PoolSuspendedError['code']>().toEqualTypeOf<'ERR_POOL_SUSPENDED'>();
+expectTypeOf<PoolTransactionError['code']>().toEqualTypeOf<PoolTransactionErrorCode>();
+expectTypeOf<HttpOriginRefusedError['code']>().toEqualTypeOf<'ERR_HTTP_ORIGIN_REFUSED'>();
+expectTypeOf<HttpQueueFullError['code']>().toEqualTypeOf<'ERR_HTTP_QUEUE_FULL'>();
+expectTypeOf<HttpResponseTooLargeError['code']>().toEqualTypeOf<'ERR_HTTP_RESPONSE_TOO_LARGE'>();
+expectTypeOf<HttpStatusError['code']>().toEqualTypeOf<'ERR_HTTP_STATUS'>();
+expectTypeOf<HttpTimeoutError['code']>().toEqualTypeOf<'ERR_HTTP_TIMEOUT'>();
+
+declare const failure: PoolAcquireTimeoutError | PoolTransactionError | HttpStatusError;
+if (failure.code === 'ERR_HTTP_STATUS') expectTypeOf(failure).toEqualTypeOf<HttpStatusError>();
+if (failure.code === 'ERR_POOL_TRANSACTION_OVER') expectTypeOf(failure).toEqualTypeOf<PoolTransactionError>();
+// @ts-expect-error no such code
+if (failure.code === 'ERR_POOL_TRANSACTION_LOST') throw failure;
 if (error instanceof HttpStatusError) expectTypeOf(error.statusCode).toEqualTypeOf<number>();
 if (error instanceof HttpTimeoutError) {
   expectTypeOf(error.phase).toEqualTypeOf<'total' | 'acquire' | 'connect' | 'read'>();

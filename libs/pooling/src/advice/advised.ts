@@ -32,7 +32,7 @@ export interface AdvisedHttpClient {
   statistics(): HttpClientStatistics;
 }
 
-/** What a connection is to, for grouping pools: the server. */
+/** The key of a pool's server, for grouping pools. */
 export function serverOf({ configuration: { target } }: AdvisedDatabase): string {
   return `${target.host}:${target.port}`;
 }

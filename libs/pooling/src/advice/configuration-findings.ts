@@ -2,10 +2,10 @@ import { counted, type Advice } from './advice.js';
 import { groupBy } from './group-by.js';
 import { serverOf, type AdvisedDatabase } from './advised.js';
 
-/** Firewalls and load balancers forget idle connections after some minutes: a lifetime above this outlives them. */
+/** Firewalls and load balancers drop idle connections after some minutes: a longer lifetime is a risk without checks. */
 const LONGEST_UNCHECKED_LIFETIME_MS = 15 * 60_000;
 
-/** `STALE_CONNECTION_RISK`: connections grow old, and nobody looks whether they are still alive before using them. */
+/** `STALE_CONNECTION_RISK`: connections live long, and aren't checked before they are used. */
 export function staleConnectionRisk(pool: AdvisedDatabase): Advice | undefined {
   const { prePing, maxLifetimeMs } = pool.configuration;
   if (prePing !== false) return undefined;

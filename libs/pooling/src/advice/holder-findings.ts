@@ -3,7 +3,7 @@ import { counted, inSeconds, type Advice } from './advice.js';
 import type { AdvisedDatabase, AdvisedHttpClient } from './advised.js';
 import { LEAK_HISTORY_MS, type LeakHistory } from './leak-history.js';
 
-/** A transaction in which nothing has run for this long holds its locks for nothing, in milliseconds. */
+/** A transaction in which nothing has run for this long holds its locks in vain, in milliseconds. */
 const IDLE_IN_TRANSACTION_MS = 10_000;
 /** A lease on which nothing has run for this long has probably been forgotten, in milliseconds. */
 const FORGOTTEN_MS = 60_000;
@@ -13,7 +13,7 @@ function quietMs(holder: Holder): number {
   return holder.active === true ? 0 : (holder.idleMs ?? holder.heldMs);
 }
 
-/** Who holds it, as well as that is known. */
+/** Who holds a connection, as far as it is known. */
 function nameOf(holder: Holder): string {
   const who = nameAcquirer(holder);
   if (who !== undefined) return who;
@@ -31,7 +31,7 @@ function evidenceOf(holder: Holder): Record<string, string | number> {
   };
 }
 
-/** `IDLE_IN_TRANSACTION`: a transaction was begun, and then nothing happens in it. */
+/** `IDLE_IN_TRANSACTION`: nothing happens in an open transaction. */
 export function idleInTransaction(pool: AdvisedDatabase, holders: readonly Holder[]): Advice | undefined {
   const idle = holders.filter((holder) => holder.inTransaction === true && quietMs(holder) >= IDLE_IN_TRANSACTION_MS);
   const longest = longestQuiet(idle);

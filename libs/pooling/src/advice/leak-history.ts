@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.js';
 
-/** For how long a leak that is over is still told of, in milliseconds. */
+/** How long a leak that is over is still reported, in milliseconds. */
 export const LEAK_HISTORY_MS = 300_000;
 
 /**
@@ -20,7 +20,7 @@ export class LeakHistory {
     this.#growths.set(client, growths);
     if (leaks > (growths.at(-1)?.leaks ?? 0)) growths.push({ at: now, leaks });
     const old = growths.findLast(({ at }) => at <= now - LEAK_HISTORY_MS);
-    // Of what is old only the latest is of use.
+    // Of the old entries only the latest is needed.
     if (old !== undefined) growths.splice(0, growths.indexOf(old));
     return leaks - (old?.leaks ?? 0);
   }

@@ -2,9 +2,9 @@ import { counted, type Advice } from './advice.js';
 import type { AdvisedDatabase } from './advised.js';
 import { RECOMMENDED_WAIT_MS, type PoolLoad } from './load.js';
 
-/** Fewer arrivals than this say nothing about a load. */
+/** With fewer arrivals than this nothing is said about a load. */
 const FEWEST_ARRIVALS = 50;
-/** Shorter windows than this say nothing either, in milliseconds. */
+/** Shorter windows than this aren't judged, in milliseconds. */
 const SHORTEST_WINDOW_MS = 4_000;
 /** A pool with fewer open connections than this isn't worth shrinking. */
 const FEWEST_TO_SHRINK = 10;

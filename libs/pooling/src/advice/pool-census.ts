@@ -2,7 +2,7 @@ import { systemClock, type Clock } from '../core/clock.js';
 import { poolChannel, type PoolCreated } from '../core/diagnostics.js';
 import { counted, type Advice } from './advice.js';
 
-/** So many new pools to one database within the window are no configuration, but a pool for each request. */
+/** This many new pools to one database within the window mean that there is a pool for each request. */
 const TOO_MANY = 10;
 const WINDOW_MS = 60_000;
 /** Databases that are told apart. */

@@ -16,7 +16,7 @@ export function poolsExceedServers(
   }).filter((advice) => advice !== undefined);
 }
 
-/** `READ_ONLY_SERVER`: whoever writes gets 25006. */
+/** `READ_ONLY_SERVER`: writes fail with 25006. */
 export function readOnlyServer(pool: AdvisedDatabase): Advice | undefined {
   if (pool.statistics().readOnly !== true) return undefined;
   const server = serverOf(pool);
@@ -43,7 +43,7 @@ function exceedsServer(
   const statistics = group.filter((pool) => !budgeted.has(pool)).map((pool) => pool.statistics());
   const most = statistics.reduce((sum, { max }) => sum + max, 0);
   const own = statistics.reduce((sum, { size, closing }) => sum + size + closing, 0) + sum(fleets, 'connections');
-  // With the number of replicas known, those who have our name are the replicas, and are counted by their maximum.
+  // Where `replicas` is given, clients of our name are those replicas, which count by their maximum.
   const ours = replicas === undefined ? own : Math.max(own, row.ofOurName);
   const others = Math.max(0, row.clients - ours);
   const capacity = row.maxConnections - row.reserved;
@@ -79,7 +79,7 @@ function exceedsServer(
   };
 }
 
-/** The pools that keep to a budget, and each budget once: it counts for all processes, and for all pools of this one. */
+/** The pools with a budget. Each budget counts once, for all processes and for all pools of this one. */
 function fleetsOf(group: readonly AdvisedDatabase[]): {
   readonly budgeted: ReadonlySet<AdvisedDatabase>;
   readonly fleets: readonly FleetStatistics[];

@@ -16,7 +16,7 @@ export interface ServerRow {
   readonly backend: number;
 }
 
-// Others' backend_type can't be seen by an ordinary role: what has a user and no visible type counts as a client.
+// An ordinary role can't see the backend_type of others: an entry with a user and without a type counts as a client.
 const SERVER_QUERY = `
 SELECT current_setting('max_connections')::int AS "maxConnections",
        current_setting('superuser_reserved_connections')::int
@@ -33,13 +33,12 @@ SELECT current_setting('max_connections')::int AS "maxConnections",
 const PATIENCE_MS = 1_000;
 
 /**
- * Asks a server through one of its pools, without opening a connection for it. `undefined` when that fails, or when a
- * pooler stands between: PgBouncer tells its clients process ids of its own, and the server's
- * limits are its business then.
+ * Asks a server through one of its pools, without opening a connection for it. `undefined` when that fails, or when there is a
+ * pooler in between (PgBouncer makes up process ids), which has to keep to the server's limits itself.
  */
 async function askServer(pool: AdvisedDatabase): Promise<ServerRow | undefined> {
   try {
-    // Given up by a signal: a time-out would be counted among the application's. Its hooks are for its borrowers.
+    // Ended by a signal, because a time-out would count as one of the application's. The user's hooks don't run for it.
     const own: EngineAcquireOptions = { signal: AbortSignal.timeout(PATIENCE_MS), use: 'own' };
     const connection = await pool.connect(own);
     try {
@@ -50,7 +49,7 @@ async function askServer(pool: AdvisedDatabase): Promise<ServerRow | undefined> 
       connection.release();
     }
   } catch {
-    // A pool that can't serve advice now has greater problems, which others report.
+    // A pool that can't serve advice now has larger problems, which are reported elsewhere.
     return undefined;
   }
 }
@@ -63,8 +62,8 @@ interface Answer {
 }
 
 /**
- * Asks servers how many connections they have, while their pools are in use: a question to an idle pool would keep its
- * last connection from being closed, and a database that sleeps by itself awake.
+ * Asks servers how many connections they have, while their pools are in use. A question to an idle pool would keep its last
+ * connection open, and a database awake that suspends itself when it is idle.
  */
 export class ServerWatch {
   readonly #answers = new Map<string, Answer>();

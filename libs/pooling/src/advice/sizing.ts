@@ -9,9 +9,9 @@ export interface PoolSizeEstimate {
 }
 
 /**
- * The quick formula for a first guess: `ceil(concurrentRequests / queriesPerRequest × headroom)`. Between two of its
- * queries a request does other things, so that the more it makes the less they coincide.
- * With live figures {@link sizeForLoad} knows better.
+ * The quick formula for a first guess: `ceil(concurrentRequests / queriesPerRequest × headroom)`. A request does other things
+ * between its queries, so that queries of many requests seldom run at the same time. With measured figures
+ * {@link sizeForLoad} gives a better answer.
  *
  * ```ts
  * recommendPoolSize({ concurrentRequests: 100, queriesPerRequest: 3 }); // 50
@@ -54,7 +54,7 @@ export interface LoadSize {
   readonly waitMs: number;
 }
 
-/** Above this a load is a mistake of units: nobody has a pool of a million connections. */
+/** A higher load is taken for a mistake in the units. */
 const MAX_ERLANGS = 1_000_000;
 
 /**

@@ -2,7 +2,7 @@ import { BadRequestException, ForbiddenException, NotFoundException } from '@nes
 import { CONSOLE_ACTIONS, type ConsoleAction } from './console-options.js';
 import type { ConsoleDatabase, ConsoleSource } from './console-source.js';
 
-/** An order that came from the page. */
+/** A command from the page. */
 interface Order {
   readonly action: ConsoleAction;
   readonly pool: string;
@@ -38,7 +38,7 @@ function orderFrom(body: unknown): Order {
 }
 
 /**
- * Carries out an order from the page.
+ * Carries out a command from the page.
  *
  * @returns what was done, for people.
  * @throws ForbiddenException when the application doesn't allow it, BadRequestException, NotFoundException.

@@ -37,7 +37,7 @@ export interface ConsoleOptions {
    * HTTP it takes orders under an IP address or `localhost` alone, because any name can be pointed here (DNS rebinding).
    */
   readonly allowedHosts?: readonly string[] | undefined;
-  /** Modules that the guards need something from. */
+  /** Modules with the providers that the guards need. */
   readonly imports?: ModuleMetadata['imports'] | undefined;
   /** Decorators for its routes, such as your own `Public()` or `SkipThrottle()`, for the guards that hold everywhere. */
   readonly decorators?: RouteDecorators | undefined;

@@ -21,7 +21,7 @@ import { ConsoleHostGuard } from './host-guard.js';
 import { PoolConsoleService } from './pool-console.service.js';
 import { isFromOwnPage } from './same-origin.js';
 
-/** Where the console is when nothing else is said. */
+/** The default path of the console. */
 export const DEFAULT_CONSOLE_PATH = 'pools';
 
 const HEADERS: Readonly<Record<string, string>> = {
@@ -37,12 +37,12 @@ const HEADERS: Readonly<Record<string, string>> = {
 const STREAM_HEADERS: Readonly<Record<string, string>> = {
   ...HEADERS,
   'Content-Type': 'text/event-stream; charset=utf-8',
-  // Not to be compressed or collected on the way: proxies and nginx.
+  // Proxies must neither compress nor buffer it.
   'Cache-Control': 'no-store, no-transform',
   'X-Accel-Buffering': 'no',
 };
 
-/** What Express' and Fastify's requests and answers have in common, and where they hide Node's own. */
+/** What the requests and answers of Express and Fastify have in common, and where Node's own ones are. */
 interface AnyRequest {
   readonly raw?: IncomingMessage;
   readonly originalUrl?: string;
@@ -57,7 +57,7 @@ function rawRequest(request: AnyRequest): IncomingMessage {
   return request.raw ?? (request as unknown as IncomingMessage);
 }
 
-/** Node's own response, of which the framework keeps its hands from now on. */
+/** Node's own response; the framework leaves it alone from now on. */
 function takeResponse(response: AnyResponse): ServerResponse {
   response.hijack?.();
   return response.raw ?? (response as unknown as ServerResponse);
@@ -69,7 +69,7 @@ function send(response: AnyResponse, type: string, body: string | Buffer): void 
     .end(body);
 }
 
-/** Where the page's files are, seen from the page: it must work behind any prefix, with a slash at its end or without. */
+/** The path of the page's files, relative to the page: it must work behind any prefix, with or without a slash at the end. */
 function baseOf(request: AnyRequest, path: string): string {
   const [address = ''] = (request.originalUrl ?? request.url ?? '').split('?');
   const last = path.split('/').findLast((segment) => segment !== '') ?? DEFAULT_CONSOLE_PATH;

@@ -7,8 +7,8 @@ interface AnswerHeaders {
 }
 
 /**
- * Serves the console under the hosts that it may be served under, and to its own page alone: an application that lets
- * every site read its answers (CORS) doesn't mean these.
+ * Serves the console only under its allowed hosts and only to its own page: an application that lets every site read its answers
+ * (CORS) doesn't mean these.
  */
 export class ConsoleHostGuard implements CanActivate {
   readonly #allowedHosts: readonly string[] | undefined;

@@ -13,7 +13,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 };
 
-/** What the page consists of, besides `index.html`. Nothing else can be asked for. */
+/** The files of the page besides `index.html`. No other file is served. */
 export const PAGE_FILES = [
   'actions.js',
   'app.js',

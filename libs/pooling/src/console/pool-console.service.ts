@@ -51,7 +51,7 @@ export class PoolConsoleService implements OnApplicationBootstrap, OnModuleDestr
     this.#feed.add(viewer);
   }
 
-  /** Carries out an order from the page. */
+  /** Carries out a command from the page. */
   act(body: unknown): string {
     const done = carryOut(body, this.#options.allowedActions ?? [], this.#source);
     const { action, pool } = body as { action: string; pool: string };

@@ -2,7 +2,7 @@ import { nameAcquirer, type Holder } from '../core/holders.js';
 import { CLOSE_REASONS, type CloseReason, type LeakNotice, type PoolStatistics } from '../core/statistics.js';
 import type { HttpClientStatistics } from '../http/pool/statistics.js';
 
-/** What kind of thing happened; the page marks each in its own way. */
+/** The kind of an event; the page marks each in its own way. */
 export type PoolEventKind = 'opened' | 'closed' | 'failed' | 'timeout' | 'leak' | 'state';
 
 /** Something that happened to a pool within a second. */
@@ -12,11 +12,11 @@ export interface PoolEvent {
   readonly pool: string;
   readonly kind: PoolEventKind;
   readonly text: string;
-  /** Whether it belongs to every pool's day. */
+  /** Whether it is normal operation. */
   readonly routine?: true;
 }
 
-/** Closings that a pool does by itself and in good order. */
+/** Reasons to close connections in normal operation. */
 const ROUTINE_REASONS: ReadonlySet<CloseReason> = new Set<CloseReason>(['idle', 'lifetime', 'uses', 'overflow']);
 
 function times(count: number, what: string): string {

@@ -18,7 +18,7 @@ import {
 export const LOOK_INTERVAL_MS = 1_000;
 /** Ten minutes of looks. */
 const KEPT_LOOKS = 600;
-/** Events that are kept, and as many again of what happens all the time: leaks must not be washed away by overflow. */
+/** How many events are kept, and as many routine ones: closed overflow must not push leaks out. */
 const KEPT_EVENTS = 150;
 
 /** What is kept of one database pool. */

@@ -1,24 +1,24 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 
-/** A form, an image or a link of another site can't send a header of one's own. */
+/** A form, an image or a link of another site can't send a custom header. */
 export const CONSOLE_HEADER = 'x-pool-console';
 
 /**
- * Whether a request that changes something comes from the console's own page: it carries a header that only a script can
- * send, and the browser says that the page that sent it was served by this application.
+ * Whether a request that changes something comes from the console's own page: it has a header that only a script can send, and
+ * the browser says that this application served the page.
  *
  * `X-Forwarded-Host` proves nothing: where CORS is open, a script of any site may send it. On plain HTTP a name proves
- * nothing either, because whoever owns a name can point it here (DNS rebinding): only an address, `localhost` and
- * `allowedHosts` are believed there.
+ * nothing either, because its owner can point it here (DNS rebinding): only an address, `localhost` and `allowedHosts` count
+ * there.
  */
 export function isFromOwnPage(headers: IncomingHttpHeaders, allowedHosts: readonly string[] | undefined): boolean {
   if (headers[CONSOLE_HEADER] !== '1') return false;
   const site = headers['sec-fetch-site'];
-  // Browsers send it where nobody can rebind a name: over HTTPS and to localhost. No script can set it.
+  // Browsers send it over HTTPS and to localhost, where a name can't be rebound. No script can set it.
   if (site !== undefined) return site === 'same-origin';
   const { origin } = headers;
-  // What isn't a browser sends no origin.
+  // Clients that aren't browsers send no origin.
   if (origin === undefined) return true;
   if (!URL.canParse(origin)) return false;
   const { host } = new URL(origin);
@@ -35,7 +35,7 @@ function isAmong(host: string, allowedHosts: readonly string[]): boolean {
   return allowedHosts.some((each) => each.toLowerCase() === wanted || each.toLowerCase() === nameOf(wanted));
 }
 
-/** Whether nobody can own it as a name and point it elsewhere. */
+/** Whether it is no name that its owner could point elsewhere. */
 function isUnowned(host: string): boolean {
   const name = nameOf(host.toLowerCase());
   return name === 'localhost' || name.endsWith('.localhost') || isIP(name.replace(/^\[(.*)\]$/, '$1')) !== 0;

@@ -18,12 +18,12 @@ export class AcquireTraces<T> {
     this.#sink = sink;
   }
 
-  /** Whether whoever acquires is asked for the span that is active where he does. */
+  /** Whether an acquire keeps the span that is active where it is made. */
   get active(): boolean {
     return this.#sink?.active === true;
   }
 
-  /** The span that is active where somebody acquires. */
+  /** The span that is active now, where acquires keep one. */
   get currentSpan(): SpanRef | undefined {
     return this.#sink?.active === true ? this.#sink.current() : undefined;
   }
@@ -41,7 +41,7 @@ export class AcquireTraces<T> {
     this.waits(use)?.end(error);
   }
 
-  /** A connection is about to be lent to an acquire that has waited since then. */
+  /** An acquire that has waited since `since` is about to get a connection. */
   granted(acquire: TracedAcquire, entry: PoolEntry<T>, since: number): void {
     if (entry.state === 'leased') acquire.reason = 'queue';
     else if (entry.openedAt >= since && entry.uses === 0) acquire.reason = 'dial';

@@ -41,8 +41,8 @@ export interface Connector<T> {
 
   /**
    * Makes a returned connection fit for its next borrower. `undefined` at once means that it is fit already;
-   * a reason means that it isn't and why it has to be closed. A rejection closes it with `reset`. After a question of
-   * the pool's `own` nothing of a borrower is left in it.
+   * a reason means that it isn't and why it has to be closed. A rejection closes it with `reset`. `own`: the lease was
+   * the pool's own, so that no borrower has left anything in it.
    */
   reset?(connection: T, own: boolean): CloseReason | undefined | Promise<CloseReason | undefined>;
 

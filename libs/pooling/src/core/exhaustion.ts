@@ -14,7 +14,7 @@ import type { PoolStatistics } from './statistics.js';
 const DETAILED_HOLDERS = 5;
 /** What `pg.Pool` says of an acquire that takes too long: others match on it. */
 const PG_WORDS = '(timeout exceeded when trying to connect)';
-/** Time limits whose errors are worked out once. */
+/** How many messages are kept: one for each time limit. */
 const MOST_ACCOUNTS = 8;
 
 /** One line of advice on why nobody got a connection. */

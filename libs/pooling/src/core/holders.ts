@@ -102,7 +102,7 @@ export function acquirerOf(origin: AcquireOrigin | undefined): Acquirer {
   };
 }
 
-/** Who acquires and where, as far as it was kept. */
+/** The label and the code position of an acquire, as far as they were kept. */
 export function originOf({ origin }: { readonly origin: AcquireOrigin | undefined }): {
   label?: string;
   acquiredAt?: string;

@@ -3,7 +3,7 @@ import type { Leasing } from './leasing.js';
 import type { PoolParts } from './pool-parts.js';
 import type { Visit } from './visits.js';
 
-/** What a pool does for whoever limits it from outside, because others share what it takes. */
+/** A ceiling for a pool that comes from outside, such as its part in a budget that processes share. */
 export class OutsideLimit<T> {
   readonly #parts: PoolParts<T>;
   readonly #closer: Closer<T>;

@@ -44,8 +44,8 @@ export interface PoolOptions {
 /**
  * What a connection is leased for. `held`: for as long as the borrower likes, who may forget it, so that it is watched
  * for leaks. `brief`: for one piece of work, after which it comes back by itself, so that a watch would cost and find
- * nothing. `shared`: the same, and others may use the connection at the same time. `own`: for a question of the pool's
- * own, which no borrower has asked: no hook of theirs runs for it.
+ * nothing. `shared`: the same, and others may use the connection at the same time. `own`: for a query of the pool itself:
+ * no hook of the user's runs for it.
  */
 export type LeaseUse = 'held' | 'brief' | 'shared' | 'own';
 

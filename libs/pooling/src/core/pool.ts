@@ -18,7 +18,7 @@ import { Sharing } from './sharing.js';
 import type { CloseReason, PoolStatistics } from './statistics.js';
 import { Steps } from './steps.js';
 
-/** Of a connection that is to be replaced by itself. */
+/** The generation of a connection that is replaced alone, before the others. */
 const NO_GENERATION = -1;
 
 /**
@@ -37,7 +37,7 @@ export class Pool<T> {
   readonly deadlines: Deadlines;
   /** Statistics, holders, and what is known of the server. */
   readonly report: PoolReport<T>;
-  /** For whoever limits it because others share what it takes. */
+  /** The ceiling that comes from outside, where processes share a budget. */
   readonly outside: OutsideLimit<T>;
   readonly #parts: PoolParts<T>;
   readonly #leasing: Leasing<T>;

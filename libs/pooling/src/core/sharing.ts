@@ -25,7 +25,7 @@ export class Sharing<T> {
     for (let entry = this.#least(); entry !== undefined; entry = this.#least()) {
       const fit = this.#fitness.retireReason(entry, now) === undefined;
       if (fit && this.#connector.shareable?.(entry.connection as T) !== false) return entry;
-      // It is looked at again when the next of its borrowers gives it back.
+      // The next of its borrowers that gives it back puts it here again.
       this.exclude(entry);
     }
     return undefined;

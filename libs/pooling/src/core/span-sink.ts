@@ -35,7 +35,7 @@ export interface OpenSpan {
 export interface SpanSink {
   /** Whether there is a tracer. */
   readonly present: boolean;
-  /** Whether there is one that wants spans of what happens here: not within a span that it has left out. */
+  /** Whether a tracer records what happens here: not inside a span that its sampler has left out. */
   readonly active: boolean;
   /** Whether queries and exchanges are left to an instrumentation that makes spans of them. */
   readonly yields: boolean;

@@ -82,7 +82,7 @@ export class Steps<T> {
     done: (entry: PoolEntry<T>, result: Result) => void,
     failed: (entry: PoolEntry<T>, error: unknown) => void,
   ): void {
-    // Otherwise the connection died as the connector was asked, and is closed.
+    // Otherwise the connection died while the connector was called, and is closed.
     if (entry.state === step) this.#limit(entry, step, failed);
     work.then(
       (result) => {

@@ -32,7 +32,7 @@ export class TracedAcquire extends Traced implements AcquireOperation {
     this.origin = origin;
   }
 
-  /** Whether anybody wants to hear of acquires. */
+  /** Whether anybody traces acquires. */
   static heard(sink: SpanSink | undefined): boolean {
     return sink?.active === true || acquireOperations.hasSubscribers;
   }

@@ -2,7 +2,7 @@ import type { PoolEntry } from './pool-entry.js';
 import type { Slots } from './slots.js';
 import type { Steps } from './steps.js';
 
-/** What the owner of a pool does with a connection, between two borrowers; rejects when the connection is dead. */
+/** What the pool's owner does with a connection between two leases; rejects when the connection is dead. */
 export type Visit<T> = (connection: T) => Promise<void>;
 
 /** What visits ask of their pool. */

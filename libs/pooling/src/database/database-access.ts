@@ -8,7 +8,7 @@ export interface DatabaseAccess {
   readonly leases: DatabaseLeases;
   /** Runs what doesn't care which connection it runs on. */
   readonly queries: SingleQueries;
-  /** Counts the transactions that travel by the async context. */
+  /** Counts ambient transactions. */
   readonly transactions: TransactionTally;
 }
 
@@ -21,7 +21,7 @@ export function grantAccess(pool: object, access: DatabaseAccess): void {
 
 const NOT_A_POOL = 'this takes a DatabasePool, made by the same copy of nestjs-pooling';
 
-/** Stands for each part of what isn't a pool of this copy: a test's stand-in, which nothing may have to do with before it is used. */
+/** Each part of what isn't a pool of this copy, such as a test's stand-in. It throws when it is used, not before. */
 const refusing = new Proxy(
   {},
   {
@@ -31,7 +31,7 @@ const refusing = new Proxy(
   },
 ) as never;
 
-/** What a pool is made of; of a stand-in, what throws a `TypeError` when it is used. */
+/** The parts of a pool. Those of a stand-in throw a `TypeError` when they are used. */
 export function accessWhenUsed(pool: object): DatabaseAccess {
   return granted.get(pool) ?? { leases: refusing, queries: refusing, transactions: refusing };
 }

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../core/clock.js';
 import type { Pool } from '../core/pool.js';
 import type { CloseReport } from '../core/pool-options.js';
 
-/** Closes a pool by a deadline, in milliseconds; acquires for which a connection was dialled already are served first. */
+/** Closes a pool by a deadline, in milliseconds. It first serves the acquires that a connection is being dialled for. */
 export function closeAfterWaiting(
   engine: Pick<Pool<unknown>, 'finishWaiting' | 'close'>,
   clock: Clock,

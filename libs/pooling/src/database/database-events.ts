@@ -39,7 +39,7 @@ export interface SlowAcquireReport {
   readonly traceId?: string;
 }
 
-/** A statement whose generic plan was worse than planning it each time. */
+/** A statement whose generic plan was worse than custom plans. */
 export interface ReplannedReport extends PlanVerdict {
   readonly pool: string;
   /** The statement in one line, cut. */
@@ -78,7 +78,7 @@ export type DatabasePoolObserver = Pick<PoolObserver<unknown>, 'openFailed' | 'l
   budgetOff?(report: BudgetOffReport): void;
   /** A hook of `afterCommit` or `afterRollback` has thrown; called for each of them. */
   hookFailed?(report: HookFailedReport): void;
-  /** A prepared statement is planned for its own values each time from now on; called once for each. */
+  /** A prepared statement gets custom plans from now on; called once for each. */
   replanned?(report: ReplannedReport): void;
 };
 
@@ -141,7 +141,7 @@ export class DatabaseEvents implements PoolObserver<PostgresConnection> {
   closed(_connection: PostgresConnection, reason: CloseReason, slot: ObservedSlot): void {
     if (!closeChannel.hasSubscribers) return;
     const event = { ...this.#source(slot.id), reason, ageMs: this.#host.clock.now() - slot.openedAt };
-    // Whoever has noticed that it is past its time, or that it is dead, has nothing to do with it.
+    // The request that happened to notice it has nothing to do with it.
     asNobody(() => closeChannel.publish(event));
   }
 

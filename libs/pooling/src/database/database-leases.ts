@@ -22,7 +22,7 @@ export interface LeasesHost {
   readonly emitter: EventEmitter;
 }
 
-/** Emits an event from within the engine: what a listener throws is the process's business, and never the engine's. */
+/** Emits an event from within the engine. A listener's error is thrown in a later turn, so that the engine goes on. */
 export function announce(emitter: EventEmitter, event: string, ...parameters: unknown[]): void {
   if (emitter.listenerCount(event) === 0) return;
   try {
@@ -68,7 +68,7 @@ export class DatabaseLeases {
     this.#host.engine.start();
   }
 
-  /** A connection that can be had without waiting: one that others use at the same time, where none is idle and it may be `shared`. */
+  /** Leases a connection at once, or gives `undefined`. Where none is idle, a `shared` lease may use one that others use. */
   tryAcquire(use: LeaseUse): DatabaseLease | undefined {
     const lease = this.#host.engine.tryAcquire(use);
     if (lease !== undefined && use !== 'own') this.#announceAcquire(lease);

@@ -100,7 +100,7 @@ export function databasePartsOf(
   });
   const role = hosts?.role ?? new ServerRole({ clock, suspectAll });
   const traces = new QueryTraces(name, configuration.target, spans);
-  // A trace tells of a transaction that is tried again as one: what belongs together is known by its context.
+  // One span stands for all tries of a transaction: they are known by their context.
   if (spans?.present === true) keepRequests();
   const events: DatabaseEvents = new DatabaseEvents({
     name,
@@ -144,7 +144,7 @@ export function databasePartsOf(
     removed: (connection) => {
       ping.slotFreed();
       budget?.removed(connection);
-      // Whoever gave it back last has had another one since, or none.
+      // The borrower that gave it back is gone.
       asNobody(announce, emitter, 'remove', connection.client);
     },
   };

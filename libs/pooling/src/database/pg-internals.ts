@@ -61,12 +61,12 @@ export interface BackendMessage {
   readonly name: string;
 }
 
-/** Takes back what pg has written of a message that it could not finish: the next one, of any connection, would begin with it. */
+/** Empties pg's shared writer after an unfinished message: the next message of any connection would begin with it. */
 export function clearPgWriter(): void {
   serialize.query('');
 }
 
-/** A parser of pg's: what it reads, and the last message that it has read. */
+/** One of pg's parsers, with the last message that it has read. */
 class MessageParser {
   message: BackendMessage | undefined = undefined;
   readonly #bytes = new EventEmitter();
@@ -82,7 +82,7 @@ class MessageParser {
 
 let parser = new MessageParser();
 
-/** Has pg read one whole message, whose form is right: those that are rare and have many fields. */
+/** Reads one whole, valid message with pg's parser: for rare types with many fields. */
 export function parseMessage(bytes: Buffer): BackendMessage {
   try {
     parser.message = undefined;
@@ -90,15 +90,15 @@ export function parseMessage(bytes: Buffer): BackendMessage {
     if (parser.message !== undefined) return parser.message;
     throw new Error('bug: pg has read no message');
   } catch (error) {
-    // It keeps what it could not read, and would go on with that.
+    // It keeps the bytes that it could not read, and would go on with them.
     parser = new MessageParser();
     throw error;
   }
 }
 
 /**
- * Puts a reader between a connection's socket, once there is one to read from, and pg, which gets what the reader passes on.
- * Returns whether pg lets it; where it listens in another way than is known, nothing is changed.
+ * Puts a reader between a connection's socket and pg, which gets what the reader passes on. Returns whether that is possible:
+ * where pg listens in an unknown way, nothing is changed.
  */
 export function guardIncoming(
   protocol: ProtocolConnection,
@@ -119,10 +119,10 @@ export function guardIncoming(
   return true;
 }
 
-/** How TLS begins: the server is asked first, or not. In words of our own, which an older `@types/pg` lacks. */
+/** How TLS begins: the server is asked first, or not. A type of its own, because an older `@types/pg` lacks it. */
 export type TlsNegotiation = 'postgres' | 'direct';
 
-/** Whether pg knows `sslnegotiation`, as it does from 8.22 on: before, it would pass over `direct` without a word. */
+/** Whether pg knows `sslnegotiation`: from 8.22 on. Older versions would silently ignore `direct`. */
 export function negotiatesDirectTls(): boolean {
   return 'sslnegotiation' in pg.defaults;
 }
@@ -140,14 +140,14 @@ export interface TypeParsers {
   binary: Readonly<Record<number, unknown>>;
 }
 
-/** The type parsers of a client: its own, and those that it has them over. */
+/** The type parsers of a client: its own, and those beneath them. */
 interface LayeredTypeParsers extends TypeParsers {
   readonly _types: { getTypeParser(dataTypeId: number, format: 'text'): unknown };
 }
 
 /**
- * What a `pg.Client` knows about itself and `@types/pg` doesn't tell. Nothing here is written but the queue. All of it
- * is looked at in this file alone, so that a change in `pg` has one place to be answered.
+ * Fields of a `pg.Client` that `@types/pg` doesn't have. Only the queue is written to. They are used in this file alone, so that
+ * a change in `pg` is answered in one place.
  */
 interface ClientInternals {
   readonly connection: ProtocolConnection;
@@ -193,20 +193,20 @@ export function newestQueryOf(client: Client): unknown {
   return queueOf(client).at(-1) ?? activeQueryOf(client);
 }
 
-/** Gives the client a query without passing by its `query`: what somebody has put in front of that doesn't hear of it. */
+/** Gives the client a query without calling its `query`: a tracer in front of that doesn't see it. */
 export function enqueue(client: Client, query: Submittable): void {
   queueOf(client).push(query);
   internals(client)._pulseQueryQueue();
 }
 
-/** Gives the client a query that runs before those that wait, from within the end of the one before. */
+/** Gives the client a query that runs before those that wait. Call it from within the end of the query before. */
 export function enqueueNext(client: Client, query: Submittable): void {
   queueOf(client).unshift(query);
 }
 
 /**
- * Tells those who wait once for a connection to be ready that it never will be: closing a cursor waits for that, and hangs
- * with whoever awaits it.
+ * Ends the waits for a connection to be ready when it never will be: closing a cursor waits for that, and would hang, with the
+ * code that awaits it.
  */
 export function answerWaitersWhenEnded(protocol: ProtocolConnection): void {
   const event = 'readyForQuery';
@@ -224,19 +224,19 @@ export function answerWaitersWhenEnded(protocol: ProtocolConnection): void {
   });
 }
 
-/** Takes the query that waits last in the client out of its queue. */
+/** Removes the last query from the client's queue. */
 export function unqueueNewest(client: Client): void {
   queueOf(client).pop();
 }
 
-/** How `query` of `pg.Client` begins in its source, as pg itself has written it. */
+/** The beginning of the source of pg's own `Client.query`. */
 const OWN_SOURCE = /^query\(config, values, callback\)\s*\{/;
 let untracedQuery: unknown;
 const tracedQueries = new WeakSet<object>();
 
 /**
- * Whether somebody has put something in front of `query` of a client: a tracer. Recognised by its source, because a tracer
- * may have changed that while the module was loaded, and compared with what was seen last otherwise.
+ * Whether a tracer stands in front of a client's `query`. Recognised by the source of the function, because a tracer may have
+ * replaced it while the module was loaded; the function that was seen last isn't looked at again.
  */
 export function isTraced(client: Client): boolean {
   const { query } = client;
@@ -251,19 +251,19 @@ export function isTraced(client: Client): boolean {
   return true;
 }
 
-/** The query that the server works on; gone once it has failed, although `ReadyForQuery` is still to come. */
+/** The query that the server works on. pg drops it when it has failed, although `ReadyForQuery` is still to come. */
 export function activeQueryOf(client: Client): unknown {
   const inside = internals(client);
   return '_activeQuery' in inside ? inside._activeQuery : inside.activeQuery;
 }
 
 /**
- * How the query that pg runs is answered. `simple` and `extended`: a query of pg's own class, in either protocol;
- * `custom`: a cursor, a stream, a `COPY`, which may ask for what they like; `none`: nothing runs.
+ * The kind of the query that pg runs. `simple` and `extended`: a query of pg's own class, in either protocol. `custom`: a
+ * cursor, a stream, a `COPY`, which may send any message. `none`: nothing runs.
  */
 export type ClientQueryKind = 'none' | 'simple' | 'extended' | 'custom';
 
-/** How the answer to the query that pg runs has to look. */
+/** The kind of the query that pg runs: the answer is checked by it. */
 export function activeQueryKind(client: Client): ClientQueryKind {
   const active = activeQueryOf(client) as (PgQuery & { requiresPreparation?(): boolean }) | null | undefined;
   if (active === null || active === undefined) return 'none';
@@ -272,13 +272,13 @@ export function activeQueryKind(client: Client): ClientQueryKind {
   return active.requiresPreparation() ? 'extended' : 'simple';
 }
 
-/** What a cancel request proves itself with. */
+/** The key of a connection, with which a cancel request identifies it. */
 export function backendKeyOf(client: Client): { processId: number; secretKey: number } | undefined {
   const { processID, secretKey } = internals(client);
   return processID === null || secretKey === null ? undefined : { processId: processID, secretKey };
 }
 
-/** Whether a client has a password to answer with, or what gives one. */
+/** Whether a client has a password, or a function that gives one. */
 export function hasPassword(client: Client): boolean {
   const { password } = internals(client);
   return password !== null && password !== undefined;
@@ -289,7 +289,7 @@ export function processIdOf(client: Client): number | undefined {
   return internals(client).processID ?? undefined;
 }
 
-/** Forgets which named statements the server has: after `DISCARD ALL` it has none. */
+/** Forgets the named statements of a client: after `DISCARD ALL` the server has none. */
 export function forgetStatements(client: Client): void {
   const protocol = protocolOf(client);
   protocol.parsedStatements = {};
@@ -322,7 +322,7 @@ export function typeParsersOf(client: Client): TypeParsers {
   return { text: { ...text }, binary: { ...binary } };
 }
 
-/** Takes a client back to the type parsers that it had. */
+/** Gives a client the type parsers that it had before. */
 export function restoreTypeParsers(client: Client, { text, binary }: TypeParsers): void {
   Object.assign(internals(client)._types, { text, binary });
 }

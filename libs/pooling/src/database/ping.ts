@@ -27,9 +27,9 @@ export interface PingHost {
 }
 
 /**
- * Finds out for a health probe whether the database answers, without ever queueing behind the application: an idle
- * connection is asked; when all are busy, their own answers speak for the server; when there is none, one is dialled
- * whatever the back-off says.
+ * Asks for a health probe whether the database answers, and never queues behind the application. It pings an idle
+ * connection. When all are busy, a recent answer to one of them is enough. When there is none, it dials one at once,
+ * without waiting for the back-off.
  */
 export class DatabasePing {
   readonly #host: PingHost;
@@ -60,7 +60,7 @@ export class DatabasePing {
   /** A connection is gone for good: its slot may be the one that a ping waits for. */
   slotFreed(): void {
     if (this.#dialWatchers.size === 0) return;
-    // The engine hears of it in this turn as well, but perhaps later.
+    // The engine may free the slot later in this turn.
     setImmediate(() => {
       if (this.#dialWatchers.size > 0) this.#host.engine.probe();
     });
@@ -88,17 +88,17 @@ export class DatabasePing {
     return found('up');
   }
 
-  /** `false` when the connection turned out to be dead: that says nothing about the server. */
+  /** `false` when the connection was dead: the server may be fine. */
   async #askIdle(timeoutMs: number): Promise<boolean> {
     const { leases, role } = this.#host;
     const idle = leases.tryAcquire('own');
-    // One that has to be checked first is checked by the engine, or replaced within the same time.
+    // Without one that can be had at once, the engine checks an idle one first, or replaces it in the same time.
     const lease =
       idle ?? (await leases.acquire({ timeoutMs, use: 'own' }).catch((error: unknown) => this.#fail(error)));
     const { connection } = lease;
     try {
       if (idle === undefined) return true;
-      // Asked for its role when it is given back, and closed for it perhaps.
+      // On return, the server is asked for its role, and the connection may be closed.
       if (role.doubts(connection)) connection.role.refusedWrite = true;
       return await new Promise<boolean>((resolve, reject) => {
         connection.runner.execute(lease, '', undefined, timeoutMs, (error) => {

@@ -12,7 +12,7 @@ import type { ResolvedDatabaseOptions } from './options/options.js';
 /** The server takes no more clients. */
 const TOO_MANY_CONNECTIONS = '53300';
 
-/** What the budget of a pool is kept with. */
+/** What a pool's budget needs of the pool. */
 export interface PoolBudgetHost {
   readonly clock: Clock;
   /** 0 ≤ number < 1; for jitter. */
@@ -22,7 +22,7 @@ export interface PoolBudgetHost {
   off(reason: string): void;
 }
 
-/** A pool's part in the budget that it shares with other processes, and with other pools of its own. */
+/** A pool's part in a budget that it shares with other processes and with other pools of its own process. */
 export class PoolBudget implements BudgetedPool {
   readonly #host: PoolBudgetHost;
   readonly #membership: MembershipOptions;

@@ -34,16 +34,16 @@ export interface PooledClientHost {
 }
 
 /**
- * What a borrower gets from `connect()`: a `pg.Client` by all appearances, for the time of one lease. When that is
- * over it refuses to work, and takes its listeners with it, so that nobody can reach into the next borrower's session.
+ * What `connect()` gives: an object that looks like a `pg.Client`, for one lease. After the lease it refuses every call
+ * and its listeners hear nothing more, so that a borrower can't reach into the session of the next one.
  */
 class PooledClientFacade {
   readonly #host: PooledClientHost;
   readonly #lease: DatabaseLease;
   readonly #connection: PostgresConnection;
-  /** In which its listeners run: the connection's events come from a socket that belongs to nobody. */
+  /** The context in which its listeners run: events come from a socket that belongs to no request. */
   #context: AsyncResource | undefined = undefined;
-  /** There from when the end of a transaction is asked for until it is answered. */
+  /** What was asked for after `COMMIT` or `ROLLBACK` was sent, until that is answered. */
   #held: HeldStatements | undefined = undefined;
 
   constructor(host: PooledClientHost, lease: DatabaseLease) {
@@ -54,7 +54,7 @@ class PooledClientFacade {
     if (added !== undefined && added.length > 0) this.#mirror(added);
   }
 
-  /** What hooks have put on the connection's client is on this one as well, and written through. */
+  /** Mirrors the properties that hooks have put on the connection's client: reads and writes go to that one. */
   #mirror(names: readonly PropertyKey[]): void {
     for (const name of names) {
       if (name in this) continue;
@@ -70,7 +70,7 @@ class PooledClientFacade {
   }
 
   /**
-   * Gives the connection back. With an error, or `true`, it is destroyed. Works without its object, as pg-pool's does.
+   * Gives the connection back. With an error, or `true`, it is destroyed. It needs no `this`, as in pg-pool.
    *
    * @throws `ERR_POOL_LEASE_RELEASED` when it was given back before.
    */
@@ -88,7 +88,7 @@ class PooledClientFacade {
     );
   }
 
-  /** `pg.Client`'s own, in all its forms, with `queryTimeoutMs` applied. */
+  /** Runs a query in any of the forms of `pg.Client.query`, within `queryTimeoutMs`. */
   query(config: QueryText | Submittable, values?: readonly unknown[] | QueryOutcome, callback?: QueryOutcome): unknown {
     if (config === null || config === undefined) {
       throw new TypeError('Client was passed a null or undefined query');
@@ -129,7 +129,7 @@ class PooledClientFacade {
     };
     return (error, result, untouched) => {
       if (held.none) this.#held = undefined;
-      // Behind whatever awaits the answer, which may give the client back.
+      // After the code that awaits the answer: it may give the client back.
       else setImmediate(settle);
       callback(error, result, untouched);
     };
@@ -169,7 +169,7 @@ class PooledClientFacade {
     return this.#connection.runner.submit(this.#lease, submittable);
   }
 
-  /** A borrowed connection is connected. */
+  /** Fails as on a connected `pg.Client`. */
   connect(callback?: (error: Error) => void): Promise<never> | void {
     const error = new Error('Client has already been connected. You cannot reuse a client.');
     if (callback === undefined) return Promise.reject(error);
@@ -190,13 +190,13 @@ class PooledClientFacade {
     void ended.then(() => callback());
   }
 
-  /** The transaction status as the server last told it; with any pg, though pg's own clients tell it from 8.21 on. */
+  /** The transaction status that the server sent last. It is there with any pg; pg's own clients have it from 8.21 on. */
   getTransactionStatus(): ReturnType<ClientBase['getTransactionStatus']> {
     if (this.#lease.released) throw this.#leaseOver('used');
     return this.#connection.session.transactionStatus;
   }
 
-  /** For the time of this lease. */
+  /** Sets a type parser for this lease. */
   setTypeParser(...parameters: Parameters<Client['setTypeParser']>): void {
     const client = this.#borrowed();
     this.#connection.session.lendTypeParsers();
@@ -215,7 +215,7 @@ class PooledClientFacade {
     (this.#borrowed() as unknown as { unref(): void }).unref();
   }
 
-  /** @internal From its first listener on it hears the connection's events, and is kept alive for them. */
+  /** @internal Called with the first listener: from now on the connection passes its events on to this client. */
   listens(): void {
     this.#context ??= presentContext();
     if (!this.#lease.released) this.#connection.borrower = this as unknown as PoolClient;

@@ -20,7 +20,7 @@ export interface HookObserver {
   hookFailed?(report: HookFailedReport): void;
 }
 
-/** Counts the ends of transactions that travel by the async context, and tells of their hooks that failed. */
+/** Counts how ambient transactions end, and reports their hooks that failed. */
 export class TransactionTally {
   readonly outcomes: Record<keyof TransactionOutcomes, number> = { committed: 0, 'rolled-back': 0, unknown: 0 };
   hookFailures = 0;

@@ -4,9 +4,9 @@ import { PoolHealthIndicator } from './pool-health.indicator.js';
 import { PoolHealthService } from './pool-health.service.js';
 import { terminus, terminusPackage } from './terminus.js';
 
-/** Terminus logs an error for every probe that finds something down; what goes down is logged here once instead. */
+/** Terminus logs an error for every probe that finds something down. Here it is logged once instead. */
 const quietTerminus = terminusPackage.problem === undefined ? [terminus.TerminusModule.forRoot({ logger: false })] : [];
-/** Without Terminus there are none, and nobody can ask for them. */
+/** Without Terminus there are no indicators. */
 const indicators = terminusPackage.problem === undefined ? [PoolHealthIndicator] : [];
 
 /** The indicators; it needs a provider of `HealthSource` in a global module. */

@@ -14,7 +14,7 @@ export interface DispatcherOwner {
   readonly isDestroyed: () => boolean;
 }
 
-/** What is below the interceptors: it sends. */
+/** The dispatcher below the interceptors: it sends. */
 class Below extends undici.Dispatcher {
   constructor(
     private readonly dispatching: Dispatching,
@@ -39,7 +39,7 @@ class Below extends undici.Dispatcher {
  * It leaves redirects, retries and decoding to the caller. It repeats a request only when its idle socket had died.
  */
 export class HttpDispatcher extends undici.Dispatcher {
-  // Not `#private`: what `compose()` makes is a proxy, which such fields don't know.
+  // Not `#private`: `compose()` makes a proxy, which has no such fields.
   private readonly below: Dispatcher;
   private readonly owner: DispatcherOwner;
   private destroying = false;
@@ -56,7 +56,7 @@ export class HttpDispatcher extends undici.Dispatcher {
     this.below = interceptors.length === 0 ? below : below.compose([...interceptors]);
   }
 
-  /** What undici's own dispatchers emit when a socket was opened, closed, or couldn't be opened. */
+  /** Emits, as undici's own dispatchers do, when a socket was opened, closed, or couldn't be opened. */
   get sockets(): SocketListener {
     const tell = (event: string, origin: string, ...error: Error[]): void => {
       if (this.listenerCount(event) === 0) return;

@@ -10,10 +10,10 @@ import type { OriginPolicy } from './origin-policy.js';
 import { withQuery, type WireRequest } from './message/request.js';
 import { parseTarget } from './message/target.js';
 
-/** On whose behalf something is dispatched. */
+/** For what a request is dispatched. */
 export interface DispatchScope {
   readonly signal?: AbortSignal | undefined;
-  /** The origin that was asked for, when the client's own headers stand among those of the request. */
+  /** The origin of the request, when its headers include those of the client. */
   readonly origin?: string | undefined;
   /** For `fetch()`: how its body is watched. */
   readonly watch?: BodyWatch | undefined;
@@ -81,7 +81,7 @@ export class Dispatching {
     exchange.start();
   }
 
-  /** An origin in the form that it is known by: without a user and a password, which would be shown with it. */
+  /** The key of an origin: without user and password, because it is shown. */
   #originOf(origin: string | URL | undefined): string {
     const text = origin === undefined ? this.#originPolicy.home : String(origin);
     if (text === undefined) throw new TypeError('origin: missing; this client has no baseUrl');

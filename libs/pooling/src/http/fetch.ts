@@ -17,12 +17,12 @@ import { BodyWatch, type LeakWatching } from './exchange/body-watch.js';
 /** The type of the standard's `fetch`. */
 export type Fetch = typeof globalThis.fetch;
 
-/** Taken before anybody puts another in its place, such as a client's own. */
+/** Kept before the application replaces it, such as by the `fetch` of a client. */
 const builtInFetch: Fetch = globalThis.fetch;
 
 type FetchInit = Omit<RequestInit, 'dispatcher'> & { dispatcher?: unknown; duplex?: 'half' };
 
-/** URLs that lead nowhere but to themselves. */
+/** URLs that hold their content, or name it within the process. */
 const SELF_CONTAINED = /^[\0-\x20]*(?:data|blob):/i;
 
 /** What `fetch` needs of its client. */
@@ -42,7 +42,7 @@ export function fetchOver({ builder, leaks, aborts, dispatcherFor }: FetchHost):
     const watch = BodyWatch.begin(leaks, fetch);
     if (typeof init !== 'object' || init === null) throw new TypeError('init: not an object');
     const given = said(init);
-    // Before the form is read: it counts what it has left.
+    // Before the form is read: it reports the length that is left.
     const form = isFormStream(given.body) ? formStreamHeaders(given.body) : undefined;
     const request = isRequest(input) ? input : undefined;
     const url = request?.url ?? (input instanceof URL ? input : text(input));
@@ -58,7 +58,7 @@ export function fetchOver({ builder, leaks, aborts, dispatcherFor }: FetchHost):
     const headers = new Headers(given.headers ?? request?.headers);
     const typed = isForm(body) || isBlob(body) || kindOf(body) === 'URLSearchParams';
     if (form !== undefined) addFormHeaders(headers, form);
-    // The standard writes it itself where it knows it, and some versions of undici refuse to have it twice.
+    // The built-in `fetch` writes it where it knows the length, and some versions of undici refuse it twice.
     else if ((body !== undefined && body !== null && !isStreamed(body)) || request !== undefined)
       headers.delete('content-length');
     if (authorization !== undefined && !headers.has('authorization')) headers.set('authorization', authorization);
@@ -123,7 +123,7 @@ function watchReading(response: Response, following: FollowingSignal): void {
   }
 }
 
-/** What is given: a member that is undefined is none, as the standard says of every dictionary. */
+/** The members that are given: an undefined one isn't, as in every dictionary of the standard. */
 function said(init: object): FetchInit {
   return Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined));
 }
@@ -146,7 +146,7 @@ function isRequest(input: unknown): input is Request {
   return typeof url === 'string' && typeof method === 'string' && typeof headers === 'object';
 }
 
-/** What a `Request` of another class says, for one of Node's own. */
+/** The fields of a `Request` of another class, to make one of Node's own. */
 function fieldsOf(request: Request | undefined): FetchInit {
   if (request === undefined || request instanceof Request) return {};
   const { method, headers, body, signal, redirect, credentials, integrity, keepalive, referrerPolicy } = request;

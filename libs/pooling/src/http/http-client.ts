@@ -34,7 +34,7 @@ import type { HttpLeakReport, LeakWatching } from './exchange/body-watch.js';
 import { StreamedExchange } from './exchange/streamed-exchange.js';
 import { undiciPackage } from './undici.js';
 
-/** What an `HttpClient` works with besides its options; all of it is for tests and for the application's own logger. */
+/** What an `HttpClient` takes besides its options: for tests, spans and the application's own logger. */
 export interface HttpClientDependencies {
   readonly clock?: Clock;
   /** 0 ≤ x < 1; for jitter. */
@@ -101,7 +101,7 @@ export class HttpClient {
     const events = new HttpEvents(name);
     this.#counters = new CountersByOrigin(clock);
     const { baseUrl } = this.#options;
-    // Its series are there before its first request: a rate over them would miss what came first.
+    // Its series exist before its first request: otherwise a rate over them would miss the first ones.
     if (baseUrl !== undefined) this.#counters.of(new URL(baseUrl).origin);
     this.#pool = new HttpPool({
       name,
@@ -303,7 +303,7 @@ export class HttpClient {
   }
 }
 
-/** A clock whose timers don't keep the process alive: what the deadlines watch does, as long as it lasts. */
+/** A clock whose timers don't keep the process alive: the sockets under way do that. */
 function inBackground(clock: Clock): Clock {
   return {
     now: clock.now.bind(clock),

@@ -2,8 +2,8 @@ import { HttpOriginRefusedError } from '../core/errors.js';
 import type { Target } from './message/target.js';
 
 /**
- * Which origins a client's requests may reach, and with what. A client with a `baseUrl` has a home: another origin is
- * refused or, where it is allowed, gets nothing that the client's options say.
+ * Which origins a client's requests may reach, and which of the client's headers go there. A client with a `baseUrl` has a home:
+ * another origin is refused or, where it is allowed, gets none of the client's headers, credentials and certificates.
  */
 export class OriginPolicy {
   readonly #client: string;

@@ -30,12 +30,12 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
   ),
   pools.gauge(
     'db_pool_fleet_processes',
-    'Processes that share the budget, when one last looked',
+    'Processes that share the budget, at the last look',
     ({ statistics }) => seen(statistics.fleet)?.processes,
   ),
   pools.gauge(
     'db_pool_fleet_connections',
-    'Connections of all processes that share the budget, when one last looked',
+    'Connections of all processes that share the budget, at the last look',
     ({ statistics }) => seen(statistics.fleet)?.connections,
   ),
   pools.gauge('db_pool_overflow', 'Connections beyond size', ({ statistics }) => statistics.overflow),
@@ -46,7 +46,7 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
   ),
   pools.gauge(
     'db_pool_server_connections',
-    "Clients connected to the pool's server, everybody's, when it was last asked",
+    "All clients connected to the pool's server, when it was last asked",
     ({ server }) => server?.clients,
   ),
   pools.gauge(
@@ -87,7 +87,7 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
   ),
   pools.gauges(
     'db_pool_host_connections',
-    'Connections to each of several hosts, by what its server is',
+    'Connections to each of several hosts, by the role of its server',
     ({ statistics }) =>
       (statistics.hosts?.states ?? []).flatMap(({ host, role, connections }) =>
         role === undefined ? [] : [[{ host, role }, connections] as const],
@@ -95,7 +95,7 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
   ),
   pools.counter(
     'db_pool_failovers_total',
-    'How often the host that takes writes was another one than before',
+    'How often the host that takes writes has changed',
     ({ statistics }) => statistics.hosts?.failovers,
   ),
   pools.counters(

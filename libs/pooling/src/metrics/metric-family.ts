@@ -13,10 +13,10 @@ export interface MetricFamily {
   readonly samples: (snapshot: MetricsSnapshot) => Iterable<Sample>;
 }
 
-/** What a family reads of one thing that it has a series of. */
+/** Reads the value of one series. */
 type Reader<Subject, Value> = (subject: Subject) => Value;
 
-/** The things that a family has series of, each with its labels. */
+/** The subjects of a family's series, each with its labels. */
 export type Subjects<Subject> = (snapshot: MetricsSnapshot) => Iterable<readonly [Labels, Subject]>;
 
 /** Makes the families of one kind of subject. */

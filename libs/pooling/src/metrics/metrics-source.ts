@@ -2,7 +2,7 @@ import type { PoolHistograms } from '../core/statistics.js';
 import type { DatabasePoolStatistics } from '../database/database-statistics.js';
 import type { HttpClientStatistics, HttpOriginMetrics } from '../http/pool/statistics.js';
 
-/** Connections that one piece of code holds and was reported for. */
+/** Connections that were reported as leaked, by the code that holds them. */
 export interface LeakedConnections {
   /** The handler on whose behalf it acquired; empty where that isn't known. */
   readonly handler: string;

@@ -35,7 +35,7 @@ export class PoolMetricsModule implements NestModule {
     };
   }
 
-  /** The application's own Prometheus controllers print the registry of the process: they are told whose turn it is. */
+  /** The application's own Prometheus controllers print the registry of the process: here with this application's pools alone. */
   configure(consumer: MiddlewareConsumer): void {
     const controllers = new Set<Type<unknown>>();
     for (const { controllers: registered } of this.modules.values()) {

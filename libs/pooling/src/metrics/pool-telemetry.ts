@@ -47,7 +47,7 @@ export class PoolTelemetry implements OnModuleInit, OnApplicationShutdown {
   }
 }
 
-/** Who has no SDK needs no API either. */
+/** OpenTelemetry's API; an application without an SDK doesn't need it. */
 function requireApi(): typeof import('@opentelemetry/api') | undefined {
   const loaded = loadOpenTelemetry();
   if ('module' in loaded) return loaded.module as typeof import('@opentelemetry/api');

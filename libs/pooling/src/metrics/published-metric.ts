@@ -86,7 +86,7 @@ export function publish(application: PublishedApplication): () => void {
 
 /** Everything that the default registry holds, with the series of this application alone. */
 export function scrape(application: PublishedApplication, extra: readonly Metric[] = []): Promise<string> {
-  // Somebody may have cleared the registry, as tests do.
+  // The registry may have been cleared, as tests do.
   registerFamilies();
   return scraped.run(application, () => {
     const added = extra.filter((metric) => register.getSingleMetric(nameOf(metric)) === undefined);

@@ -9,7 +9,7 @@ export interface Sample {
   readonly value: number;
   /** Where it isn't the family's own name: the `_bucket`, `_sum` and `_count` of a histogram. */
   readonly metricName?: string;
-  /** Of a bucket: what prom-client prints behind it where its registry speaks OpenMetrics. */
+  /** The exemplar of a bucket, which prom-client prints where its registry speaks OpenMetrics. */
   readonly exemplar?: SampleExemplar;
 }
 

@@ -3,7 +3,7 @@ import type { SpanSink } from '../core/span-sink.js';
 import { spansFor } from '../tracing/spans.js';
 import { resolveTracing, type Tracing } from '../tracing/tracing-options.js';
 
-/** What makes the spans of an application's pools and clients. */
+/** Makes the spans of an application's pools and clients. */
 @Injectable()
 export class ApplicationSpans {
   readonly #spans = spansFor();
@@ -13,7 +13,7 @@ export class ApplicationSpans {
     return this.#spans;
   }
 
-  /** As `forRoot` says; pools that exist already follow. */
+  /** Sets the option of `forRoot`, also for pools that exist already. */
   configure(tracing: Tracing | undefined): void {
     this.#spans?.configure(resolveTracing(tracing));
   }

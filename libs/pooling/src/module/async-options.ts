@@ -2,7 +2,7 @@ import type { FactoryProvider, Provider } from '@nestjs/common';
 import { nearestName, refuseProblems, showName } from '../core/validation.js';
 import type { AsyncOptions } from './module-options.js';
 
-/** What makes something out of what a factory gave. */
+/** A provider that is made of a factory's options. */
 export interface OptionsProvider<Options, Made> {
   readonly token: symbol;
   /** The name for messages. */
@@ -16,7 +16,7 @@ export interface OptionsProvider<Options, Made> {
 
 const ASYNC_NAMES = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting', 'extraProviders'] as const;
 
-/** What stands beside a factory and is read by nobody: options belong into what the factory gives. */
+/** Names beside a factory that nothing reads: options belong into the factory's result. */
 function unread(options: object, others: readonly string[]): string[] {
   const known: readonly string[] = [...ASYNC_NAMES, ...others];
   const problems: string[] = [];
@@ -37,7 +37,7 @@ function unread(options: object, others: readonly string[]): string[] {
  * The providers of options that are made while the application starts, in one of the three styles.
  *
  * @param call how the factory class is called
- * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID` when not exactly one style is given, or something that nobody reads.
+ * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID` when not exactly one style is given, or a name that nothing reads.
  */
 export function asyncOptionsProviders<Options, Factory, Made>(
   options: AsyncOptions<Options, Factory>,

@@ -23,8 +23,8 @@ export function connectFailureOf(pool: DatabasePool, error: unknown): { cause: u
 }
 
 /**
- * Opens one connection in the background when the application has started, and says in the log, within a second, when
- * that can't be done: what is wrong, and what to set. The application stays up, and the pool goes on trying.
+ * Opens one connection in the background when the application has started. When that fails, the log says within a second
+ * what is wrong and what to set. The application stays up, and the pool goes on trying.
  *
  * Never rejects. The connection stays in the pool.
  */
@@ -40,7 +40,7 @@ export async function lookAtDatabase(pool: DatabasePool, clock: Clock = systemCl
     if (pool.ending) return;
     logger.error(
       `${name}: can't connect to ${addressOf(pool)}: ${connectFailureOf(pool, error).words} ` +
-        'The application stays up and goes on trying; readiness says no until then.',
+        'The application stays up and goes on trying; readiness fails until then.',
     );
   } finally {
     clock.clearTimeout(slow);

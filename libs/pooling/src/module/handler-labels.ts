@@ -3,15 +3,15 @@ import type { Observable } from 'rxjs';
 import { inRequest, keepRequests, keepRequestsIfCheap, keepsRequests } from '../core/request-context.js';
 
 /**
- * Whether handlers give what they do their names: `OrdersController.create`. On only in applications that have a pool
- * which says on whose behalf its connections are held, and where contexts are kept: on a Node where that costs next to
- * nothing, or for the sake of something else. Elsewhere the stacks of leak detection have to do.
+ * Whether acquires get the name of their handler: `OrdersController.create`. Only in applications with a pool that shows who
+ * holds its connections, and only where request contexts are kept: on a Node where they cost next to nothing, or because
+ * something else needs them. Elsewhere the stacks of leak detection show the handler.
  */
 @Injectable()
 export class HandlerLabels {
   #wanted = false;
 
-  /** Starts giving names, where that is cheap, or `always`: where a tracer keeps contexts already, it costs little more. */
+  /** Turns names on, where that is cheap, or `always`: where a tracer keeps contexts already, it costs little more. */
   enable(always = false): void {
     this.#wanted = true;
     if (always) keepRequests();
@@ -29,7 +29,7 @@ export class HandlerLabels {
   }
 }
 
-/** Gives everything that a handler does its name: of controllers, resolvers, gateways and message handlers alike. */
+/** Runs every handler under its name: of controllers, resolvers, gateways and message handlers alike. */
 @Injectable()
 export class HandlerLabelInterceptor implements NestInterceptor {
   constructor(private readonly labels: HandlerLabels) {}

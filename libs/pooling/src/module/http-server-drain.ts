@@ -73,7 +73,7 @@ export class HttpServerDrain {
   async settle(): Promise<void> {
     if (this.#state !== 'watching') return;
     this.#state = 'settling';
-    // Node accepts all that knocked before it comes here: who is connected already isn't reset with the listener.
+    // By now Node has accepted all connections that were pending: closing the listener resets none of them.
     await new Promise((resolve) => setImmediate(resolve));
     this.#lastRequestAt = this.#clock.now();
     this.#server.prependListener('request', this.#onRequest);
@@ -97,7 +97,7 @@ export class HttpServerDrain {
     this.#clock.setBackgroundTimeout(reap, REAP_EVERY_MS);
   }
 
-  /** Leaves the server alone. */
+  /** Stops closing idle sockets. */
   stop(): void {
     this.#state = 'over';
     this.#server.removeListener('connection', this.#onConnection);

@@ -7,7 +7,7 @@ import { nestPrometheusPackage, prometheusClientPackage } from '../metrics/prome
 /** A part of the module that `false` switches off. */
 export type OptionalPart = 'database' | 'http' | 'health' | 'metrics';
 
-/** What they stand on; Kysely is asked for by the databases' providers. */
+/** The packages of each part; the databases' providers check for Kysely. */
 const PACKAGES: Readonly<Record<OptionalPart, readonly OptionalPackage<unknown>[]>> = {
   database: [pgPackage],
   http: [undiciPackage],

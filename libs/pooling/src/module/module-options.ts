@@ -62,7 +62,7 @@ export interface HealthRouteOptions {
   /** Where they are: `GET /<path>`, `/<path>/live`, `/<path>/ready`. Default: `health`. */
   readonly path?: string | undefined;
   /**
-   * Decorators for the routes, which say to the application's own guards that these are different. An application's
+   * Decorators for the routes, such as `Public()`, by which the application's own guards let them pass. An application's
    * interceptors, pipes and filters never apply to them, and Swagger doesn't show them.
    *
    * ```ts

@@ -1,8 +1,8 @@
 import { PoolNotConfiguredError } from '../core/errors.js';
 
 /**
- * What Nest and others read of any provider to find out what it is: none of these may throw, and none may look as if
- * it were there (a `then` would make a promise of it, a hook would be called).
+ * Properties that Nest and others read of any provider: reading them must not throw, and gives `undefined` (with a `then` it
+ * would be taken for a promise, and a hook would be called).
  */
 const INSPECTED: ReadonlySet<string> = new Set([
   'then',

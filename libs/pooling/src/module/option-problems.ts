@@ -63,7 +63,7 @@ function problemsOf(room: string, resolve: () => unknown): string[] {
     return [];
   } catch (error) {
     if (!(error instanceof PoolOptionsError)) throw error;
-    // What comes from the environment has no path in the options.
+    // Problems of the environment have no path in the options.
     return (error.details['problems'] as string[]).map((problem) =>
       /^[A-Z_]+ \(environment\): /.test(problem) ? problem : `${room}.${problem}`,
     );
@@ -95,7 +95,7 @@ const rootRules: Rules<PoolingModuleOptions> = {
 export const STATIC_OPTION_NAMES: readonly string[] = Object.keys(staticRules);
 
 /**
- * Refuses what the factory of a named pool gave when it isn't an object: a forgotten `return` isn't a wish for the defaults.
+ * Refuses the result of a named pool's factory when it isn't an object: a forgotten `return` doesn't mean the defaults.
  *
  * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`
  */
@@ -117,7 +117,7 @@ export const ROOT_OPTION_NAMES: readonly string[] = [...Object.keys(rootRules), 
 export function refuseRootOptions(options: unknown): void {
   const problems = optionProblems({ ...rootRules, ...staticRules }, options);
   if (options === undefined || isPlainObject(options)) problems.push(...missingPackages(options ?? {}));
-  // What the environment says is checked like what the options say.
+  // The environment is checked like the options.
   if (isPlainObject(options) && options['database'] === undefined) {
     problems.push(...problemsOf('database', () => resolveDatabaseOptions(DEFAULT_NAME, {})));
   }

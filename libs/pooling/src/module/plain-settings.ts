@@ -8,7 +8,7 @@ export interface PlainSettings {
   readonly [name: string]: PlainValue;
 }
 
-/** What is never shown, wherever it stands: values that may hold a password, a token or a key. */
+/** Names whose values are never shown: they may hold a password, a token or a key. */
 const SECRET: ReadonlySet<string> = new Set([
   'password',
   'passphrase',
@@ -56,7 +56,7 @@ function plainValue(value: unknown, depth: number): PlainValue {
   if (Array.isArray(value)) return value.map((each) => plainValue(each, depth + 1));
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return `[${value.constructor.name}]`;
-  // What knows by itself how much of it may be shown.
+  // An object with `toJSON` decides itself what it shows.
   const { toJSON } = value as { toJSON?: unknown };
   if (typeof toJSON === 'function') return plainValue((toJSON as () => unknown).call(value), depth + 1);
   return plainSettings(value, depth + 1);
@@ -69,6 +69,6 @@ function withoutCredentials(url: string): string {
   parsed.password = '';
   parsed.search = '';
   parsed.hash = '';
-  // The address of a webhook or a bot is its password.
+  // The URL of a webhook or a bot is its password.
   return showValue(parsed.pathname) === JSON.stringify(parsed.pathname) ? parsed.href : `${parsed.origin}/[…]`;
 }

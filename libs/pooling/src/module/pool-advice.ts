@@ -29,7 +29,7 @@ export interface AdviceOptions {
 /** Time between two looks of the log, in milliseconds; the first is after one second, when the application listens. */
 const LOOK_INTERVAL_MS = 15_000;
 const FIRST_LOOK_MS = 1_000;
-/** What was away for longer than this is news when it comes back, in milliseconds: a finding that comes and goes isn't. */
+/** A finding is logged again if it was gone for longer than this, in milliseconds: one that comes and goes isn't. */
 const FORGOTTEN_AFTER_MS = 600_000;
 
 /** The clock, for tests that turn time by hand; the machine's when it isn't provided. */
@@ -83,7 +83,7 @@ export class PoolAdvice implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   /**
-   * Refuses to start when required pools can never get what they may want, whoever else leaves the server.
+   * Refuses to start when required pools may want more connections than their server can ever give.
    *
    * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`
    */
@@ -117,7 +117,7 @@ export class PoolAdvice implements OnApplicationBootstrap, OnModuleDestroy {
     }
   }
 
-  /** Only what listens is ended by signals; others, tests among them, end by themselves. */
+  /** Whether shutdown hooks are on; `true` also where the application doesn't listen, as in tests: it ends by itself. */
   #hasShutdownHooks(): boolean {
     const server = this.adapterHost.httpAdapter?.getHttpServer() as { readonly listening?: boolean } | undefined;
     if (server?.listening !== true) return true;

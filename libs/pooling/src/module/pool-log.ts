@@ -17,8 +17,8 @@ import type { HttpLeakReport } from '../http/exchange/body-watch.js';
 import { LogThrottle, type HeldBack } from './log-throttle.js';
 
 /**
- * Writes what a database pool reports to the application's logger. What is slow is written as one object, its message
- * first, so that a logger of structured lines keeps the fields.
+ * Writes a database pool's reports to the application's logger. Reports of slow operations are objects, with the message first,
+ * so that a structured logger keeps the fields.
  */
 export class PoolLog implements DatabasePoolObserver {
   readonly #logger = new Logger('DatabasePool');
@@ -78,10 +78,10 @@ export class PoolLog implements DatabasePoolObserver {
   }
 
   replanned(report: ReplannedReport): void {
-    const { pool, statement, keptMs, anewMs } = report;
+    const { pool, statement, genericMs, customMs } = report;
     const message =
-      `${pool}: planned anew each time from now on, in ${anewMs.toFixed(2)} ms on average instead of ${keptMs.toFixed(2)} ` +
-      `with one plan for all values: ${statement}`;
+      `${pool}: custom plans from now on: ${customMs.toFixed(2)} ms on average instead of ${genericMs.toFixed(2)} ms with the ` +
+      `generic plan: ${statement}`;
     this.#logger.log({ message, event: 'replanned', ...report });
   }
 
@@ -133,7 +133,7 @@ function byWhom(acquirer: Pick<Holder, 'label' | 'acquiredAt'>): string {
   return who === undefined ? '' : ` by ${who}`;
 }
 
-/** The application's lines of a stack: Nest's, the driver's and ours are many, and nobody's mistake is there. */
+/** The application's lines of a stack, without those of Nest, the driver and this library. */
 function framesOf(stack: string | undefined): string {
   return foreignFrames(stack)
     .map((line) => `\n${line}`)

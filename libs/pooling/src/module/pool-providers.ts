@@ -16,7 +16,7 @@ import { logHttpLeak, PoolLog } from './pool-log.js';
 import { PoolStore } from './pool-store.js';
 import { getDbPoolToken, getDbToken, getHttpClientToken } from './tokens.js';
 
-/** Says where the options of a database or client are: a token, and how they are read from what it resolves to. */
+/** Where the options of a database or client are: a token, and how to read them from its value. */
 export interface OptionsAt<Source, Options> {
   readonly token: symbol;
   readonly read: (source: Source) => Options;
@@ -45,7 +45,7 @@ export function databaseProviders<Source>(
       const made = new DatabasePool(name, given, {
         observer: new PoolLog(name),
         spans: spans.sink,
-        // Asked even where names aren't kept yet: the first transaction that travels with a request keeps them.
+        // Always asked for: names may be kept only from the first ambient transaction on.
         ...(named ? { label: presentHandler } : undefined),
       });
       store.addDatabase(name, made);
@@ -67,7 +67,7 @@ export function databaseProviders<Source>(
   return [pool, kysely];
 }
 
-/** Whether anything is on that says on whose behalf connections are held; each request costs a little for it. */
+/** Whether an option needs the names of handlers, which cost each request a little. */
 function namesHolders({ leakDetectionMs = 0, slowAcquireMs = 0, slowQueryMs = 0 }: DatabaseOptions = {}): boolean {
   return leakDetectionMs > 0 || slowAcquireMs > 0 || slowQueryMs > 0;
 }

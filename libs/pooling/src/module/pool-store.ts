@@ -6,13 +6,13 @@ import type { HttpCloseReport } from '../http/pool/close.js';
 import type { HttpClient } from '../http/http-client.js';
 import { DEFAULT_NAME } from './tokens.js';
 
-/** What a name is a name of. */
+/** The kind of a named pool. */
 export type PoolKind = 'database' | 'HTTP client';
 
 /** A database of the application. */
 export interface DatabaseEntry {
   readonly pool: DatabasePool;
-  /** Whether the application gets its `Kysely` from us; a test that replaces the token takes the pool out of use. */
+  /** Whether the application gets its `Kysely` from this library: `false` when a test has replaced the token. */
   inUse: boolean;
 }
 
@@ -82,28 +82,28 @@ export class PoolStore {
     this.#absent.add(`${kind} ${name}`);
   }
 
-  /** Takes a database's pool over: it is closed with the others, and used once `use()` says so. */
+  /** Takes over a database's pool: it is closed with the others, and counts as used after `use()`. */
   addDatabase(name: string, pool: DatabasePool): void {
     this.#databases.set(name, { pool, inUse: false });
   }
 
-  /** Puts a database into use: the application gets its `Kysely` from us. */
+  /** Marks a database as used: the application gets its `Kysely` from this library. */
   use(name: string, pool: DatabasePool): void {
     const entry = this.#databases.get(name);
     if (entry?.pool === pool) entry.inUse = true;
   }
 
-  /** Takes an HTTP client over. */
+  /** Takes over an HTTP client. */
   addHttpClient(name: string, client: HttpClient): void {
     this.#httpClients.set(name, client);
   }
 
-  /** Whether the application has something of this name, if only one that a test has replaced. */
+  /** Whether the application has something of this name, even if a test has replaced it. */
   isDeclared(kind: PoolKind, name: string): boolean {
     return this.#declared.has(`${kind} ${name}`);
   }
 
-  /** Whether something that was declared comes from elsewhere: a test has replaced its token. */
+  /** Whether a test has replaced the token of something that was declared. */
   isReplaced(kind: PoolKind, name: string): boolean {
     const key = `${kind} ${name}`;
     const added = kind === 'database' ? this.#databases.has(name) : this.#httpClients.has(name);

@@ -57,9 +57,9 @@ import { TransactionalCheck } from './transactional-check.js';
 })
 export class PoolingCoreModule {
   /**
-   * Nest runs the shutdown hooks of modules by their distance from the root, the farthest last; global modules all stand
-   * at the same one, in the order of their import. One step farther, pools close after queues, schedulers and whatever
-   * else may use them, wherever the application imports this.
+   * Nest runs the shutdown hooks of modules by their distance from the root, the farthest last. All global modules have the same
+   * distance, and run in the order of their import. This module puts itself one step farther, so that pools close after
+   * queues, schedulers and other users, wherever the application imports it.
    */
   constructor(modules: ModulesContainer) {
     for (const module of modules.values()) {

@@ -45,7 +45,7 @@ import { DEFAULT_NAME, getDbPoolToken, getDbToken, getHttpClientToken } from './
 const OPTIONS = Symbol('PoolingModule options');
 const ROUTES = Symbol('PoolingModule routes');
 
-/** A controller of ours, and what to say when the application has a route of its own in its place. */
+/** A controller of the library, and the message for an application that has a route of its own in its place. */
 type OwnController = readonly [controller: Type<unknown>, remedy: string, separable?: boolean];
 
 /** What the options of `forRoot` configure besides the pools. */
@@ -77,7 +77,7 @@ export class PoolingModule implements NestModule {
     @Optional() @Inject(ROUTES) private readonly routes: readonly OwnController[] = [],
   ) {}
 
-  /** Nest calls it when every module is there, and its routes aren't yet. */
+  /** Nest calls it when all modules are there and routes aren't. */
   configure(): void {
     for (const route of this.routes) yieldToApplication(this.modules, ...route);
     if (this.routes.length > 0) routeFirst(this.modules, new Set(this.routes.map(([controller]) => controller)));
@@ -169,7 +169,7 @@ function rootModule(
 ): DynamicModule {
   const routes: DynamicModule[] = [];
   const controllers: OwnController[] = [];
-  // What lacks a package is named with the wrong options, when the application starts.
+  // Parts without their packages are reported with the wrong options, when the application starts.
   if (statics.health !== false && isComplete('health')) {
     const controller = createHealthController(pathOf(statics.health, DEFAULT_HEALTH_PATH), statics.health?.decorators);
     routes.push(PoolHealthModule.register(controller));

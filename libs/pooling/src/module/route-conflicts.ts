@@ -11,9 +11,9 @@ const METADATA = {
 };
 
 /**
- * Takes a controller of ours out of an application that has a route of its own at one of its paths: Express would
- * serve whichever came first, and Fastify wouldn't start. Of a `separable` one only the routes that are taken leave. To be
- * called when all modules are there and before routes are.
+ * Removes a controller of the library when the application has a route of its own at one of its paths: Express would serve
+ * whichever came first, and Fastify wouldn't start. Of a `separable` controller, only the conflicting routes are removed.
+ * Call it when all modules are there and routes aren't.
  */
 export function yieldToApplication(
   modules: ModulesContainer,
@@ -23,7 +23,7 @@ export function yieldToApplication(
 ): void {
   const ours = new Set(getRoutes(own));
   for (const { metatype, controllers } of modules.values()) {
-    // Such a module's controllers are elsewhere than they say.
+    // `RouterModule` moves the controllers of such a module to another path.
     if (Reflect.getMetadataKeys(metatype).some((key) => String(key).startsWith(METADATA.modulePath))) continue;
     for (const controller of controllers.values()) {
       const other = controller.metatype;
@@ -39,9 +39,9 @@ export function yieldToApplication(
 }
 
 /**
- * Puts the modules of our controllers before all others: Express serves the first route that fits, and a pattern of the
- * application's, such as `:code` or `*path`, fits ours. Fastify prefers an exact path by itself. To be called when all
- * modules are there and before routes are.
+ * Puts the modules of the library's controllers before all others: Express serves the first route that fits, and a pattern of
+ * the application, such as `:code` or `*path`, may fit as well. Fastify prefers an exact path by itself. Call it when all
+ * modules are there and routes aren't.
  */
 export function routeFirst(modules: ModulesContainer, own: ReadonlySet<unknown>): void {
   const others = [...modules].filter(
@@ -55,7 +55,7 @@ function remove(modules: ModulesContainer, controller: Type<unknown>): void {
   for (const { controllers } of modules.values()) controllers.delete(controller);
 }
 
-/** Without a path a method is no handler. */
+/** Removes the routes of handlers: a method without a path isn't a handler any more. */
 function removeRoutes(controller: Type<unknown>, taken: ReadonlySet<string>): void {
   const prototype = controller.prototype as Record<string, object>;
   for (const method of new MetadataScanner().getAllMethodNames(prototype)) {

@@ -65,7 +65,7 @@ export class PoolShutdown
     if (drain?.listening !== true) return;
     const { drainDelayMs } = this.#options;
     if (drainDelayMs > 0) {
-      this.#logger.log(`Draining: serving for another ${drainDelayMs} ms while readiness says no`);
+      this.#logger.log(`Draining: serving for another ${drainDelayMs} ms while readiness fails`);
       await new Promise<void>((resolve) => systemClock.setTimeout(resolve, drainDelayMs));
     }
     await drain.settle();
@@ -85,7 +85,7 @@ export class PoolShutdown
       if (!this.#reported && closed.length > 0) this.#report(closed);
       this.#reported = true;
     } catch (error) {
-      // Nest would swallow it.
+      // Nest would swallow the error.
       this.#logger.error(`Closing the pools failed: ${describeCause(error)}`);
     }
   }

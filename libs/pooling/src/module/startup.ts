@@ -17,7 +17,7 @@ export class PoolStartup implements OnApplicationBootstrap {
   ) {}
 
   /**
-   * Fills what wants to be warm, in the background, and waits for what is required.
+   * Fills the `warm` pools in the background, and waits for a connection of the `required` ones.
    *
    * @throws PoolConnectError `ERR_POOL_CONNECT_FAILED` when a required database can't be reached,
    * `ERR_POOL_OPTIONS_INVALID` when required pools may want more than their server can ever give; every pool is closed

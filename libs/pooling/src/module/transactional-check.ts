@@ -17,7 +17,7 @@ export class TransactionalCheck implements OnModuleInit {
     for (const { providers, controllers, injectables } of this.modules.values()) {
       for (const wrappers of [providers, controllers, injectables]) {
         for (const { metatype, inject } of wrappers.values()) {
-          // What a factory gives is nobody's class.
+          // The result of a factory may have no class.
           if (typeof metatype === 'function' && inject === undefined) this.#check(metatype);
         }
       }

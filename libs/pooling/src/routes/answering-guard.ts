@@ -1,7 +1,7 @@
 import { HttpException, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
 
-/** What a route of the library says. */
+/** The answer of a route of the library. */
 export interface RouteAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -9,9 +9,9 @@ export interface RouteAnswer {
 }
 
 /**
- * Answers a route of the library in the place of its handler: as its last guard, so that the application's guards apply
- * and its interceptors, pipes and filters don't. Nothing wraps a health answer, caches a readiness or turns metrics into
- * JSON. The request goes no further: the guard never says yes or no once it has answered.
+ * Answers a route of the library instead of its handler. It is the last guard, so that the application's guards apply and its
+ * interceptors, pipes and filters don't: nothing wraps a health answer, caches a readiness or turns metrics into JSON. The
+ * request goes no further: the guard's promise never settles once it has answered.
  */
 export abstract class AnsweringGuard implements CanActivate {
   constructor(private readonly adapter: HttpAdapterHost) {}
@@ -31,7 +31,7 @@ export abstract class AnsweringGuard implements CanActivate {
   }
 }
 
-/** Probes and scrapes are of this moment. */
+/** Answers to probes and scrapes must not be cached. */
 export const NOT_STORED: Readonly<Record<string, string>> = { 'Cache-Control': 'no-cache, no-store, must-revalidate' };
 
 function asAnswer(error: unknown): RouteAnswer {

@@ -7,18 +7,18 @@ export type RouteDecorators = readonly ClassDecorator[];
 const EXCLUDED_FROM_SWAGGER = 'swagger/apiExcludeController';
 
 /**
- * Decorates a controller of the library as the application says. It isn't shown in Swagger unless that says otherwise.
- * Guards may look for metadata on the handler alone, so that they are there as well.
+ * Applies the application's decorators to a controller of the library, which Swagger doesn't show unless one of them says so. The
+ * metadata is put on the handlers as well, because guards may look there alone.
  */
 export function decorateRoutes(controller: Type<unknown>, decorators: RouteDecorators = []): void {
   const before = new Set<unknown>(Reflect.getOwnMetadataKeys(controller));
   for (const decorate of functionsAmong(decorators)) decorate(controller);
-  // Swagger's own decorator adds to what is there.
+  // Swagger's own decorator adds to the present metadata.
   if (!Reflect.hasOwnMetadata(EXCLUDED_FROM_SWAGGER, controller)) {
     Reflect.defineMetadata(EXCLUDED_FROM_SWAGGER, [true], controller);
   }
   const added = Reflect.getOwnMetadataKeys(controller).filter(
-    // Nest's own, such as the guards of a class, hold for its handlers as it is.
+    // Nest's own metadata of a class, such as guards, holds for its handlers anyway.
     (key: unknown) => !before.has(key) && !String(key).startsWith('__'),
   );
   const prototype = controller.prototype as Record<string, unknown>;
@@ -29,7 +29,7 @@ export function decorateRoutes(controller: Type<unknown>, decorators: RouteDecor
   }
 }
 
-/** Wrong options are refused when the application starts, all at once: not here. */
+/** The decorators that are functions: wrong ones are refused at the start, with all other wrong options. */
 function functionsAmong(decorators: unknown): readonly ClassDecorator[] {
   return Array.isArray(decorators) ? decorators.filter((each) => typeof each === 'function') : [];
 }

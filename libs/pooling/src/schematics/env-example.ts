@@ -1,6 +1,6 @@
 import { readText, shownPath, type Tree } from './tree.js';
 
-/** What projects call the file that says which variables there are. The first is made where there is none. */
+/** Usual names of the file that lists the variables. The first one is made where there is none. */
 const NAMES = ['/.env.example', '/.env.sample', '/.env.template', '/.env.dist', '/example.env'];
 
 /** What was done: `added`, or `present` when the variable is named there already. */

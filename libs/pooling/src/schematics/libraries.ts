@@ -5,7 +5,7 @@ import { folderOf, joinPath } from './tree.js';
 /** A library of a monorepo. */
 export interface WorkspaceLibrary {
   readonly sourceRoot: string;
-  /** What imports of it begin with, as `paths` of tsconfig.json says. */
+  /** The beginnings of its imports, by `paths` of tsconfig.json. */
   readonly aliases: readonly string[];
 }
 

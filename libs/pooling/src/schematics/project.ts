@@ -32,7 +32,7 @@ export interface Manifest {
   readonly devDependencies?: Readonly<Record<string, string>>;
 }
 
-/** Which application is meant. */
+/** Options that name the application. */
 export interface ProjectOptions {
   readonly sourceRoot?: string;
   readonly project?: string;
@@ -75,7 +75,7 @@ export class Project {
     return this.manifest.type === 'module';
   }
 
-  /** What package.json says of a package, whatever it is needed for. */
+  /** The range of a package in package.json, in any kind of dependencies. */
   declared(name: string): string | undefined {
     return this.manifest.dependencies?.[name] ?? this.manifest.devDependencies?.[name];
   }

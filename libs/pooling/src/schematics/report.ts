@@ -1,7 +1,7 @@
 import { LIBRARY } from './words.js';
 import type { Context } from './tree.js';
 
-/** What a schematic says at its end: what it did, what it left alone, and what is left to do. */
+/** The report of a schematic: what it did, what it left alone, and what is left to do. */
 export class Report {
   private readonly done: string[] = [];
   private readonly left: string[] = [];
@@ -20,7 +20,7 @@ export class Report {
     this.notes.push(text);
   }
 
-  /** What the user has to see to. */
+  /** Something that the user has to do. */
   warn(text: string): void {
     this.warnings.push(text);
   }

@@ -1,6 +1,6 @@
 /**
- * What the schematics use of `@angular-devkit/schematics`, which runs them. They only need its objects, never the package
- * itself: it belongs to Nest's command line, whose version is the application's.
+ * What the schematics use of `@angular-devkit/schematics`, which runs them. They need its objects and never the package itself,
+ * which comes with the application's version of Nest's command line.
  */
 
 /** A folder of the project. */

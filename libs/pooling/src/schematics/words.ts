@@ -1,4 +1,4 @@
-/** What the package is called. */
+/** The name of the package. */
 export const LIBRARY = 'nestjs-pooling';
 
 /** The project has no TypeScript that its sources could be read with. */

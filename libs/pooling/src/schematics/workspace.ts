@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseJson } from './tree.js';
 
-/** What the root of a workspace has, as seen from the project's folder, which is one of its packages. */
+/** The root of the workspace to which the project's folder belongs. */
 export interface WorkspaceRoot {
   /** Whether it has a file. */
   has(file: string): boolean;

@@ -16,7 +16,7 @@ const EMPTIED = new Set([
 ]);
 const LEFT_OUT =
   /^(?:postmaster\.(?:pid|opts)|pg_internal\.init.*|pgsql_tmp.*|backup_label|standby\.signal|server\.log)$/;
-/** What says how far the rest is: copied last, as `pg_basebackup` does. */
+/** Copied last, as `pg_basebackup` does: it says how far the other files are. */
 const CONTROL_FILE = 'pg_control';
 
 /**
@@ -40,8 +40,8 @@ export async function copyRunningData(client: Client, source: string, target: Da
 }
 
 /**
- * Makes the data of a server that doesn't run those of a standby. Settings that were changed on the server it was copied
- * from are that one's own.
+ * Turns the data of a stopped server into that of a standby. Settings that `ALTER SYSTEM` changed on the server it was copied
+ * from are dropped.
  */
 export async function makeStandby(place: DataPlace, primaryConninfo: string): Promise<void> {
   const quoted = primaryConninfo.replace(/['\\]/g, '$&$&');
@@ -54,7 +54,7 @@ async function writeOwned(path: string, content: string, { user }: DataPlace): P
   if (user !== undefined) await chown(path, user.uid, user.gid);
 }
 
-/** Returns what is to be copied when all the rest is. */
+/** Copies a folder; returns the files that must be copied last. */
 async function copyFolder(source: string, target: string, place: DataPlace): Promise<(() => Promise<void>)[]> {
   const last: (() => Promise<void>)[] = [];
   for (const entry of await readdir(source, { withFileTypes: true })) {
@@ -71,7 +71,7 @@ async function copyFolder(source: string, target: string, place: DataPlace): Pro
   return last;
 }
 
-/** A file that the server removes meanwhile isn't needed: what is in the log brings it back, or its removal. */
+/** Copies a file. One that the server removes meanwhile isn't needed: replaying the log restores it, or removes it, too. */
 async function copyOne(from: string, to: string, { user }: DataPlace): Promise<void> {
   try {
     await copyFile(from, to);

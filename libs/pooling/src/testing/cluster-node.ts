@@ -7,7 +7,7 @@ import type { TcpProxy } from './tcp-proxy.js';
 
 const FOLLOW_TIMEOUT_MS = 30_000;
 
-/** What a server of a cluster is at this time; `stopped`: it doesn't run; `frozen`: nothing of it does (`server.pause()`). */
+/** The present role of a server in a cluster. `stopped`: it doesn't run. `frozen`: its processes are paused (`server.pause()`). */
 export type ClusterRole = 'primary' | 'standby' | 'stopped' | 'frozen';
 
 /**
@@ -45,7 +45,7 @@ export class ClusterNode {
     return url.href;
   }
 
-  /** What it is now, by its own word. */
+  /** Its present role, as it reports it. */
   async role(): Promise<ClusterRole> {
     if (!this.server.running) return 'stopped';
     if (this.server.paused) return 'frozen';
@@ -53,31 +53,31 @@ export class ClusterNode {
     return rows[0]?.standby === true ? 'standby' : 'primary';
   }
 
-  /** As a crash does it: nobody is told, and the next start recovers. `rejoin` or `server.start()` brings it back. */
+  /** Ends it as a crash does: no client is told, and the next start recovers. `rejoin` or `server.start()` brings it back. */
   async kill(): Promise<void> {
     await this.server.stop('immediate');
   }
 
-  /** Has a standby show what was committed so long ago (`recovery_min_apply_delay`), in milliseconds; 0: as soon as it can. */
+  /** Makes a standby replay commits this much later (`recovery_min_apply_delay`), in milliseconds; 0: as soon as it can. */
   async delayReplay(delayMs: number): Promise<void> {
     await this.set('recovery_min_apply_delay', `${delayMs}ms`);
   }
 
   /**
-   * Whether new transactions may write (`default_transaction_read_only`), also those of sessions that are open: what
-   * managed services do to a server whose disk is full, or that was demoted.
+   * Sets whether new transactions may write (`default_transaction_read_only`), also in open sessions. Managed services do that
+   * to a server whose disk is full, or that was demoted.
    */
   async allowWrites(allowed: boolean): Promise<void> {
     await this.set('default_transaction_read_only', allowed ? 'off' : 'on');
   }
 
-  /** Ends a standby's connection to its primary, and makes no new one until it follows one again. */
+  /** Ends a standby's connection to its primary. It makes no new one until it follows a primary again. */
   async cutOff(): Promise<void> {
     await this.set('primary_conninfo', '');
     await this.#streamsFrom(0);
   }
 
-  /** Has a standby follow a primary, whose past it shares. */
+  /** Makes a standby follow a primary with which it shares its history. */
   async follow(primary: ClusterNode): Promise<void> {
     await this.set('primary_conninfo', conninfo(this.name, primary.server));
     await this.follows(primary);
@@ -111,7 +111,7 @@ export class ClusterNode {
       const before = await generation();
       await client.query(`alter system set ${client.escapeIdentifier(name)} = ${client.escapeLiteral(value)}`);
       await client.query('select pg_reload_conf()');
-      await must(async () => (await generation()) !== before, `${this.name} didn't read its settings anew`);
+      await must(async () => (await generation()) !== before, `${this.name} didn't read its settings again`);
     });
   }
 

@@ -1,11 +1,11 @@
 import { systemClock } from '../core/clock.js';
 
-/** Waits `delayMs` of real time: the laboratory deals with processes and sockets, whose time can't be turned by hand. */
+/** Waits `delayMs` of real time: time can't be turned by hand for processes and sockets. */
 export function delay(delayMs: number): Promise<void> {
   return new Promise((resolve) => systemClock.setTimeout(resolve, delayMs));
 }
 
-/** Asks `condition` every `everyMs` until it holds; gives up after `withinMs` and says false. */
+/** Checks `condition` every `everyMs` until it holds; returns `false` when it doesn't hold within `withinMs`. */
 export async function becomes(
   condition: () => boolean | Promise<boolean>,
   withinMs: number,

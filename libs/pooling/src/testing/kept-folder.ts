@@ -5,8 +5,8 @@ const CONTENT = 'content';
 const COUNT_FILE = 'complete';
 
 /**
- * A folder under the temporary folder that is made once and used again, by several processes at a time: either it is
- * there with everything in it, or it is made anew.
+ * A folder under the temporary folder that is made once and used again, by several processes at the same time. One that isn't
+ * complete is made again.
  *
  * @param path where it is kept, in a folder that only the current user can write to
  * @param make fills the folder that it is given, which doesn't exist yet
@@ -27,7 +27,7 @@ export async function keptFolder(path: string, make: (content: string) => Promis
   return join(path, CONTENT);
 }
 
-/** One that another process put there first may be in use: it stays if it is complete, else it is moved aside. */
+/** Moves the folder to its place. One that another process put there first stays if it is complete, else it is moved aside. */
 async function putInPlace(unfinished: string, path: string): Promise<void> {
   for (;;) {
     try {

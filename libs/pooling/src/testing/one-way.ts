@@ -15,7 +15,7 @@ interface Piece {
   readonly arrivedAt: number;
 }
 
-/** The bytes of a connection on one of its two ways: late, slow or lost as its shape asks, in order always. */
+/** The bytes of a connection in one direction: late, slow or lost as its shape says, and always in order. */
 export class OneWay {
   readonly #queue: Piece[] = [];
   readonly #count: (length: number) => void;
@@ -90,7 +90,7 @@ export class OneWay {
     else this.#afterwards = action;
   }
 
-  /** There is nobody left to write to: what still comes is read and dropped. */
+  /** The receiver is gone: what still comes is read and dropped. */
   drain(): void {
     this.#blocked = false;
     this.#move();
@@ -145,7 +145,7 @@ export class OneWay {
     if (rest !== undefined && !this.#stopped) this.#write(rest);
   }
 
-  /** As much as a throttled way carries in a fiftieth of a second; what is left goes back to the head of the queue. */
+  /** What a throttled direction carries in a fiftieth of a second; the rest goes back to the head of the queue. */
   #slice(bytes: Buffer): Buffer {
     if (this.#shape.bytesPerSecond === Infinity) return bytes;
     const length = Math.min(bytes.length, Math.max(1, Math.floor(this.#shape.bytesPerSecond / 50)));

@@ -15,7 +15,7 @@ import { TcpProxy } from './tcp-proxy.js';
 
 const COPY_TIMEOUT_MS = 60_000;
 
-/** What a primary keeps for standbys that were away, and what they need to be asked. */
+/** Settings by which a primary keeps its log for standbys that were away, and standbys answer queries. */
 const CLUSTER_SETTINGS = { wal_level: 'replica', hot_standby: 'on', wal_keep_size: '512MB', max_wal_senders: '10' };
 
 /**
@@ -119,7 +119,7 @@ export class PostgresCluster implements AsyncDisposable {
     for (const other of this.nodes) {
       if (other !== node && (await other.role()) === 'standby') standbys.push(other);
     }
-    // Whoever received anything of the old primary after the promotion could not follow the new one.
+    // A standby that received anything from the old primary after the promotion could not follow the new one.
     for (const standby of [node, ...standbys]) await standby.cutOff();
     const end = await node.received();
     await node.ask('select pg_promote(false)');
@@ -189,7 +189,7 @@ async function standbyOf(primary: ClusterNode, name: string): Promise<DataPlace>
   }
 }
 
-/** Makes a folder that of a standby, whatever was in it. */
+/** Fills a folder with the data of a standby; its old content is removed. */
 async function copyPrimary({ server, place }: ClusterNode, target: DataPlace, name: string): Promise<void> {
   await withControl(server.url, (client) => copyRunningData(client, place.directory, target), COPY_TIMEOUT_MS);
   await makeStandby(target, conninfo(name, server));

@@ -17,7 +17,7 @@ export interface Backend {
   readonly state: string | null;
   /** The running, or else the last, statement. */
   readonly query: string;
-  /** The client's port, by which a connection of the client is found. */
+  /** The client's port, which identifies its connection. */
   readonly clientPort: number;
   readonly startedAt: Date;
 }
@@ -69,7 +69,7 @@ export async function listBackends(client: Client): Promise<Backend[]> {
   return rows;
 }
 
-/** A frozen server never answers a goodbye: after a second the socket is closed without one. */
+/** Ends a connection. A frozen server never answers that: after a second the socket is destroyed. */
 async function hangUp(client: Client): Promise<void> {
   const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
   const timer = systemClock.setBackgroundTimeout(() => stream.destroy(), HANG_UP_TIMEOUT_MS);

@@ -21,8 +21,8 @@ export interface DataPlace {
 }
 
 /**
- * Decides where the data goes. A folder that PostgreSQL's user can't reach (root's checkout of mode 0700) is replaced
- * by one under the temporary folder, always the same for the same wish; no wish gives a fresh folder.
+ * Decides where the data goes. A wished folder that PostgreSQL's user can't reach (root's checkout of mode 0700) is replaced by
+ * one under the temporary folder, always the same for the same wish. Without a wish it is a fresh folder.
  */
 export async function placeData(wish: string | undefined): Promise<DataPlace> {
   if (wish === undefined) {
@@ -102,7 +102,7 @@ async function initdbWithPassword(
   await rename(file, join(data, PASSWORD_FILE));
 }
 
-/** A cluster that nobody has used yet, without a secret in it. */
+/** An unused database cluster without a secret, to be copied. */
 async function template(binaries: PostgresBinaries, user: ServerUser | undefined): Promise<string> {
   const parent = await ownFolder(await reachableTemporaryFolder(user));
   const identity = createHash('sha256').update(`${binaries.version} ${user?.uid}`).digest('hex').slice(0, 12);

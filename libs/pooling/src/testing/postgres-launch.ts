@@ -10,7 +10,7 @@ import { isPersistent, type PostgresServerOptions } from './postgres-server-opti
 
 /** Where every server listens. */
 export const HOST = '127.0.0.1';
-/** How long a server may take to end before it is ended in a harder way. */
+/** How long a server may take to stop before it is stopped by force, in milliseconds. */
 export const STOP_TIMEOUT_MS = 10_000;
 
 const LOG_FILE = 'server.log';
@@ -18,7 +18,7 @@ const START_TIMEOUT_MS = 60_000;
 const LOG_LINES_IN_ERRORS = 10;
 const FREE_PORT_ATTEMPTS = 5;
 
-/** What was committed survives the server's crash, though not the machine's. */
+/** Settings of throw-away data: commits survive a crash of the server, but not of the machine. */
 const THROW_AWAY_SETTINGS = { fsync: 'off', full_page_writes: 'off' };
 
 /** What a server is started from. */

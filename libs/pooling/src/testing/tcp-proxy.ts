@@ -16,9 +16,9 @@ export type CutKind = 'fin' | 'rst';
  * ```
  */
 export interface TcpProxyOptions {
-  /** The port of the server behind. */
+  /** The port of the server. */
   readonly port: number;
-  /** The host of the server behind; `127.0.0.1` by default. */
+  /** The host of the server; `127.0.0.1` by default. */
   readonly host?: string | undefined;
   /** The proxy's own port on 127.0.0.1; 0 or left out: a free one. */
   readonly listenPort?: number | undefined;
@@ -26,7 +26,7 @@ export interface TcpProxyOptions {
 
 /** When {@link TcpProxy.cutWhen} cuts, and how. */
 export interface CutTrigger {
-  /** The bytes that are waited for, also when they come in pieces. */
+  /** The bytes to wait for; they may come in pieces. */
   readonly bytes: string | Buffer;
   /** The way they travel; `'toServer'` by default. */
   readonly direction?: Direction | undefined;
@@ -123,7 +123,7 @@ export class TcpProxy implements AsyncDisposable {
     return peak;
   }
 
-  /** Begins to count anew; what is open counts as the first peak. */
+  /** Sets the counters to 0; open connections count as the first peak. */
   resetCounters(): void {
     this.#dials.length = 0;
     this.#peakConnections = this.connections;
@@ -131,8 +131,8 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   /**
-   * Ends every trouble: listens, forwards, delays and swallows nothing. Stalled connections go on; those that have lost
-   * bytes to `blackhole()` stay dead.
+   * Ends every fault: listens and forwards without delay or loss. Stalled connections go on; those that have lost bytes to
+   * `blackhole()` stay dead.
    */
   async forward(): Promise<void> {
     this.#mode = 'forward';
@@ -144,7 +144,7 @@ export class TcpProxy implements AsyncDisposable {
     await this.#listen();
   }
 
-  /** Nobody listens any more: whoever connects gets ECONNREFUSED. Open connections go on. */
+  /** Stops listening: new connections get ECONNREFUSED. Open ones go on. */
   async refuse(): Promise<void> {
     this.#mode = 'refuse';
     const server = this.#server;
@@ -160,7 +160,7 @@ export class TcpProxy implements AsyncDisposable {
     await this.#listen();
   }
 
-  /** Accepts connections and says nothing, as a server that hangs does. */
+  /** Accepts connections and never answers, as a server that hangs. */
   async stall(): Promise<void> {
     this.#mode = 'stall';
     await this.#listen();
@@ -179,8 +179,8 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   /**
-   * Swallows what is sent, ends and resets included, as a network does from which a machine or a table of addresses has
-   * vanished. Follow it by `forward()` for dead old connections and healthy new ones.
+   * Swallows what is sent, ends and resets included, as a network does that has lost a machine or a NAT table. Follow it by
+   * `forward()` for dead old connections and healthy new ones.
    */
   blackhole(direction: Direction | 'both' = 'both'): void {
     this.#swallowed = changed(this.#swallowed, direction, true);

@@ -19,7 +19,7 @@ import {
 } from './span-attributes.js';
 import type { ResolvedTracing } from './tracing-options.js';
 
-/** What is imported of OpenTelemetry's API. */
+/** OpenTelemetry's API. */
 export type OpenTelemetryApi = typeof Api;
 
 /** The scope of all spans. */
@@ -35,7 +35,7 @@ const headers: TextMapSetter<ExchangeOperation> = {
   set: (exchange, name, value) => exchange.addHeader(name, value),
 };
 
-/** A span of OpenTelemetry's that is open. */
+/** An open span of OpenTelemetry. */
 abstract class OtelSpan<Operation extends TracedOperation> implements OpenSpan {
   /** The span that was active when it began. */
   readonly outer: Span | undefined;
@@ -49,7 +49,7 @@ abstract class OtelSpan<Operation extends TracedOperation> implements OpenSpan {
     this.outer = outer;
   }
 
-  /** What is known at its end. */
+  /** Sets the attributes that are known at the end. */
   protected abstract finish(span: Span): void;
 
   event(name: string): void {
@@ -103,7 +103,7 @@ class ExchangeSpan extends OtelSpan<ExchangeOperation> {
   }
 }
 
-/** Makes spans of OpenTelemetry's of what pools and clients do, whenever a tracer provider is there. */
+/** Makes OpenTelemetry's spans of what pools and clients do, while there is a tracer provider. */
 export class OpenTelemetrySpans implements SpanSink {
   readonly #api: OpenTelemetryApi;
   #options: ResolvedTracing | undefined;
@@ -111,7 +111,7 @@ export class OpenTelemetrySpans implements SpanSink {
   readonly #none: TracerProvider;
   #provider: TracerProvider | undefined = undefined;
   #tracer: Tracer | undefined = undefined;
-  /** What spans of a statement begin with; the same for all uses of its text. */
+  /** The first attributes of a statement's spans; the same for all uses of its text. */
   #attributes = new WeakMap<QueryShape, Attributes>();
 
   constructor(api: OpenTelemetryApi, options: ResolvedTracing | undefined) {
@@ -143,13 +143,13 @@ export class OpenTelemetrySpans implements SpanSink {
     return this.#tracerNow() !== undefined && !this.#leftOut;
   }
 
-  /** Whether the sampler has left out the span that is active now, and with it all that it would have within. */
+  /** Whether the sampler has left out the active span, and with it all spans within. */
   get #leftOut(): boolean {
     const span = this.#api.trace.getActiveSpan();
     return span !== undefined && (span.spanContext().traceFlags & 1) === 0 && !span.isRecording();
   }
 
-  /** The provider may be set up, or replaced, at any time. */
+  /** The tracer of the present provider, which may be set up or replaced at any time. */
   #tracerNow(): Tracer | undefined {
     const proxy = this.#api.trace.getTracerProvider() as Partial<Api.ProxyTracerProvider> & TracerProvider;
     const provider = proxy.getDelegate === undefined ? proxy : proxy.getDelegate();
@@ -208,14 +208,14 @@ export class OpenTelemetrySpans implements SpanSink {
     return context.with(trace.setSpan(context.active(), span), fn);
   }
 
-  /** Notes on a span that its operation has failed. */
+  /** Marks a span as failed. */
   fail(span: Span, error: unknown): void {
     const message = (error as { readonly message?: unknown } | null)?.message;
     const shown = this.#options?.errorMessages === true && typeof message === 'string' ? message : undefined;
     this.failAs(span, errorType(error), shown);
   }
 
-  /** The same for a failure that is no error. */
+  /** The same for a failure without an error object. */
   failAs(span: Span, type: string, message?: string): void {
     span.setAttribute('error.type', type);
     const code = this.#api.SpanStatusCode.ERROR;
@@ -229,7 +229,7 @@ export class OpenTelemetrySpans implements SpanSink {
     return tracer.startSpan(name, options, context);
   }
 
-  /** Within a parent, unless somebody has begun a span of his own in it: that one's children are his. */
+  /** The context within a parent span, unless user code has begun a span within it: then that one is the parent. */
   #contextFor(parent: OpenSpan | undefined): Context {
     const { context, trace } = this.#api;
     const active = context.active();

@@ -11,8 +11,8 @@ export interface ConfigurableSpans extends SpanSink {
 }
 
 /**
- * What makes spans for pools and clients that are made without Nest; `undefined` where OpenTelemetry's API isn't
- * installed: who has no SDK needs no API either. `tracing` is what `forRoot` takes.
+ * Makes spans for pools and clients that are made without Nest: pass the result to them as `spans`. `undefined` where
+ * OpenTelemetry's API isn't installed, which an application without an SDK doesn't need. `tracing` is what `forRoot` takes.
  *
  * ```ts
  * const spans = spansFor('native');

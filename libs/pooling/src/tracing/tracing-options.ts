@@ -2,8 +2,8 @@ import { SECRET_PARAMETERS } from '../core/secret-parameters.js';
 import { arrayOf, boolean, either, object, oneOf, string, type Rule } from '../core/validation.js';
 
 /**
- * Whether queries and exchanges have spans when an instrumentation of pg or undici makes some: `auto` leaves them to it
- * and adds what it can't know, acquires and transactions; `native` makes all of them.
+ * Whether queries and exchanges get spans of this library when an instrumentation of pg or undici makes some. `auto` leaves them
+ * to it, and adds the waits and transactions that it can't know. `native` makes all of them.
  */
 export type TracingMode = 'auto' | 'native';
 

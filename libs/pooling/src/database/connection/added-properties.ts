@@ -1,13 +1,13 @@
 import type { Client } from 'pg';
 
-/** Knows which properties of a connection's client `pg` hasn't made: hooks have, for those who borrow it. */
+/** The properties that hooks, and not `pg`, have put on a connection's client: a borrower's client mirrors them. */
 export class AddedProperties {
   readonly #client: Client;
   readonly #known: ReadonlySet<PropertyKey>;
   /** What was found last. */
   names: readonly PropertyKey[] = [];
 
-  /** To be made when `pg` has made its own. */
+  /** Call it after `pg` has set its own properties. */
   constructor(client: Client) {
     this.#client = client;
     this.#known = new Set(Reflect.ownKeys(client));

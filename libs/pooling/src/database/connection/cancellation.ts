@@ -15,7 +15,7 @@ export interface CancellationHost {
   readonly client: Client;
   readonly clientConfig: ClientConfig;
   readonly clock: Clock;
-  /** A request failed: it may arrive yet, and meet whatever runs then. */
+  /** A request failed: it may still arrive later, and cancel another query. */
   cancelFailed(): void;
 }
 
@@ -42,8 +42,8 @@ export class Cancellation {
   }
 
   /**
-   * Where the connection goes to; `undefined`: where a stream of the user's own finds its way to by the configured name,
-   * because what it takes for the other side may be a tunnel's entrance.
+   * The address of the other side. `undefined` where the user's own stream finds the server by the configured name: the
+   * address of such a socket may be the entrance of a tunnel.
    */
   get #address(): SocketAddress | undefined {
     if (this.#ownWay) return undefined;
@@ -53,7 +53,7 @@ export class Cancellation {
       : { address: remoteAddress, port: remotePort };
   }
 
-  /** Asks the server to cancel what runs now. Resolves when it has heard, or didn't hear in time. */
+  /** Asks the server to cancel what runs now. Resolves when the request has arrived, or took too long. */
   async request(): Promise<void> {
     const { client, clientConfig, clock } = this.#host;
     const key = backendKeyOf(client);
@@ -64,7 +64,7 @@ export class Cancellation {
     await this.#request;
   }
 
-  /** Asks the server to cancel a query that others wait behind; `check` is called when it has had time to. */
+  /** Asks the server to cancel a query that others wait behind; `check` is called when the cancel should have taken effect. */
   requestAmidOthers(check: () => void): void {
     this.#amidOthers = true;
     void this.request();
@@ -72,7 +72,7 @@ export class Cancellation {
     this.#checkTimer = this.#host.clock.setTimeout(check, CANCEL_TIMEOUT_MS);
   }
 
-  /** Whether an error may come of a request that was meant for another query: the one that it met has done nothing. */
+  /** Whether an error may be the effect of a request that was meant for another query: then the cancelled one did nothing. */
   mayHaveMissed(error: Error | undefined): boolean {
     return this.#amidOthers && (error as { code?: unknown } | undefined)?.code === QUERY_CANCELED;
   }

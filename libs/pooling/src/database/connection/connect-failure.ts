@@ -61,7 +61,7 @@ const NO_FILES = passing(
 const STALLED = passing(() => 'The event loop of this process stood still meanwhile: find what blocks it.');
 const OWN_FAULT = passing(() => 'The fault is in this process, not in the server: the stack of the cause says where.');
 
-/** What isn't the server's, by the step at which it came up. */
+/** Failures that aren't the server's, by the step at which they came up. */
 const BY_STEP: Readonly<Record<DialStep, Explanation>> = {
   password: passing(() => 'The function that gives the password failed: the server was not at fault.'),
   session: permanent(
@@ -140,7 +140,7 @@ const NOT_POSTGRES = permanent(
     `What answers at ${addressOf(target)} isn't PostgreSQL: correct host and port in DATABASE_URL or the options.`,
 );
 
-/** By words of pg's, whose own errors have no code. */
+/** By the message: pg's own errors have no code. */
 const BY_MESSAGE: readonly (readonly [words: RegExp, explanation: Explanation])[] = [
   [
     /does not support SSL/,
@@ -163,7 +163,7 @@ const BY_MESSAGE: readonly (readonly [words: RegExp, explanation: Explanation])[
     ),
   ],
   [/Connection terminated|the server hung up/, HUNG_UP],
-  // PgBouncer's, whose code for all of them is a protocol violation.
+  // PgBouncer gives all of these the code of a protocol violation.
   [
     /no such database/i,
     permanent(({ database }) => `The pooler knows no database ${database}: add it there, or name another one.`),
@@ -200,7 +200,7 @@ function isProgrammingError(error: Error): boolean {
 }
 
 /**
- * What a failed dial means, in words for the person who reads the log, and whether waiting may heal it. What isn't known
+ * What a failed dial means, in words for the person who reads the log, and whether waiting may heal it. An unknown failure
  * may heal.
  */
 export function explainConnectFailure(error: unknown, target: ConnectionTarget): DialFailure {

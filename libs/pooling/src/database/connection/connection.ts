@@ -25,7 +25,7 @@ export interface ConnectionHost extends RunnerHost {
   readonly clientConfig: ClientConfig;
   /** Which one of several hosts `clientConfig` names. */
   readonly hostTarget?: HostTarget | undefined;
-  /** A cancel request failed: the server goes on with what nobody waits for. */
+  /** A cancel request failed: the server goes on with a query that nobody waits for. */
   cancelFailed(): void;
 }
 
@@ -45,17 +45,17 @@ export class PostgresConnection {
   readonly underway: StatementsUnderway;
   /** Sends its statements. */
   readonly runner: StatementRunner;
-  /** What was asked of its server's role. */
+  /** What is known of its server's role by asking. */
   readonly role = new ConnectionRole();
-  /** What its server tells of its role by itself. */
+  /** What its server reports of its role by itself. */
   readonly told: ToldRole;
   /** Which one of several hosts it goes to. */
   readonly hostTarget: HostTarget | undefined;
   /** Why it must be closed when it is given back, though its socket may still live. */
   closeReason: CloseReason | undefined = undefined;
-  /** The client through which it is borrowed now, once that has listeners: it hears the events. */
+  /** The borrower's client, once that has listeners: it gets the events. */
   borrower: PoolClient | undefined = undefined;
-  /** The name that it was given for others of the fleet to read; `undefined`: the one that it began with. */
+  /** The `application_name` that it was given for other processes of the fleet; `undefined`: the first one. */
   carries: string | undefined = undefined;
   /** What hooks have put on its client. */
   added: AddedProperties | undefined = undefined;
@@ -113,7 +113,7 @@ export class PostgresConnection {
   async connect(signal: AbortSignal): Promise<void> {
     const { client } = this;
     refuseWithoutPassword(client);
-    // What pg tells the client alone, a failed hash of the password for one, would leave the dial waiting.
+    // pg reports some errors to the client alone, such as a failed hash of the password: the dial would wait for ever.
     const end = (error: Error): void => void protocolOf(client).stream.destroy(error);
     client.once('error', end);
     signal.throwIfAborted();
@@ -124,7 +124,7 @@ export class PostgresConnection {
     this.runner.useWire();
   }
 
-  /** What is known of its server: where nothing is, it is taken for a primary. */
+  /** The role of its server; a primary where nothing is known. */
   get facts(): ServerFacts {
     return this.told.facts ?? TAKEN_FOR;
   }
@@ -134,7 +134,7 @@ export class PostgresConnection {
     return this.alive && this.runner.shareable && !this.role.refusedWrite;
   }
 
-  /** Whether its socket can still be written to and nobody has given it up. */
+  /** Whether its socket is open and the connection isn't being closed. */
   get alive(): boolean {
     return this.#state === 'open' && this.closeReason === undefined && protocolOf(this.client).stream.writable;
   }
@@ -203,8 +203,8 @@ export class PostgresConnection {
   }
 
   /**
-   * Asks the server to cancel what runs now. Failing at it is counted, and ends the connection when it is given back:
-   * the request may arrive yet, and meet whatever runs then.
+   * Asks the server to cancel what runs now. A request that fails is counted, and the connection is closed on return: the
+   * request may still arrive later, and cancel another query.
    */
   cancel(): Promise<void> {
     return this.#cancellation.request();
@@ -250,7 +250,7 @@ export class PostgresConnection {
     this.#tell('end');
   }
 
-  /** Tells a borrower who listens; what the listener throws must not stop what else has come. */
+  /** Emits an event on the borrower's client. A listener that throws must not stop the messages that follow. */
   #tell(event: string, what?: unknown): void {
     try {
       this.borrower?.emit(event as 'notice', what as never);

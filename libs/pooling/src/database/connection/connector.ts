@@ -17,9 +17,9 @@ import type { RoleOfServer } from '../hosts/connection-role.js';
 export interface ConnectorHost extends ConnectionHost {
   /** What the pool knows of its server's role. */
   readonly role: RoleOfServer<PostgresConnection>;
-  /** There where the pool chooses among hosts. */
+  /** `undefined` where the pool has one host and takes any server. */
   readonly hosts: PoolHosts<PostgresConnection> | undefined;
-  /** A connection is open and set up; whoever listens may run something on it first. */
+  /** A connection is open and set up; listeners of `connect` may run something on it first. */
   opened(connection: PostgresConnection): void;
   /** A borrower left a transaction open. */
   leftTransaction(connection: PostgresConnection): void;
@@ -43,18 +43,18 @@ export function sessionSettings(options: ResolvedDatabaseOptions): ReadonlyMap<s
   return settings;
 }
 
-/** Classes of errors that say nothing of what was asked: rollbacks, resources, locks, cancels, the system. */
+/** Classes of errors that don't depend on the statement: rollbacks, resources, locks, cancels, the system. */
 const OF_THE_MOMENT = new Set(['40', '53', '55', '57', '58']);
 
-/** Whether a server refuses to run a statement, rather than to run it now. */
+/** Whether a server refuses a statement itself, and not only at this moment. */
 function isRefusal(error: unknown): boolean {
   const { code } = error as { code?: unknown };
   return typeof code === 'string' && code.length === 5 && !OF_THE_MOMENT.has(code.slice(0, 2));
 }
 
 /**
- * One row from a backend that has the process id that it said it has, and two behind a pooler, which says it has another one.
- * A count, because type parsers may be the user's own.
+ * Gives one row where the backend has the process id that the connection was told, and two behind a pooler, which makes up
+ * process ids. It is read by the number of rows, because type parsers may be the user's own.
  */
 function backends(parameter: number): string {
   return ` from generate_series(1, case when pg_backend_pid() = $${parameter}::int then 1 else 2 end)`;
@@ -62,16 +62,16 @@ function backends(parameter: number): string {
 
 /** Opens, checks, resets and closes PostgreSQL connections for the engine. */
 export class DatabaseConnector implements Connector<PostgresConnection> {
-  /** There only when the user gave `onAcquire`: without it the engine leases in the same tick. */
+  /** Left out without `onAcquire`: then the engine leases in the same tick. */
   readonly prepare?: (connection: PostgresConnection) => void | Promise<void>;
   readonly #options: ResolvedDatabaseOptions;
   readonly #host: ConnectorHost;
   /** Sets the session up; `undefined`: there is nothing to set. */
   readonly #sessionText: string | undefined;
-  /** The same, and asks which backend it is; `undefined`: nobody has to know, or the server can't be asked that. */
+  /** The same, and asks which backend it is. `undefined`: nothing is prepared, or the server can't be asked. */
   #askingText: string | undefined;
   readonly #sessionValues: string[];
-  /** A close that takes too long is asked for again. */
+  /** Connections whose end was reported: `close` is called again when the first call takes too long. */
   readonly #removed = new WeakSet<PostgresConnection>();
 
   constructor(options: ResolvedDatabaseOptions, host: ConnectorHost) {
@@ -103,7 +103,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
       await this.#during('onConnect', connection, () => this.#options.onConnect?.(connection.client));
       this.#host.opened(connection);
       connection.added?.find();
-      // A listener of 'connect' may have sent something: it comes before the first borrower.
+      // A listener of 'connect' may have sent something: it has to end before the first lease.
       await this.#quiet(connection);
       signal.throwIfAborted();
     });
@@ -137,7 +137,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     return destroyedUnless(connection, signal, () => connection.connect(signal));
   }
 
-  /** PostgreSQL before 14 doesn't say what it is; it is asked before the session is set up, which may make it read-only. */
+  /** PostgreSQL before 14 doesn't report its role. Asked before the session's settings, which may make it read-only. */
   async #askOlderServer(connection: PostgresConnection, signal: AbortSignal): Promise<void> {
     if (connection.told.speaks) return;
     const abort = (): void => connection.destroy();
@@ -156,7 +156,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     }
   }
 
-  /** Notes the step at which a connection that lives fails to be set up; what a dead one rejects with says why it died. */
+  /** Notes in an error at which step the set-up failed. The error of a dead connection already says why it died. */
   async #during(step: DialStep, connection: PostgresConnection, run: () => void | Promise<void>): Promise<void> {
     try {
       await run();
@@ -173,13 +173,13 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
       connection.session.pooled = rowCount !== 1;
     } catch (error) {
       if (!connection.alive || !isRefusal(error)) throw error;
-      // A setting may be at fault, or the server has no such functions: what runs alone tells.
+      // Either a setting is wrong, or the server lacks these functions: the settings alone show which.
       await this.#setUp(connection);
       this.#askingText = undefined;
     }
   }
 
-  /** Where nobody knows which backend it is, it may be any, and another one each time. */
+  /** Sets the session up without asking for the backend: a pooler must be assumed. */
   async #setUp(connection: PostgresConnection): Promise<void> {
     connection.session.pooled = true;
     if (this.#sessionText !== undefined) await connection.run(this.#sessionText, this.#sessionValues);
@@ -221,7 +221,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     const { role } = this.#host;
     if (!role.doubts(connection)) {
       await connection.run('');
-      // It may have told with its answer that it has changed.
+      // Its answer may have brought a change of its role.
       if (this.#host.hosts === undefined || !connection.role.refusedWrite) return;
     }
     if (!(await role.ask(connection))) throw new Error('the server has another role by now');
@@ -261,21 +261,21 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     return own ? undefined : this.#resetSession(connection);
   }
 
-  /** Between two borrowers: it belongs to neither of them. */
+  /** Runs between two leases, in the context of neither borrower. */
   readonly #resetFully = async (connection: PostgresConnection): Promise<CloseReason | undefined> => {
     const { reset } = this.#options;
     if (typeof reset === 'function') {
       await reset(connection.client);
-      // What the hook itself has left open is not worth another round trip.
+      // A hook that leaves something open isn't worth another round trip.
       return connection.usable ? undefined : 'reset';
     }
-    // Alone in its message: it refuses to run in a transaction, and several statements in one message are one.
+    // In a message of its own: several statements in one message are one transaction, in which it can't run.
     await connection.run('discard all');
     forgetStatements(connection.client);
     connection.session.statements.clear();
     await this.#makeSession(connection);
     if (connection.carries !== undefined) await connection.run(RENAME, [connection.carries]);
-    // What it has set is gone as well.
+    // `DISCARD ALL` has undone what it had set.
     await this.#options.onConnect?.(connection.client);
     return connection.usable ? undefined : 'reset';
   };

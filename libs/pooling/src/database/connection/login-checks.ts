@@ -2,8 +2,8 @@ import type { Client } from 'pg';
 import { hasPassword, protocolOf } from '../pg-internals.js';
 
 /**
- * Ends a dial whose server asks for a password where none is set, and none was found: pg answers with the empty one, or
- * with the hash of `null`, and the server calls that a wrong password. To be called before the client connects.
+ * Ends a dial whose server asks for a password that is neither set nor found. pg would answer with an empty one, or with the
+ * hash of `null`, and the server would call it wrong. Call it before the client connects.
  */
 export function refuseWithoutPassword(client: Client): void {
   const protocol = protocolOf(client);
@@ -15,8 +15,8 @@ export function refuseWithoutPassword(client: Client): void {
 }
 
 /**
- * Ends a dial whose server doesn't bind the exchange of the password to its certificate, before it hears the password:
- * libpq's `channel_binding=require`. To be called before the client connects.
+ * Ends a dial, before the password is sent, whose server doesn't bind the password's exchange to its certificate: libpq's
+ * `channel_binding=require`. Call it before the client connects.
  */
 export function requireChannelBinding(client: Client): void {
   const protocol = protocolOf(client);

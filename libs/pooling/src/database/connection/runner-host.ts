@@ -13,11 +13,11 @@ export interface RunnerHost extends UnderwayHost {
   readonly submissions: SubmissionLimits;
   /** Which texts are prepared; `undefined`: none. */
   readonly statements: StatementCache | undefined;
-  /** Those that aren't. */
+  /** Texts that aren't prepared. */
   readonly unnamed: UnnamedTexts;
   /** Times the statements of borrowers; `undefined`: nobody does. */
   readonly slowQueries: SlowQueries | undefined;
-  /** What stands behind each of the borrowers' texts when it is sent; empty: nothing. */
+  /** The comment that is appended to each text of a borrower; empty: none. */
   readonly comment: string;
   /** Tells tracers of the statements of borrowers. */
   readonly traces: QueryTraces;

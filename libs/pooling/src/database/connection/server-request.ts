@@ -4,7 +4,7 @@ import type { Clock } from '../../core/clock.js';
 import { pg } from '../pg.js';
 import { guardIncoming, type ProtocolConnection, type ProtocolConnectionConstructor } from '../pg-internals.js';
 
-/** Where a connection goes to by now: what its name means may have changed since. */
+/** The address that a connection was made to: its name may mean another one by now. */
 export interface SocketAddress {
   readonly address: string;
   readonly port: number;
@@ -31,7 +31,7 @@ function dial(config: ClientConfig): ProtocolConnection {
     ssl: config.ssl,
     sslNegotiation: config.sslnegotiation,
   });
-  // pg would parse what comes, and throw into the process; no answer to such a request is a message.
+  // pg would parse the answer, which is no message of the protocol, and throw into the process.
   guardIncoming(connection, () => undefined);
   const host = config.host ?? 'localhost';
   if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${config.port ?? 5432}`);
@@ -57,7 +57,7 @@ function request(
       () => finish(() => reject(new Error(`the server didn’t answer within ${timeoutMs} ms`))),
       timeoutMs,
     );
-    // Stays for the connection's whole life: a late socket error must not be an unhandled one.
+    // Never removed: a late error of the socket must not be unhandled.
     connection.on('error', (error: unknown) => finish(() => reject(error)));
     connection.once('end', () => finish(() => reject(new Error('the server hung up'))));
     converse(connection, () => finish(resolve));
@@ -66,9 +66,9 @@ function request(
 
 /**
  * Asks the server to cancel what a backend runs: a `CancelRequest` on a connection of its own, through TLS where
- * the pool uses TLS. Resolves when the server has taken note of it.
+ * the pool uses TLS. Resolves when the server has received it.
  *
- * @param at where the backend is; `undefined`: where the configuration says, which is certain for a Unix socket alone.
+ * @param at the backend's address; `undefined`: the configured one, which is certain for a Unix socket only.
  *
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
  */

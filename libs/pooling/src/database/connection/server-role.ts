@@ -2,8 +2,8 @@ import type { Clock } from '../../core/clock.js';
 import type { AskedConnection, ConnectionRole, RoleOfServer } from '../hosts/connection-role.js';
 
 /**
- * Whether the server takes writes from this session. That a session, a role or a database wants none itself, by `SET`, by
- * the URL, by `ALTER ROLE`, says nothing about the server.
+ * Whether the server takes writes. Settings that make only this session, role or database read-only (`SET`, the URL,
+ * `ALTER ROLE`) don't count: they say nothing about the server.
  */
 const QUESTION = `select pg_is_in_recovery() or exists (
   select from pg_settings where name = 'default_transaction_read_only' and setting = 'on'
@@ -21,10 +21,10 @@ export interface ServerRoleHost {
 }
 
 /**
- * What a pool knows of its server's role. A primary that was demoted may keep its connections: whoever asks it for a
- * write gets 25006 until they are replaced. So the connection that got it is asked for the server's role and closed, the
- * others are asked before they are leased again, and new ones, for which the name is looked up again, say when it is over.
- * While all that can be had is read-only it is lent for what only reads, and replaced every ten seconds.
+ * The role of a pool's one server. A primary that was demoted may keep its connections, and answers writes with 25006 until
+ * they are replaced. So the connection that got 25006 asks for the role and is closed, and the others ask before they are
+ * leased again. New connections, for which the name is looked up again, show when there is a primary. Until then,
+ * read-only connections are leased for what only reads, and replaced every ten seconds.
  */
 export class ServerRole implements RoleOfServer {
   readonly #host: ServerRoleHost;
@@ -32,7 +32,7 @@ export class ServerRole implements RoleOfServer {
   #changes = 0;
   /** The count of changes at which it was found to be read-only; `undefined`: it takes writes. */
   #readOnlyFrom: number | undefined = undefined;
-  /** What was opened earlier than the connection that took writes again says nothing about the present server. */
+  /** When the connection that took writes again was opened: older ones say nothing about the present server. */
   #writableFrom = 0;
 
   constructor(host: ServerRoleHost) {

@@ -3,16 +3,16 @@ import type { ConnectionStatements } from '../query/connection-statements.js';
 import type { TransactionStatus } from '../pg-internals.js';
 import { effectOf } from '../query/statement-effects.js';
 
-/** Settings that names are looked up by, and that literals are read by, among those that a server reports by itself. */
+/** Settings that a server reports by itself: those by which names are looked up, and those by which literals are read. */
 const REPORTED_PATH = new Set(['search_path', 'session_authorization']);
 const REPORTED_LITERALS = new Set(['timezone', 'datestyle', 'intervalstyle', 'standard_conforming_strings']);
 
-/** How often a connection prepares again at the most because it ran code that nobody sees here, in milliseconds. */
+/** The shortest time between two rounds of preparing again on suspicion, after code that can't be seen here, in milliseconds. */
 const SUSPICION_MS = 1_000;
 
 /**
- * Follows what runs on one connection and may change how texts are read: prepared statements are dropped for it, those of
- * the connection at once, those of the whole pool when the transaction is committed.
+ * Watches one connection for statements that change how texts are read. It drops prepared statements then: those of the
+ * connection at once, those of the whole pool when the transaction is committed.
  */
 export class SessionChanges {
   readonly #statements: ConnectionStatements;
@@ -53,7 +53,7 @@ export class SessionChanges {
     if (!this.#rolledBack) this.#publish(now);
   }
 
-  /** What was changed may not be any more, or was for the transaction alone: what was prepared in between is of no use. */
+  /** Changes were undone, or ended with the transaction: what was prepared in between is dropped. */
   #undone(): void {
     this.#statements.sessionChanged();
     this.#statements.literalsChanged();
@@ -75,7 +75,7 @@ export class SessionChanges {
     this.#pending = 'none';
   }
 
-  /** The server reports a setting: at the start, and whenever it was changed, by whatever, or changed back. */
+  /** The server reports a setting: at the start, and with each change. */
   reported(setting: string): void {
     const name = setting.toLowerCase();
     this.#reported.add(name);

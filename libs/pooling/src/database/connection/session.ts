@@ -43,13 +43,13 @@ export class Session implements WireSession {
     this.statements = new ConnectionStatements(host.statements, host.clock, () => this.pooled);
     const protocol = protocolOf(client);
     this.#changes = host.statements === undefined ? undefined : this.#watchChanges(protocol);
-    // Before pg's own listeners, which run the callbacks that ask for this.
+    // Listens before pg does: pg's listeners run callbacks that read this.
     protocol.on('readyForQuery', (message?: { status?: TransactionStatus }) => {
       this.ready(message?.status ?? 'I');
     });
   }
 
-  /** What pg runs, and settings that the server reports, may change how prepared texts are read. */
+  /** Watches what pg runs and what the server reports for changes to how prepared texts are read. */
   #watchChanges(protocol: ProtocolConnection): SessionChanges {
     const changes = new SessionChanges(this.statements);
     protocol.on('commandComplete', ({ text: tag }: { readonly text: string }) => {

@@ -63,14 +63,14 @@ export class StatementRunner {
     };
   }
 
-  /** Sends statements past pg from now on, where pg lets their answers be read. */
+  /** From now on, sends statements past pg by the wire, where pg allows its socket to be read. */
   useWire(): void {
     if (this.#guard === undefined) return;
     this.#wire = new Wire(this.#connection.session, this.#underway);
     this.#guard.serve(this.#wire);
   }
 
-  /** Whether one more query may join those that are under way: what runs now doesn't take much longer than usual. */
+  /** Whether one more query may join those that are under way: not where the present one takes much longer than usual. */
   get shareable(): boolean {
     return this.#wire?.shareable ?? false;
   }
@@ -130,7 +130,7 @@ export class StatementRunner {
     const text = textOf(config);
     const sent = this.#serialise(text, Array.isArray(given) ? given : NO_VALUES, callback);
     if (sent === undefined) return;
-    // Whatever isn't an array pg itself refuses, before it has sent anything.
+    // pg itself refuses values that aren't an array, before it sends anything.
     const handedOn = Array.isArray(given) ? sent : given;
     const statement = new Statement(
       this.#underway,
@@ -150,7 +150,7 @@ export class StatementRunner {
     const own = ownConfig(lease === undefined ? config : commented(config, this.#host.comment));
     statement.query = new pg.Query(own as string, handedOn, settle as never);
     this.#underway.start(statement);
-    // The pool's own questions are nobody's: a tracer doesn't hear of them.
+    // A query of the pool itself passes by the tracer.
     if (ownBusiness) enqueue(this.#client, statement.query);
     else this.#client.query(statement.query as Query);
   }
@@ -179,8 +179,8 @@ export class StatementRunner {
   }
 
   /**
-   * Whether {@link executeInOrder} can run a statement: one that is known to be one, and asks for no data of its own. Not
-   * before a tracer, which may have pg run a query of its own making, without what is sent ahead of this one.
+   * Whether {@link executeInOrder} can run a text: it must be one statement, and need no data from the client. Never where a
+   * tracer stands in front of pg: it may have pg run another query object, without what is sent ahead of this one.
    */
   runsInOrder(config: QueryText, form: StatementForm): boolean {
     if (this.#wire === undefined || form === 'text' || isTraced(this.#client)) return false;
@@ -231,7 +231,7 @@ export class StatementRunner {
     else enqueue(this.#client, query);
   }
 
-  /** Begins a transaction by itself: what comes can't leave together with that. */
+  /** Sends `BEGIN` by itself, where it can't leave together with the first statement. */
   open(lease: Lease<unknown>, opening: Opening, timeoutMs: number): void {
     const { next } = opening;
     if (next === undefined) return;
@@ -252,7 +252,7 @@ export class StatementRunner {
     });
   }
 
-  /** Runs a cursor, a stream, a `COPY`: they answer for themselves, and only the server's silence ends them. */
+  /** Runs a cursor, a stream or a `COPY`. It reports its own end, and no time limit holds but that on the server's silence. */
   submit<Kind extends Submittable>(lease: Lease<unknown>, submittable: Kind): Kind {
     this.#underway.asked(textOf(submittable));
     try {
@@ -269,7 +269,7 @@ export class StatementRunner {
       return trace === undefined ? this.#submit(submittable) : trace.begin(() => this.#submit(submittable));
     } catch (error) {
       trace?.end(error, undefined);
-      // It may have sent half of what it wanted to. Its caller hears it here, and not again when the connection ends.
+      // It may have sent half a message. The caller gets the error here, and not once more when the connection ends.
       (submittable as { handleError?: unknown }).handleError = ignore;
       clearPgWriter();
       this.#connection.fail(error as Error);
@@ -292,8 +292,8 @@ export class StatementRunner {
   }
 
   /**
-   * Values as pg sends them; `undefined`, and the caller hears it, when one of them can't be. That is found before anything
-   * is sent: pg before 8.22 has sent half a query by then, and waits for an answer that never comes.
+   * The values as pg sends them. `undefined` when one of them can't be sent: the callback gets the error, and nothing was sent.
+   * pg before 8.22 finds that after half of the query, and waits for an answer that never comes.
    */
   #serialise(text: string, values: readonly unknown[], callback: QueryOutcome): WireValue[] | undefined {
     try {

@@ -29,7 +29,7 @@ export interface UnderwayHost {
   readonly traffic: DatabaseTraffic;
   /** A statement took longer than it may. */
   queryTimedOut(error: Error): void;
-  /** A statement under this lease was answered with a result: proof of life. */
+  /** A statement of this lease got a result: proof that the connection lives. */
   answered(lease: Lease<unknown>): void;
 }
 
@@ -56,7 +56,7 @@ export class StatementsUnderway implements StatementOwner, WireHost {
   readonly #client: Client;
   readonly #cancellation: Cancellation;
   #lastText: string | undefined = undefined;
-  /** What the last borrower ran last, once it is gone. */
+  /** The last statement of the last borrower, after its return. */
   #leftText: string | undefined = undefined;
   #unanswered = 0;
   #answeredQuery: unknown = undefined;
@@ -83,12 +83,12 @@ export class StatementsUnderway implements StatementOwner, WireHost {
     return this.#lastText === undefined ? undefined : shortenStatement(this.#lastText);
   }
 
-  /** What the last borrower ran last, once it is gone. */
+  /** The last statement of the last borrower, after its return. */
   get leftStatement(): string | undefined {
     return this.#leftText === undefined ? undefined : shortenStatement(this.#leftText);
   }
 
-  /** The borrower is gone: what it ran says nothing about the next one. */
+  /** The lease is over: what its borrower ran isn't shown for the next one. */
   forgetBorrower(): void {
     this.#leftText = this.#lastText;
     this.#lastText = undefined;
@@ -108,9 +108,9 @@ export class StatementsUnderway implements StatementOwner, WireHost {
   }
 
   /**
-   * Whether everything that was sent is answered: `undefined` when it is, `'busy'` when something runs or waits, a
-   * promise when the last answer was an error whose `ReadyForQuery` is still on its way, or a cancel request is, which
-   * would end the next borrower's query.
+   * Whether everything that was sent is answered. `undefined`: it is. `'busy'`: something runs or waits. A promise: wait for
+   * it, because the `ReadyForQuery` after an error is still on its way, or a cancel request, which could hit the next
+   * borrower's query.
    */
   settle(): undefined | 'busy' | Promise<void> {
     if (this.quiet) return this.#cancellation.underway;
@@ -125,7 +125,7 @@ export class StatementsUnderway implements StatementOwner, WireHost {
 
   answered(statement: Statement, error: Error | undefined): void {
     this.#unanswered--;
-    // Only then does the client still take it for running; otherwise it would keep a dropped lease alive.
+    // Kept only while pg keeps it as well: longer, it would keep a dropped lease alive.
     const query = statement.query ?? statement;
     this.#answeredQuery = activeQueryOf(this.#client) === query ? query : undefined;
     this.#host.deadlines.clear(statement);

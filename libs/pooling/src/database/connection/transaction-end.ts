@@ -32,9 +32,9 @@ export interface HeldStatement {
 }
 
 /**
- * What a borrower asks for between the end of a transaction and its answer. `pg` would send it right behind, where it is
- * committed by itself, though it was mostly meant for the transaction: the rest of a `Promise.all` of which one has
- * failed, or a forgotten `await`. So it waits until whoever hears of the end has had the chance to give the client back.
+ * Statements that a borrower asks for after `COMMIT` or `ROLLBACK` was sent and before it is answered. `pg` would send them
+ * at once, and each would be committed by itself. Mostly they were meant for the transaction: the rest of a `Promise.all` of
+ * which one has failed, or a forgotten `await`. So they wait until the caller has the answer and could give the client back.
  */
 export class HeldStatements {
   readonly #statements: HeldStatement[] = [];

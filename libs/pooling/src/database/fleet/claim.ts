@@ -6,11 +6,11 @@ import type { Publication } from './published-name.js';
 export interface FleetTerms {
   /** The most connections of all processes together. */
   readonly connections: number;
-  /** What each process may have without asking. */
+  /** Connections that each process may have without a claim. */
   readonly min: number;
 }
 
-/** Where a process stands as it looks. */
+/** The state of the process that looks. */
 export interface OwnStanding {
   readonly id: string;
   /** The most connections it may have now. */
@@ -25,7 +25,7 @@ export interface OwnStanding {
   readonly published: Publication | undefined;
 }
 
-/** What follows from a look. */
+/** The outcome of a look. */
 export interface Verdict {
   /** Whether the server shows this process under its name. */
   readonly visible: boolean;
@@ -33,17 +33,17 @@ export interface Verdict {
   readonly share: number;
   /** The most connections it may have from now on. */
   readonly ceiling: number;
-  /** What it has to publish: the ceiling, and what it claims beyond it. */
+  /** What to publish: the ceiling, and what is claimed beyond it. */
   readonly held: number;
 }
 
 /**
  * Decides what a process may have, by what all have published.
  *
- * Whoever wants more publishes a claim, and uses as much of it as fits when it looks the next time. So of two who claim
- * the same room, the one who published last sees the other. Therefore all ceilings together never exceed
- * the budget: let P be the last one to publish what its present ceiling rests on. It looked after that, when
- * everybody's publication covered their present ceiling, and its own ceiling was what they left.
+ * A process that wants more publishes a claim, and uses as much of it as fits at its next look. So of two that claim the same
+ * room, the one that published last sees the other's claim. Therefore all ceilings together never exceed the budget. The
+ * proof: of all publications on which the present ceilings rest, take the last one, of process P. P looked again after it. By
+ * then every other publication covered the present ceiling of its process, and P took only what they left.
  */
 export function decide(view: FleetView, own: OwnStanding, terms: FleetTerms): Verdict {
   const { processes } = view;
@@ -70,19 +70,19 @@ export function decide(view: FleetView, own: OwnStanding, terms: FleetTerms): Ve
   return { visible: true, share, ceiling, held: standing + allotted(at, deficits, reserved, room, terms.min) };
 }
 
-/** Connections that a process has, or may have at any moment. */
+/** Connections that a process has, or may open at any moment. */
 export function reservedBy({ connections, publication }: SeenProcess, min: number): number {
   return Math.max(connections, publication?.held ?? min);
 }
 
-/** The claim of the process itself, where the server shows it to everybody. */
+/** The claim of the process itself, where the server shows it; otherwise 0. */
 function confirmedClaim(seen: SeenProcess | undefined, published: Publication | undefined): number {
   return published !== undefined && seen?.publication?.look === published.look ? published.held : 0;
 }
 
 /**
- * Which part of the room one of them may claim: first all are served up to `min`, then in order of their ids. That order is
- * the same before and after somebody has claimed, so that those who look one after the other need no second round.
+ * The part of the room that one process may claim: first all are served up to `min`, then in order of their ids. A claim
+ * doesn't change that order, so that processes that look one after the other need no second round.
  */
 function allotted(
   at: number,

@@ -1,7 +1,7 @@
 /**
  * Shares a whole number among those who want some of it, max-min fair: nobody gets more than they want while another who
- * wants more has less. What is left when everybody has what they want goes to those who have least. A rest that
- * doesn't divide goes to the first of them.
+ * wants more has less. What is left when everybody has what they want goes to those who have least. A remainder goes to the
+ * first of them.
  *
  * Bertsekas and Gallager, Data Networks, 6.5.2.
  */
@@ -15,7 +15,7 @@ export function fairShares(wants: readonly number[], budget: number): number[] {
 function scarceShares(wants: readonly number[], budget: number): number[] {
   let level = -1;
   let rest = 0;
-  // Whoever wants no more than the level gets that, and the others have more for each: it rises until it fits.
+  // Those who want less than the level leave something to the others: the level rises until it fits.
   for (let next = Math.floor(budget / wants.length); next > level;) {
     level = next;
     let left = budget;
@@ -37,7 +37,7 @@ function scarceShares(wants: readonly number[], budget: number): number[] {
 function plentifulShares(wants: readonly number[], budget: number): number[] {
   let level = Infinity;
   let rest = 0;
-  // Whoever wants more than the level gets that, and the others have less for each: it falls until it fits.
+  // Those who want more than the level leave less to the others: the level falls until it fits.
   for (let next = Math.floor(budget / wants.length); next < level;) {
     level = next;
     let left = budget;

@@ -6,24 +6,24 @@ import { PoolShares, type FleetPool } from './pool-shares.js';
 import { instanceName, publishedName, type Publication } from './published-name.js';
 import { Standing } from './standing.js';
 
-/** So often between two looks demand is noted; and so soon a look follows that has claimed something, or failed. */
+/** Demand is sampled this often between two looks. One such interval after a claim, or a failure, comes the next look. */
 const TICKS_PER_CHECK = 8;
 
 /** A process of the fleet, as the server shows it. */
 export interface FleetProcess {
-  /** What its connections have behind the name of the application. */
+  /** The id in the names of its connections, behind the name of the application. */
   readonly id: string;
   /** Connections that the server counts. */
   readonly connections: number;
   /** Connections that it may have, or claims. */
   readonly held: number;
-  /** Connections that it would use if it could; `undefined`: it hasn't told yet. */
+  /** Connections that it would use if it could; `undefined`: it hasn't published yet. */
   readonly wanted: number | undefined;
 }
 
 /** What a process knows of its fleet. */
 export interface FleetStatistics {
-  /** `starting`: nobody has looked yet. `off`: the fleet can't be seen, and the pool goes by its own options. */
+  /** `starting`: before the first look. `off`: the processes can't see each other, and the pool goes by its own options. */
   readonly state: 'starting' | 'on' | 'off';
   /** Why it is off. */
   readonly reason?: string;
@@ -43,7 +43,7 @@ export interface FleetStatistics {
 
 /** A pool that has a part in the budget. */
 export interface BudgetedPool extends FleetPool {
-  /** Does something with a connection that is idle, or with the next one that comes back. */
+  /** Runs something on an idle connection, or on the next one that comes back. */
   visit(visit: (connection: FleetConnection) => Promise<void>): void;
   /** The budget is off from now on. */
   off(reason: string): void;
@@ -52,9 +52,9 @@ export interface BudgetedPool extends FleetPool {
 /** What a member of a fleet is made with. */
 export interface FleetMemberOptions extends FleetTerms {
   readonly checkMs: number;
-  /** What all processes of the fleet have in common in their names. */
+  /** The beginning of the names of all processes of the fleet. */
   readonly fleet: string;
-  /** The name of connections without a budget. */
+  /** The name of the application's connections that have no budget. */
   readonly plain: string;
   readonly id: string;
   readonly clock: Clock;
@@ -75,7 +75,7 @@ export class FleetMember {
   #timer: Timer | undefined = undefined;
   #lookDueAt = -Infinity;
   #looking: 'no' | 'waits for a connection' | 'under way' = 'no';
-  /** The next look confirms a claim, rather than being one of the regular ones. */
+  /** Whether the next look is an early one, which confirms a claim. */
   #again = false;
   /** The connection that carries the publication. */
   #publisher: FleetConnection | undefined = undefined;
@@ -126,14 +126,14 @@ export class FleetMember {
     else if (this.#off === undefined) this.#share();
   }
 
-  /** A pool has opened a connection: the first one looks at once. */
+  /** A pool has opened a connection: the first connection of the process looks at once. */
   opened(): void {
     if (this.#off !== undefined || this.#timer !== undefined) return;
     this.#plan();
     this.#look();
   }
 
-  /** A connection is gone: with it perhaps what others know of this process. */
+  /** A connection is gone. It may have carried the publication. */
   closed(connection: FleetConnection): void {
     if (this.#off !== undefined || this.#publisher !== connection) return;
     this.#publisher = undefined;
@@ -144,8 +144,8 @@ export class FleetMember {
   }
 
   /**
-   * The server takes no more connections: while some are open, those are all there may be, until a look finds room. Where
-   * none is, one dial after the other is tried.
+   * The server has no room for a further connection: the open ones are the ceiling until a look finds room. Without an open one
+   * the pool goes on dialling.
    */
   full(): void {
     const { open } = this.#shares;
@@ -170,11 +170,11 @@ export class FleetMember {
     this.#plan();
     this.#standing.demand(wanted);
     if (this.#shares.count > 1) this.#share();
-    // One that waits is asked for again: pools may have come and gone meanwhile.
+    // A look that still waits for a connection is asked for again: pools may have come and gone.
     if (this.#looking !== 'no' || this.options.clock.now() >= this.#lookDueAt) this.#look();
   };
 
-  /** Without a connection nobody sees this process: it begins anew with the next one. */
+  /** Without a connection nobody sees this process: it starts again with the next one. */
   #rest(): void {
     const { clock } = this.options;
     if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
@@ -186,7 +186,7 @@ export class FleetMember {
     if (!this.deserted) this.#share();
   }
 
-  /** Looks on whichever connection is idle, or comes back first. */
+  /** Looks on the first connection that is idle or comes back. */
   #look(): void {
     if (this.#looking === 'under way') return;
     this.#looking = 'waits for a connection';
@@ -194,13 +194,13 @@ export class FleetMember {
   }
 
   async #visit(connection: FleetConnection): Promise<void> {
-    // Another pool has had a connection earlier.
+    // Another pool had a connection earlier.
     if (this.#looking !== 'waits for a connection' || this.#off !== undefined) return;
     this.#looking = 'under way';
     const { checkMs, clock, random } = this.options;
     const now = clock.now();
     const soon = now + checkMs / TICKS_PER_CHECK;
-    // Where it fails: that changes nothing.
+    // A look that fails changes nothing but the time of the next one.
     this.#lookDueAt = soon;
     try {
       const claimed = await this.#lookOn(connection);

@@ -9,7 +9,7 @@ export interface FleetBudget {
   readonly checkMs: number;
 }
 
-/** What the budget of a pool counts for, and how it is to be kept. */
+/** Which fleet a pool belongs to, and its budget. */
 export interface MembershipOptions {
   /** The server and the role. */
   readonly server: string;
@@ -20,7 +20,7 @@ export interface MembershipOptions {
   readonly random: () => number;
 }
 
-/** By clock, because tests have clocks of their own. */
+/** The members of this process by clock: tests have clocks of their own. */
 const members = new WeakMap<Clock, Map<string, FleetMember>>();
 
 function membersOf(clock: Clock): Map<string, FleetMember> {
@@ -47,7 +47,7 @@ export function budgetProblems(options: MembershipOptions): string[] {
     );
 }
 
-/** This process in the fleet of a pool: all its pools to one server share one part of the budget. */
+/** The member that stands for this process: all its pools to one server share its part of the budget. */
 export function memberOf(options: MembershipOptions): FleetMember {
   const ofClock = membersOf(options.clock);
   const key = keyOf(options);

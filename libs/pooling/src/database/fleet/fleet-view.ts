@@ -5,7 +5,7 @@ export interface SeenProcess {
   readonly id: string;
   /** Connections that the server counts. */
   readonly connections: number;
-  /** What it said last; `undefined`: nothing yet. */
+  /** What it published last; `undefined`: nothing yet. */
   readonly publication: Publication | undefined;
 }
 

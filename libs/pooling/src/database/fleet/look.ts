@@ -4,16 +4,16 @@ import { viewOf, type FleetView } from './fleet-view.js';
 export interface FleetConnection {
   /** The server's process id, as it was told when the connection was opened. */
   readonly processId: number | undefined;
-  /** Whether it can be used on. */
+  /** Whether it can be used further. */
   readonly alive: boolean;
-  /** The name that it was given last, which a reset of its session has to give it again. */
+  /** The name that it was given last: a reset of its session sets it again. */
   carries: string | undefined;
   run(text: string, values: unknown[]): Promise<{ readonly rows: readonly unknown[] }>;
 }
 
 /**
- * Everybody may read the names of all connections. Other databases of the server count as well; a query's parallel workers
- * have its name and are no connections. Figures come as text, because the parsers of numbers may be the user's own.
+ * Counts connections by name: every role may read all names. Other databases of the server count as well. A query's parallel
+ * workers have its name and are no connections. Numbers come as text, because the parsers of numbers may be the user's own.
  */
 const QUESTION = `
 select application_name as name, count(*)::text as connections, pg_backend_pid()::text as backend
@@ -23,7 +23,7 @@ where usename = session_user
   and coalesce(backend_type, 'client backend') = 'client backend'
 group by application_name`;
 
-/** Gives the connection another name, which everybody sees at once. */
+/** Renames the connection; everybody sees the new name at once. */
 export const RENAME = "select set_config('application_name', $1, false)";
 
 interface Row {
@@ -37,7 +37,7 @@ export type Sight =
   | { readonly view: FleetView }
   | { readonly blind: 'a pooler stands between' | 'the server can’t tell who is connected' };
 
-/** Looks who is there. Rejects when the connection is dead, or the server has no answer at this time. */
+/** Counts the connections of the fleet. Rejects when the connection is dead, or the server can't answer at the moment. */
 export async function look(connection: FleetConnection, fleet: string, plain: string): Promise<Sight> {
   let rows: readonly Row[];
   try {
@@ -46,13 +46,13 @@ export async function look(connection: FleetConnection, fleet: string, plain: st
     if (connection.alive && cannotAnswer(error)) return { blind: 'the server can’t tell who is connected' };
     throw error;
   }
-  // Behind a pooler a session has another backend each time, and the name of whoever had it last.
+  // Behind a pooler the backend changes, and has the name that its last client gave it.
   if (rows.some(({ backend }) => Number(backend) !== connection.processId)) return { blind: 'a pooler stands between' };
   const counted = rows.map(({ name, connections }) => ({ name, connections: Number(connections) }));
   return { view: viewOf(counted, fleet, plain) };
 }
 
-/** Whether it doesn't know what is asked for, or refuses it, rather than fails at it now. */
+/** Whether the server doesn't know the question or refuses it, rather than fails at this moment. */
 function cannotAnswer(error: unknown): boolean {
   const { code } = error as { code?: unknown };
   return typeof code === 'string' && /^(?:42|0A)...$/.test(code);

@@ -14,7 +14,7 @@ export interface FleetPool {
   limit(ceiling: number): void;
 }
 
-/** Shares what a process may have among its pools to the same server, each of which needs one to be of use. */
+/** Divides the ceiling of a process among its pools to the same server. Each gets at least one. */
 export class PoolShares<Member extends FleetPool> {
   readonly #ceilings = new Map<Member, number>();
 
@@ -23,7 +23,7 @@ export class PoolShares<Member extends FleetPool> {
     return this.#ceilings.keys();
   }
 
-  /** How many they are. */
+  /** How many pools there are. */
   get count(): number {
     return this.#ceilings.size;
   }
@@ -58,7 +58,7 @@ export class PoolShares<Member extends FleetPool> {
     this.#ceilings.delete(pool);
   }
 
-  /** Sets what each may have. One gets more only when another has given it back. */
+  /** Sets the ceiling of each pool. One gets more only when another has given it back. */
   share(total: number): void {
     const pools = [...this.pools];
     const shares = fairShares(
@@ -81,7 +81,7 @@ export class PoolShares<Member extends FleetPool> {
     });
   }
 
-  /** Leaves each as many as its options allow. */
+  /** Takes the ceilings away: each pool goes by its own options. */
   free(): void {
     for (const pool of this.pools) this.#set(pool, Infinity);
   }

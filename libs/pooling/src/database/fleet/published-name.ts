@@ -10,13 +10,13 @@ const LONGEST_COUNT = 6;
 const LONGEST_SUFFIX = 1 + ID_LENGTH + 1 + 5 + 1 + 5 + 1 + LONGEST_COUNT;
 const LONGEST_BASE = LONGEST_NAME - LONGEST_SUFFIX;
 
-/** What a process tells the others of its fleet, in the name of the connection that it looked with. */
+/** What a process publishes to its fleet, in the name of the connection on which it looked. */
 export interface Publication {
   /** Connections that it may have, or claims. */
   readonly held: number;
   /** Connections that it would use if it could. */
   readonly wanted: number;
-  /** Counts its publications: older ones may still stand on other connections. */
+  /** The number of the publication: other connections may still carry older ones. */
   readonly look: number;
 }
 
@@ -42,7 +42,7 @@ export function instanceId(): string {
 }
 
 /**
- * The part of an application's name that its processes have in common: printable ASCII, because the server writes
+ * The beginning of the name that all processes of an application have: printable ASCII, because the server writes
  * `\xc3\xa4` for `ä`, and short enough that an id and figures fit behind it.
  */
 export function fleetName(applicationName: string): string {
@@ -50,12 +50,12 @@ export function fleetName(applicationName: string): string {
   return plain.replaceAll(/[^\x20-\x7e]/gu, '_').slice(0, LONGEST_BASE);
 }
 
-/** The name that every connection of a process begins with: `orders#k3f9a2`. */
+/** The name of each new connection of a process: `orders#k3f9a2`. */
 export function instanceName(fleet: string, id: string): string {
   return `${fleet}#${id}`;
 }
 
-/** The name of the connection that a process looked with: `orders#k3f9a2/17.12.3`. */
+/** The name of the connection that carries a publication: `orders#k3f9a2/17.12.3`. */
 export function publishedName(instance: string, { held, wanted, look }: Publication): string {
   return `${instance}/${figure(held)}.${figure(wanted)}.${look.toString(36)}`;
 }

@@ -2,13 +2,13 @@ import { decide, type FleetTerms, type Verdict } from './claim.js';
 import type { FleetView } from './fleet-view.js';
 import type { Publication } from './published-name.js';
 
-/** What a process has and wants at the time of a look. */
+/** What a process has at the time of a look. */
 export interface Usage {
   /** Connections it has, those being opened included and those being closed not. */
   readonly used: number;
   /** The most connections its options allow. */
   readonly most: number;
-  /** Whether it looks again soon after it has claimed something. */
+  /** Whether this is the early look that confirms a claim. */
   readonly again: boolean;
 }
 
@@ -34,17 +34,17 @@ export class Standing {
     return this.#ceiling;
   }
 
-  /** What it has published last, as far as the server still shows it. */
+  /** Its last publication, while the server shows it. */
   get published(): Publication | undefined {
     return this.#published;
   }
 
-  /** It would use so many connections now. Told from time to time; the most of them is published. */
+  /** Notes how many connections it would use now; the largest number since the last look is published. */
   demand(connections: number): void {
     this.#peak = Math.max(this.#peak, connections);
   }
 
-  /** A look has found this. Changes the ceiling; tells what else follows, and what is to be published, if anything is. */
+  /** Takes a look's view: sets the ceiling, and gives what to publish, if anything. */
   looked(view: FleetView, usage: Usage): Verdict & { readonly publication: Publication | undefined } {
     const { used, most } = usage;
     this.#noteLoss(view, used);
@@ -57,14 +57,14 @@ export class Standing {
     return { ...verdict, publication: changed ? { held, wanted, look: ++this.#looks } : undefined };
   }
 
-  /** Everybody can read it from now on. */
+  /** A publication was written: everybody can read it from now on. */
   tell(publication: Publication): void {
     this.#published = publication;
   }
 
   /**
-   * The connection that carried the publication is gone, or has another name: others see the connections there are, and
-   * `min` where there are fewer.
+   * The connection that carried the publication is gone, or has another name. Others now count its connections, or `min` where it
+   * has fewer: it may have no more than that.
    */
   unseen(used: number): void {
     this.#published = undefined;
@@ -76,7 +76,7 @@ export class Standing {
     this.#ceiling = Math.max(1, Math.min(this.#ceiling, open));
   }
 
-  /** A demand that comes and goes stands for as long as it takes to the next look of the regular ones. */
+  /** A short peak of demand counts until the next regular look. */
   #demanded({ most, again }: Usage): number {
     this.#wanted = Math.min(most, again ? Math.max(this.#wanted, this.#peak) : this.#peak);
     if (!again) this.#peak = 0;

@@ -2,13 +2,13 @@ import dns, { type LookupAddress } from 'node:dns';
 import { isIP, Socket } from 'node:net';
 import type { HostTarget } from '../options/host-options.js';
 
-/** Where a host is: every address of its name. `undefined`: what opens the socket finds the way by the name itself. */
+/** The addresses of a host. `undefined` stands for the name itself, where there is nothing to look up. */
 export type Addresses = readonly (string | undefined)[];
 
 const BY_NAME: Addresses = Object.freeze([undefined]);
 
 /**
- * Looks the addresses of a host up.
+ * Looks up the addresses of a host.
  *
  * @param shuffled - whether their order is another one at each dial; otherwise it is the resolver's, with the two
  * families taking turns: https://www.rfc-editor.org/rfc/rfc8305#section-4
@@ -53,8 +53,8 @@ function takingTurns(found: readonly LookupAddress[]): string[] {
 }
 
 /**
- * A socket that goes to one address, whatever name it is told to connect to: pg goes on knowing the host by its name, which
- * its certificate and its password are for.
+ * A socket that connects to one address, whatever name it is given. So pg still knows the host by its name, which is what
+ * its certificate and its password belong to.
  */
 export class AddressedSocket extends Socket {
   readonly #address: string;

@@ -1,7 +1,7 @@
-/** What a server says of a statement that writes where nothing may be written. */
+/** SQLSTATE of a write in a read-only transaction. */
 const READ_ONLY_TRANSACTION = '25006';
 
-/** Whether a statement failed because nothing may be written. */
+/** Whether a statement failed because the server, or its transaction, is read-only. */
 export function isRefusedWrite(error: Error): boolean {
   return (error as { code?: unknown }).code === READ_ONLY_TRANSACTION;
 }
@@ -14,24 +14,24 @@ export interface AskedConnection {
 
 /** What a pool knows of its server's role, or of the roles of its servers. */
 export interface RoleOfServer<Connection extends AskedConnection = AskedConnection> {
-  /** Whether writes are wanted and none are taken, by what the newest connections say. */
+  /** Whether the pool wants to write and the newest connections are read-only. */
   readonly readOnly: boolean;
   /** Notes when a connection was opened. */
   opened(connection: Connection): void | Promise<void>;
-  /** Whether a connection has to be asked before it is of use. */
+  /** Whether a connection must be asked for its role before it is used. */
   doubts(connection: Connection): boolean;
-  /** Asks a connection; returns whether it may be used on. Rejects when it is lost. */
+  /** Asks a connection for its role; returns whether it may be used further. Rejects when it is lost. */
   ask(connection: Connection): Promise<boolean>;
 }
 
 /** What one connection has told of its server's role. */
 export class ConnectionRole {
   openedAt = 0;
-  /** After how many changes of the server's role it was opened, and asked last. */
+  /** How many changes of the server's role were known when it was opened, and when it was last asked. */
   openedIn = 0;
   askedIn = 0;
   readOnly = false;
-  /** It has answered a write with 25006, and wasn't asked why. */
+  /** It has answered a write with 25006 and wasn't asked for its role since. */
   refusedWrite = false;
 
   /** A statement failed: after a refused write the server's role is asked for when the connection is given back. */

@@ -4,7 +4,7 @@ import type { Addresses } from './addresses.js';
 import { endsDial, MisfitError } from './host-failures.js';
 import type { Fit } from './server-facts.js';
 
-/** How long an address may be silent before the next one is tried beside it: https://www.rfc-editor.org/rfc/rfc8305#section-8 */
+/** How long an address may be silent before the next one is dialled in parallel: https://www.rfc-editor.org/rfc/rfc8305#section-8 */
 const ATTEMPT_DELAY_MS = 250;
 
 /** How connections to a host are made, judged and given up. */
@@ -18,14 +18,14 @@ export interface AttemptHost<Connection> {
    * @param reached - to be called when the network has made the connection.
    */
   dial(host: HostTarget, address: string | undefined, signal: AbortSignal, reached: () => void): Promise<Connection>;
-  /** Notes what a host has told, and judges it. */
+  /** Notes the facts of a host, and says how well it fits. */
   fit(host: HostTarget, connection: Connection): Fit;
   /** Why a connection doesn't fit, in words that follow the host's name. */
   misfit(connection: Connection): string;
   close(connection: Connection): void;
 }
 
-/** A connection that may do. */
+/** A connection that fits, as the first or the second choice. */
 export interface Found<Connection> {
   readonly connection: Connection;
   readonly fit: 'first' | 'second';
@@ -36,8 +36,8 @@ function timeoutError(limitMs: number): Error {
 }
 
 /**
- * Dials one host: every address of its name, the next one as soon as one fails, or beside it when it is silent. The first
- * that is what is wanted wins, and the others are given up.
+ * Dials one host: every address of its name, the next one as soon as one fails, or in parallel when it is silent. The first
+ * connection that fits wins, and the others are given up.
  */
 export class HostAttempt<Connection> {
   readonly #host: AttemptHost<Connection>;
@@ -69,7 +69,7 @@ export class HostAttempt<Connection> {
     this.#deadline = clock.now() + limitMs;
     return new Promise((resolve, reject) => {
       const abort = (): void => this.#end(() => reject(signal.reason));
-      // In time for the last address to say the same of itself.
+      // The last address has the same limit, and its own error.
       const timer = clock.setTimeout(() => this.#end(() => reject(timeoutError(limitMs))), limitMs);
       const over = (): void => {
         clock.clearTimeout(timer);
@@ -142,7 +142,7 @@ export class HostAttempt<Connection> {
       );
   }
 
-  /** Whoever the network has reached is waited for: a server that is slow to log in isn't asked twice. */
+  /** Dials the next address in parallel, unless one was reached: a server that is slow to log in isn't dialled twice. */
   #silent(): void {
     this.#delay = undefined;
     if (this.#reached === 0) this.#tryNext();

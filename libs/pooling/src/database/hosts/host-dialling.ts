@@ -9,13 +9,13 @@ import { HostRound } from './host-round.js';
 import { HostStates } from './host-states.js';
 import { fitOf, misfit, type ServerFacts } from './server-facts.js';
 
-/** What is kept of a dial's time, so that its error says which hosts were tried, in milliseconds, and as a share. */
+/** How much earlier than its deadline a dial ends, so that its own error names the hosts: in milliseconds, and as a share. */
 const KEPT_MS = 100;
 const KEPT_SHARE = 0.05;
 
-/** A connection that has logged in, by what is known of its server. */
+/** A connection that has logged in. */
 export interface HostConnection {
-  /** What its server has told. */
+  /** The role of its server. */
   readonly facts: ServerFacts;
   close(politely: boolean): Promise<void>;
 }
@@ -29,9 +29,8 @@ type HostOptions = Pick<
 >;
 
 /**
- * Opens connections where there are several hosts: in order, each with its share of the dial's time, until one is what is
- * wanted. When there is reason to believe that the hosts have changed their parts, all of them are asked at once, once for
- * the whole pool.
+ * Opens connections where there are several hosts: one host after the other, each within its share of the dial's time, until
+ * one fits. When the hosts may have changed their roles, one dial of the pool asks all of them in parallel.
  */
 export class HostDialling<Connection extends HostConnection> {
   readonly states: HostStates;
@@ -43,7 +42,7 @@ export class HostDialling<Connection extends HostConnection> {
   #noneFits = false;
   #probing: Promise<unknown> | undefined = undefined;
 
-  /** @param isInUse - whether there are connections to a host, which is what is wanted. */
+  /** @param isInUse - whether there are connections to a host, and it fits. */
   constructor(
     clock: Clock,
     options: HostOptions,
@@ -58,7 +57,7 @@ export class HostDialling<Connection extends HostConnection> {
     this.#shuffle = shuffleOf(options.loadBalanceHosts, random);
   }
 
-  /** Whether hosts answered the last dial, and none of them was what is wanted. */
+  /** Whether hosts answered the last dial, and none of them fits. */
   get noneFits(): boolean {
     return this.#noneFits;
   }
@@ -73,17 +72,17 @@ export class HostDialling<Connection extends HostConnection> {
     return this.#list.known;
   }
 
-  /** The hosts may have changed their parts: the next dial asks all of them at once. */
+  /** The hosts may have changed their roles: the next dial asks all of them in parallel. */
   suspectHosts(): void {
     this.#suspect = true;
   }
 
-  /** The hosts, asked for again where a function gives them and its answer is old. */
+  /** The hosts; a function that gives them is called again when its answer is old. */
   hostsNow(): Promise<readonly HostTarget[]> {
     return this.#list.current();
   }
 
-  /** Whether one of the first choice can be connected to: of the hosts that aren't known to be one, each is asked. */
+  /** Whether a host of the first choice can be reached. Dials the hosts of which nothing is known. */
   async lookForFirst(dial: DialAddress<Connection>): Promise<boolean> {
     const how = this.#howToDial(dial);
     const { connectTimeoutMs } = this.#options;
@@ -93,7 +92,7 @@ export class HostDialling<Connection extends HostConnection> {
       try {
         how.close((await this.#attempt(host, how, connectTimeoutMs, signal)).connection);
       } catch {
-        // What it failed with is noted.
+        // The attempt has noted why.
       }
     });
     await Promise.all(looks);
@@ -101,7 +100,7 @@ export class HostDialling<Connection extends HostConnection> {
   }
 
   /**
-   * Opens a connection to a host that is what is wanted.
+   * Opens a connection to a host that fits.
    *
    * @throws a `HostsError` that names every host and why not, what ends every dial, or the signal's reason.
    */
@@ -153,7 +152,7 @@ export class HostDialling<Connection extends HostConnection> {
     const failures: HostFailure[] = [];
     let second: Connection | undefined;
     for (const [at, host] of hosts.entries()) {
-      // Whoever has a second choice doesn't wait for what is dead, or is known to be no better.
+      // With a second choice at hand, a host that is dead or known to be no better isn't dialled.
       if (second !== undefined && this.states.isNoBetter(host)) continue;
       const share = (deadline - this.#clock.now()) / (hosts.length - at);
       try {
@@ -176,7 +175,7 @@ export class HostDialling<Connection extends HostConnection> {
     throw new HostsError(failures);
   }
 
-  /** Asks every host at once; who dials meanwhile waits for the verdict. */
+  /** Asks all hosts in parallel; other dials wait for the outcome. */
   async #probe(
     hosts: readonly HostTarget[],
     how: AttemptHost<Connection>,

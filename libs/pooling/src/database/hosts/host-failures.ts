@@ -3,29 +3,29 @@ import { describeCause } from '../../core/errors.js';
 import { nameOfHost, type HostTarget } from '../options/host-options.js';
 import { stepOf } from '../options/dial-step.js';
 
-/** The longest pause before the next dial when somebody answers and none fits: a promotion is soon over, in milliseconds. */
+/** The longest pause before the next dial when hosts answer and none fits, in milliseconds: a promotion is soon over. */
 const PAUSE_FOR_PROMOTION_MS = 500;
 
 /** What ends a dial, because no other host would help: password, authorisation, database, permission. */
 const ENDS_DIAL = new Set(['28P01', '28000', '3D000', '42501']);
 
-/** Whether another host would fail in the same way: what the server said, or what isn't the server's fault. */
+/** Whether another host would fail in the same way: by the server's answer, or because the server isn't at fault. */
 export function endsDial(error: unknown): boolean {
   if (stepOf(error) !== undefined) return true;
   const { code } = error as { code?: unknown };
   return typeof code === 'string' && ENDS_DIAL.has(code);
 }
 
-/** A host that answered and isn't what is wanted. */
+/** A host that answered and doesn't fit. */
 export class MisfitError extends Error {}
 
-/** Why one host could not be had. */
+/** Why there is no connection to one host. */
 export interface HostFailure {
   readonly host: HostTarget;
   readonly error: Error;
 }
 
-/** None of several hosts could be had: the message names every one of them, and why not. */
+/** There is no connection to any of several hosts: the message names each one, and why. */
 export class HostsError extends AggregateError {
   readonly failures: readonly HostFailure[];
 
@@ -37,7 +37,7 @@ export class HostsError extends AggregateError {
     this.failures = failures;
   }
 
-  /** Whether a server answered that isn't what is wanted. */
+  /** Whether a server answered that doesn't fit. */
   get answered(): boolean {
     return this.failures.some(({ error }) => error instanceof MisfitError);
   }
@@ -66,9 +66,9 @@ function reasonOf({ error }: HostFailure): string {
 }
 
 /**
- * What the failure of all hosts means. It heals by waiting unless each one's own doesn't.
+ * What the failure of all hosts means. Waiting may heal it, unless it heals none of the hosts' failures.
  *
- * @param isPermanent - whether what one host failed with doesn't heal by waiting.
+ * @param isPermanent - whether waiting doesn't heal the failure of one host.
  */
 export function explainHosts(error: HostsError, isPermanent: (host: HostTarget, error: Error) => boolean): DialFailure {
   if (error.answered) {

@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/clock.js';
 import { findHosts, type FindHosts, type HostTarget } from '../options/host-options.js';
 
-/** The hosts of a pool: fixed ones, or what a function of the user's gives, asked again when its answer is old. */
+/** The hosts of a pool: fixed, or given by the user's function, which is called again when its answer is old. */
 export class HostList {
   readonly #clock: Clock;
   readonly #find: FindHosts | undefined;
@@ -24,7 +24,7 @@ export class HostList {
   }
 
   /**
-   * The hosts. One answer of the function is enough: while it fails afterwards, the last ones count.
+   * The hosts. When the function fails, its last answer counts.
    *
    * @throws what the function throws, when it has never answered.
    */

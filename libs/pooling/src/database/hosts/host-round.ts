@@ -3,7 +3,7 @@ import type { HostTarget } from '../options/host-options.js';
 import type { Found } from './host-attempt.js';
 import { endsDial, HostsError } from './host-failures.js';
 
-/** How long the other hosts may take once one of the second choice has answered, in milliseconds. */
+/** How long the other hosts may take once a second choice has answered, in milliseconds. */
 const GRACE_MS = 1_000;
 
 /** How one host is dialled, and a connection given up. */
@@ -13,7 +13,7 @@ export interface RoundHost<Connection> {
   close(connection: Connection): void;
 }
 
-/** Asks every host at once; the first that is what is wanted wins, and the others are given up. */
+/** Asks all hosts in parallel; the first that fits wins, and the others are given up. */
 export class HostRound<Connection> {
   readonly #host: RoundHost<Connection>;
   readonly #hosts: readonly HostTarget[];
@@ -78,7 +78,7 @@ export class HostRound<Connection> {
     if (this.#over) return;
     this.#over = true;
     if (this.#grace !== undefined) this.#host.clock.clearTimeout(this.#grace);
-    this.#stop.abort(new Error('another host was what is wanted'));
+    this.#stop.abort(new Error('another host was chosen'));
     if (this.#best === undefined) reject();
     else resolve(this.#best);
   }

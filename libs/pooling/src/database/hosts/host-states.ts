@@ -9,12 +9,12 @@ interface HostState {
   readonly facts: ServerFacts | undefined;
 }
 
-/** `not now`: it lives and has no room. */
+/** Too many clients: the server lives and has no room. */
 const NOT_NOW = new Set(['53300']);
 
 /**
- * What a pool knows of its hosts: which one takes what, and which are dead. It is believed for a while, and it only changes
- * the order in which they are tried: none is left out. pgjdbc's `GlobalHostStatusTracker`, for one pool.
+ * What a pool knows of its hosts: their roles, and which are dead. It is believed for a while, and only changes the order in
+ * which hosts are dialled: none is left out. pgjdbc's `GlobalHostStatusTracker`, for one pool.
  */
 export class HostStates {
   readonly #clock: Clock;
@@ -23,7 +23,7 @@ export class HostStates {
   readonly #isInUse: (host: HostTarget) => boolean;
   readonly #states = new Map<string, HostState>();
 
-  /** @param isInUse - whether there are connections to a host, which is what is wanted. */
+  /** @param isInUse - whether there are connections to a host, and it fits. */
   constructor(
     clock: Clock,
     wanted: TargetSessionAttrs,
@@ -48,7 +48,7 @@ export class HostStates {
     this.#states.set(nameOfHost(host), { at: this.#clock.now(), facts: undefined });
   }
 
-  /** What a host was last known to be: its facts, `'dead'`, or nothing that is still believed. */
+  /** The role that a host had last, or `'dead'`; `undefined`: nothing is known, or it is too old. */
   of(host: HostTarget): ServerFacts | 'dead' | undefined {
     const state = this.#states.get(nameOfHost(host));
     if (state === undefined || this.#clock.now() - state.at >= this.#recheckMs) return undefined;
@@ -58,7 +58,7 @@ export class HostStates {
   /**
    * The hosts in the order in which they are to be tried: those that fit, the unknown, those that don't, the dead.
    *
-   * @param balanced - whether the unknown are as good as those that fit: otherwise who was found first would get it all.
+   * @param balanced - whether unknown hosts are as good as those that fit: otherwise the first one found would get all.
    */
   ordered(hosts: readonly HostTarget[], balanced: boolean): HostTarget[] {
     const rank = (host: HostTarget): number => Math.max(this.#rank(host), balanced ? 1 : 0);
@@ -77,7 +77,7 @@ export class HostStates {
 
   #rank(host: HostTarget): number {
     const state = this.of(host);
-    // An old primary that is back, and stands before it in the list, doesn't get what the present one has.
+    // The present primary stays first when an old one is back and stands before it in the list.
     if (state === undefined) return this.#isInUse(host) ? 0 : 1;
     if (state === 'dead') return 4;
     return { first: 0, second: 2, none: 3 }[fitOf(this.#wanted, state)];

@@ -2,7 +2,7 @@
 export interface HostStatistics {
   /** `name:port`. */
   readonly host: string;
-  /** What the server was last known to be; `undefined` where nothing is known, or where it is down. */
+  /** The last known role of its server; `undefined` where nothing is known, or where it is down. */
   readonly role: 'primary' | 'standby' | undefined;
   /** `down`: it could not be connected to within the last `hostRecheckMs`. */
   readonly state: 'up' | 'down' | 'unknown';
@@ -12,7 +12,7 @@ export interface HostStatistics {
 
 /** What is known of several hosts. */
 export interface HostsStatistics {
-  /** How often the host that takes writes was another one than before. */
+  /** How often the host that takes writes has changed. */
   readonly failovers: number;
   readonly states: readonly HostStatistics[];
 }

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../../core/clock.js';
 
-/** Looks at the hosts again and again while there are connections. */
+/** Looks at the hosts at intervals while there are connections. */
 export class HostsLook {
   readonly #clock: Clock;
   readonly #everyMs: number;

@@ -10,7 +10,7 @@ import type { HostsStatistics, HostStatistics } from './host-statistics.js';
 import { fitOf, wantsWrites, type Fit, type ServerFacts } from './server-facts.js';
 import { WantedRole, type JudgedConnection } from './wanted-role.js';
 
-/** How long a server that has refused a write may take to say what it is, in milliseconds. */
+/** How long a server that has refused a write may take to report its role, in milliseconds. */
 const ANSWER_WITHIN_MS = 5_000;
 
 function isSame(one: HostTarget, other: HostTarget): boolean {
@@ -35,7 +35,7 @@ export interface PoolHostsHost<Connection> {
   readonly random: () => number;
   /** Every connection is checked before it is leased again. */
   suspectAll(): void;
-  /** Replaces up to `most` connections when they are next idle: those that are chosen. */
+  /** Replaces up to `most` of the chosen connections when they are next idle. */
   replace(chosen: (connection: Connection) => boolean, most: number): void;
 }
 
@@ -45,7 +45,7 @@ export class PoolHosts<Connection extends HostedConnection> {
   readonly role: WantedRole<Connection>;
   readonly #options: ResolvedDatabaseOptions;
   readonly #host: PoolHostsHost<Connection>;
-  /** Whether the user's own settings make sessions read-only: then that they are says nothing. */
+  /** Whether the user's own settings make sessions read-only: then a read-only session says nothing about its server. */
   readonly #ownReadOnly: boolean;
   readonly #open = new Set<Connection>();
   /** Whether connections may be of the second choice, or hosts may come and go. */
@@ -72,14 +72,14 @@ export class PoolHosts<Connection extends HostedConnection> {
     });
   }
 
-  /** How to reach one address of a host: pg knows the host by its name, which its certificate and password are for. */
+  /** The settings for one address of a host; pg still gets the name, for certificate and password. */
   configOf({ host, port }: HostTarget, address: string | undefined): ClientConfig {
     const { clientConfig } = this.#options;
     const own = address === undefined || clientConfig.stream !== undefined;
     return { ...clientConfig, host, port, ...(own ? undefined : { stream: () => new AddressedSocket(address) }) };
   }
 
-  /** A connection has been chosen; others are dialled in the same way. */
+  /** A dial has chosen a connection; later looks dial in the same way. */
   chosen(connection: Connection, dial: DialAddress<Connection>): void {
     connection.told.changed = (standby) => this.#told(connection, standby);
     this.#dial = dial;
@@ -88,7 +88,7 @@ export class PoolHosts<Connection extends HostedConnection> {
     if (this.#looks) this.#look.start();
   }
 
-  /** Where the newest connection goes to; before there is one, the first host. */
+  /** The host of the newest connection; without one, the first host. */
   get present(): HostTarget {
     return [...this.#open].at(-1)?.hostTarget ?? (this.dialling.hosts[0] as HostTarget);
   }
@@ -109,7 +109,7 @@ export class PoolHosts<Connection extends HostedConnection> {
     };
   }
 
-  /** An open connection knows more of its host than the last dial. */
+  /** The facts of an open connection are newer than those of the last dial. */
   #lastKnown(host: HostTarget): ServerFacts | 'dead' | undefined {
     const open = [...this.#open].findLast(({ hostTarget }) => hostTarget !== undefined && isSame(hostTarget, host));
     return open?.facts ?? this.dialling.states.of(host);
@@ -128,7 +128,7 @@ export class PoolHosts<Connection extends HostedConnection> {
     if (this.#open.size === 0) this.#look.stop();
   }
 
-  /** Replaces connections that would be better elsewhere, a few at a time: to hosts that are none any more, and to the second choice. */
+  /** Replaces a few connections to hosts that were removed from the list, or to the second choice when a first one is back. */
   async #lookAgain(): Promise<void> {
     const { maxConnecting } = this.#options;
     const hosts = await this.dialling.hostsNow().catch(() => this.dialling.hosts);
@@ -141,7 +141,7 @@ export class PoolHosts<Connection extends HostedConnection> {
     if (await this.dialling.lookForFirst(this.#dial)) this.#host.replace(isSecond, maxConnecting);
   }
 
-  /** Whether there are connections to a host that is what is wanted: it is tried first for as long. */
+  /** Whether there are connections to a host and it fits: while there are, it is dialled first. */
   #isInUse(host: HostTarget): boolean {
     for (const { facts, hostTarget, role } of this.#open) {
       const fits = !role.refusedWrite && this.#fit(facts) === 'first';
@@ -154,12 +154,12 @@ export class PoolHosts<Connection extends HostedConnection> {
     return fitOf(this.#options.targetSessionAttrs, facts);
   }
 
-  /** Whether an error may come of a server that has another role by now: what it refused may be run elsewhere. */
+  /** Whether an error may mean that the server has another role by now, so that the statement can run elsewhere. */
   mayHaveMoved(error: Error): boolean {
     return isRefusedWrite(error) && wantsWrites(this.#options.targetSessionAttrs);
   }
 
-  /** Asks a server that has refused a write for its role. One that is lost, or silent for seconds, is not to be asked again. */
+  /** Asks a server that has refused a write whether its role has changed. `true` also where it is lost, or silent for seconds. */
   async moved(connection: Connection): Promise<boolean> {
     const { clock } = this.#host;
     return new Promise((resolve) => {
@@ -172,12 +172,12 @@ export class PoolHosts<Connection extends HostedConnection> {
     });
   }
 
-  /** A connection has died by itself: its host may have, too. */
+  /** A connection has died by itself: its host may be down. */
   lost(): void {
     this.dialling.suspectHosts();
   }
 
-  /** A server tells that it has changed: where it isn't what is wanted any more, it is asked when the connection is given back. */
+  /** A server reports a new role. Where it doesn't fit any more, the connection asks for the role when it is given back. */
   #told(connection: Connection, standby: boolean): void {
     if (!standby && this.#ownReadOnly) return;
     const { facts, hostTarget, role } = connection;

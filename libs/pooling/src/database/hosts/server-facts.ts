@@ -1,17 +1,17 @@
 import type { TargetSessionAttrs } from '../options/host-options.js';
 
-/** What a server has told of itself when a session began. */
+/** The role of a server, as it reported it. */
 export interface ServerFacts {
-  /** Whether it replays what another one has written. */
+  /** Whether it replays the log of another server. */
   readonly standby: boolean;
-  /** Whether a session can't write unless it asks for it: on a standby, or where `default_transaction_read_only` is on. */
+  /** Whether its sessions are read-only by default: on a standby, or where `default_transaction_read_only` is on. */
   readonly readOnly: boolean;
 }
 
 /** How well a server fits: `second` where another kind is preferred. */
 export type Fit = 'first' | 'second' | 'none';
 
-/** How well a server fits what is wanted: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TARGET-SESSION-ATTRS */
+/** How well a server fits `targetSessionAttrs`: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TARGET-SESSION-ATTRS */
 export function fitOf(wanted: TargetSessionAttrs, { standby, readOnly }: ServerFacts): Fit {
   switch (wanted) {
     case 'any':
@@ -31,7 +31,7 @@ export function fitOf(wanted: TargetSessionAttrs, { standby, readOnly }: ServerF
   }
 }
 
-/** Whether somebody who wants this expects to write. */
+/** Whether a pool with this `targetSessionAttrs` expects to write. */
 export function wantsWrites(wanted: TargetSessionAttrs): boolean {
   return wanted === 'read-write' || wanted === 'primary' || wanted === 'prefer-primary';
 }

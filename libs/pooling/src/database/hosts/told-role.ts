@@ -2,15 +2,15 @@ import type { ProtocolConnection } from '../pg-internals.js';
 import type { ServerFacts } from './server-facts.js';
 
 /**
- * What a server tells of itself without being asked: when a session begins, and with the next answer after it has changed.
- * PostgreSQL 14 and later.
+ * The role that a server reports without being asked, from PostgreSQL 14 on: when a session begins, and with the next answer
+ * after a change.
  */
 export class ToldRole {
   #standby: boolean | undefined = undefined;
   #readOnlyByDefault = false;
   /** What an older server answered when it was asked. */
   #answered: ServerFacts | undefined = undefined;
-  /** Hears of a change of the server's after the start of the session; `standby` is false where only the default for transactions has changed. */
+  /** Called with each report; `standby`: of `in_hot_standby`, otherwise of `default_transaction_read_only`. */
   changed: ((standby: boolean) => void) | undefined = undefined;
 
   constructor(protocol: ProtocolConnection) {
@@ -28,18 +28,18 @@ export class ToldRole {
     );
   }
 
-  /** What is known; `undefined`: the server tells nothing by itself and wasn't asked. */
+  /** The role; `undefined`: the server doesn't report it and wasn't asked. */
   get facts(): ServerFacts | undefined {
     if (this.#standby === undefined) return this.#answered;
     return { standby: this.#standby, readOnly: this.#standby || this.#readOnlyByDefault };
   }
 
-  /** Whether the server says by itself when it changes. */
+  /** Whether the server reports changes by itself. */
   get speaks(): boolean {
     return this.#standby !== undefined;
   }
 
-  /** A server that doesn't tell by itself has answered. */
+  /** A server that doesn't report its role was asked. */
   answered(facts: ServerFacts): void {
     this.#answered = facts;
   }

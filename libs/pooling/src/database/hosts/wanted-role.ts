@@ -4,32 +4,32 @@ import { fitOf, type ServerFacts } from './server-facts.js';
 import type { ToldRole } from './told-role.js';
 
 /**
- * What the server is, however its session is set: that a session, a role or a database wants to read only, by `SET`, by
- * the URL, by `ALTER ROLE`, says nothing about it.
+ * Asks for the role of the server. Settings that make only this session, role or database read-only (`SET`, the URL,
+ * `ALTER ROLE`) don't count: they say nothing about the server.
  */
 const QUESTION = `select pg_is_in_recovery() as standby, exists (
   select from pg_settings where name = 'default_transaction_read_only' and setting = 'on'
   and source not in ('client', 'user', 'database', 'database user', 'session', 'interactive')
 ) as read_only`;
 
-/** A connection whose server can be asked, or tells by itself. */
+/** A connection whose server can be asked, or reports its role. */
 export interface JudgedConnection extends AskedConnection {
   readonly told: ToldRole;
 }
 
-/** What is told of a connection that was asked. */
+/** What needs to know of a connection that was asked. */
 export interface WantedRoleHost<Connection> {
-  /** Whether hosts answered the last dial, and none of them was what is wanted. */
+  /** Whether hosts answered the last dial, and none of them fits. */
   noneFits(): boolean;
-  /** How often there was reason to believe that hosts have changed their parts. */
+  /** How often the hosts were suspected of having changed their roles. */
   suspicions(): number;
-  /** A server isn't any more what it was when the connection was opened. */
+  /** A server has another role than when the connection was opened. */
   changed(connection: Connection, facts: ServerFacts): void;
 }
 
 /**
- * The role of a server among several hosts: a connection whose server isn't what is wanted any more is given up. It is asked
- * when it has refused a write, and before it is used again where an older server wouldn't tell by itself.
+ * The role of a server among several hosts: a connection whose server doesn't fit any more is given up. It is asked when it
+ * has refused a write, and, where an older server doesn't report its role, before it is used after a suspicion.
  */
 export class WantedRole<Connection extends JudgedConnection> implements RoleOfServer<Connection> {
   readonly #wanted: TargetSessionAttrs;

@@ -3,17 +3,17 @@ import type { DatabaseOptions, ResolvedDatabaseOptions } from './database-option
 import { hostListProblems, nameOfHost, targetOf, type FindHosts, type HostTarget } from './host-options.js';
 import type { TargetSessionAttrs } from './host-options.js';
 
-/** The hosts of a database, and which of them will do. */
+/** The hosts of a database, and which roles are accepted. */
 export interface ChosenHosts {
   readonly hosts: readonly HostTarget[];
   readonly findHosts: FindHosts | undefined;
   readonly targetSessionAttrs: TargetSessionAttrs;
-  /** The first one, for whoever knows one alone. */
+  /** The first host, where only one is shown. */
   readonly target: ConnectionTarget;
 }
 
 /**
- * What the option `hosts` and the address come to.
+ * Merges the option `hosts` with the address.
  *
  * @param problems - an address that names another host is added here.
  */
@@ -45,7 +45,7 @@ export function chosenHosts(
   };
 }
 
-/** Whether a pool chooses among servers: there are several, or not any one will do. */
+/** Whether a pool chooses among servers: it has several hosts, or accepts not every role. */
 export function choosesHost({
   hosts,
   findHosts,

@@ -6,14 +6,14 @@ import { LOAD_BALANCE_HOSTS, TARGET_SESSION_ATTRS } from './host-options.js';
 import { isPort } from './several-hosts.js';
 import { SSL_MODES, tlsOf, type TlsSettings } from './tls-settings.js';
 
-/** Variables of libpq's that pg doesn't read, and that ask for something which would go missing without a word. */
+/** Variables of libpq that pg doesn't read. They are refused, because what they ask for would silently not happen. */
 const REFUSED: Readonly<Record<string, { readonly harmless?: readonly string[]; readonly hint: string }>> = {
   PGREQUIREAUTH: { hint: 'the server decides how it authenticates' },
   PGGSSENCMODE: { harmless: ['disable', 'prefer'], hint: 'pg speaks no GSSAPI: use TLS' },
   PGSSLCRLDIR: { hint: 'use PGSSLCRL, one file' },
 };
 
-/** Those that choose a server: they are of interest where nobody else names the host. */
+/** Those that choose a server: they are refused only where the environment names the host. */
 const REFUSED_WITH_HOST: typeof REFUSED = {
   PGSERVICE: { hint: 'set PGHOST, PGPORT, PGUSER and PGDATABASE' },
   PGREQUIREPEER: { hint: 'pg can not check the owner of a socket' },
@@ -26,9 +26,9 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * What the `PG*` variables say that can't be done. Values that may be secret aren't shown.
+ * What is wrong with the `PG*` variables. Values that may be secret aren't shown.
  *
- * @param choosesHost - whether the host is the environment's to name.
+ * @param choosesHost - whether the environment names the host.
  */
 export function environmentProblems(environment: NodeJS.ProcessEnv, choosesHost: boolean): string[] {
   const problems: string[] = [];
@@ -66,7 +66,7 @@ export function environmentProblems(environment: NodeJS.ProcessEnv, choosesHost:
   return problems;
 }
 
-/** Files that libpq's variables name, and the setting that each is. They count where `PGSSLMODE` asks for TLS. */
+/** Variables of libpq that name files, and the TLS setting of each. They count where `PGSSLMODE` asks for TLS. */
 const FILES: Readonly<Record<string, string>> = {
   PGSSLROOTCERT: 'ca',
   PGSSLCERT: 'cert',
@@ -83,7 +83,7 @@ function asksForTls(mode: string | undefined): boolean {
 }
 
 /**
- * TLS as the environment asks for it, else as `pg.defaults` does; read once, so that a later change doesn't split the pool.
+ * TLS by the environment, else by `pg.defaults`. Read once: all connections of a pool use the same.
  *
  * @param problems - a file that can't be read is added here.
  */

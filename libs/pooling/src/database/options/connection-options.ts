@@ -13,7 +13,7 @@ import { serverMilliseconds, settingsOf } from './server-settings.js';
 import { targetsOfEnvironment } from './several-hosts.js';
 import { hideTls, mergeTls, tlsOf, type TlsSettings } from './tls-settings.js';
 
-/** Before the first keep-alive probe of an idle socket, in milliseconds. */
+/** The idle time before TCP's first keep-alive probe, in milliseconds. */
 const KEEP_ALIVE_INITIAL_DELAY_MS = 10_000;
 /** PostgreSQL cuts identifiers, `application_name` among them, after this many bytes. */
 const LONGEST_APPLICATION_NAME = 63;
@@ -23,7 +23,7 @@ const SERVER_TIMEOUTS = ['statement_timeout', 'lock_timeout', 'idle_in_transacti
 
 type ServerTimeout = (typeof SERVER_TIMEOUTS)[number];
 
-/** Where connections go to, without secrets. */
+/** The address of a database, without secrets. */
 export interface ConnectionTarget {
   readonly host: string;
   readonly port: number;
@@ -32,18 +32,18 @@ export interface ConnectionTarget {
   readonly ssl: boolean;
 }
 
-/** Who says where the database is: the options, the variable `DATABASE_URL`, or the `PG*` variables and `pg`'s defaults. */
+/** Where the address comes from: the options, `DATABASE_URL`, or the `PG*` variables and `pg`'s defaults. */
 export type AddressSource = 'options' | 'DATABASE_URL' | 'PG*';
 
-/** What `url`, `connection` and the environment come to. */
+/** The merged settings of `url`, `connection` and the environment. */
 export interface ConnectionSource {
   readonly addressFrom: AddressSource;
-  /** What `pg.Client` is made with; the password is hidden in a function. */
+  /** The configuration of `pg.Client`; its password is hidden in a function. */
   readonly clientConfig: ClientConfig;
   readonly target: ConnectionTarget;
-  /** Settings of the server that `options` makes at the start of a session: no default of ours replaces them. */
+  /** Server settings that `options` sets at the start of a session: no default of this library replaces them. */
   readonly startupSettings: ReadonlyMap<string, string>;
-  /** Whether a server that doesn't prove who it is within the exchange of the password is refused. */
+  /** Whether a server is refused that doesn't bind the password's exchange to its certificate. */
   readonly bindsChannel: boolean;
   /** Server time-outs that the URL or `connection` names, in milliseconds; they are set after connecting. */
   readonly serverTimeouts: Readonly<Partial<Record<ServerTimeout, number>>>;
@@ -87,10 +87,10 @@ const CONNECTION_FIELDS = [
   'connectionString',
 ] as const;
 
-/** Fields that say what is so anyhow, and what pg-connection-string leaves behind beside the `ssl` that it made of it. */
+/** Fields without an effect, and fields that pg-connection-string leaves beside the `ssl` that it has made of them. */
 const SPENT_FIELDS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'uselibpqcompat'] as const;
 
-/** What is wrong with the names in `connection`: what nobody reads is refused. */
+/** What is wrong with the names in `connection`: a name that nothing reads is refused. */
 export function connectionNameProblems(path: string, given: Readonly<Record<string, unknown>>): string[] {
   const problems: string[] = [];
   for (const [name, value] of Object.entries(given)) {
@@ -111,11 +111,11 @@ export function connectionNameProblems(path: string, given: Readonly<Record<stri
 }
 
 /**
- * Merges `url` over `connection`, field by field; with neither, `DATABASE_URL`; what is still open comes from the
- * `PG*` variables that `pg` reads, and then from `pg.defaults`. The environment is read now, not at each connect.
+ * Merges `url` over `connection`, field by field; with neither, `DATABASE_URL`. What is left open comes from the `PG*`
+ * variables that `pg` reads, and then from `pg.defaults`. The environment is read now, not at each connect.
  *
- * @param problems - what contradicts itself, or what the environment says wrongly, is added here.
- * @throws when a URL can't be parsed: look with `urlProblems` first.
+ * @param problems - contradictions and wrong variables are added here.
+ * @throws when a URL can't be parsed: call `urlProblems` first.
  */
 export function resolveConnection(
   url: string | undefined,
@@ -124,7 +124,7 @@ export function resolveConnection(
   environment: NodeJS.ProcessEnv = process.env,
 ): ConnectionSource {
   const given: Record<string, unknown> = {};
-  // Also what isn't enumerable, and getters: pg hides the password of an object that it has used.
+  // Fields that aren't enumerable count, and getters: pg hides the password of an object that it has used.
   for (const name of CONNECTION_FIELDS) {
     const value = (connection as Record<string, unknown> | undefined)?.[name];
     if (value !== undefined && value !== null) given[name] = value;
@@ -150,7 +150,7 @@ export function resolveConnection(
   return { addressFrom, namesHost, hosts: hosts ?? [Object.freeze({ host, port })], ...described };
 }
 
-/** The hosts that `PGHOST` or `PGHOSTADDR` name, where there are several or one is not to be looked up. */
+/** The hosts of `PGHOST` and `PGHOSTADDR`, where there are several, or an address that isn't to be looked up. */
 function hostsOfEnvironment(
   port: unknown,
   environment: NodeJS.ProcessEnv,
@@ -228,12 +228,12 @@ function describeSource(
   };
 }
 
-/** A word of libpq's; what the environment says wrongly is refused elsewhere. */
+/** One of libpq's words. A wrong word in the environment is refused by `environmentProblems`. */
 function choice<Word extends string>(given: unknown, environment: string | undefined): Word | undefined {
   return ((given as string | undefined) || environment || undefined) as Word | undefined;
 }
 
-/** Fields that pg is given as they are. */
+/** Fields that are handed to pg unchanged. */
 const PASSED_ON = [
   'client_encoding',
   'enableChannelBinding',
@@ -245,7 +245,7 @@ const PASSED_ON = [
 
 type PasswordFunction = (...connection: unknown[]) => string | Promise<string>;
 
-/** A password as a function that gives it; when the user's own fails, the server isn't at fault. */
+/** Wraps a password in a function. When the user's own function fails, its error isn't taken for the server's. */
 function passwordFunction(given: unknown): PasswordFunction {
   if (typeof given !== 'function') return () => given as string;
   return async (...connection) => {
@@ -260,8 +260,8 @@ function passwordFunction(given: unknown): PasswordFunction {
 }
 
 /**
- * Server time-outs that somebody has named. One in `options` that can't be read here is the server's to read; 0 leaves it
- * alone.
+ * Server time-outs that the URL, `connection` or `options` set. One in `options` that can't be parsed here is left to the
+ * server: 0 stands for that.
  */
 function timeouts(
   given: Readonly<Record<string, unknown>>,
@@ -288,7 +288,7 @@ function milliseconds(value: unknown): number | undefined {
   return value === false ? 0 : Number(value);
 }
 
-/** How long a dial may take; 0, which is without limit in pg and libpq, is as long as a timer runs. */
+/** The time limit of a dial. 0 means no limit in pg and libpq: here it is the longest time that a timer can take. */
 function dialTimeout(value: unknown, unitMs: number): number | undefined {
   if (value === undefined) return undefined;
   return Math.min(Number(value) * unitMs || LONGEST_DELAY_MS, LONGEST_DELAY_MS);

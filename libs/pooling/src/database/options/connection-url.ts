@@ -51,7 +51,7 @@ const READ: Readonly<Record<string, ((value: string) => boolean) | undefined>> =
   uselibpqcompat: (value) => value === 'true' || value === 'false',
 };
 
-/** What they may be, in words, where the name doesn't say it. */
+/** What these parameters may be, in words, where the name doesn't say it. */
 const WORDS: Readonly<Record<string, string>> = {
   port: 'a number',
   encoding: 'UTF8',
@@ -75,7 +75,7 @@ const WORDS: Readonly<Record<string, string>> = {
   uselibpqcompat: 'true or false',
 };
 
-/** Parameters that nobody has to read, at values that say what is so anyhow. */
+/** Parameters that aren't read, with the values that are accepted because they ask for what happens anyway. */
 const HARMLESS: Readonly<Record<string, readonly string[]>> = {
   gssencmode: ['disable', 'prefer'],
   sslcompression: ['0'],
@@ -110,14 +110,14 @@ function partsOf(url: string): UrlParts | undefined {
 
 /**
  * An `@` behind the authority comes from a user or password with an unescaped `/` or `?`: what looks like a host or a
- * database is a part of it.
+ * database is part of the password.
  */
 function isTorn({ path, query }: UrlParts): boolean {
   const [first = ''] = query.split(/[=&]/);
   return path.includes('@') || (query.includes('@') && !isKnown(first));
 }
 
-/** An URL as a message may show it: without password, and without any part that might hold one by mistake. */
+/** A URL as a message may show it: without password, and without any part that might hold one by mistake. */
 export function redactUrl(url: string): string {
   const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(url)?.[0];
   if (scheme === undefined) return /^\/[\w./-]*(?: [\w-]*)?$/.test(url) ? url : '***';
@@ -129,7 +129,7 @@ export function redactUrl(url: string): string {
   }
   const { authority, path, query } = parts;
   const at = authority.lastIndexOf('@');
-  // Without user and password, only what looks like host and port in full is certain to hold no secret.
+  // Without user and password, only a text that is a whole host and port is certain to hold no secret.
   if (at < 0 && !/^(?:[\w.-]*(?::\d{1,5})?(?:,(?!$)|$))*$/.test(authority)) return `${scheme}***`;
   const user = at < 0 ? '' : `${authority.slice(0, at).split(':')[0]}:***@`;
   return scheme + user + authority.slice(at + 1) + path + (query === '' ? '' : `?${redactQuery(query)}`);
@@ -178,14 +178,14 @@ function singleUrlProblems(url: string, whole: string): string[] {
   try {
     const { port, database } = parseUrl(url, parameters);
     if (port && !(Number(port) >= 1 && Number(port) <= 65_535)) return refused('the port is not from 1 to 65535');
-    // As a last resort: an unescaped character has made a database's name of something else.
+    // The last check: an unescaped character may have made a database's name of part of a password.
     if (typeof database === 'string' && database.includes('@')) return refused('the name of the database holds an @');
     readTls(url);
     return [];
   } catch (error) {
-    // A file that the URL names can't be read, or the URL itself makes no sense.
+    // A file that the URL names can't be read, or the URL itself can't be parsed.
     const { code } = error as { code?: unknown };
-    return refused(code === 'ERR_INVALID_URL' ? 'it makes no sense as a URL' : (error as Error).message);
+    return refused(code === 'ERR_INVALID_URL' ? 'it is not a valid URL' : (error as Error).message);
   }
 }
 
@@ -204,7 +204,7 @@ function parameterProblem(name: string, value: string): string | undefined {
   if (hint !== undefined) return `${name}: not supported in a URL; ${hint}`;
   const near = nearestName(name, Object.keys(READ));
   if (near !== undefined) return `${name}: no such parameter; did you mean ${near}?`;
-  // It might be the rest of a password: it isn't shown.
+  // Not shown: it might be the rest of a password.
   return 'it has a parameter that nobody reads; settings of the server go into session, or options=-c name=value';
 }
 
@@ -228,7 +228,7 @@ function contradictions(url: string, parameters: URLSearchParams): string[] {
 
 type ParsedUrl = Record<string, unknown>;
 
-/** As pg reads it; the system's own authorities are Node's, and no file. */
+/** Parses a URL as pg does, except that `sslrootcert=system` is Node's own list and no file. */
 function parseUrl(url: string, parameters: URLSearchParams): ParsedUrl {
   const own = url.replace(/([?&])sslrootcert=system(?=&|$)/g, '$1');
   const parsed: ParsedUrl = { ...parse(own) };
@@ -237,7 +237,7 @@ function parseUrl(url: string, parameters: URLSearchParams): ParsedUrl {
   return parsed;
 }
 
-/** TLS as the URL asks for it; what pg-connection-string doesn't read of libpq's parameters is read here. */
+/** TLS by the URL, including those of libpq's parameters that pg-connection-string doesn't read. */
 function readTls(url: string): TlsSettings | undefined {
   const parameters = parametersOf(url);
   const given = tlsOf(parseUrl(url, parameters)['ssl']);
@@ -252,17 +252,17 @@ function readTls(url: string): TlsSettings | undefined {
   return typeof given === 'object' ? { ...given, ...more } : more;
 }
 
-/** What a URL says, without what it leaves open. Look with {@link urlProblems} first. */
+/** The fields that a URL sets. Call {@link urlProblems} first. */
 export interface UrlFields {
-  /** Under pg's names, but for TLS. */
+  /** Under pg's names, without TLS. */
   readonly fields: Readonly<Record<string, unknown>>;
   readonly tls: TlsSettings | undefined;
   readonly sslMode: string | undefined;
-  /** Its hosts, where it names several or says where they are; `undefined`: `fields` has the one, or none. */
+  /** Its hosts, where it names several, or addresses; `undefined`: `fields` has the only one, or none. */
   readonly targets: readonly HostTarget[] | undefined;
 }
 
-/** Fields of a parsed URL that are read elsewhere, or by nobody. */
+/** Fields of a parsed URL that are read elsewhere, or ignored. */
 const NOT_FIELDS: ReadonlySet<string> = new Set([
   'ssl',
   'sslmode',

@@ -66,14 +66,14 @@ export interface DatabaseOptions {
   readonly url?: string | undefined;
   /**
    * Connection fields of `pg`: `host`, `ssl`, `password` (may be an async function), …. The URL wins field by field.
-   * `sslnegotiation: 'direct'` needs pg 8.22, and is refused with an older one. So is what nobody reads, and what
-   * contradicts the URL.
+   * `sslnegotiation: 'direct'` needs pg 8.22, and is refused with an older one. Fields that nothing reads are refused, and
+   * fields that contradict the URL.
    */
   readonly connection?: ClientConfig | undefined;
   /**
-   * Several hosts of one database, also as a function that gives them, asked again at each recheck: for discovery. User,
-   * password and database come from `url` or `connection`; a host there has to be one of these, or with a function stands
-   * in for them while it has not answered.
+   * Several hosts of one database. A function that gives them is called again at each recheck: for discovery. User, password and
+   * database come from `url` or `connection`. A host there has to be one of these; with a function, it is dialled until the
+   * function has answered.
    */
   readonly hosts?: readonly HostAddress[] | FindHosts | undefined;
   /** Which of the hosts may be connected to: `'any'` with one host, `'read-write'` with several. libpq's `target_session_attrs`. */

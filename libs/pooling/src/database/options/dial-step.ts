@@ -1,4 +1,4 @@
-/** A step of a dial at which what failed isn't the way to the server: its errors may look like anything. */
+/** A step of a dial whose failure isn't the network's or the server's: its error may look like any other. */
 export type DialStep = 'password' | 'session' | 'onConnect';
 
 const steps = new WeakMap<object, DialStep>();

@@ -3,7 +3,7 @@ import { choosesHost } from './chosen-hosts.js';
 import { PRE_PING_DEFAULTS } from './database-defaults.js';
 import type { ResolvedDatabaseOptions } from './options.js';
 
-/** What of a database pool's options the engine goes by. */
+/** The engine's options, from those of a database pool. */
 export function engineOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {
   const { prePing } = options;
   return {
@@ -27,7 +27,7 @@ export function engineOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {
   };
 }
 
-/** Among several hosts an idle connection that nobody asks doesn't hear that its server has another role. */
+/** With several hosts, idle connections are pinged at each recheck: a server reports a new role only with an answer. */
 function keepAliveOf(options: ResolvedDatabaseOptions): number {
   const { keepAliveMs, hostRecheckMs } = options;
   if (!choosesHost(options)) return keepAliveMs;

@@ -14,7 +14,7 @@ export interface HostAddress {
   readonly port?: number;
 }
 
-/** Gives the hosts as they are now; asked again at each recheck. */
+/** Gives the present hosts; called again at each recheck. */
 export type FindHosts = () => readonly HostAddress[] | Promise<readonly HostAddress[]>;
 
 /**
@@ -51,12 +51,12 @@ export interface HostTarget {
 
 const DEFAULT_PORT = 5432;
 
-/** How a host is called in messages and labels. */
+/** The name of a host in messages and labels. */
 export function nameOfHost({ host, port }: HostTarget): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** A host as it is dialled. */
+/** The target to dial for a host. */
 export function targetOf({ host, port }: HostAddress): HostTarget {
   return Object.freeze({ host, port: port ?? DEFAULT_PORT });
 }
@@ -102,7 +102,7 @@ const hostList: Rule = {
 /** What the option `hosts` may be. */
 export const hostsRule: Rule = either(func(), hostList);
 
-/** Asks a function of the user's for the hosts. */
+/** Calls the user's function for the hosts, and checks what it gives. */
 export async function findHosts(find: FindHosts): Promise<readonly HostTarget[]> {
   let found: unknown;
   try {

@@ -1,6 +1,6 @@
 /**
- * Names that other pools and drivers give to what is called otherwise here, or isn't there: what to use instead. A name
- * that only looks like another one would mislead (`max` is not `maxUses`).
+ * For option names of other pools and drivers: what to use instead. Without a hint, the message would suggest the name that
+ * looks most alike, which may mislead (`max` is not `maxUses`).
  */
 const POOL_HINTS: Readonly<Record<string, string>> = {
   max: 'use size (kept when idle) and maxOverflow (more under load)',
@@ -68,7 +68,7 @@ export const DATABASE_HINTS: Readonly<Record<string, string>> = {
   query_timeout: 'use queryTimeoutMs',
 };
 
-/** Hints for what stands in `connection` and is an option of the pool, beside it. */
+/** Hints for options of the pool that stand in `connection` by mistake. */
 export const CONNECTION_HINTS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     Object.entries(POOL_HINTS).map(([name, hint]) => [

@@ -42,7 +42,7 @@ const urlRule: Rule = {
 
 const CONNECTION_ALLOWED = 'an object with fields of pg.ClientConfig';
 
-/** pg's `false`: none. */
+/** `false` as well, by which pg means none. */
 const orFalse = (inner: Rule): Rule => either(oneOf(false), inner);
 const serverTime = rule(
   'milliseconds, or a time like "5s" or "1min"',
@@ -108,7 +108,7 @@ const connectionRule: Rule = {
   },
 };
 
-/** Whether the URL and the connection are fine each for itself, so that they can be merged. */
+/** Whether the URL and `connection` are valid each by itself, so that they can be merged. */
 export function canBeMerged(url: unknown, connection: unknown): boolean {
   return urlRule.problems('', url).length === 0 && connectionRule.problems('', connection).length === 0;
 }

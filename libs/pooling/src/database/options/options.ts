@@ -105,7 +105,7 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
   return Object.freeze(resolved as ResolvedDatabaseOptions);
 }
 
-/** Settings whose values everybody may see; any other may be a tenant's key. */
+/** Settings whose values may be shown; any other may hold a secret. */
 const SHOWN_SETTINGS: ReadonlySet<string> = new Set([
   'timezone',
   'search_path',
@@ -146,7 +146,7 @@ function budgetOf(given: BudgetOptions | undefined): ResolvedDatabaseOptions['bu
   return Object.freeze({ connections: given.connections, min: given.min ?? min, checkMs: given.checkMs ?? checkMs });
 }
 
-/** What each connection is called: with a budget, this process among those of the application. */
+/** The `application_name` of each connection; with a budget, it has the id of this process. */
 function nameOf({ applicationName, budget }: Pick<ResolvedDatabaseOptions, 'applicationName' | 'budget'>): string {
   return budget === undefined ? applicationName : instanceName(fleetName(applicationName), instanceId());
 }

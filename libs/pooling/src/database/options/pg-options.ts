@@ -4,9 +4,9 @@ import type { ResolvedDatabaseOptions } from './options.js';
 
 /**
  * A pool's options under the names of `pg.Pool`, for whatever reads `pool.options`: session stores, migration tools,
- * Kysely's own dialect, which dials a control connection with them. Secrets are there and not enumerable.
+ * Kysely's own dialect, which dials a control connection with them. Secrets are among them, not enumerable.
  *
- * @param present - where connections go to now, where there are several hosts: a control connection has to go there, too.
+ * @param present - with several hosts, the host that connections go to now: a control connection has to go there as well.
  */
 export function pgOptionsOf(options: ResolvedDatabaseOptions, present?: () => HostTarget): PoolOptions {
   const { password, ssl, options: commandLine, ...fields } = options.clientConfig;

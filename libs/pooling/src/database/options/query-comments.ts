@@ -12,7 +12,7 @@ export function commentOf(tags: QueryComments | undefined): string {
   return pairs.length === 0 ? '' : `/*${pairs.join(',')}*/`;
 }
 
-/** Nothing that ends a text or a comment stays as it is. */
+/** Escapes everything that could end a text or a comment. */
 function encoded(part: string): string {
   return encodeURIComponent(part).replaceAll("'", '%27');
 }

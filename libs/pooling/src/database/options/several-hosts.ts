@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { isHostName, type HostTarget } from './host-options.js';
 
-/** Texts, or the lack of one, for each host: as they stand between commas. */
+/** One text for each host, or none: the parts between commas. */
 interface HostLists {
   readonly hosts: readonly string[];
   readonly ports: readonly string[];
@@ -10,7 +10,7 @@ interface HostLists {
 
 const PARTS = ['first', 'second', 'third', 'fourth', 'fifth'];
 
-/** Where a host stands among several. */
+/** The place of a host among several, in words. */
 function place(at: number): string {
   return PARTS[at] ?? `${at + 1}th`;
 }
@@ -20,8 +20,8 @@ function list(text: string | null | undefined): string[] {
 }
 
 /**
- * Hosts, ports and addresses that stand in lists of their own, as in libpq's `host`, `port` and `hostaddr`: one port for
- * all, or one for each; an empty one is the default.
+ * Puts together hosts, ports and addresses that come as separate lists, as in libpq's `host`, `port` and `hostaddr`: one port
+ * for all, or one for each; an empty one is the default.
  *
  * @param problems - what is wrong is added here: which one, and never its text.
  */
@@ -54,7 +54,7 @@ export function isPort(text: string): boolean {
   return /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535;
 }
 
-/** The hosts that libpq's variables name. */
+/** The hosts in libpq's variables. */
 export function targetsOfEnvironment(
   { PGHOST, PGPORT, PGHOSTADDR }: NodeJS.ProcessEnv,
   defaultPort: number,
@@ -69,7 +69,7 @@ export function targetsOfEnvironment(
 
 /** A URL of several hosts, taken apart. */
 export interface SplitUrl {
-  /** The same with its first host alone: what `pg` can read. */
+  /** The URL with its first host alone, which `pg` can read. */
   readonly url: string;
   /** All of them; `undefined` where the URL names one, or none. */
   readonly targets: readonly HostTarget[] | undefined;
@@ -106,7 +106,7 @@ export function splitUrl(url: string): SplitUrl {
   const rest = (query ?? '').split('&').filter((pair) => !(LISTED as readonly string[]).includes(pair.split('=')[0]!));
   const single = rest.filter((pair) => pair !== '').join('&');
   return {
-    // In brackets or not, the first one is given beside it.
+    // The hosts are in `targets`: the URL has a name in their place that `pg` can read.
     url: `${scheme}${credentials}localhost${path}${single === '' ? '' : `?${single}`}`,
     targets,
     problems,

@@ -1,4 +1,4 @@
-/** What goes into the first packet of a connection, or into its settings. */
+/** The texts of a connection's first packet and of its settings. */
 interface StartupOptions {
   readonly applicationName: string;
   readonly target: { readonly user: string; readonly database: string };
@@ -10,8 +10,8 @@ interface StartupOptions {
 const WRITTEN = ['options', 'replication', 'fallback_application_name', 'client_encoding'] as const;
 
 /**
- * What is wrong with the texts that a connection begins with: a zero byte ends a text there, and what stands behind it
- * would be read as parameters of their own. Values aren't shown: they may be secret.
+ * What is wrong with the texts that a connection begins with. A zero byte ends a text there, and the server would read the rest
+ * as further parameters. Values aren't shown: they may be secret.
  */
 export function startupProblems({ applicationName, target, session, clientConfig }: StartupOptions): string[] {
   const problems: string[] = [];

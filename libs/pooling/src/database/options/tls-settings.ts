@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { isPlainObject, nearestName } from '../../core/validation.js';
 
-/** How TLS is set up: not at all, as Node does it by default, or in so many words. */
+/** TLS: off, with Node's defaults, or with these settings. */
 export type TlsSettings = boolean | Record<string, unknown>;
 
 /** Names of `tls.connect`'s options: https://nodejs.org/api/tls.html. Others are handed on, too, unless they look like one. */
@@ -33,7 +33,7 @@ const TLS_NAMES = [
   'allowPartialTrustChain',
 ] as const;
 
-/** libpq's words for it, which `ssl` doesn't know. */
+/** libpq's names, which aren't names of `ssl`. */
 const LIBPQ_NAMES: Readonly<Record<string, string>> = {
   sslmode: 'sslmode in the URL',
   sslrootcert: 'ca',
@@ -46,7 +46,7 @@ const LIBPQ_NAMES: Readonly<Record<string, string>> = {
 /** The modes of libpq's `sslmode` that pg has, and pg's own `no-verify`. */
 export const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'] as const;
 
-/** `ssl` as pg takes it, in one form; `undefined` where it isn't given or makes no sense. */
+/** `ssl` in one form; `undefined` where it isn't given or isn't valid. */
 export function tlsOf(given: unknown): TlsSettings | undefined {
   if (typeof given === 'boolean') return given;
   if (given === 'true' || given === '1') return true;
@@ -71,7 +71,7 @@ export function tlsProblems(path: string, given: unknown): string[] {
   });
 }
 
-/** Every field, also those that aren't enumerable: pg leaves `key` that way on an object that it has used. */
+/** Copies every field, also those that aren't enumerable: pg makes `key` so on an object that it has used. */
 function copyOf(given: object): Record<string, unknown> {
   const copy: Record<string, unknown> = {};
   const inherited = TLS_NAMES.filter((name) => name in given);
@@ -85,7 +85,7 @@ function copyOf(given: object): Record<string, unknown> {
 /**
  * The URL's settings over those of `connection.ssl`, field by field.
  *
- * @param problems - what contradicts itself is added here.
+ * @param problems - contradictions are added here.
  */
 export function mergeTls(
   given: TlsSettings | undefined,
@@ -118,7 +118,7 @@ function mergeFields(
   return typeof ofUrl === 'object' || ofUrl === false ? ofUrl : given;
 }
 
-/** Settings that no log, error or page shows: a key and its passphrase are among them. */
+/** Hides the values of TLS settings from logs, errors and pages: a key and its passphrase are among them. */
 export function hideTls(settings: TlsSettings): TlsSettings {
   if (typeof settings === 'boolean') return settings;
   // As in pg, which takes the key all the same.

@@ -19,18 +19,18 @@ export interface PreparedStatement {
   uses: number;
   /** `null`: it gives no rows; `undefined`: the server hasn't told yet. */
   shape: RowShape | null | undefined;
-  /** Which changes it has seen; see {@link ConnectionStatements}. */
+  /** The number of changes that it has seen; see {@link ConnectionStatements}. */
   changes: number;
   /** When it is prepared again, in milliseconds. */
   readonly staleAt: number;
 }
 
 /**
- * What one connection has prepared, at most as much as the pool allows. What it has too much is closed together with
- * the next statement that it prepares, without a round trip of its own.
+ * The statements that one connection has prepared, at most as many as the pool allows. Surplus ones are closed together with
+ * the next statement that is prepared, without a round trip of their own.
  *
- * A statement is good for as long as nothing has changed how its text is read: the schema, the settings of its session,
- * what was found out about the text. Each of these is counted, and the sum tells whether one of them has changed.
+ * A statement can be used while nothing has changed how its text is read: the schema, the settings of its session, what is
+ * known of the text. Each of these changes is counted, and the sum shows whether one has happened.
  */
 export class ConnectionStatements {
   readonly #cache: StatementCache | undefined;
@@ -39,7 +39,7 @@ export class ConnectionStatements {
   /** Counts changes of this session. */
   #changes = 0;
 
-  /** Whether a pooler stands between, which may have prepared a text long ago. */
+  /** Whether there is a pooler: it may have prepared a text long ago. */
   readonly #pooled: () => boolean;
   readonly #clock: Clock;
 
@@ -60,7 +60,7 @@ export class ConnectionStatements {
     return this.#cache;
   }
 
-  /** The statement, when the server has it and its text would be read now as it was then. */
+  /** The statement of a text, when the server has it and would still read the text in the same way. */
   get(prepared: PreparedText, now: number): PreparedStatement | undefined {
     const statement = this.#statements.get(prepared);
     if (statement === undefined) return undefined;
@@ -102,7 +102,7 @@ export class ConnectionStatements {
     return names;
   }
 
-  /** The server has passed over their closing. */
+  /** The server has skipped the closing of these. */
   closeAgain(names: readonly Buffer[]): void {
     this.#toClose.push(...names);
   }
@@ -112,7 +112,7 @@ export class ConnectionStatements {
     if (this.#statements.delete(prepared)) this.#toClose.push(prepared.nameBytes);
   }
 
-  /** This session looks names up elsewhere from now on. */
+  /** This session looks up names elsewhere from now on. */
   sessionChanged(): void {
     this.#changes++;
   }
@@ -124,7 +124,7 @@ export class ConnectionStatements {
     }
   }
 
-  /** The server has none any more. */
+  /** The server has no statements of this session any more. */
   clear(): void {
     this.#statements.clear();
     this.#toClose = [];

@@ -2,9 +2,9 @@
 export interface Beginning {
   readonly isolationLevel?: string | undefined;
   readonly accessMode?: string | undefined;
-  /** Whether a serialisable transaction that only reads waits until nothing can disturb it; left out: as the server has it. */
+  /** Whether a serialisable read-only transaction waits until nothing can disturb it; left out: the server's default. */
   readonly deferrable?: boolean | undefined;
-  /** Settings for the transaction alone, by their names. */
+  /** Settings for this transaction alone, by name. */
   readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined;
 }
 
@@ -18,18 +18,18 @@ const NO_VALUES: readonly string[] = [];
 const PLAIN: readonly OpeningStatement[] = [{ text: 'begin', values: NO_VALUES }];
 
 /**
- * `due`: nothing was sent; `sent`: it isn't answered; `open`: what comes runs in the transaction; `failed`: there is none, or
- * one in which nothing can be done.
+ * `due`: nothing was sent. `sent`: no answer yet. `open`: statements run in the transaction. `failed`: there is no
+ * transaction, or one in which nothing can be done.
  */
 export type OpeningState = 'due' | 'sent' | 'open' | 'failed';
 
 /**
- * `BEGIN` and what is set for the transaction: sent ahead of its first statement and in the same flight. The server passes
- * over the statement when that fails, so that nothing of a transaction runs outside it.
+ * `BEGIN` and the settings of a transaction. They are sent ahead of its first statement, in the same flight. When they fail,
+ * the server skips the statement, so that nothing runs outside of its transaction.
  */
 export class Opening {
   readonly statements: readonly OpeningStatement[];
-  /** Whether somebody is about to send it. */
+  /** Whether it is about to be sent. */
   claimed = false;
   #state: OpeningState = 'due';
   /** How many of its statements are answered. */
@@ -49,22 +49,22 @@ export class Opening {
     return this.#state;
   }
 
-  /** What `BEGIN` is called here. */
+  /** The text of `BEGIN`, with its modes. */
   get text(): string {
     return (this.statements[0] as OpeningStatement).text;
   }
 
-  /** What the server said against it. */
+  /** The server's error. */
   get error(): Error | undefined {
     return this.#error;
   }
 
-  /** It is among what leaves now. */
+  /** It is being sent. */
   sent(): void {
     this.#state = 'sent';
   }
 
-  /** The statement of which the answer is due. */
+  /** The statement whose answer comes next. */
   get next(): OpeningStatement | undefined {
     return this.statements[this.#answered];
   }
@@ -78,9 +78,9 @@ export class Opening {
   }
 
   /**
-   * Nothing comes of it.
+   * It has failed.
    *
-   * @param told whether the first statement hears the error anyway.
+   * @param told whether the first statement gets the error anyway.
    */
   failed(error: Error, told: boolean): void {
     this.#error ??= error;
@@ -101,7 +101,7 @@ export class Opening {
     for (const callback of waiting) callback();
   }
 
-  /** What a statement hears whose transaction could not be begun: the first one why, and the others that it was not. */
+  /** The error of a statement whose transaction could not be begun: for the first one the server's, for the others 25P02. */
   failure(): Error {
     const { error } = this;
     if (!this.#told && error !== undefined) {
@@ -113,7 +113,7 @@ export class Opening {
   }
 }
 
-/** In Kysely's own words, for those who read its log. */
+/** In the words of Kysely, which its log shows. */
 function textOf({ isolationLevel, accessMode, deferrable }: Beginning): string {
   const modes: string[] = [];
   if (isolationLevel !== undefined) modes.push(`isolation level ${isolationLevel}`);

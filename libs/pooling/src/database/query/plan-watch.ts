@@ -1,4 +1,4 @@
-/** The server plans a statement for its own values (a custom plan) five times; the sixth use may get a generic plan. */
+/** The server makes custom plans for the first five uses of a statement; the sixth may get the generic plan. */
 const CUSTOM_PLANS = 6;
 /** The first comparison begins after this many runs with the generic plan. */
 const FIRST_COMPARISON = 100;
@@ -6,11 +6,11 @@ const FIRST_COMPARISON = 100;
 const PATIENCE = 2;
 /** A comparison needs at least this many runs with each kind of plan. */
 const RUNS_EACH_WAY = 30;
-/** The length of a comparison: chance decides on each run, and this many give enough of both kinds. */
+/** How many runs a comparison takes: each gets its kind of plan at random, and this many give enough of both. */
 const RUNS = 80;
 /** The generic plan is given up when it is slower on average by this share and by this many milliseconds. */
 const WORSE = { share: 0.15, ms: 0.05 };
-/** The difference must be this many standard errors, so that the machine's other work doesn't count. */
+/** The difference must be this many standard errors, so that noise of the machine doesn't count. */
 const STANDARD_ERRORS = 3;
 /** A run that takes this much longer than usual is late: by a factor, and in milliseconds. */
 const LATE = { factor: 8, ms: 2 };
@@ -21,7 +21,7 @@ const LATE = { factor: 8, ms: 2 };
 const LATE_RUNS = { seen: 3, expected: 6, share: 1 / 8 };
 /** Runs that are late within this time of each other were held up by the same stall, in milliseconds: they count as one. */
 const STALL_MS = 20;
-/** The weight of the last run in the time that a statement usually takes, and the most that one run counts for. */
+/** The weight of a run in a statement's usual duration, and how many times that duration one run counts for at most. */
 const LAST_RUN = { weight: 0.1, weightOfQuick: 0.5, most: 4 };
 
 /** Mean and variance of durations, by Welford's method. */
@@ -59,15 +59,14 @@ export interface PlannedRun {
 /** Why a statement's generic plan was given up. */
 export interface PlanVerdict {
   /** The mean with the generic plan, in milliseconds. */
-  readonly keptMs: number;
+  readonly genericMs: number;
   /** The mean with custom plans, planning included, in milliseconds. */
-  readonly anewMs: number;
+  readonly customMs: number;
 }
 
 /**
- * Watches whether the generic plan of a prepared statement is worth it. From its sixth run on the server may use one plan
- * for all values, and then guesses what it can't know: the limit, how frequent a value is. A wrong guess can make a query
- * many times slower.
+ * Watches whether the generic plan of a prepared statement is worth it. From the sixth run on the server may use a generic plan,
+ * which guesses what it can't know: the limit, how frequent a value is. A wrong guess can make a query many times slower.
  *
  * From time to time runs alternate between generic and custom plans, so that both are compared under the same load: by
  * their means, and by how often a run is late, because on skewed data only the rare run with a frequent value suffers.
@@ -106,7 +105,7 @@ export class PlanWatch {
   takeTurn(): PlanTurn | undefined {
     if (this.#comparing === 0) return undefined;
     this.#comparing--;
-    // At random: the caller may have a rhythm of its own.
+    // At random: the caller's own pattern must not decide.
     return this.#random() < 0.5 ? 'custom' : 'generic';
   }
 
@@ -168,7 +167,7 @@ export class PlanWatch {
     const needed = this.#suspected ? 2 * RUNS_EACH_WAY : RUNS_EACH_WAY;
     if (this.#custom.count < needed || this.#generic.count < needed) return undefined;
     const worse = this.#slower() || this.#lateMoreOften();
-    if (worse && this.#suspected) return { keptMs: this.#generic.mean, anewMs: this.#custom.mean };
+    if (worse && this.#suspected) return { genericMs: this.#generic.mean, customMs: this.#custom.mean };
     this.#suspected = worse;
     if (worse) this.#comparing = RUNS;
     else this.#forget();

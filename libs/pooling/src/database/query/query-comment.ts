@@ -1,12 +1,12 @@
 import type { QueryText } from './query-forms.js';
 
-/** A text with a comment behind it; a line's comment at its end would swallow it. */
+/** Appends a comment to a text, on a new line where the text may end in a `--` comment. */
 export function withComment(text: string, comment: string): string {
   if (comment === '' || text === '') return text;
   return `${text}${text.includes('--') ? '\n' : ' '}${comment}`;
 }
 
-/** The same of a query in any form: it inherits and doesn't copy, because a text may be a getter. */
+/** Appends it to a query in any form. The result inherits from the query, because its text may be a getter. */
 export function commented(config: QueryText, comment: string): QueryText {
   if (comment === '') return config;
   if (typeof config === 'string') return withComment(config, comment);

@@ -1,6 +1,6 @@
 import type { QueryConfig, QueryResult, Submittable } from 'pg';
 
-/** What a query's caller hears. Typed as pg's own callback: the second is there when the first isn't. */
+/** The callback of a query. Typed as pg's: there is a result when there is no error. */
 export type QueryOutcome = (
   error: Error | undefined,
   result: QueryResult,
@@ -30,7 +30,7 @@ export function isSubmittable(config: unknown): config is Submittable {
   return typeof (config as { submit?: unknown } | null)?.submit === 'function';
 }
 
-/** The text of a query, for those who ask what runs. */
+/** The text of a query, to be shown. */
 export function textOf(config: QueryText | Submittable): string {
   if (typeof config === 'string') return config;
   const { text, name } = config as { text?: unknown; name?: unknown };
@@ -39,7 +39,7 @@ export function textOf(config: QueryText | Submittable): string {
 
 const WRITABLE = { configurable: true, enumerable: true, writable: true } as const;
 
-/** A config that pg may write into: before 8.23.1 it puts the callback and the values into what it is given. */
+/** A config that pg may change: before 8.23.1 it writes the callback and the values into it. */
 export function ownConfig(config: QueryText): QueryText {
   if (typeof config === 'string') return config;
   // It inherits and doesn't copy: in a config of a class of its own, the text may be a getter.
@@ -70,7 +70,7 @@ export function valuesOf(values: readonly unknown[] | QueryOutcome | undefined):
 /** Frames of this library's and of Kysely's, between a query's answer and its caller. */
 const FRAMES_BETWEEN = 12;
 
-/** Gives an error the stack of those who await it: what lies between takes none of their frames. */
+/** Gives an error the stack of the code that awaits it, and leaves room for the frames in between. */
 function captureCallers(error: Error): void {
   const limit = Error.stackTraceLimit;
   if (limit > 0) Error.stackTraceLimit = limit + FRAMES_BETWEEN;
@@ -78,7 +78,7 @@ function captureCallers(error: Error): void {
   Error.stackTraceLimit = limit;
 }
 
-/** A promise for a callback's answer, whose errors lead back to the caller instead of to a socket. */
+/** Makes a promise of a callback. The stack of its errors leads to the caller, and not to a socket. */
 export function promiseOf(start: (callback: QueryOutcome) => void): Promise<QueryResult> {
   return new Promise<QueryResult>((resolve, reject) => {
     start((error, result) => (error === undefined ? resolve(result) : reject(error)));
@@ -89,12 +89,12 @@ export function promiseOf(start: (callback: QueryOutcome) => void): Promise<Quer
 }
 
 /**
- * What is known of a text: that it holds one `statement`, that it is a `command` of a transaction, or its `end`, without
- * parameters and rows, or nothing, as it may be any `text`.
+ * What is known of a text. `statement`: it is one statement. `command`: a command of a transaction, such as a savepoint,
+ * without parameters and rows. `end`: the end of a transaction. `text`: it may be anything.
  */
 export type StatementForm = 'statement' | 'command' | 'end' | 'text';
 
-/** What pg does with a query besides running its text: such a query is left to pg. */
+/** Fields of a config that ask for something that only pg does: such a query is left to pg. */
 const PG_ONLY = ['name', 'rowMode', 'types', 'binary', 'rows', 'portal', 'queryMode'] as const;
 
 /** The parameters of a query, given beside its text or with it; pg refuses what isn't an array. */
@@ -102,7 +102,7 @@ export function parametersOf(config: QueryText, values: unknown[] | undefined): 
   return values ?? (typeof config === 'object' ? config.values : undefined);
 }
 
-/** Whether a query asks for nothing that only pg does. */
+/** Whether a query has none of these fields. */
 export function isPlain(config: Exclude<QueryText, string>): boolean {
   if (typeof config.text !== 'string') return false;
   const own = config as unknown as Record<string, unknown>;

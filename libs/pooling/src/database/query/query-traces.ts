@@ -7,9 +7,9 @@ import { commandOf, isTransactionCommand, withoutLiterals } from './query-words.
 import { TracedQuery } from './traced-query.js';
 import { TracedTransaction, type TracedSettings } from './traced-transaction.js';
 
-/** How many statements of a pool are known by their texts. */
+/** For how many texts of a pool the shape of their query is kept. */
 const MOST_KNOWN = 1_000;
-/** Longer texts are read again each time, in characters. */
+/** The shape of longer texts isn't kept, in characters. */
 const LONGEST_KNOWN = 32_768;
 
 /** Where a pool's statements run. */
@@ -20,7 +20,7 @@ export interface QueryPlace {
   readonly port: number;
 }
 
-/** What a query builder knows of a statement that it has made. */
+/** What a query builder knows of its statement. */
 export interface QuerySummary {
   /** `SELECT orders customers` */
   readonly summary: string;
@@ -42,21 +42,21 @@ export class QueryTraces {
     this.#sink = sink;
   }
 
-  /** Whether anybody may want to hear of statements. */
+  /** Whether statements may have to be traced. */
   get heard(): boolean {
     return queryOperations.hasSubscribers || this.#sink?.active === true;
   }
 
-  /** Takes note of what a query builder knows of a text, unless that is known already. */
+  /** Keeps what a query builder knows of a text, unless that is known already. */
   learn(text: string, parametrised: boolean, summary: () => QuerySummary | undefined): void {
     if (!this.heard || this.#known.has(text)) return;
     this.#keep(text, parametrised, summary());
   }
 
   /**
-   * A statement that is about to be sent; `undefined`: nobody wants to hear of it.
+   * Traces a statement that is about to be sent; `undefined`: nobody listens.
    *
-   * @param transaction the one that it runs in: its beginning, its end and its savepoints have no traces of their own.
+   * @param transaction its transaction, whose `BEGIN`, end and savepoints aren't traced as statements.
    */
   query(
     client: Client,
@@ -66,7 +66,7 @@ export class QueryTraces {
     transaction: Traced | undefined,
   ): TracedQuery | undefined {
     const sink = this.#sink;
-    // An instrumentation of pg may come, and go, at any time.
+    // An instrumentation of pg may be loaded, or disabled, at any time.
     const spanned = sink?.active === true && !(sink.yields && isTraced(client));
     if (!spanned && !queryOperations.hasSubscribers) return undefined;
     if (text === '' || (transaction !== undefined && isTransactionCommand(text))) return undefined;
@@ -76,7 +76,7 @@ export class QueryTraces {
     return query;
   }
 
-  /** A transaction that is about to begin; `undefined`: nobody wants to hear of it. */
+  /** Traces a transaction that is about to begin; `undefined`: nobody listens. */
   transaction(settings: TracedSettings): TracedTransaction | undefined {
     const sink = this.#sink;
     const spanned = sink?.active === true;

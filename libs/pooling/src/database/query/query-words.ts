@@ -16,10 +16,10 @@ export function commandOf(text: string): string {
   return COMMANDS.has(word) ? word : '';
 }
 
-/** Begins, ends and divides a transaction. */
+/** Commands that begin, end or divide a transaction. */
 const TRANSACTION_COMMAND = /^\s*(?:begin|start\s+transaction|commit|rollback|savepoint|release)\b/i;
 
-/** Whether a statement belongs to the course of a transaction rather than to its work. */
+/** Whether a statement begins, ends or divides a transaction. */
 export function isTransactionCommand(text: string): boolean {
   return TRANSACTION_COMMAND.test(text);
 }
@@ -40,7 +40,7 @@ const WORDS = new RegExp(
   'gi',
 );
 
-/** A text without its literals and comments: what was written into it may be somebody's. */
+/** A text without its literals and comments: they may hold personal data. */
 export function withoutLiterals(text: string): string {
   return text.replace(WORDS, (word, ...rest) => {
     const { name, text: literal, number } = rest.at(-1) as Record<'name' | 'text' | 'number', string | undefined>;

@@ -7,12 +7,12 @@ import type { WireValue } from '../wire/message-writer.js';
 const MOST_PARAMETERS = 65_535;
 /** PostgreSQL takes no longer message, and ends the connection that sends one. */
 const LONGEST_MESSAGE = 0x3fff_fffe;
-/** Names, counts and lengths around the values of a message. */
+/** Room for names, counts and lengths around the values of a message, in bytes. */
 const MESSAGE_MARGIN = 1_024;
 
 /**
- * The values of a query as they are sent. What can't be sent is refused here, before anything is: the writers of messages
- * are shared by all connections, and the server would answer what never was a query.
+ * The values of a query as they are sent. Values that can't be sent are refused here, before anything is written: all connections
+ * share the writer of messages, and half a message in it would be answered by the server.
  *
  * @throws what a value's own conversion throws; `TypeError` for a value that becomes no text; `RangeError` for too many
  * parameters or too long a query.
@@ -38,8 +38,8 @@ export function serialiseQuery(text: string, values: readonly unknown[]): WireVa
 }
 
 /**
- * The same for a query of a class of its own, as far as it shows its values: pg's own has them converted while half of its
- * message is written.
+ * Checks the values of a query object, as far as it shows them: pg's own classes convert them when half of the message is
+ * written.
  */
 export function prepareSubmission(submittable: Submittable): void {
   const query = submittable as { text?: unknown; values?: unknown };

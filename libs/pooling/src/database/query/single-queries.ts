@@ -22,16 +22,16 @@ import type { WireText } from './unnamed-text.js';
 import type { UnnamedTexts } from './unnamed-texts.js';
 import { asPgResult } from '../wire/pg-result.js';
 
-/** How often a query is sent when the server has done nothing for it, because its connection was lost before. */
+/** How often a query is sent at most, when its connection was lost before the server began with it. */
 const MOST_ATTEMPTS = 3;
 const BRIEF: EngineAcquireOptions = Object.freeze({ use: 'brief' });
 const SHARED: EngineAcquireOptions = Object.freeze({ use: 'shared' });
 
-/** Tells why writes are refused, where there are several hosts. */
+/** Finds out why a write was refused, where there are several hosts. */
 export interface RefusedWrites {
-  /** Whether an error may come of a server that has another role by now. */
+  /** Whether an error may mean that the server has another role by now. */
   mayHaveMoved(error: Error): boolean;
-  /** Asks the server, within a few seconds; never rejects. */
+  /** Asks the server whether its role has changed, within a few seconds; never rejects. */
   moved(connection: DatabaseLease['connection']): Promise<boolean>;
 }
 
@@ -39,30 +39,29 @@ export interface RefusedWrites {
 interface SingleQuery {
   readonly config: QueryText;
   readonly values: unknown[] | undefined;
-  /** What it is on the short way to the server; `undefined`: it is left to pg. */
+  /** Its text for the wire; `undefined`: it is left to pg. */
   readonly prepared: WireText | undefined;
   /** Whether it may use a connection together with others. */
   readonly shared: boolean;
   readonly callback: QueryOutcome;
-  /** Its answer comes from a socket that belongs to nobody: what hooks and listeners do for it belongs to its caller. */
+  /** The caller's context, in which hooks and listeners run: the answer comes from a socket that belongs to no request. */
   readonly context: AsyncResource | undefined;
   attempts: number;
-  /** What tracers hear of it, once it has a connection. */
+  /** Its trace, once it has a connection. */
   trace: TracedQuery | undefined;
 }
 
 /**
- * Queries that don't care which connection they run on: `pool.query` in all its forms. Each of them passes through
- * {@link execute}.
+ * Queries that may run on any connection: `pool.query` in all its forms. Each of them passes through {@link execute}.
  */
 export class SingleQueries {
   readonly #leases: DatabaseLeases;
   readonly #texts: StatementCache | UnnamedTexts;
   readonly #pipelining: boolean;
   readonly #queryTimeoutMs: number;
-  /** What tracers hear of them. */
+  /** Traces of statements and transactions. */
   readonly traces: QueryTraces;
-  /** There where the pool chooses among hosts. */
+  /** `undefined` where the pool doesn't choose among hosts. */
   readonly #refusals: RefusedWrites | undefined;
 
   constructor(
@@ -127,7 +126,7 @@ export class SingleQueries {
       prepared,
       shared,
       callback,
-      // A promise's continuations bring their own.
+      // A promise keeps its own context.
       context: this.#leases.heard || this.traces.heard ? presentContext() : undefined,
       attempts: 1,
       trace: undefined,
@@ -182,15 +181,15 @@ export class SingleQueries {
     if (error !== undefined && this.#refusals?.mayHaveMoved(error) === true && mayBeRunAgain(query)) {
       return void this.#refused(this.#refusals, lease, query, error);
     }
-    // First the connection, then the caller: what the caller throws must not cost a slot.
+    // The connection goes back before the caller is called: a callback that throws must not cost a slot.
     this.#leases.giveBack(lease, error);
-    // Later in this turn: by then it is known which other connections the server has ended, too.
+    // Later in this turn: by then the pool knows which other connections the server has ended.
     if (untouched !== true || query.attempts++ >= MOST_ATTEMPTS) return this.#settle(query, error, result);
     query.trace?.event('nestjs_pooling.retried_elsewhere');
     setImmediate(() => this.#dispatch(query));
   }
 
-  /** A server that isn't what it was has refused a write: it has done nothing, and another one will take it. */
+  /** Runs a refused write again elsewhere, if the server has another role by now: it has done nothing for it. */
   async #refused(refusals: RefusedWrites, lease: DatabaseLease, query: SingleQuery, error: Error): Promise<void> {
     const moved = await refusals.moved(lease.connection);
     this.#leases.giveBack(lease, error, moved ? 'invalid' : undefined);
@@ -200,7 +199,7 @@ export class SingleQueries {
     setImmediate(() => this.#dispatch(query));
   }
 
-  /** As in pg-pool: calls back with the query's result; the connection is free when the query has ended. */
+  /** Runs a query object, as pg-pool does: calls back with its result, and frees the connection when it has ended. */
   #submit(submittable: Submittable & { callback?: QueryOutcome }, callback: QueryOutcome): void {
     this.#leases.acquire().then(
       (lease) => {

@@ -31,7 +31,7 @@ export interface SlowQueryReport {
   readonly traceId?: string;
 }
 
-/** What a report tells of the connection that a statement ran on. */
+/** What a report needs of the statement's connection. */
 interface TimedConnection {
   readonly processId: number | undefined;
   readonly inTransaction: boolean;
@@ -48,7 +48,7 @@ export class SlowQueries {
   ) {}
 
   /**
-   * The callback for a statement that is sent now, which hears of its answer before the caller does.
+   * Times a statement that is sent now: wraps its callback.
    *
    * @param parsed whether the server takes the text for one statement, or refuses it.
    */
@@ -60,7 +60,7 @@ export class SlowQueries {
     callback: QueryOutcome,
   ): QueryOutcome {
     const startedAt = this.clock.now();
-    // The answer comes from a socket that belongs to nobody: the report belongs to whoever has asked.
+    // The answer comes from a socket that belongs to no request: the report is made in the caller's context.
     const context = presentContext();
     return (error, result, untouched) => {
       const durationMs = this.clock.now() - startedAt;

@@ -58,7 +58,7 @@ export class SlowQueryPlans {
     answer.then(
       ([row]) => this.#tell(text, row),
       (error: { readonly code?: unknown }) => {
-        // The statement itself was fine: what isn't understood is the question.
+        // The statement itself was fine: the server doesn't know `GENERIC_PLAN`.
         if (error.code === SYNTAX_ERROR) this.#off = true;
       },
     );
@@ -74,7 +74,7 @@ export class SlowQueryPlans {
   }
 }
 
-/** A plan without the values that are written into its conditions. */
+/** A plan without the literals in its conditions. */
 function withoutValues(node: PlanNode): PlanNode {
   const shown: Record<string, unknown> = { ...node };
   for (const name of ['Index Cond', 'Hash Cond', 'Filter'] as const) {

@@ -7,17 +7,17 @@ import { SeenTexts } from './seen-texts.js';
 import { mayChangeReading } from './statement-effects.js';
 import type { WireText } from './unnamed-text.js';
 
-/** A statement that usually takes longer than this has its connection for itself, in milliseconds. */
+/** A statement that usually takes longer than this never shares a connection, in milliseconds. */
 const SLOW_MS = 10;
-/** Statements that read and write rows, and nothing else: they leave nothing behind in their session. */
+/** Statements that only read and write rows, and leave nothing behind in their session. */
 const ROWS_ONLY = /^\s*(?:select|insert|update|delete|merge|with|values|table)\b/i;
-/** How often the whole pool prepares again at the most on a mere suspicion, in milliseconds. */
+/** The shortest time between two rounds in which the whole pool prepares again on suspicion, in milliseconds. */
 const SUSPICION_MS = 1_000;
-/** Functions that do leave something behind in their session, or wait there. */
+/** Functions that leave something behind in their session, or wait in it. */
 const OF_SESSION =
   /\b(?:set_config|setseed|currval|lastval|pg_sleep\w*|pg_(?:try_)?advisory\w*|pg_listening\w*|dblink\w*|lo_\w+)\s*\(/i;
 
-/** A text that is worth being prepared, under one name on every connection. */
+/** A text that is prepared, under the same name on every connection. */
 export class PreparedText implements WireText {
   readonly text: string;
   readonly sent: string;
@@ -26,25 +26,25 @@ export class PreparedText implements WireText {
   readonly name: string;
   /** The name as it is sent. */
   readonly nameBytes: Buffer;
-  /** Whether new uses go to another one: it wasn't used for long. */
+  /** Whether the cache has dropped it, because it wasn't used for long: new uses get another object. */
   dropped = false;
   /** Counts how often the whole pool has dropped it. */
   drops = 0;
-  /** When the whole pool last dropped it, and when on a mere suspicion, in milliseconds. */
+  /** When the whole pool last dropped it, and when it last did so on suspicion, in milliseconds. */
   droppedAt = -Infinity;
   suspectedAt = -Infinity;
-  /** Whether it has literals, which may be read by the settings of the session. */
+  /** Whether it has literals: how they are read may depend on settings of the session. */
   readonly literal: boolean;
-  /** Whether its text alone shows that it may change how other texts are read. */
+  /** Whether its text shows that it may change how other texts are read. */
   readonly changing: boolean;
-  /** Whether its nature lets it run on a connection between the queries of others. */
+  /** Whether its kind allows it to run on a shared connection. */
   readonly shareable: boolean;
   /** Whether its generic plan is known to be worse, so that every run gets a custom plan. */
   customPlanned = false;
   /** Watches whether its generic plan is worth it. */
   readonly plans = new PlanWatch();
   shape: RowShape | undefined = undefined;
-  /** When it was last used, counted in uses of all. */
+  /** When it was last used, counted in uses of all texts. */
   lastUse = 0;
 
   constructor(text: string, sent: string) {
@@ -60,8 +60,8 @@ export class PreparedText implements WireText {
 }
 
 /**
- * Which texts of a pool are prepared: those used more than once, the least recently used giving way. What is prepared
- * where is each connection's own business.
+ * The texts of a pool that are prepared: those used more than once; the least recently used ones are dropped. Each connection
+ * knows by itself which of them it has prepared (`ConnectionStatements`).
  */
 export class StatementCache {
   /** How many texts are prepared at once, on each connection. */
@@ -72,14 +72,14 @@ export class StatementCache {
   /** Counts changes of the schema. */
   #changes = 0;
   #changedAt = -Infinity;
-  /** When a change that is only suspected counts; `Infinity`: there is none. */
+  /** From when on a suspected change counts; `Infinity`: there is none. */
   #suspicionAt = Infinity;
-  /** Whose changes these are. */
+  /** Marks this process in the texts for a pooler. */
   readonly #mark = randomBytes(4).toString('hex');
   readonly #seen = new SeenTexts();
   readonly #hot = new Map<string, PreparedText>();
   readonly #replanned: (text: string, verdict: PlanVerdict) => void;
-  /** What stands behind each text that is sent. */
+  /** The comment that is appended to each text. */
   readonly #comment: string;
 
   /** @param replanned called once for each text whose generic plan turned out to be worse than custom plans. */
@@ -99,13 +99,13 @@ export class StatementCache {
     return this.#misses;
   }
 
-  /** Whether a statement can run on a connection between the queries of others: it leaves nothing behind, and is quick. */
+  /** Whether a statement may run on a shared connection: it leaves nothing behind, and is quick. */
   shareable(prepared: WireText): boolean {
     return prepared.shareable && prepared.plans.usualMs < SLOW_MS && !prepared.plans.comparing;
   }
 
   /**
-   * What a query is prepared as, and counts its use; `undefined`: it isn't prepared, and pg runs it.
+   * Counts a use of a query, and gives its prepared text; `undefined`: it isn't prepared, and pg runs it.
    *
    * @param single whether the text is known to hold one statement.
    */
@@ -113,7 +113,7 @@ export class StatementCache {
     return isPreparable(config, parametersOf(config, values), single) ? this.use(textOf(config)) : undefined;
   }
 
-  /** Counts one use of a text: `undefined` while it isn't worth being prepared. */
+  /** Counts one use of a text, and gives its prepared text; `undefined` at its first use. */
   use(text: string): PreparedText | undefined {
     let prepared = this.#hot.get(text);
     if (prepared === undefined) {
@@ -171,8 +171,8 @@ export class StatementCache {
   }
 
   /**
-   * A text for a pooler that prepares by itself: it takes texts for the same by their letters, and would go on with the old
-   * statement. Texts of one time are the same for all processes, until one of them sees a change.
+   * A text for a pooler that prepares by itself. The pooler compares texts, and after a change would go on using its old
+   * statement. So a comment is added that changes with time: the same for all processes, until one of them sees a change.
    *
    * @param wallNow milliseconds since 1970, which processes have in common.
    */

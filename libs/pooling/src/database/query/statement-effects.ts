@@ -2,16 +2,16 @@
  * What a statement that has run may have changed about how other texts are read:
  *
  * - `schema`: tables, types, functions, for everybody, once its transaction is committed.
- * - `unsure`: perhaps the schema, perhaps the session: it has run code that nobody sees here.
+ * - `unsure`: perhaps the schema, perhaps the session: it has run code that can't be seen here.
  * - `session`: where its session looks names up.
  * - `literals`: how its session reads literals.
  * - `forgotten`: its session has no prepared statements any more.
  */
 export type StatementEffect = 'none' | 'schema' | 'unsure' | 'session' | 'literals' | 'forgotten';
 
-/** Names are looked up by these. */
+/** Settings by which names are looked up. */
 const PATH_SETTINGS = new Set(['search_path', 'role', 'session_authorization', 'all']);
-/** Literals and operators are read by these. */
+/** Settings by which literals and operators are read. */
 const LITERAL_SETTINGS = new Set([
   'timezone',
   'datestyle',
@@ -22,7 +22,7 @@ const LITERAL_SETTINGS = new Set([
   'xmloption',
   'lc_monetary',
 ]);
-/** What some settings are called in `SET`, by the first word. */
+/** Other names of some settings in `SET`, by their first word. */
 const SETTING_WORDS: Readonly<Record<string, string>> = {
   schema: 'search_path',
   session: 'session_authorization',
@@ -34,22 +34,22 @@ const NOTHING: ReadonlySet<string> = new Set();
 const SETTING = /\b(?:re)?set\s+(?:local\s+|session\s+(?!authorization\b))?"?(\w+(?:\.\w+)?)/gi;
 /** `set_config('x', …)`, `set_config($1, …)`: the literal or the parameter's number. */
 const SET_CONFIG = /\bset_config\s*\(\s*(?:'([^']*)'|\$(\d+))?/gi;
-/** A row-giving text may make a table, or set something; that an `INSERT` begins with `INSERT INTO` says nothing. */
+/** A text that gives rows may make a table, or set something. The `INTO` with which an `INSERT` begins doesn't count. */
 const SUSPICIOUS = /\b(?:set_config|create)\b|(?<!^\s*(?:insert|merge)\s+)\binto\b/i;
-/** Strings, quoted names and comments: what stands in there does nothing. */
+/** Strings, quoted names and comments: their contents do nothing. */
 const QUOTED = /'(?:[^']|'')*'|"[^"]*"|(\$\w*\$)[\s\S]*?\1|--[^\n]*|\/\*[\s\S]*?\*\//g;
 /** `INTO` of a `SELECT`; that of an `INSERT` or `MERGE` makes no table. */
 const MAKES_TABLE = /(?<!\b(?:insert|merge)\s+)\binto\b/i;
 const TEMPORARY = /^\s*create\s+(?:(?:global|local)\s+)?temp/i;
 const SEVERAL = /;\s*\S/;
 
-/** Whether a text that gives or changes rows may change how others are read; asked once for each text that is prepared. */
+/** Whether a text that gives or changes rows may also change how others are read. Asked once for each prepared text. */
 export function mayChangeReading(text: string): boolean {
   return SUSPICIOUS.test(text) && ofRows(text, undefined, NOTHING) !== 'none';
 }
 
 /**
- * What a command has done, by the tag that the server has answered with and by the text it was in.
+ * What a command has done, by the tag in the server's answer and by its text.
  *
  * @param values of the text's parameters.
  * @param reported settings whose changes the server reports by itself, in small letters.

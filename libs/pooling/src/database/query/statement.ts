@@ -4,25 +4,25 @@ import { TimedWaiter } from '../../core/wait-queue.js';
 import type { QueryOutcome } from './query-forms.js';
 import type { TracedQuery } from './traced-query.js';
 
-/** What a statement tells the connection it runs on. */
+/** What a statement reports to its connection. */
 export interface StatementOwner {
   /** It was answered: with a result, or with an error of the server or of the connection. */
   answered(statement: Statement, error: Error | undefined): void;
-  /** It wasn't answered in time; gives the error that the caller sees. */
+  /** It wasn't answered in time; returns the error for the caller. */
   overdue(statement: Statement): Error;
 }
 
-/** One statement on its way through a connection: its answer is passed on once, or its deadline comes first. */
+/** One statement on a connection. Its callback is called once: with the answer, or at its deadline. */
 export class Statement extends TimedWaiter {
-  /** Under which lease it runs; none for the pool's own. A running statement keeps its lease from being collected. */
+  /** Its lease; none for a statement of the pool itself. A running statement keeps its lease from being collected. */
   readonly lease: Lease<unknown> | undefined;
   readonly text: string;
   readonly timeoutMs: number;
-  /** What pg runs for it, where that is another object. */
+  /** The object that pg runs for it, where that is another one. */
   query: Submittable | undefined = undefined;
-  /** What hears the answer before the caller does, and passes it on by {@link heard}: a tracer. */
+  /** A tracer's callback: it gets the answer first, and passes it on by {@link heard}. */
   relay: QueryOutcome | undefined = undefined;
-  /** What tracers hear of it. */
+  /** Its trace. */
   trace: TracedQuery | undefined = undefined;
   #settled = false;
   #told = false;
@@ -50,7 +50,7 @@ export class Statement extends TimedWaiter {
     return this.#settled;
   }
 
-  /** It is answered; called more than once when a value can't be serialised. */
+  /** It is answered. Called more than once when a value can't be serialised. */
   settle(error: Error | null | undefined, result: QueryResult, untouched = false): void {
     if (this.#settled) return;
     this.#settled = true;
@@ -76,7 +76,7 @@ export class Statement extends TimedWaiter {
     }
   }
 
-  /** The answer, from a tracer that has passed it on or from `pg`, where a tracer had it run a copy. */
+  /** The answer: from a tracer that passes it on, or from `pg`, where a tracer had it run a copy. */
   heard(error: Error | null | undefined, result: QueryResult): void {
     if (this.#told) return;
     this.#told = true;
@@ -98,7 +98,7 @@ export class Statement extends TimedWaiter {
   }
 }
 
-/** What a caller's callback throws is the caller's own: as with pg it is uncaught, and here it stops nobody else's answers. */
+/** Throws what a caller's callback has thrown, in a later turn: as with pg it is uncaught, but the answers of others go on. */
 export function rethrow(thrown: unknown): void {
   process.nextTick(() => {
     throw thrown;

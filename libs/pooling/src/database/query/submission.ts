@@ -5,22 +5,22 @@ import { pg } from '../pg.js';
 import type { MessageGuard } from '../wire/message-guard.js';
 import { COMMAND_COMPLETE, DATA_ROW, ERROR } from '../wire/server-message.js';
 
-/** Queries that set a time-out again. */
+/** The pool's own queries that set a time-out again. */
 const restoringQueries = new WeakSet<object>();
 
-/** Whether a query is of the pool's own, behind a stream in a transaction: no borrower waits for it. */
+/** Whether a query is the pool's own, which sets a time-out again after a stream: no borrower waits for it. */
 export function isRestoring(query: unknown): boolean {
   return restoringQueries.has(query as object);
 }
 
-/** A silence is looked for this many times within its limit, so that it is noticed soon after it. */
+/** How many times within the limit silence is checked for, so that it is noticed soon after the limit. */
 const LOOKS = 4;
 
-/** What a pool lets cursors, streams and `COPY` do. */
+/** Limits on cursors, streams and `COPY`. */
 export interface SubmissionLimits {
   /** The server's silence that ends them, in milliseconds; 0: none. */
   readonly idleTimeoutMs: number;
-  /** Lifts `statement_timeout` for them, and sets it again; `undefined`: it isn't the pool's. */
+  /** Lifts the pool's `statement_timeout` for them, and sets it again; `undefined`: the pool sets none. */
   readonly statementTimeout: StatementTimeout | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface SubmissionHost {
   silent(submission: Submission): Error;
 }
 
-/** What cursors, streams and `COPY` have in common, and what tells them apart. */
+/** The fields by which cursors, streams and `COPY` are told apart. */
 interface Submitted extends Submittable {
   /** pg-query-stream has one. */
   cursor?: Submitted;
@@ -53,9 +53,9 @@ interface Submitted extends Submittable {
   handleReadyForQuery?(connection: unknown): void;
 }
 
-/** The text, the ends of the messages and their types that lift a time-out or set it again. */
+/** The messages that lift a time-out and set it again. */
 export class StatementTimeout {
-  /** `Parse`, `Bind` and `Execute` of what lifts it where it is the pool's: a value of the user's own stays. */
+  /** `Parse`, `Bind` and `Execute` that lift the time-out. A value that the user has set stays. */
   readonly lifting: Buffer;
   readonly restoring: string;
 
@@ -93,9 +93,9 @@ function inServerUnits(ms: number): string {
 const FLUSH = message('H', '');
 
 /**
- * A cursor, a stream or a `COPY` on its way through a connection. PostgreSQL's `statement_timeout` counts the time that
- * their consumer takes, so the pool's own is lifted for them: within their transaction, in the same flight where they
- * speak the extended protocol. What limits them is the server's silence while an answer is due.
+ * A cursor, a stream or a `COPY` on a connection. PostgreSQL's `statement_timeout` includes the time that their consumer takes,
+ * so the pool lifts its own for them: within their transaction, and in the same flight where they use the extended protocol.
+ * They are limited by the server's silence while an answer is due.
  */
 export class Submission extends Deadline {
   readonly submitted: Submitted;
@@ -111,7 +111,7 @@ export class Submission extends Deadline {
     this.submitted = submitted;
   }
 
-  /** Looks after what is going to be submitted. One of pg's own queries is a statement like others, and left alone. */
+  /** Watches a query object that is going to be submitted. One of pg's own class is a plain statement, and left alone. */
   static over(host: SubmissionHost, submittable: Submittable): void {
     if (submittable instanceof pg.Query) return;
     new Submission(host, submittable as Submitted).#attend();
@@ -156,10 +156,10 @@ export class Submission extends Deadline {
     const { guard, limits } = this.#host;
     const lifting = limits.statementTimeout?.lifting;
     const isCursor = cursorOf(this.submitted) !== undefined;
-    // What is sent within a failed transaction is refused, and the caller is to hear that from his own statement.
+    // In a failed transaction the server refuses everything: the caller gets that error from its own statement.
     const futile = guard === undefined || this.#host.session.transactionStatus === 'E';
     if (lifting === undefined || futile || !(isCursor || mayCopy(this.submitted))) return submit() as never;
-    // What reads from a COPY may read from the socket itself, past the guard.
+    // A COPY may read from the socket itself, past the guard.
     const together = isCursor || isWriter(this.submitted);
     connection.stream.write(together ? lifting : Buffer.concat([lifting, FLUSH]));
     guard.aside = (type) => {
@@ -167,7 +167,7 @@ export class Submission extends Deadline {
       if (type !== COMMAND_COMPLETE && type !== ERROR) return true;
       guard.aside = undefined;
       if (type === ERROR) {
-        // It goes on to the submission. A COPY asks for no answer of its own, and the server passes over it until it is told to go on.
+        // The submission gets the error. The server skips everything until a `Sync`, and a COPY sends none.
         if (!isCursor) connection.sync();
         return false;
       }
@@ -177,7 +177,7 @@ export class Submission extends Deadline {
     return (together ? submit() : undefined) as never;
   }
 
-  /** Before whatever the transaction does next. */
+  /** Sets the time-out again, before the next statement of the transaction. */
   #restore(): void {
     const { client, limits } = this.#host;
     const restoring = limits.statementTimeout?.restoring as string;
@@ -193,14 +193,14 @@ export class Submission extends Deadline {
     const moved = bytesRead !== this.#bytesRead;
     this.#bytesRead = bytesRead;
     this.#silentLooks = moved || !isOwed(this.submitted, stream) ? 0 : this.#silentLooks + 1;
-    // One look more: the first of them may have come as soon as the answer was asked for.
+    // One check more: the first may come right after the answer was asked for.
     if (this.#silentLooks <= LOOKS) return this.#begin();
     const error = this.#host.silent(this);
     this.submitted.handleError?.(error, protocolOf(this.#host.client));
   }
 }
 
-/** Puts a method in front of an object's own, where copies of the object don't take it along. */
+/** Puts a method in front of an object's own, not enumerable, so that copies of the object don't have it. */
 function override<Name extends 'submit' | 'handleError' | 'handleReadyForQuery'>(
   submitted: Submitted,
   name: Name,
@@ -221,17 +221,17 @@ function isWriter({ writableEnded, readableLength }: Submitted): boolean {
 
 const COPY = /^(?:\s|--.*\n|\/\*[^]*?\*\/)*copy\b/i;
 
-/** Whether it is a `COPY`, as far as it shows its text: others may not run behind something in the same transaction (`VACUUM`). */
+/** Whether its text is a `COPY`. Others may be commands that can't run in a transaction (`VACUUM`). */
 function mayCopy({ text }: Submitted): boolean {
   return typeof text !== 'string' || COPY.test(text);
 }
 
-/** Whether the server has to answer now, rather than the consumer to ask for more, to take more or to send more. */
+/** Whether it is the server's turn, and not that of the consumer, who may have to ask for more, take more or send more. */
 function isOwed(submitted: Submitted, socket: ProtocolConnection['stream']): boolean {
   const cursor = cursorOf(submitted);
   if (cursor !== undefined) return cursor.state !== 'idle' || Boolean(cursor._cb);
   const { writableEnded, writableNeedDrain, readableLength, readableHighWaterMark } = submitted;
-  // Both ways at once: replication, where silence is usual.
+  // A stream of both ways: replication, where silence is usual.
   if (writableEnded !== undefined && readableLength !== undefined) return false;
   if (writableEnded !== undefined) return writableEnded || writableNeedDrain === true || socket.writableLength > 0;
   if (readableLength === undefined || readableHighWaterMark === undefined) return false;

@@ -17,7 +17,7 @@ import type { Wire } from '../wire/wire.js';
 interface TracedQuery extends Submittable {
   readonly text: string;
   readonly values: readonly unknown[];
-  /** Defined, so that nobody adds a comment to the text, and no name, after which a span would be called. */
+  /** Defined, so that no tracer appends a comment to the text, and empty, so that none names a span after it. */
   readonly name: null;
   callback: ((error: Error | null, result: QueryResult) => void) | undefined;
   handleError(error: Error): void;
@@ -27,14 +27,14 @@ interface TracedQuery extends Submittable {
 /** {@link Wire.join} or `client.query`, so that a tracer hears of the query and of its answer. */
 export function runTraced(client: Client, wire: Wire, query: WireQuery): void {
   let held: TracedQuery | undefined;
-  /** What pg runs is a copy perhaps, whose callback is the one to be called. */
+  /** pg may run a copy, whose callback has to be called. */
   const take = (taken: TracedQuery): void => {
     held = taken;
     query.query = taken;
     if (wire.underway > 0) wire.join(query);
     else wire.begin(query);
   };
-  /** It may never have been submitted: then it is what waits in pg's queue. */
+  /** Where it was never submitted, the one in pg's queue has to fail. */
   const fail = (waiting: TracedQuery, error: Error): void => {
     held ??= waiting;
     query.handleError(error);
@@ -80,7 +80,7 @@ export function queryTraced(
   client.query(typeof config === 'string' ? config : (plainConfig(config) as never), values as never, heard as never);
   const query = newestQueryOf(client) as (Submittable & { callback?: QueryOutcome }) | undefined;
   statement.query = query;
-  // A time limit is over before pg hears of it.
+  // The time limit may be over before pg runs it.
   statement.relay = (error, result) => {
     const callback = query?.callback ?? heard;
     if (query !== undefined) query.callback = ignore;
@@ -92,7 +92,7 @@ function ignore(): void {
   // The tracer has its answer.
 }
 
-/** A config of its own whose copies lose nothing: a text may be a getter, or be inherited. */
+/** A config whose copies lose nothing: the text of the given one may be a getter, or inherited. */
 function plainConfig(config: Exclude<QueryText, string>): object {
   const plain: Record<string, unknown> = {};
   for (const key in config) plain[key] = (config as unknown as Record<string, unknown>)[key];
@@ -104,7 +104,7 @@ function plainConfig(config: Exclude<QueryText, string>): object {
   return plain;
 }
 
-/** What pg calls on a query of a class of its own. */
+/** What pg calls on a query object. */
 interface Submission extends Submittable {
   name?: unknown;
   callback?: QueryOutcome | undefined;
@@ -113,12 +113,12 @@ interface Submission extends Submittable {
 }
 
 /**
- * `client.query` for a cursor, a stream, a `COPY`. They tell their end by events, or by nothing, which few tracers listen
- * to: a tracer gets a callback, and it is called when the query has ended.
+ * `client.query` for a cursor, a stream, a `COPY`. They report their end by events, or not at all, and few tracers listen to
+ * that. So a tracer gets a callback, which is called when the query has ended.
  */
 export function submitTraced<Kind extends Submittable>(client: Client, given: Kind): Kind {
   const submission = given as Submission;
-  // What has no name is copied, and a copy of an object with methods can't do anything.
+  // Some tracers copy a query without a name, and a copy of an object with methods is of no use.
   submission.name ??= null;
   if (submission.callback !== undefined && submission.callback !== null) return client.query(given);
   const result = client.query(submission as never, ignore as never) as unknown;

@@ -25,17 +25,17 @@ export class TracedQuery extends Traced implements QueryOperation {
     this.port = port;
   }
 
-  /** It was answered, or will never be. */
+  /** It was answered, or never will be. */
   end(error: unknown, result: QueryResult | readonly QueryResult[] | undefined): void {
     if (result !== undefined && error === undefined) {
-      // One for each statement, where the text had several.
+      // Where the text had several statements, there is a result for each.
       if (Array.isArray(result)) this.batchSize = result.length;
       else this.rows = (result as QueryResult).rowCount ?? undefined;
     }
     this.finish(error);
   }
 
-  /** Hears of the answer before its caller does. */
+  /** Wraps the caller's callback, so that the trace ends with the answer. */
   hearing(callback: QueryOutcome): QueryOutcome {
     return (error, result, untouched) => {
       this.end(error, result);
@@ -43,7 +43,7 @@ export class TracedQuery extends Traced implements QueryOperation {
     };
   }
 
-  /** Hears when a cursor, a stream or a `COPY` has ended: pg calls one of these, also when the connection is lost. */
+  /** Ends the trace when a cursor, a stream or a `COPY` has ended: pg calls one of these, also when the connection is lost. */
   attend(submittable: Submittable): void {
     const submitted = submittable as Submittable & Partial<Record<'handleError' | 'handleReadyForQuery', Handler>>;
     for (const name of ['handleError', 'handleReadyForQuery'] as const) {

@@ -1,7 +1,7 @@
 import type { RowShape } from '../wire/row-shape.js';
 import { PlanWatch } from './plan-watch.js';
 
-/** A text as it runs on the short way to the server. */
+/** A text that is sent by the wire. */
 export interface WireText {
   readonly text: string;
   /** The text as it is sent: with the pool's comment. */
@@ -14,9 +14,9 @@ export interface WireText {
   readonly kept: boolean;
   /** Whether each use is planned for its own values. */
   readonly customPlanned: boolean;
-  /** Whether its text alone shows that it may change how other texts are read. */
+  /** Whether its text shows that it may change how other texts are read. */
   readonly changing: boolean;
-  /** Whether its nature lets it run on a connection between the queries of others. */
+  /** Whether its kind allows it to run on a shared connection. */
   readonly shareable: boolean;
   readonly plans: PlanWatch;
   /** What its rows looked like last, on whichever connection. */
@@ -26,7 +26,7 @@ export interface WireText {
 const NO_NAME: Buffer = Buffer.from('\0');
 const NO_PLANS = new PlanWatch();
 
-/** A text that the server forgets with the next one. */
+/** A text that is parsed without a name: the server forgets it with the next one. */
 export class UnnamedText implements WireText {
   readonly text: string;
   readonly sent: string;

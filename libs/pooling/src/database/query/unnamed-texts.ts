@@ -6,11 +6,11 @@ import { UnnamedText, type WireText } from './unnamed-text.js';
 /** How many texts are known. */
 const MOST_KNOWN = 256;
 
-/** Texts that aren't prepared: of those that recur it is known what their rows looked like last. */
+/** Texts that aren't prepared. Of texts that recur, the shape of their last rows is kept. */
 export class UnnamedTexts {
   readonly #known = new Map<string, UnnamedText>();
   readonly #seen = new SeenTexts();
-  /** What stands behind each text that is sent. */
+  /** The comment that is appended to each text. */
   readonly #comment: string;
 
   constructor(comment = '') {
@@ -37,7 +37,7 @@ export class UnnamedTexts {
     return isPreparable(config, parametersOf(config, values), single) ? this.of(textOf(config)) : undefined;
   }
 
-  /** Whether a text can run on a connection between the queries of others: how long it takes isn't known. */
+  /** Whether a text may run on a shared connection: never, because its usual duration isn't known. */
   shareable(text: WireText): boolean {
     return text.shareable;
   }

@@ -37,8 +37,8 @@ const enum Step {
 const NO_ROWS = -1;
 
 /**
- * The order of what pg itself is answered, as far as it can be told from outside: an answer has a beginning and an end
- * before the server is ready, rows are described before they come and have as many columns, and nothing comes unasked.
+ * Checks the order of the answers to pg's own queries, as far as it can be known from outside: an answer has a beginning and an
+ * end before the server is ready, rows are described first and have as many columns, and nothing comes unasked.
  */
 export class ClientOrder {
   readonly #kindOf: () => ClientQueryKind;
@@ -46,7 +46,7 @@ export class ClientOrder {
   #step = Step.nothing;
   #columns = NO_ROWS;
   #rows = 0;
-  /** Rows of another kind have come before the end of their statement. */
+  /** Whether a rule has made the statement give several sets of rows. */
   #byRules = false;
 
   /** @param kindOf what pg runs now. */
@@ -60,7 +60,7 @@ export class ClientOrder {
     if (this.#step === Step.nothing) {
       this.#kind = this.#kindOf();
       if (this.#kind === 'none') {
-        // The server says goodbye, or closes what a cursor that failed has left.
+        // The server closes the connection, or answers the closing of a cursor that has failed.
         if (type === ERROR || type === CLOSE_COMPLETE) return;
         throw outOfOrder(type, ' while nothing was under way');
       }
@@ -108,7 +108,7 @@ export class ClientOrder {
         if (!simple && step <= Step.parsed) return Step.bound;
         break;
       case ROW_DESCRIPTION:
-        // A statement that rules have made several of gives the rows of each, and one end.
+        // Where rules have made several statements of one, each gives its rows, and there is one end.
         if (!between) {
           if (!simple || step !== Step.described) break;
           this.#byRules = true;

@@ -55,7 +55,7 @@ function fraction(bytes: Buffer, start: number, end: number): number {
   return 1_000 * (digits(bytes, start + 1, end) / 10 ** places);
 }
 
-/** Milliseconds between UTC and `+00`, `-03`, `+05:30`; `NaN` when it is something else. */
+/** The offset from UTC of `+00`, `-03`, `+05:30`, in milliseconds; `NaN` when it is something else. */
 function zoneOffset(bytes: Buffer, start: number, end: number): number {
   const length = end - start;
   if (length !== 3 && !(length === 6 && bytes[start + 3] === COLON)) return NaN;
@@ -106,7 +106,7 @@ const READERS: ReadonlyMap<number, (parse: TextParser) => ColumnReader> = new Ma
 ]);
 
 /**
- * The reader for a type. Whoever has set a parser of their own gets it; only what `pg` itself would do is done by hand.
+ * The reader for a type. A parser that the user has set is used; only pg's own parsers are replaced by faster readers.
  *
  * @param parse what `pg` parses the type with on this connection.
  */

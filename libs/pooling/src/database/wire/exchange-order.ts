@@ -17,7 +17,7 @@ import {
   ROW_DESCRIPTION,
 } from './server-message.js';
 
-/** How far one use of a prepared statement is answered: what may come next. */
+/** The steps of the answer to one use of a prepared statement, by what may come next. */
 export const UNSENT = 0;
 /** `ParseComplete`. */
 export const PARSING = 1;
@@ -44,7 +44,7 @@ export type ExchangeStep = typeof UNSENT | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 1
 /** What the step after `BindComplete` depends on. */
 export interface Exchange {
   step: ExchangeStep;
-  /** The rows, as far as they are described: `null`: there are none; `undefined`: that was asked. */
+  /** The shape of the rows. `null`: there are none. `undefined`: the server was asked for it. */
   readonly shape: unknown;
 }
 
@@ -76,7 +76,7 @@ export function nextStep(exchange: Exchange, type: number, start: number, end: n
       if (step === PARSING) return empty(type, start, end, BINDING);
       break;
     case CLOSE_COMPLETE:
-      // Of a statement that was forgotten, or of a cursor that has failed before: it belongs to nobody.
+      // The closing of a dropped statement, or of a cursor that has failed before: no query waits for it.
       if (step === PARSING || step === BINDING || step === COMMANDING) return empty(type, start, end, step);
       break;
     case ROW_DESCRIPTION:

@@ -18,7 +18,7 @@ const SASL = 10;
 const SASL_CONTINUE = 11;
 const SASL_FINAL = 12;
 
-/** Those that pg doesn't know. */
+/** Ways to log in that pg doesn't know. */
 const UNSUPPORTED: ReadonlyMap<number, string> = new Map([
   [2, 'Kerberos V5'],
   [6, 'SCM credentials'],
@@ -31,8 +31,8 @@ const UNSUPPORTED: ReadonlyMap<number, string> = new Map([
 const MOST_MECHANISMS = 64;
 
 /**
- * What a server says until a connection is logged in: a way to log in is asked for at most once, SASL takes its three
- * steps in order, so that the server has proven itself too, and nothing else comes before.
+ * Checks the order of messages until a connection is logged in: a server asks for one way to log in at most, SASL takes its
+ * three steps in order, so that the server has proven itself as well, and nothing else comes in between.
  *
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP
  */

@@ -32,8 +32,8 @@ const LONGEST_MESSAGE = 0x3fff_ffff;
 const MEBIBYTE = 1_048_576;
 
 /**
- * How long a message of each type may be, header included. Rows and copied data were asked for; errors and notices may
- * quote what a user's function says. Other types are short: libpq takes more than 30,000 bytes of them for nonsense.
+ * How long a message of each type may be, header included. Rows and copied data may be long, and errors and notices may quote
+ * texts of a user's function. Other types are short: libpq, too, refuses more than 30,000 bytes of them.
  */
 const LONGEST: ReadonlyMap<number, number> = new Map([
   [DATA_ROW, LONGEST_MESSAGE],
@@ -49,7 +49,7 @@ const LONGEST: ReadonlyMap<number, number> = new Map([
 ]);
 /** A message of any type may be as long as this. */
 export const SHORTEST_LIMIT = 30_000;
-/** Before the login is complete: nobody has proven anything yet. */
+/** The limit before the login, when the server hasn't proven who it is. */
 const LONGEST_BEFORE_LOGIN = 65_536;
 
 /** Counts are read as signed numbers. */
@@ -76,7 +76,7 @@ function afterText(type: number, bytes: Buffer, at: number, end: number): number
 
 /**
  * Throws unless the whole message, from its header at `start` to before `end`, is what its type says, to the last byte.
- * pg's parser takes the form for granted: it throws, reads on into the next message, or never ends.
+ * pg's parser doesn't check the form: on a wrong one it throws, reads on into the next message, or never ends.
  *
  * https://www.postgresql.org/docs/current/protocol-message-formats.html
  */

@@ -6,7 +6,7 @@ import { checkForm, longestMessage, SHORTEST_LIMIT } from './message-form.js';
 import { ProtocolError } from './protocol-error.js';
 import { DATA_ROW, HEADER_BYTES, isUnasked, messageName, READY_FOR_QUERY } from './server-message.js';
 
-/** What is held of a message whose rest is still to come, at first; it grows with what has come, not with what is announced. */
+/** The first size of the buffer for an incomplete message. It grows with the bytes that come, not with the announced length. */
 const FIRST_HELD_BYTES = 1_048_576;
 
 /** What reads the answers to its own queries, past pg: the wire of a connection. */
@@ -27,12 +27,12 @@ export interface MessageGuardHost {
 }
 
 /**
- * Stands between the socket of a connection and `pg`, from the first byte of the dial on: cuts what comes into messages,
- * checks the form and the order of each, and passes it to the wire whose query it answers, or to `pg`. What no
- * honest server sends ends the connection with an error for all that runs on it, and goes no further.
+ * Stands between the socket of a connection and `pg`, from the first byte of the dial on. It cuts what comes into messages,
+ * checks the form and the order of each, and passes it to the wire, if it answers one of its queries, or to `pg`. A message
+ * that no honest server sends goes no further: it ends the connection, with an error for all that runs on it.
  */
 export class MessageGuard {
-  /** Takes the answers to what was sent aside of pg, by their types; returns whether it has taken one. */
+  /** Takes answers to what was sent past pg and the wire, by their types; returns whether it has taken one. */
   aside: ((type: number) => boolean) | undefined = undefined;
   readonly #host: MessageGuardHost;
   readonly #protocol: ProtocolConnection;
@@ -40,7 +40,7 @@ export class MessageGuard {
   /** Until the connection is logged in. */
   #login: LoginOrder | undefined = new LoginOrder();
   #wire: AnswerReader | undefined;
-  /** What is there of the message that is to be completed, and how long it is, as far as that is known. */
+  /** The beginning of an incomplete message, and its length as far as it is known. */
   #held: Buffer | undefined;
   #heldLength = 0;
   #heldNeeded = 0;
@@ -69,7 +69,7 @@ export class MessageGuard {
 
   #cut(bytes: Buffer, pass: (bytes: Buffer) => void): void {
     let at = this.#held === undefined ? 0 : this.#complete(bytes, pass);
-    // Rows for pg leave together.
+    // Rows for pg are passed on together.
     let passedTo = at;
     while (at < bytes.length && !this.#over) {
       if (bytes.length - at < HEADER_BYTES) {
@@ -106,7 +106,7 @@ export class MessageGuard {
   /** The whole length of the message that begins at `at`. */
   #lengthOf(type: number, bytes: Buffer, at: number): number {
     const length = 1 + bytes.readUInt32BE(at + 1);
-    // Most are short: for those nothing has to be looked up.
+    // Most are short, and need no look into the table.
     const possible = length <= SHORTEST_LIMIT || length <= longestMessage(type, this.#login === undefined);
     if (length < HEADER_BYTES || !possible) {
       throw new ProtocolError(
@@ -170,7 +170,7 @@ export class MessageGuard {
     this.#held = undefined;
     this.#host.ending(error);
     this.#wire?.end(error);
-    // pg tells it whoever dials or has a query running, and then hears that the socket is closed.
+    // pg passes the error on to the dial or the running query, and is told then that the socket is closed.
     this.#protocol.emit('error', error);
     this.#protocol.stream.destroy();
   }

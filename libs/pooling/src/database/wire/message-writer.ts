@@ -4,7 +4,7 @@ export type WireValue = string | Buffer | null;
 const INITIAL_BYTES = 16_384;
 /** Texts up to this length are written by hand when they are ASCII: the call into Node costs more than the loop. */
 const SHORT_TEXT = 40;
-/** Of texts beyond this length the bytes are counted, instead of making room for three times as many. */
+/** For longer texts the bytes are counted first; shorter ones get room for three bytes a character. */
 const LONG_TEXT = 65_536;
 
 /** `Execute` of the unnamed portal for all rows, and `Sync`. */
@@ -30,7 +30,7 @@ export class MessageWriter {
     const start = this.#begin(0x50);
     this.#bytes(name);
     this.#text0(text);
-    // The types of no parameter are told: the server finds them out.
+    // No types of parameters: the server works them out.
     this.#int16(0);
     this.#end(start);
   }
@@ -70,7 +70,7 @@ export class MessageWriter {
     this.#bytes(EXECUTE);
   }
 
-  /** `Query`: a text of its own, which is answered like those of several statements. */
+  /** `Query`: a text in the simple protocol. */
   query(text: string): void {
     const start = this.#begin(0x51);
     this.#text0(text);
@@ -99,7 +99,7 @@ export class MessageWriter {
     this.sync();
   }
 
-  /** Remembers where it is: see {@link cutToMark}. */
+  /** Remembers the present end: see {@link cutToMark}. */
   mark(): void {
     this.#mark = this.#length;
   }
@@ -115,7 +115,7 @@ export class MessageWriter {
     const buffer = this.#buffer;
     this.#length = 0;
     this.#mark = 0;
-    // A parameter of many megabytes must not be paid for ever, or be copied.
+    // After a parameter of many megabytes: neither keep so large a buffer, nor copy it.
     if (buffer.length > 16 * INITIAL_BYTES) {
       this.#buffer = Buffer.allocUnsafe(INITIAL_BYTES);
       return buffer.subarray(0, length);

@@ -13,31 +13,31 @@ import type { WireSession } from './wire-session.js';
 
 const NONE: readonly Buffer[] = [];
 
-/** What a query of a transaction is there. */
+/** The role of a query in its transaction. */
 export type TransactionRole =
   /** A statement. */
   | 'statement'
   /** `SAVEPOINT` and the like: without parameters and rows. */
   | 'command'
-  /** `COMMIT` or `ROLLBACK`: sent as well where the beginning has failed. */
+  /** `COMMIT` or `ROLLBACK`: sent even if `BEGIN` has failed. */
   | 'end'
   /** A statement of a batch: it is given up when one before it has failed. */
   | 'batched';
 
 /**
- * Where a query stands that belongs to a transaction: sent in order, without waiting for the answers of those before.
+ * The place of a query in its transaction, whose queries are sent in order and without waiting for answers.
  *
- * Until its `BEGIN` is answered, all that is sent for a transaction is one unit, with one `Sync` at its end: the server passes
- * over the rest of a unit when something in it fails, so that nothing runs where no transaction was begun.
+ * Until `BEGIN` is answered, all that is sent for a transaction is one unit, with one `Sync` at its end. The server skips the
+ * rest of a unit when something in it fails, so that nothing runs if no transaction was begun.
  */
 export class PlaceInTransaction {
   readonly opening: Opening;
   readonly role: TransactionRole;
-  /** Whether the beginning was sent ahead of it and isn't answered. */
+  /** Whether `BEGIN` was sent ahead of it and isn't answered. */
   opens = false;
   /** Whether the next query belongs to the same unit. */
   chained = false;
-  /** Whether it has shared a unit with others: the time that it took is not its own. */
+  /** Whether it shared a unit with others: its duration isn't its own then. */
   amidUnit = false;
   /** The statements that are closed ahead of it. */
   closes: readonly Buffer[] = NONE;
@@ -48,7 +48,7 @@ export class PlaceInTransaction {
     this.role = role;
   }
 
-  /** Takes a message that answers the beginning; throws when it may not come. */
+  /** Takes a message that answers `BEGIN` or its settings; throws when it may not come. */
   takeOpening(type: number, bytes: Buffer, start: number, end: number, session: Pick<WireSession, 'completed'>): void {
     checkForm(type, bytes, start, end);
     this.#openingStep = this.#stepAfter(type);
@@ -61,16 +61,16 @@ export class PlaceInTransaction {
   #stepAfter(type: number): 'parse' | 'bind' | 'run' {
     const step = this.#openingStep;
     if (step === 'parse' && type === PARSE_COMPLETE) return 'bind';
-    // What a cursor has left that has failed before.
+    // Of a cursor that has failed before.
     if (step === 'parse' && type === CLOSE_COMPLETE) return step;
     if (step === 'bind' && type === BIND_COMPLETE) return 'run';
-    // What was set.
+    // The row of `set_config`.
     if (step === 'run' && type === DATA_ROW) return step;
     if (step === 'run' && type === COMMAND_COMPLETE) return 'parse';
     throw outOfOrder(type);
   }
 
-  /** The beginning has failed: what was sent behind it was passed over. */
+  /** `BEGIN` has failed: the server has skipped what was sent behind it. */
   failOpening(error: Error, { statements }: Pick<WireSession, 'statements'>): void {
     this.opens = false;
     statements.closeAgain(this.closes);

@@ -1,8 +1,8 @@
 import { messageName } from './server-message.js';
 
-/** What has come isn't what the protocol allows there: nothing on the connection can be trusted any more. */
+/** The server has sent what the protocol doesn't allow: nothing on the connection can be trusted any more. */
 export class ProtocolError extends Error {
-  /** The system's own word for a bad message: the connection is lost, as with `ECONNRESET`. */
+  /** The system's code for a bad message: the connection is lost, as with `ECONNRESET`. */
   readonly code = 'EBADMSG';
 
   constructor(message: string) {

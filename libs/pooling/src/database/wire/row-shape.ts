@@ -4,7 +4,7 @@ import { readCount } from './message-form.js';
 import { malformed, otherColumns } from './protocol-error.js';
 import { DATA_ROW } from './server-message.js';
 
-/** A row: what its columns are called, and what is in them. */
+/** A row: values by the names of its columns. */
 export type Row = Record<string, unknown>;
 
 type TextParser = (text: string) => unknown;
@@ -12,13 +12,13 @@ type TextParser = (text: string) => unknown;
 /** What `pg` parses a type with on a connection. */
 export interface TypeParserSource {
   typeParser(dataTypeId: number): TextParser;
-  /** Whether each of the types is still parsed by its parser: all in one call, because each query asks. */
+  /** Whether each type still has its parser. One call for all types, because each query asks. */
   parsesBy(dataTypeIds: readonly number[], parsers: readonly TextParser[]): boolean;
 }
 
 /**
- * What the rows of a prepared statement look like: told by the server once, because it can't change under its plan,
- * unless a pooler stands between, which plans again on another connection without a word.
+ * The columns of a prepared statement's rows. The server describes them once, because they can't change while the statement
+ * lives. A pooler may silently prepare it again on another connection: then they are described with each use.
  */
 export class RowShape {
   readonly fields: FieldDef[];
@@ -42,7 +42,7 @@ export class RowShape {
     this.#empty = Object.fromEntries(this.#names.map((name) => [name, null]));
   }
 
-  /** The same rows, read with the parsers of now: somebody may have set others since. */
+  /** The same columns with the present parsers: others may have been set since. */
   current(source: TypeParserSource): RowShape {
     if (source.parsesBy(this.#types, this.#parsers)) return this;
     return new RowShape(this.fields, this.description, source);
@@ -62,7 +62,7 @@ export class RowShape {
       const length = bytes.readInt32BE(start);
       start += 4;
       if (length === -1) {
-        // A later column of the same name counts.
+        // Of several columns with one name, the last one counts.
         row[names[column] as string] = null;
         continue;
       }

@@ -50,7 +50,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [PARAMETER_DESCRIPTION, 'ParameterDescription'],
 ]);
 
-/** What the protocol's documentation calls a type of message. */
+/** The name of a type of message in the protocol's documentation. */
 export function messageName(type: number): string {
   return NAMES.get(type) ?? `a message of type 0x${type.toString(16).padStart(2, '0')}`;
 }

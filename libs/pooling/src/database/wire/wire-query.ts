@@ -33,7 +33,7 @@ function outcomeOf(tag: string): Outcome {
   return lastOutcome;
 }
 
-/** What reads the answer of a query: the wire of its connection. */
+/** Reads the answer of a query: the wire of its connection. */
 export interface WireQueryReader {
   /** It is the query's turn. */
   begin(query: WireQuery): void;
@@ -46,17 +46,17 @@ export interface WireQueryReader {
 }
 
 /**
- * One use of a prepared statement: what is sent, what has come back, and who waits for it. To `pg.Client` it is a query
- * like any other; what comes in between passes by it, through its reader, the wire.
+ * One use of a statement on the wire: what is sent, what has come back, and who waits for it. To `pg.Client` it is a query
+ * like any other, but its answer goes to its reader, the wire, and not through pg.
  */
 export class WireQuery extends Statement {
   readonly prepared: WireText;
   readonly values: readonly WireValue[];
-  /** Where it stands in a transaction that was begun together with its first statement. */
+  /** Its place in a transaction whose `BEGIN` left with the first statement. */
   readonly place: PlaceInTransaction | undefined;
   /** The kind of plan it gets in a comparison of plans. */
   turn: PlanTurn | undefined = undefined;
-  /** What it is on the connection it was sent on. */
+  /** Its prepared statement on the connection. */
   statement: PreparedStatement | undefined = undefined;
   /** How far it is answered. */
   step: ExchangeStep = UNSENT;
@@ -72,7 +72,7 @@ export class WireQuery extends Statement {
   sentAt = Infinity;
   /** Whether its statement was prepared by an earlier query. */
   reused = false;
-  /** Why it was sent once more, its text read again. */
+  /** The error after which it was sent once more, to be parsed again. */
   firstError: Error | undefined = undefined;
   firstFailure: Failure | undefined = undefined;
   readonly #wire: WireQueryReader;
@@ -109,7 +109,7 @@ export class WireQuery extends Statement {
     return this.place !== undefined || this.shared;
   }
 
-  /** Which use of its statement on its connection it was; `undefined`: it was planned for its own values. */
+  /** The number of this use of its statement on the connection; `undefined`: it had a custom plan. */
   get use(): number | undefined {
     return this.statement?.uses;
   }
@@ -129,13 +129,13 @@ export class WireQuery extends Statement {
     return outcomeOf(this.tag).rowCount;
   }
 
-  /** Forgets what has come back but for the error, to be sent once more. */
+  /** Forgets all that has come back except the error, so that it can be sent once more. */
   runAgain(): void {
     this.firstError = this.error;
     this.forgetSending();
   }
 
-  /** As if it had not been sent. */
+  /** Takes it back to the state before it was sent. */
   forgetSending(): void {
     this.statement = undefined;
     this.turn = undefined;

@@ -14,10 +14,10 @@ import type { WireSession } from './wire-session.js';
  */
 const FEW_AT_WORK = 4;
 
-/** The name of the statement that is forgotten with the next one. */
+/** The name of the unnamed statement, which the next one replaces. */
 const NO_NAME = Buffer.from('\0');
 
-/** All wires write one after another, each in one go: what can't be written in full is taken back. */
+/** All wires share it: each writes in one go, and takes back what it can't write in full. */
 const writer = new MessageWriter();
 
 /** Sends the queries of one wire: whatever is sent within one turn of the event loop leaves in one piece. */
@@ -39,7 +39,7 @@ export class WireSender {
     this.#unsent.push(query);
     WireSender.#atWork++;
     if (query.shared || WireSender.#atWork > FEW_AT_WORK) this.#sendSoon();
-    // What is asked for together with the first statement of a transaction leaves together with it.
+    // Statements that are asked for together with the first one of a transaction are sent together with it.
     else if (query.place?.opening.state === 'due') process.nextTick(this.#send);
     else this.#send();
   }
@@ -57,13 +57,13 @@ export class WireSender {
     else this.#send();
   }
 
-  /** Sends, ahead of what waits, queries that the server has passed over. */
+  /** Sends queries that the server has skipped, ahead of those that wait. */
   sendPassedOver(queries: readonly WireQuery[]): void {
     this.#unsent.unshift(...queries);
     this.goOn();
   }
 
-  /** Sends what has waited for a transaction to be open. */
+  /** Sends what has waited until its transaction was open. */
   goOn(): void {
     if (this.#unsent.length > 0) this.#sendSoon();
   }
@@ -79,14 +79,14 @@ export class WireSender {
     WireSender.#atWork--;
   }
 
-  /** The queries that haven't left yet: they won't any more. */
+  /** Takes the queries that weren't sent yet: they won't be sent any more. */
   takeUnsent(): ReadonlySet<WireQuery> {
     const unsent = new Set(this.#unsent);
     this.#unsent = [];
     return unsent;
   }
 
-  /** When all that the event loop has read in this turn is answered: what that sets off leaves in one piece. */
+  /** Sends after all that was read in this turn of the event loop is handled, so that what that sets off leaves in one piece. */
   #sendSoon(): void {
     setImmediate(this.#send);
   }
@@ -102,13 +102,13 @@ export class WireSender {
     else writer.take();
   };
 
-  /** Writes as many as may leave now; returns how many that are. */
+  /** Writes the queries that may be sent now; returns how many. */
   #writeAll(queries: readonly WireQuery[], now: number): number {
     let unit: Opening | undefined;
     for (let index = 0; index < queries.length; index++) {
       const query = queries[index] as WireQuery;
       const opening = query.place?.opening;
-      // The transaction may come to nothing: what isn't in its first unit waits until that is known.
+      // `BEGIN` may fail: statements outside of its unit wait for its answer.
       if (opening?.state === 'sent' && opening !== unit) return index;
       if (opening?.state === 'due') unit = opening;
       const next = queries[index + 1]?.place?.opening;
@@ -126,14 +126,14 @@ export class WireSender {
       else this.#writeInTransaction(query, place, now, chained);
       return true;
     } catch (error) {
-      // The server is only asked to be ready, so that the answers of the others stay in their places.
+      // Only a `Sync` is sent in its place, so that the answers of the others stay in order.
       writer.cutToMark();
       writer.sync();
       query.sentAt = now;
       query.step = FAILED;
       query.error = error as Error;
       if (place !== undefined) place.chained = false;
-      // The others must not happen without it.
+      // The others must not be committed without it.
       if (place?.role === 'batched') this.#protocol.stream.destroy(error as Error);
       if (query.statement !== undefined) this.#session.statements.remove(query.statement.prepared);
       return false;
@@ -151,7 +151,7 @@ export class WireSender {
     place.chained = chained;
     if (chained) place.amidUnit = true;
     if (!place.bare) this.#write(query, now);
-    // A message of its own would be answered by itself.
+    // In a message of its own it would have an answer of its own.
     else if (inUnit) this.#writeUnnamed(query, now);
     else this.#writeCommand(query, now);
   }
@@ -181,7 +181,7 @@ export class WireSender {
   #writePrepared(query: WireQuery, prepared: PreparedText, now: number): void {
     const { statements } = this.#session;
     const known = statements.get(prepared, now);
-    // Where an error comes first the server hasn't got it, and says so instead of what it says to others.
+    // If an error comes first the server doesn't get it, and answers the next one with that error.
     if (query.place !== undefined && known?.parsed === false) return this.#writeUnnamed(query, now);
     statements.cache.found(known !== undefined);
     query.sentAt = now;
@@ -198,7 +198,7 @@ export class WireSender {
     } else {
       query.statement = known;
       query.step = BINDING;
-      // Behind a pooler the next backend may have prepared the text for other rows.
+      // Behind a pooler the next backend may have prepared the text with other columns.
       if (!this.#session.pooled) query.shape = known.shape;
       query.parsed = true;
       query.reused = true;
@@ -208,7 +208,7 @@ export class WireSender {
     this.#writeExecute(query);
   }
 
-  /** Without a name the server plans it for its own values. */
+  /** Without a name the server makes a custom plan. */
   #writeUnnamed(query: WireQuery, now: number): void {
     if (query.prepared.kept) this.#session.statements.cache.found(false);
     query.sentAt = now;
@@ -230,7 +230,7 @@ export class WireSender {
     query.sentAt = now;
     query.step = COMMANDING;
     query.shape = null;
-    // It has neither parameters nor a name: the server begins with it when it has read it.
+    // A simple query has no separate steps: the server begins with it when it has read it.
     query.parsed = true;
     query.bound = true;
     writer.query(query.prepared.text);

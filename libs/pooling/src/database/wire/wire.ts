@@ -34,19 +34,19 @@ export interface WireHost {
   readonly alive: boolean;
   /** The server ends the connection, and says why. */
   ending(error: Error): void;
-  /** The server begins to work on a query that nobody waits for any more. */
+  /** The server begins with a query that nobody waits for any more. */
   unwanted(query: WireQuery): void;
   /** Whether an error is of a cancel request that was meant for another query. */
   wasCancelled(error: Error | undefined): boolean;
 }
 
 /**
- * The short way to the server for prepared statements: between the socket of a connected `pg.Client`, which has logged in
- * and goes on to do everything else, and the caller. While queries of the wire are under way, `pg` sees one query of its
- * own running; what belongs to nobody, notices and the like, is passed on to it as it comes.
+ * The short way to the server for prepared statements, past `pg.Client`, which has logged in and does everything else. While
+ * queries of the wire are under way, `pg` sees one running query. Notices and other messages that answer no query are passed
+ * on to `pg`.
  *
- * No description of the rows is asked for when it is known, rows are read where they lie, and whatever is sent within
- * one turn of the event loop leaves in one piece.
+ * A known description of rows isn't asked for again, rows are read from the socket's buffer, and all that is sent in one turn
+ * of the event loop leaves in one piece.
  */
 export class Wire {
   readonly #session: WireSession;
@@ -55,7 +55,7 @@ export class Wire {
   readonly #sender: WireSender;
   /** What was sent and isn't answered, in the order in which it will be. */
   readonly #underway = new LinkedList<WireQuery>();
-  /** The last one of those under way: it is done when `pg` has taken over again. */
+  /** The last query that was under way: it is done when `pg` is ready again. */
   #last: WireQuery | undefined;
   #readyAt = 0;
 
@@ -76,7 +76,7 @@ export class Wire {
     return this.#underway.first;
   }
 
-  /** Whether the query that the server works on isn't late, by what such a query usually takes: others may stand behind it. */
+  /** Whether others may queue behind the present query: not when it takes much longer than usual. */
   get shareable(): boolean {
     const { first } = this.#underway;
     if (first === undefined) return true;
@@ -128,11 +128,11 @@ export class Wire {
       case COPY_IN:
         return this.#sender.refuseCopy();
       default:
-      // Nothing that a query's caller has to know: an empty query, the data of a `COPY` that nobody asked for.
+      // The caller needs nothing of it: the data of a `COPY` that it hasn't asked for.
     }
   }
 
-  /** A query that others of its unit stand behind is done when it has ended. */
+  /** A query with others of its unit behind it is done at its end, without a `ReadyForQuery`. */
   #ended(query: WireQuery): void {
     if (query.place?.chained !== true) return;
     this.#underway.shift();
@@ -159,7 +159,7 @@ export class Wire {
     try {
       query.shape = shape.current(this.#session);
     } catch (error) {
-      // Of a source of parsers that is the user's own.
+      // The user's own source of parsers may throw.
       query.error = error as Error;
     }
   }
@@ -188,17 +188,17 @@ export class Wire {
     checkForm(ERROR, bytes, start, end);
     const error = parseMessage(bytes.subarray(start, end)) as unknown as Error;
     const fatal = endsConnection(error);
-    // The server may hang up at any time.
+    // The server may close the connection at any time.
     query.step = fatal || query.place?.opens === true ? FAILED : nextStep(query, ERROR, start, end);
     query.error = error;
     if (query.place?.opens === true) query.place.failOpening(error, this.#session);
     hideStatementName(error, query);
-    // Whether the server got as far as preparing it isn't known.
+    // It isn't known whether the server has prepared it.
     if (!query.parsed && query.statement !== undefined) this.#session.statements.remove(query.statement.prepared);
     if (fatal) {
       this.#host.ending(error);
-      // What the server hasn't bound by its last words it has never begun. A pooler's own last words say nothing of that: the
-      // server may have run what was sent, and its answer is lost.
+      // Queries that the server hadn't bound before this error were never begun. An error of a pooler doesn't show that: the
+      // server may have run them, and the answer was lost.
       if (this.#session.pooled) this.end(error);
       else this.#loseAll(error, (lost) => !lost.bound);
     }
@@ -223,7 +223,7 @@ export class Wire {
     if (query.place !== undefined) this.#sender.goOn();
   }
 
-  /** The server has passed over the rest of a unit: it is sent again, and answered as what follows an error is. */
+  /** The server has skipped the rest of a unit: it is sent again, and answered as statements after an error are. */
   #passedOver(): void {
     const passed: WireQuery[] = [];
     for (
@@ -274,9 +274,9 @@ export class Wire {
     query.settle(undefined, query as never);
   }
 
-  /** Whether a query that has failed runs once more: by an error that may be of its statement's age, and has lost nothing. */
+  /** Whether a failed query runs once more: its statement may be out of date, and nothing was lost by the error. */
   #runsAgain(query: WireQuery, status: TransactionStatus): boolean {
-    // It is of the beginning of the transaction.
+    // The error is that of `BEGIN`.
     if (query.place?.opening.state === 'failed') return false;
     const failure = failureOf(query);
     const { prepared } = query;
@@ -291,14 +291,14 @@ export class Wire {
     query.firstFailure = failure;
     if (status === 'I' && query.place === undefined && this.#host.alive && !query.settled) return true;
     if (failure === 'suspect') {
-      // It can't be tried without the name here: the transaction is lost.
+      // It can't be tried again here, because the transaction is lost.
       statements.remove(prepared);
       statements.cache.suspect(prepared, this.#session.now());
     }
     return false;
   }
 
-  /** Sends a query once more, without a name and ahead of whatever waits in pg: the server reads its text again. */
+  /** Sends a query once more, without a name and ahead of what waits in pg: the server parses its text again. */
   #again(query: WireQuery): void {
     query.runAgain();
     query.trace?.event('nestjs_pooling.prepared_again');
@@ -306,7 +306,7 @@ export class Wire {
     this.#sender.again(query);
   }
 
-  /** By how the second run went it is known whether the statement of the first was of use. */
+  /** The second run shows whether the statement of the first was out of date. */
   #ranAgain({ error, firstError, prepared }: WireQuery, now: number): void {
     if (firstError === undefined || !(prepared instanceof PreparedText)) return;
     if (error !== undefined && isSameError(error, firstError)) return;
@@ -315,19 +315,19 @@ export class Wire {
     cache.schemaMayHaveChanged(now);
   }
 
-  /** Nothing that is under way will be answered: what came can't be trusted, or the connection ends. */
+  /** Ends all that is under way: what came can't be trusted, or the connection ends. */
   end(error: Error): void {
     this.#loseAll(error);
   }
 
-  /** The connection is lost: nothing that is under way will be answered, and nothing of `asked`, which may be queued in pg. */
+  /** The connection is lost: ends all that is under way, and `asked`, which may still be in pg's queue. */
   lost(asked: WireQuery, error: Error): void {
     const queued = !asked.listed;
     this.#loseAll(error);
     asked.settle(error, undefined as never, queued);
   }
 
-  /** @param untouched what the server has done nothing for; those that haven't left unless it is given. */
+  /** @param untouched whether the server has done nothing for a query; left out: it is so for those that weren't sent. */
   #loseAll(error: Error, untouched?: (query: WireQuery) => boolean): void {
     const unsent = this.#sender.takeUnsent();
     if (this.#underway.length > 0) this.#sender.ended();

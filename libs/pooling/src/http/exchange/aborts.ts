@@ -1,10 +1,10 @@
-/** Something that an `AbortSignal` may end. */
+/** Something that an `AbortSignal` can end. */
 export interface Abortable {
   /** The signal was aborted. Called once. Must not throw. */
   aborted(reason: unknown): void;
 }
 
-/** Those that one signal may end, and the listener that tells them. */
+/** Everything that one signal can end, with its one listener. */
 class Watch {
   readonly abortables = new Set<Abortable>();
 
@@ -17,9 +17,9 @@ class Watch {
 }
 
 /**
- * One listener per signal, however many exchanges share it: Node warns of a leak past ten listeners, and a
- * listener per request costs more than the request's own bookkeeping. It goes with the last of them: a signal that is
- * listened to, and all that depends on it, isn't collected.
+ * One listener per signal, however many exchanges share it: Node warns of a leak past ten listeners, and a listener per
+ * request costs more than the request's own bookkeeping. The listener is removed after the last exchange, because a signal
+ * with a listener isn't collected, nor anything that depends on it.
  */
 export class Aborts {
   readonly #watches = new WeakMap<AbortSignal, Watch>();
@@ -44,19 +44,19 @@ export class Aborts {
   }
 }
 
-/** Signals whose answer was dropped without being read to its end. */
+/** Stops following when an answer was dropped without being read to its end. */
 const dropped = new FinalizationRegistry<FollowingSignal>((following) => following.stop());
 
 /**
- * A signal that aborts when another does, over the one listener that the other has here. For what never takes its
- * listeners off again, such as the built-in `fetch`.
+ * A signal that aborts when another does, by the one listener of that one. For code that never removes its listeners, such as
+ * the built-in `fetch`.
  */
 export class FollowingSignal implements Abortable {
   readonly #controller = new AbortController();
   readonly #aborts: Aborts;
   readonly #followed: AbortSignal;
 
-  /** The signal that is followed isn't aborted yet. */
+  /** @param followed a signal that isn't aborted yet. */
   constructor(aborts: Aborts, followed: AbortSignal) {
     this.#aborts = aborts;
     this.#followed = followed;

@@ -20,7 +20,7 @@ export abstract class AttemptedExchange extends LeasedExchange implements Aborta
   protected expectedBytes = -1;
   /** The exchange below the interceptors that acts for this one. */
   #below: AttemptedExchange | undefined = undefined;
-  /** Made for the first thing that goes wrong. */
+  /** Made when an attempt has failed. */
   #attempts: Attempts | undefined = undefined;
   protected nextDelayMs = 0;
   #pause: Timer | undefined = undefined;

@@ -9,7 +9,7 @@ import { backoffMs, isIdempotent } from './retry.js';
 
 /** A request is sent again at most this often because its kept socket had died. */
 const MAX_REPLAYS = 3;
-/** The same where the server refuses it unprocessed. More often, because it queues again before each one. */
+/** The same when the server refuses it unprocessed. More often, because the request queues again before each one. */
 const MAX_REFUSALS = 10;
 
 /** What a retry is decided on. */
@@ -46,8 +46,8 @@ export class Attempts {
   }
 
   /**
-   * Whether a request whose kept socket had died is sent again; `sent`: something of it may have reached the server,
-   * `refused`: which says that it processed nothing of it.
+   * Whether a request is sent again because its kept socket had died. `sent`: a part of it may have reached the server.
+   * `refused`: the server says that it has processed nothing of it.
    */
   replay(request: WireRequest, sent: boolean, refused = false): boolean {
     const { body } = request;

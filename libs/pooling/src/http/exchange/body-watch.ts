@@ -9,7 +9,7 @@ import type { ExchangeHost } from './exchange-host.js';
 export interface HttpLeakReport {
   readonly client: string;
   readonly method: string;
-  /** Without its query, and 200 characters of it. */
+  /** Without its query, and 200 characters at most. */
   readonly url: string;
   /** For how long nobody has read, in milliseconds; `undefined` when the body was dropped and collected. */
   readonly unreadMs: number | undefined;
@@ -17,7 +17,7 @@ export interface HttpLeakReport {
   readonly stack: string;
 }
 
-/** How answers that callers read themselves are watched. */
+/** How the bodies of streamed answers are watched. */
 export interface LeakWatching {
   /** 0: off. */
   readonly afterMs: number;

@@ -6,7 +6,7 @@ import type { Origin } from '../pool/origin.js';
 import type { WireRequest } from '../message/request.js';
 import { AskedResponse, isOk, statusError, type HttpResponse, type HttpResponsePromise } from '../message/response.js';
 
-/** What a caller wants of the answer. */
+/** The form in which a caller wants the answer. */
 type Wanted = 'response' | 'json' | 'text' | 'bytes';
 
 /** Somebody who waits for the answer. */
@@ -21,8 +21,8 @@ const NOTHING = Buffer.alloc(0);
 export const MAX_BUFFERED_BYTES = 268_435_456;
 
 /**
- * An exchange whose answer is read to its end before the caller gets it. It is its own promise: the one that a
- * caller awaits is made for what he asked for, so that `get(url).json()` costs one promise and not three.
+ * An exchange whose answer is read to its end before the caller gets it. It is a promise itself, and makes a real one only for
+ * the form that the caller asks for, so that `get(url).json()` costs one promise and not three.
  */
 export class BufferedExchange extends Exchange implements HttpResponsePromise {
   #headers: IncomingHttpHeaders = {};
@@ -45,7 +45,7 @@ export class BufferedExchange extends Exchange implements HttpResponsePromise {
     super(host, origin, request, policy);
   }
 
-  /** One that failed before it could be sent: a caller gets every error in the same way. */
+  /** The promise of a request that failed before it could be sent, so that every error is a rejection. */
   static rejected(error: unknown): HttpResponsePromise {
     const rejected = Promise.reject<HttpResponse>(error);
     const same = <T>(): Promise<T> => rejected as Promise<never>;
@@ -130,7 +130,7 @@ export class BufferedExchange extends Exchange implements HttpResponsePromise {
   protected override failed(error: unknown): void {
     this.#error = { reason: error };
     const listeners = this.#takeListeners();
-    // As with any promise: an error that nobody listens for by the end of the tick is an unhandled rejection.
+    // As with any promise: an error without a listener at the end of the tick is an unhandled rejection.
     if (listeners.length === 0) this.#unheard = Promise.reject(error);
     for (const listener of listeners) listener.reject(error);
   }

@@ -10,12 +10,12 @@ import type { Origin } from '../pool/origin.js';
 import type { WireRequest } from '../message/request.js';
 
 /**
- * An exchange on behalf of another handler, which gets everything as it comes, in the context of its own request. A
- * handler that throws in one callback is told in `onResponseError`, as undici's own agents do.
+ * An exchange for a handler of `dispatch()`, which gets everything as it comes, in the context of its own request. When the
+ * handler throws in a callback, it gets the error in `onResponseError`, as with undici's own agents.
  */
 export class DispatchedExchange extends Exchange {
   readonly #handler: Dispatcher.DispatchHandler;
-  /** The same, with what undici's types don't say in each version. */
+  /** The same handler, with callbacks that not every version of undici has in its types. */
   readonly #sending: SendingHandler;
   /** The controller that the handler knows; the exchange's own is gone once its connection is given back. */
   #known: Dispatcher.DispatchController = NEVER_STARTED;

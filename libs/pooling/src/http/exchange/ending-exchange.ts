@@ -5,12 +5,12 @@ import { TimedExchange } from './timed-exchange.js';
 import type { TracedTries } from './traced-tries.js';
 
 /**
- * How an exchange ends: exactly once, and its caller is told. An error that a callback throws ends the exchange, at any
+ * The end of an exchange: it ends exactly once, and tells its caller. An error that a callback throws ends the exchange at any
  * moment.
  */
 export abstract class EndingExchange extends TimedExchange {
   statusCode = 0;
-  /** There where somebody listens. */
+  /** Traces of its tries; `undefined`: nobody listens. */
   protected tries: TracedTries | undefined = undefined;
   /** The exchange above the interceptors for which this one acts. */
   #actsFor: EndingExchange | undefined = undefined;
@@ -21,7 +21,7 @@ export abstract class EndingExchange extends TimedExchange {
   protected abstract ended(trailers: IncomingHttpHeaders): void;
   /** There is none, or no more of it. */
   protected abstract failed(error: unknown): void;
-  /** Gives back what the exchange still holds. */
+  /** Releases everything that the exchange still holds. */
   protected abstract cleanUp(): void;
 
   /** This exchange, below the interceptors, acts for one above them. */

@@ -27,7 +27,7 @@ export interface ExchangeHost {
   readonly maxRetryAfterMs: number;
 }
 
-/** How an exchange is to be handled. */
+/** The policy of an exchange. */
 export interface ExchangePolicy {
   readonly timeouts: ResolvedHttpTimeouts;
   readonly retry: ResolvedHttpRetry | false;

@@ -14,7 +14,7 @@ import { tooLargeError } from '../pool/refusals.js';
 import { isTransient } from './retry.js';
 import { verdict } from './verdict.js';
 
-/** The body of an answer that is replaced is read to keep the socket, up to this many bytes; a longer one isn't worth it. */
+/** The body of a replaced answer is read up to this many bytes, to keep the socket. A longer one isn't worth it. */
 const DISCARD_BYTES = 65_536;
 
 /**
@@ -25,7 +25,7 @@ export abstract class Exchange extends AttemptedExchange implements Dispatcher.D
   /** How many bytes may come over the wire; 0: any number. */
   #maxBytes = 0;
 
-  /** The answer that the caller gets begins; `codings` are those to be undone. */
+  /** The caller's answer begins; `codings` are to be undone. */
   protected abstract answered(
     headers: IncomingHttpHeaders,
     statusText: string | undefined,
@@ -148,7 +148,7 @@ export abstract class Exchange extends AttemptedExchange implements Dispatcher.D
     const now = this.host.clock.now();
     const connection = this.connection;
     const closes = connection?.multiplexes === false ? connection.closes : false;
-    // Where that can't be seen, it shows after the callback: no waiter may get the connection before.
+    // Where that can't be seen now, it shows after the callback: no waiter may get the connection before then.
     if (closes === undefined && this.host.pool.isAwaited(this.origin)) this.giveBackSoon();
     else this.giveBack(closes !== true, 'not-kept', now);
     if (phase === 'discarding') return this.again(this.nextDelayMs);

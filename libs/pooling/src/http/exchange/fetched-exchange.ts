@@ -27,7 +27,7 @@ export class FetchedExchange extends DispatchedExchange {
       this.#reported = true;
       return this.#report(forMs);
     }
-    // The consumer went on meanwhile: it is the server who is waited for.
+    // The consumer went on: the exchange waits for the server now.
     this.#goesOn();
     this.lastReadAt = this.host.clock.now();
   }

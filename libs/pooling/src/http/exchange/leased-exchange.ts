@@ -7,7 +7,7 @@ import { EndingExchange } from './ending-exchange.js';
 import { tellUnsent } from './request-channels.js';
 import { TracedTries } from './traced-tries.js';
 
-/** An exchange's connection, from the queue until it is given back, and the request's body that goes over it. */
+/** An exchange with its connection, from the queue until it is given back, and the request's body. */
 export abstract class LeasedExchange extends EndingExchange implements Borrower {
   /** When it got its present connection. */
   leasedAt = 0;
@@ -16,7 +16,7 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
   protected elsewhere = false;
   /** Whether an attempt above the interceptors is under way. */
   protected aboveInterceptors = false;
-  /** Made for a body that can fail or needs to be ended. */
+  /** Made for a body that may fail or must be destroyed. */
   protected body: RequestBody | undefined = undefined;
 
   /** What undici tells of an attempt. */
@@ -33,7 +33,7 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
     return this.body?.unread === true || (this.connection?.socket.writableLength ?? 0) > 0;
   }
 
-  /** Its tries as tracers see them; `undefined`: nobody listens, and nobody has since it began. */
+  /** Traces of its tries; `undefined`: nobody listens, and nobody did when it began. */
   protected traced(): TracedTries | undefined {
     if (this.tries === undefined && TracedTries.heard(this.host.spans)) {
       this.tries = new TracedTries(this.host.spans, this.host.name);
@@ -112,7 +112,7 @@ export abstract class LeasedExchange extends EndingExchange implements Borrower 
   #options(connection: OriginConnection, request: WireRequest): Dispatcher.DispatchOptions {
     if (request.makeBody === undefined && !connection.multiplexes) return request;
     const body = request.makeBody === undefined ? request.body : this.ownBody(wireBody(request.makeBody()));
-    // A stream that fails after its first chunk makes Node 20's `pipeline` into HTTP/2 spin.
+    // In Node 20, a stream that fails after its first chunk makes `pipeline` into HTTP/2 loop for ever.
     if (connection.multiplexes && isIterableStream(body)) return { ...request, body: iterableOf(body) as never };
     return { ...request, body };
   }

@@ -17,7 +17,7 @@ export interface LegacyDispatchHandler extends SendingHandler {
 /** A legacy handler behind the interface that both versions of undici know. */
 export class LegacyHandler implements Dispatcher.DispatchHandler {
   readonly #handler: LegacyDispatchHandler;
-  /** There only where the handler has it: telling costs. */
+  /** `undefined` where the handler hasn't it: calling it costs. */
   readonly onBodySent: ((chunk: unknown) => void) | undefined;
   readonly onRequestSent: (() => void) | undefined;
 

@@ -6,7 +6,7 @@ import type { WireRequest } from '../message/request.js';
 const created = channel('undici:request:create');
 const failed = channel('undici:request:error');
 
-/** A request as undici's channels have it, as far as tracers read it. */
+/** The fields of a request in undici's channels that tracers read. */
 interface ToldRequest {
   readonly origin: string;
   readonly method: string;
@@ -19,8 +19,8 @@ interface ToldRequest {
 }
 
 /**
- * Tells undici's channels of an attempt whose socket could not be opened: undici never heard of it, and tracers make a
- * span of what they are told (https://undici.nodejs.org/#/docs/api/DiagnosticsChannel). In the context of its request.
+ * Publishes an attempt whose socket could not be opened on undici's channels, in the context of its request. undici never
+ * saw that attempt, and tracers make spans of its messages (https://undici.nodejs.org/#/docs/api/DiagnosticsChannel).
  */
 export function tellUnsent({ origin, method, path, headers }: WireRequest, error: Error, context: AsyncResource): void {
   if (!created.hasSubscribers && !failed.hasSubscribers) return;

@@ -8,7 +8,7 @@ import type { Origin } from '../pool/origin.js';
 import type { WireRequest } from '../message/request.js';
 import type { HttpStreamResponse } from '../message/response.js';
 
-/** Bodies that were dropped without being read or destroyed: their connection is taken back. */
+/** Takes the connection back from a body that was dropped without being read or destroyed. */
 const dropped = new FinalizationRegistry<StreamedExchange>((exchange) => exchange.collected());
 
 /** The body of a streamed answer; it asks its exchange for more, and ends it when destroyed. */
@@ -18,7 +18,7 @@ class ResponseBody extends Readable {
   constructor(exchange: StreamedExchange) {
     super();
     this.#exchange = exchange;
-    // An error before somebody reads is kept for him; it must not bring the process down meanwhile.
+    // An error before the first read is kept for the reader, and must not end the process.
     this.on('error', () => {});
   }
 
@@ -32,16 +32,16 @@ class ResponseBody extends Readable {
   }
 }
 
-/** An exchange whose caller gets the answer at its headers and reads the body himself. */
+/** An exchange whose caller gets the answer at its headers and reads the body itself. */
 export class StreamedExchange extends Exchange {
   readonly #decompress: boolean;
   readonly #watch: BodyWatch | undefined;
   /** Forgotten once called: they hold the promise, which holds the body. */
   #resolve: ((response: HttpStreamResponse) => void) | undefined;
   #reject: ((error: unknown) => void) | undefined;
-  /** The body while its consumer wants more … */
+  /** The body while its consumer reads. */
   #body: ResponseBody | undefined;
-  /** … and while he doesn't: if he has dropped it, it may be collected. */
+  /** The body while its consumer pauses: a dropped body can be collected then. */
   #weakBody: WeakRef<ResponseBody> | undefined;
   #finished = false;
   /** Whether the present pause was reported. */

@@ -20,11 +20,11 @@ class ExchangeDeadline extends Deadline {
   }
 }
 
-/** Where an exchange stands, since when, and until when it may: its one deadline stands for all of its time-outs. */
+/** The phase of an exchange and its times. One deadline on the wheel stands for all of its time-outs. */
 export abstract class TimedExchange extends Waiter implements Timed {
   phase: ExchangePhase = 'new';
   protected controller: Dispatcher.DispatchController | undefined = undefined;
-  /** The clock's time of the last byte or of the request; what `readMs` counts from. */
+  /** When the request was sent or something was read last, on the clock's scale: `readMs` counts from then. */
   lastReadAt = 0;
   /** Since when the consumer has taken nothing more, on the clock's scale; `Infinity` while it does. */
   unreadSince = Infinity;
@@ -34,7 +34,7 @@ export abstract class TimedExchange extends Waiter implements Timed {
   #dueAt = Infinity;
   attemptAt = 0;
   sentAt = 0;
-  /** The caller's asynchronous context: what is sent later is sent from somebody else's. */
+  /** The caller's asynchronous context: an exchange that waited is sent from that of another request. */
   readonly context = new AsyncResource('HttpRequest');
 
   constructor(
@@ -58,7 +58,7 @@ export abstract class TimedExchange extends Waiter implements Timed {
     return this.policy.timeouts;
   }
 
-  /** The exchange's deadline has come; which of them, only the clock tells. */
+  /** The deadline has come; the times tell which time-out it is. */
   deadlineReached(): void {
     const now = this.host.clock.now();
     if (this.phase === 'sent' && this.uploading) this.lastReadAt = this.sentAt = now;
@@ -91,7 +91,7 @@ export abstract class TimedExchange extends Waiter implements Timed {
     return 0;
   }
 
-  /** Sees to it that the wheel calls when the next thing is due. A call that comes too early costs less than moving it. */
+  /** Sets the deadline for the next time-out. One that is too early is left: being called in vain costs less than moving it. */
   protected arm(now: number): void {
     const due = nextDue(this);
     if (due === Infinity) return;

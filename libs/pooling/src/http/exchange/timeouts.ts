@@ -18,7 +18,7 @@ const WAITING_FOR = {
   done: 'nothing',
 } as const;
 
-/** What the deadlines of an exchange depend on. Times are on the clock's scale. */
+/** The state by which the time-outs of an exchange are computed. Times are on the clock's scale. */
 export interface Timed {
   readonly phase: ExchangePhase;
   readonly timeouts: ResolvedHttpTimeouts;

@@ -8,7 +8,7 @@ import { redactedUrl } from '../message/redacted-url.js';
 import type { WireRequest } from '../message/request.js';
 import type { Origin } from '../pool/origin.js';
 
-/** By its subscribers an instrumentation of undici is known: each of them makes a span of what it hears there. */
+/** A subscriber of this channel is an instrumentation of undici: it makes a span of each message. */
 const created = channel('undici:request:create');
 
 /** One try of an exchange, as tracers see it. */
@@ -43,7 +43,7 @@ export class TracedExchange extends Traced implements ExchangeOperation {
     this.#sent = headers;
   }
 
-  /** A try that begins now; `undefined`: nobody wants to hear of it. */
+  /** Traces a try that begins now; `undefined`: nobody listens. */
   static of(
     sink: SpanSink | undefined,
     client: string,
@@ -51,7 +51,7 @@ export class TracedExchange extends Traced implements ExchangeOperation {
     origin: Origin,
     resends: number,
   ): TracedExchange | undefined {
-    // Also where it is left out: the request carries that decision on.
+    // Also where the sampler leaves it out: the request carries that decision on.
     const wanted = sink?.present === true && !(sink.yields && created.hasSubscribers);
     if (!wanted && !exchangeOperations.hasSubscribers) return undefined;
     const secrets = sink?.secretParameters ?? SECRET_PARAMETERS;

@@ -14,7 +14,7 @@ export interface TriedExchange {
   readonly context: AsyncResource;
 }
 
-/** The waits and tries of one exchange, as tracers see them. Made when the first of them begins and somebody listens. */
+/** Traces the waits and tries of one exchange. Made when the first of them begins and somebody listens. */
 export class TracedTries {
   readonly #sink: SpanSink | undefined;
   readonly #client: string;
@@ -30,7 +30,7 @@ export class TracedTries {
     this.caller = sink?.active === true ? sink.current() : undefined;
   }
 
-  /** Whether anybody wants to hear of exchanges or of their waits. */
+  /** Whether anybody traces exchanges or their waits. */
   static heard(sink: SpanSink | undefined): boolean {
     return sink?.present === true || exchangeOperations.hasSubscribers || TracedAcquire.heard(sink);
   }
@@ -42,9 +42,9 @@ export class TracedTries {
     context.runInAsyncScope(() => (this.#wait = TracedAcquire.begin(this.#sink, waiting)));
   }
 
-  /** It has a connection, which has served so many by now: `send` sends its request. Called in its caller's context. */
+  /** It has a connection; `served`: its exchanges so far, with this one. `send` sends the request, in the caller's context. */
   begins(exchange: TriedExchange, { served }: { readonly served: number }, send: (request: WireRequest) => void): void {
-    // Another exchange gave back what it wanted to dial for.
+    // Another exchange gave back a connection while this one's socket was being opened.
     if (this.#wait?.reason === 'dial' && served > 1) this.#wait.reason = 'queue';
     this.#endWait(undefined);
     const { request } = exchange;

@@ -17,7 +17,7 @@ import {
 import { HttpResponseTooLargeError } from '../../core/errors.js';
 import { headerOf } from './answer-headers.js';
 
-/** What is asked for, best first. */
+/** The codings that are asked for, best first. */
 export const ACCEPT_ENCODING = 'gzip, deflate, br';
 
 /** No honest server encodes a body more often than this. */

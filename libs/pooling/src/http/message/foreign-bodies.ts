@@ -1,6 +1,6 @@
 import { PassThrough, Readable } from 'node:stream';
 
-/** A form of the npm package `form-data`, or of one that does as it does. */
+/** A form of the npm package `form-data`, or one with the same methods. */
 export interface FormStream {
   pipe(to: NodeJS.WritableStream): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
@@ -10,7 +10,7 @@ export interface FormStream {
   destroy?(): void;
 }
 
-/** What kind of thing a body says it is: classes differ between Node's own, npm's undici, polyfills and realms. */
+/** The kind of a body by its own tag: Node's own, npm's undici, polyfills and realms have different classes. */
 export function kindOf(body: unknown): string | undefined {
   if (typeof body !== 'object' || body === null) return undefined;
   return (body as { [Symbol.toStringTag]?: string })[Symbol.toStringTag];
@@ -39,7 +39,7 @@ function isOldStream(body: unknown): body is FormStream {
   return typeof (body as { pipe?: unknown }).pipe === 'function';
 }
 
-/** A stream of whichever kind as one that can be read; it takes the first along when it ends early. */
+/** A stream of any kind as a `Readable`. When that is destroyed, so is the given one. */
 export function readableOf(stream: FormStream | Readable): Readable {
   if (!isOldStream(stream) && !isFormStream(stream)) return stream as Readable;
   const readable = new PassThrough();
@@ -55,7 +55,7 @@ export function formStreamHeaders(form: FormStream): { type: string | undefined;
   return { type: headers?.[1], length: form.hasKnownLength?.() === true ? form.getLengthSync?.() : undefined };
 }
 
-/** A body in Node's own classes where it comes from others: what the built-in `fetch` doesn't know, it sends as text. */
+/** A body of another class in Node's own: the built-in `fetch` sends unknown classes as text. */
 export async function ownBody(body: unknown): Promise<unknown> {
   if (isForm(body) && !(body instanceof FormData)) return ownForm(body);
   if (isBlob(body) && !(body instanceof Blob)) return ownBlob(body);
@@ -79,7 +79,7 @@ async function ownForm(form: FormData): Promise<FormData> {
   return own;
 }
 
-/** Whether the built-in `fetch` sends a body as a stream, which it wants to be told. */
+/** Whether a body is a stream, for which the built-in `fetch` needs `duplex: 'half'`. */
 export function isStreamed(body: unknown): boolean {
   if (typeof body !== 'object' || body === null || isForm(body) || isBlob(body)) return false;
   if (kindOf(body) === 'URLSearchParams' || ArrayBuffer.isView(body) || body instanceof ArrayBuffer) return false;

@@ -16,7 +16,7 @@ export type HttpHeaders =
 /** Headers by lower-case name. */
 export type HeaderMap = Map<string, string | readonly string[]>;
 
-/** A token of RFC 9110, 5.6.2; what undici would refuse with each request is refused once, at the start. */
+/** A token of RFC 9110, 5.6.2. A wrong name is refused once at the start, and not by undici with each request. */
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** Headers that the connection is in charge of. */
@@ -38,7 +38,7 @@ const headerValue = secret(
 const ALLOWED = 'an object of headers, or names and values in pairs';
 const ALLOWED_NAME = "a header's name that isn't the connection's own";
 
-/** What `headers` may be. Neither names that are none nor values are shown: either may be a secret in the wrong place. */
+/** What `headers` may be. Wrong names and values aren't shown: either may be a secret in the wrong place. */
 export const headersRule: Rule = {
   allowed: ALLOWED,
   problems: (path, value) => {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 /** A form, encoded. */
 export interface Multipart {
-  /** Its length is known, and it can be sent again. */
+  /** Of a known length, and can be sent again. */
   readonly body: Blob;
   readonly contentType: string;
 }

@@ -4,11 +4,11 @@ import type { Dispatcher } from 'undici';
 type Body = Dispatcher.DispatchOptions['body'];
 
 /**
- * The body of a request, owned from the moment that it is handed over: it is listened to, so that its error rejects
- * the request and never ends the process, and it is destroyed once the request is done with it, in every outcome.
+ * The body of a request, owned from the moment it is handed over. Its error rejects the request, and never ends the process. It
+ * is destroyed when the request is done with it, whatever the outcome.
  */
 export class RequestBody {
-  /** What is owned now. */
+  /** The present body, if it is a stream. */
   #stream: Readable | undefined = undefined;
   readonly #lent: boolean;
   readonly #failed: (error: unknown) => void;
@@ -34,7 +34,7 @@ export class RequestBody {
     if (stream === undefined || stream === this.#stream) return body;
     this.release();
     this.#stream = stream;
-    // The listener stays: what fails late must not end the process either.
+    // The listener stays: a late error must not end the process either.
     stream.on('error', (error: unknown) => {
       if (this.#stream === stream) this.#failed(error);
     });
@@ -62,8 +62,8 @@ export function dropBody(body: unknown): void {
 }
 
 /**
- * An owned body as an iterable, which undici writes in another way than a stream. It ends where the stream does: its
- * error has been heard by then, and the request given up.
+ * An owned body as an iterable, which undici writes in another way than a stream. It ends where the stream does: by then the
+ * stream's error was heard, and the request given up.
  */
 export async function* iterableOf(stream: Readable): AsyncGenerator<Uint8Array, void> {
   try {

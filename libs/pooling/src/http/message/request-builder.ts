@@ -8,7 +8,7 @@ import { BaseUrl, isPlainPath, parseTarget, plainTarget, type Target } from './t
 
 /** A plain request: its headers and policy are those of the client. */
 export const NO_INIT: HttpRequestInit = Object.freeze({
-  // Fields of its own: what a prototype has been given doesn't show, and looking them up is cheap.
+  // All fields are its own: inherited ones don't count, and access is cheap.
   query: undefined,
   json: undefined,
   body: undefined,
@@ -39,7 +39,7 @@ export class RequestBuilder {
   readonly headers: HeaderMap = new Map();
   /** Where requests may go, and with what. */
   readonly originPolicy: OriginPolicy;
-  /** Those of a request that adds none. */
+  /** The headers of a request that adds none. */
   readonly #plainHeaders: string[];
   /** The origin of the last absolute URL: often that of the next, and comparing is cheaper than looking it up. */
   #lastOrigin = '';

@@ -13,7 +13,7 @@ export interface HttpRequestInitWithMethod extends HttpRequestInit {
 }
 
 /**
- * A request's options as the caller himself gave them: what they inherit is left out.
+ * A request's options without what they inherit.
  *
  * @throws TypeError when they aren't an object, or `signal` isn't one
  */

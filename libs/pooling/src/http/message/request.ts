@@ -68,7 +68,7 @@ export interface HttpRequestInit {
   readonly decompress?: boolean | undefined;
   /** Over the client's bound; 0: none. */
   readonly maxResponseBytes?: number | undefined;
-  /** What all URLs of this kind look like, for spans: `/shipments/{id}`. Of few kinds: no ids in it. */
+  /** The pattern of such URLs, for spans: `/shipments/{id}`, without any id, so that there are few of them. */
   readonly template?: string | undefined;
 }
 
@@ -83,7 +83,7 @@ export interface WireRequest extends Dispatcher.DispatchOptions {
   readonly makeBody: (() => HttpBody) | undefined;
   /** Whether the body can be sent again. */
   readonly replayable: boolean;
-  /** What all URLs of its kind look like, for spans. */
+  /** The pattern of its URL, for spans. */
   readonly template: string | undefined;
   /** Whether an `Idempotency-Key` is sent. */
   readonly hasIdempotencyKey: boolean;

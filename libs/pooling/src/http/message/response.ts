@@ -61,7 +61,7 @@ export class HttpResponse {
     }
   }
 
-  /** What was asked and how it was answered, for messages: made when it is needed. */
+  /** The request and the status in words, for messages; made when it is needed. */
   protected get summary(): string {
     return `${shownUrl(this.url)} answered ${this.statusCode}`;
   }
@@ -77,12 +77,12 @@ export class HttpResponse {
   }
 }
 
-/** An answer that knows who asked for it, and how: messages say so. */
+/** An answer that knows its request, for messages. */
 export class AskedResponse extends HttpResponse {
   readonly #client: string;
   readonly #method: string;
 
-  // Written out: rest parameters are an array for each answer.
+  // Written out: rest parameters would be an array for each answer.
   // oxlint-disable-next-line max-params
   constructor(
     client: string,

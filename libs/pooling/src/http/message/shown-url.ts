@@ -6,7 +6,7 @@ const USER_AND_PASSWORD = /^([a-z][a-z\d+.-]*:)?([/\\]{2})[^/\\?#]*@/i;
 
 /**
  * A URL as errors, logs and reports may show it: without user, password, query and fragment, which may hold secrets;
- * on one line; and 200 characters of it. The path stays, since it is what the request is found by: keep secrets out of it.
+ * on one line, and 200 characters at most. The path stays, because it identifies the request: keep secrets out of it.
  */
 export function shownUrl(url: string): string {
   return showText((url.split(/[?#]/, 1)[0] as string).replace(USER_AND_PASSWORD, '$1$2'), SHOWN_LENGTH);

@@ -8,15 +8,16 @@ export interface Target {
   readonly authorization?: string;
 }
 
-/** A path that the URL standard leaves as it is: no need to parse it. */
+/** A dot segment: a path with one has to be parsed, because the URL standard changes it. */
 const DOT_SEGMENT = /\/(?:\.|%2e)/i;
+/** A path that the URL standard leaves as it is, unless it has a dot segment. */
 const PLAIN_PATH = /^\/[\w\-.~!$&()*+,;=:@%/?]*$/;
 const SLASH = 47;
 
 const SCHEME = /^[a-z][a-z\d+.-]*:/i;
 /** The URL standard takes a backslash for a slash: any two of them begin a host. */
 const HOST_FOLLOWS = /^[/\\]{2}/;
-/** What the URL standard leaves out before it reads a URL. */
+/** Characters that the URL standard removes before it parses a URL. */
 // oxlint-disable-next-line no-control-regex -- they are meant
 const LEFT_OUT = /^[\0-\x20]+|[\0-\x20]+$|[\t\n\r]/g;
 
@@ -51,7 +52,7 @@ export function parseTarget(url: string | URL): Target {
   return { ...target, authorization: `Basic ${Buffer.concat(credentials).toString('base64')}` };
 }
 
-/** Node's own error shows the whole URL, its password and its query included. */
+/** Parses a URL. Node's own error would show the whole of it, with its password and query. */
 function parseUrl(url: string, base?: string): URL {
   try {
     return new URL(url, base);
@@ -93,7 +94,7 @@ export class BaseUrl {
   }
 }
 
-/** The bytes that a percent-encoded text stands for; a `%` that encodes nothing stands for itself (the URL standard, 1.3). */
+/** The bytes of a percent-encoded text; a `%` that encodes nothing stays (the URL standard, 1.3). */
 function percentDecoded(text: string): Buffer {
   const pieces = text.split(/(%[\da-f]{2})/i);
   return Buffer.concat(

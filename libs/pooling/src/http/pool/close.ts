@@ -21,12 +21,12 @@ export interface HttpCloseReport {
   readonly destroyed: readonly HttpHolder[];
 }
 
-/** All that a client has to close. */
+/** What a client closes. */
 export interface Closable {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly pool: HttpPool;
-  /** Those between two attempts: the pool doesn't know of them. */
+  /** Exchanges between two attempts, which are unknown to the pool. */
   readonly pausing: Iterable<{ fail(error: unknown): void }>;
 }
 

@@ -13,13 +13,13 @@ const TRANSIENT: ReadonlySet<string> = new Set([
   'ETIMEDOUT',
   'EAI_AGAIN',
   'UND_ERR_SOCKET',
-  // How undici reports a session of HTTP/2 that the server ended under an exchange.
+  // undici's code when the server ends an HTTP/2 session during an exchange.
   'UND_ERR_INFO',
   'ERR_HTTP2_GOAWAY_SESSION',
   'ERR_HTTP2_STREAM_ERROR',
 ]);
 
-/** Errors whose message says what happened to a connection, and not to which. */
+/** Errors whose message doesn't name the connection. */
 const NAMELESS =
   /^(?:HPE_|HTTPParserError$|ERR_HTTP2_|ERR_SSL_|UND_ERR_SOCKET$|UND_ERR_INFO$|UND_ERR_RES_|UND_ERR_HEADERS_|ECONNRESET$|EPIPE$|ETIMEDOUT$)/;
 
@@ -31,11 +31,11 @@ export function hasTransientCode(error: unknown): boolean {
   return error instanceof Error && TRANSIENT.has(String((error as { code?: unknown }).code));
 }
 
-/** Says in an error's message whose connection it was: `other side closed` alone helps nobody. */
+/** Adds the client and the origin to an error's message: `other side closed` alone helps nobody. */
 export function nameConnectionError(error: Error, client: string, origin: string): void {
   if (named.has(error)) return;
   named.add(error);
-  // What Node reports when none of a host's addresses could be reached has no message of its own.
+  // Node's error when none of a host's addresses could be reached has no message.
   if (error.message === '' && error instanceof AggregateError) {
     error.message = [...new Set((error.errors as unknown[]).map(messageOf))].join('; ');
   }
@@ -45,17 +45,17 @@ export function nameConnectionError(error: Error, client: string, origin: string
   }
 }
 
-/** Remembers that a connection ended where an answer was under way, which the error itself may not say. */
+/** Marks an error: its connection ended during an answer. */
 export function markBrokenOff(error: Error): void {
   brokenOff.add(error);
 }
 
-/** Whether the other side has ended a connection, or the network has. */
+/** Whether the other side or the network has ended a connection. */
 export function endedByPeer(socket: Socket): boolean {
   return socket.readableEnded || hasTransientCode(socket.errored);
 }
 
-/** Whether {@link markBrokenOff} was told of it. */
+/** Whether {@link markBrokenOff} has marked an error. */
 export function isBrokenOff(error: unknown): boolean {
   return error instanceof Error && brokenOff.has(error);
 }

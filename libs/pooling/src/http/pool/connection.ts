@@ -8,12 +8,12 @@ import { undici, UNDICI_MAJOR } from '../undici.js';
 
 /** Exchanges that share one HTTP/2 connection: the protocol's customary limit, and undici's. */
 export const H2_STREAMS = 100;
-/** A server's hint is followed up to here, in milliseconds: what stands between often closes at 30 s. */
+/** A server's `Keep-Alive` hint is followed up to here, in milliseconds: proxies in between often close at 30 s. */
 export const HINT_CEILING_MS = 25_000;
-/** A hinted socket is given up this much earlier, in milliseconds, so that both ends don't decide at once. */
+/** A socket with a hint is closed this much earlier, in milliseconds, so that the server isn't faster. */
 const HINT_MARGIN_MS = 1_000;
 
-/** What undici does with a socket is bounded by us; its own timers are too coarse (0.5 s) and stand behind ours. */
+/** undici's own time limits, in milliseconds: longer than ours, because its timers are coarse (0.5 s). */
 const BACKSTOP_MS = 60_000;
 
 /**
@@ -34,7 +34,7 @@ export interface ConnectionUser {
   fail(error: unknown): void;
 }
 
-/** The socket was closed by the peer before anything was written to it; the request is safe to send again. */
+/** The peer closed the socket before anything was written to it: the request can be sent again. */
 export class SocketGoneError extends Error {
   readonly code = 'ECONNRESET';
   constructor() {
@@ -42,7 +42,7 @@ export class SocketGoneError extends Error {
   }
 }
 
-/** Symbols under which undici notes on a socket that it will close it, and that it writes to it. */
+/** undici's symbols on a socket: that it will close it, and that it writes to it. */
 let resetMark: symbol | undefined = undefined;
 let writingMark: symbol | undefined = undefined;
 
@@ -58,7 +58,7 @@ export class Connection<O extends { readonly key: string } = { readonly key: str
   capacity = 1;
   /** Whether the server has yet to say how many. */
   settling: boolean;
-  /** Hears that it takes more or fewer. */
+  /** Called when its capacity has changed. */
   onCapacity: (() => void) | undefined = undefined;
   /** How many the server allows, up to our own bound. */
   #allowed = 1;
@@ -105,7 +105,7 @@ export class Connection<O extends { readonly key: string } = { readonly key: str
       keepAliveMaxTimeout: backstopMs,
       keepAliveTimeoutThreshold: 0,
       connect: (_options, callback) => {
-        // Later: undici ignores an answer in the same tick. And once: a second call means that the socket died.
+        // Later, because undici ignores an answer in the same tick. Once: a second call means that the socket died.
         queueMicrotask(() => {
           const gone = (): void => callback(new SocketGoneError(), null);
           // undici 8 asks again when the server leaves, and at once after each refusal while streams are under way.
@@ -162,7 +162,7 @@ export class Connection<O extends { readonly key: string } = { readonly key: str
     }
     if (code !== 'ERR_HTTP2_STREAM_ERROR' || !message.includes('REFUSED_STREAM')) return false;
     this.capacity = Math.max(this.leases - 1, 1);
-    // One that refuses a stream alone isn't worth to be asked again.
+    // A connection that refuses its only stream isn't tried again.
     if (this.leases === 1) this.leave();
     return true;
   }
@@ -206,7 +206,7 @@ export class Connection<O extends { readonly key: string } = { readonly key: str
 
   /** Sends a request; `handler` hears how it went, perhaps before this returns. */
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
-    // undici 7 lets others wait for what isn't idempotent, as in HTTP/1.1: streams don't need to.
+    // undici 7 blocks others behind a request that isn't idempotent, as in HTTP/1.1. Streams don't need that.
     this.#client.dispatch(this.multiplexes ? { ...options, idempotent: true } : options, handler);
   }
 
@@ -254,7 +254,7 @@ export class Connection<O extends { readonly key: string } = { readonly key: str
     const socketFirst = UNDICI_MAJOR >= 8 && this.multiplexes && error === null && !this.socket.closed;
     if (socketFirst) this.socket.once('close', end);
     else end();
-    // A client that never sent anything was not handed the socket yet.
+    // A client that has never sent anything doesn't have the socket yet.
     this.socket.destroy();
   }
 }

@@ -11,7 +11,7 @@ import type { HttpCloseReason } from './statistics.js';
 /** A socket's age limit varies by this share either way, so that those opened together don't end together. */
 const AGE_JITTER = 0.1;
 
-/** What connections need. */
+/** What connections need of the pool. */
 export interface ConnectionsDependencies {
   readonly options: ResolvedHttpClientOptions;
   readonly clock: Clock;
@@ -98,7 +98,7 @@ export class Connections {
     this.#idle.keep(connection);
   }
 
-  /** Takes a connection out of everything and closes it. Whoever still uses it gives it back by itself. */
+  /** Removes a connection from all lists and closes it. Exchanges on it still give it back. */
   close(connection: OriginConnection, reason: HttpCloseReason): void {
     if (connection.state === 'gone') return;
     connection.state = 'gone';
@@ -119,7 +119,7 @@ export class Connections {
     return idle !== undefined;
   }
 
-  /** A kept connection was found dead: those that idle as long or longer probably are too. */
+  /** A kept connection was dead: closes those that have idled as long or longer, because they probably are dead as well. */
   suspect({ origin, idleSince }: OriginConnection): void {
     for (const idle of origin.idle.slice()) if (idle.idleSince <= idleSince) this.close(idle, 'stale');
   }

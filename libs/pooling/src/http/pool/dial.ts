@@ -7,7 +7,7 @@ import type { Origin } from './origin.js';
 import type { HttpSocket } from './socket.js';
 import { undici } from '../undici.js';
 
-/** Told how a dial went: one of the first three, once, and always `gone`, once. */
+/** Hears how a dial ends: one of the first three is called once, and `gone` is always called once. */
 export interface DialListener {
   connected(socket: HttpSocket): void;
   failed(error: Error): void;
@@ -23,7 +23,7 @@ export class Dialler {
   /** The name that TLS asks for and verifies, whatever the URL says. */
   readonly #servername: string | undefined;
   readonly #connect: buildConnector.connector;
-  /** For other origins than that of `baseUrl`: who the client is, they don't learn. */
+  /** For other origins than that of `baseUrl`: without the client's certificate. */
   readonly #connectElsewhere: buildConnector.connector;
 
   constructor({ tls, http2, baseUrl }: ResolvedHttpClientOptions, { lookup }: LookupCache) {
@@ -72,7 +72,7 @@ export class Dial extends Deadline {
     this.#listener = listener;
   }
 
-  /** Begins; nothing is heard before this returns. */
+  /** Starts; the listener isn't called before this returns. */
   start(dialler: Dialler): void {
     try {
       this.#socket = dialler.open(this.origin, (error, socket) => {

@@ -10,7 +10,7 @@ import type { ResolvedHttpClientOptions } from '../options.js';
 import type { Origin } from './origin.js';
 import type { HttpSocket } from './socket.js';
 
-/** What dials need. */
+/** What dials need of the pool. */
 export interface DialsDependencies {
   readonly options: ResolvedHttpClientOptions;
   readonly clock: Clock;
@@ -100,7 +100,7 @@ export class Dials {
     this.#host.failed(origin, error);
   }
 
-  /** Whether it was still under way. */
+  /** Ends a dial; returns whether it was still under way. */
   #end(dial: Dial): boolean {
     if (!this.#dials.delete(dial)) return false;
     this.#deadlines.clear(dial);

@@ -11,7 +11,7 @@ import {
 import type { HttpTimeoutPhase } from '../../core/errors.js';
 import type { HttpCloseReason, HttpOutcome } from './statistics.js';
 
-/** What an event of an HTTP client is about. */
+/** The origin of an event. */
 interface Subject {
   readonly counters: { readonly origin: string };
 }
@@ -40,9 +40,9 @@ export interface SocketListener {
   failed(origin: string, error: Error): void;
 }
 
-/** Tells what happens in an HTTP client on the channels of `core/diagnostics`; nothing is made when nobody listens. */
+/** Publishes the events of an HTTP client on the channels of `core/diagnostics`. No event is made when nobody listens. */
 export class HttpEvents {
-  /** Is told of connections as well: undici's dispatchers emit events. */
+  /** The listener that makes the events of undici's dispatchers. */
   sockets: SocketListener | undefined = undefined;
 
   constructor(private readonly client: string) {}

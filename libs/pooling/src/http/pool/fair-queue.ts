@@ -6,7 +6,7 @@ import type { Borrower, Origin } from './origin.js';
  * Everything takes constant time, however many wait.
  */
 export class FairQueue {
-  /** Origins with waiters that only the total limit holds back: whose turn it is stands first. */
+  /** Origins with waiters that only the total limit holds back. The next one is first. */
   readonly #ring = new LinkedList<Origin>();
   readonly #heldBack: (origin: Origin) => boolean;
   #length = 0;

@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream';
 import type { HttpSocket } from './socket.js';
 import { UNDICI_MAJOR } from '../undici.js';
 
-/** What the server says about a session. */
+/** Hears what the server says about a session. */
 export interface SessionListener {
   /** How many streams it takes at once, now. */
   allows(streams: number): void;
@@ -29,15 +29,15 @@ export function watchSession(socket: HttpSocket, listener: SessionListener): Cli
   // undici 7 (7.30) destroys the socket when the server says that it leaves, and the streams under way with it. Node
   // itself lets them end, and closes the session then; so does undici 8.
   if (UNDICI_MAJOR < 8) session.removeAllListeners('goaway');
-  // undici 8 (8.13) fails in its own listener what it can't send again itself: what that means is to be known before.
+  // First: undici 8 (8.13) fails, in its own listener, the requests that it can't send again itself.
   session.prependListener('goaway', (_code: number, lastStreamId: number) => listener.leaves(lastStreamId));
   session.on('goaway', () => listener.left());
   return session;
 }
 
 /**
- * Lets a session that takes no more streams say so on the stream. Node throws instead, and undici asks for streams in
- * callbacks of others: nobody would catch that.
+ * Makes a session that takes no more streams report that on the stream. Node throws instead, and undici opens streams in
+ * callbacks of others, where nobody would catch the error.
  */
 function refuseQuietly(session: ClientHttp2Session): void {
   const request = session.request.bind(session);

@@ -8,7 +8,7 @@ import { closedError, describeLoad, queueFullError } from './refusals.js';
 import type { HttpSocket } from './socket.js';
 import type { CountersByOrigin, HttpCloseReason } from './statistics.js';
 
-/** What an HTTP pool works with. */
+/** What an HTTP pool takes. */
 export interface HttpPoolDependencies extends DialsDependencies, ConnectionsDependencies {
   readonly name: string;
   readonly counters: CountersByOrigin;
@@ -56,7 +56,7 @@ export class HttpPool {
     return this.#state === 'running' || this.#state === 'draining';
   }
 
-  /** Whether somebody waits who would get a connection to this origin at once when it is given back. */
+  /** Whether an exchange waits that would get a connection to this origin as soon as it is given back. */
   isAwaited(origin: Origin): boolean {
     return this.#limits.isAwaited(origin);
   }
@@ -74,7 +74,7 @@ export class HttpPool {
    */
   submit(exchange: Borrower, now: number): void {
     if (!this.serving) return exchange.refuse(this.closedError());
-    // The record may have been forgotten while the exchange paused.
+    // The origin's record may have been dropped while the exchange paused.
     if (exchange.origin.forgotten) exchange.origin = this.origins.again(exchange.origin);
     const { name, options } = this.#dependencies;
     const nobodysTurn = this.#limits.turn === undefined;
@@ -211,7 +211,7 @@ export class HttpPool {
     return served;
   }
 
-  /** A dial has lost the exchange that it was made for: it serves the next. */
+  /** A dial has lost its exchange: it serves the next one. */
   #promote(origin: Origin): void {
     while (origin.connecting.length < origin.dialling) {
       const exchange = this.#limits.next(origin);

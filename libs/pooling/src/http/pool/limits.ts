@@ -63,14 +63,14 @@ export class Limits {
     this.take(origin);
   }
 
-  /** The dial has brought a connection, which has both from now on. */
+  /** The dial has brought a connection, which takes over its socket and place. */
   connected(connection: OriginConnection): void {
     const { origin } = connection;
     origin.dialling--;
     if (connection.settling) origin.settling++;
   }
 
-  /** The dial has brought nothing: both are free. */
+  /** The dial has brought nothing: its socket and place are free. */
   cancel(origin: Origin): void {
     origin.dialling--;
     origin.sockets--;
@@ -108,7 +108,7 @@ export class Limits {
 
   // Those who wait
 
-  /** Whether somebody waits who would get a connection to this origin at once when it is given back. */
+  /** Whether an exchange waits that would get a connection to this origin as soon as it is given back. */
   isAwaited(origin: Origin): boolean {
     return this.#queue.length > 0 || origin.connecting.length > 0;
   }

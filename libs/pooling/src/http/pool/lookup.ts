@@ -23,7 +23,7 @@ interface Entry {
   freshUntil: number;
   /** Who waits for the lookup under way; `undefined`: none is. */
   listeners: Answered[] | undefined;
-  /** Where the next answer begins, so that connections spread over the addresses. */
+  /** The address with which the next answer begins, so that connections spread over all of them. */
   turn: number;
 }
 
@@ -43,7 +43,7 @@ export class LookupCache {
     this.#resolve = resolve;
   }
 
-  /** What `net.connect` takes as `lookup`. */
+  /** For `net.connect`'s `lookup`. */
   readonly lookup: LookupFunction = (hostname, options, callback) => {
     const family = options.family ?? 0;
     const key = `${family} ${options.hints ?? 0} ${hostname}`;

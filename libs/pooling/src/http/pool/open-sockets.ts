@@ -12,7 +12,7 @@ export class OpenSockets {
     this.#count++;
   }
 
-  /** One is gone for good. */
+  /** A socket is closed. */
   closed(): void {
     if (--this.#count > 0) return;
     const callbacks = this.#whenNone;

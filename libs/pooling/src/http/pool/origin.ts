@@ -5,8 +5,8 @@ import type { Connection, ConnectionUser } from './connection.js';
 import type { OriginCounters } from './statistics.js';
 
 /**
- * What a pool knows of one `scheme://host:port`. It stands in the pool's ring while requests to it
- * wait that could be served if only there were room within the total limit.
+ * What a pool knows of one `scheme://host:port`. It is in the queue's ring while requests to it wait that only the total limit
+ * holds back.
  */
 export class Origin extends LinkedNode {
   readonly protocol: string;
@@ -27,7 +27,7 @@ export class Origin extends LinkedNode {
   dialling = 0;
   /** HTTP/2 connections whose server has yet to say how many exchanges they take. */
   settling = 0;
-  /** The most recently used last: it is taken first, so that the rest may idle out. */
+  /** The most recently used one is last. It is taken first, so that the others may time out. */
   readonly idle: OriginConnection[] = [];
   /** HTTP/2 connections in use, which may take more exchanges. */
   readonly shared = new Set<OriginConnection>();
@@ -44,7 +44,7 @@ export class Origin extends LinkedNode {
   constructor(
     /** `https://host:port`, as `URL.origin` gives it. */
     readonly key: string,
-    /** What its record is found by. */
+    /** The key of its record. */
     readonly id: string,
     /** Empty: that of the URL. */
     servername: string,
@@ -85,7 +85,7 @@ export interface Borrower extends Waiter, ConnectionUser {
   promoted(now: number): void;
   /** It has a connection. */
   begin(connection: OriginConnection, now: number): void;
-  /** It gets no place. */
+  /** It is refused. */
   refuse(error: Error): void;
   /** The socket that was opened for it could not be. */
   connectFailed(error: Error): void;

@@ -53,12 +53,12 @@ export function closedError(name: string): PoolClosedError {
 }
 
 /**
- * Says that a handler or a hook of the user threw where nobody is left to be told; that must neither be lost nor end
+ * Warns that the user's handler or hook has thrown when there is no caller left for the error. It must neither be lost nor end
  * the process.
  */
 export function warnOfThrow(name: string, error: unknown): void {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.emitWarning(`${name}: a handler threw where it was told of an error: ${text}`, {
+  process.emitWarning(`${name}: a handler threw while it handled an error: ${text}`, {
     type: 'PoolingWarning',
     code: 'POOL_HTTP_HANDLER',
   });

@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.js';
 
-/** Retries that are always allowed in a window: a quiet client must be able to retry its only request. */
+/** Retries that are always allowed in a window: a client with few requests must be able to retry its only one. */
 const FREE_RETRIES = 10;
 /** The budget looks back over one to two of these, in milliseconds. */
 const WINDOW_MS = 10_000;

@@ -114,7 +114,7 @@ const KNOWN_METHODS: ReadonlySet<string> = new Set([
 ]);
 const OTHER_METHOD = '_OTHER';
 
-/** A method as a metric's label: strange ones are one. */
+/** A method as a metric's label; unknown ones share one label. */
 export function publishedMethod(method: string): string {
   return KNOWN_METHODS.has(method) ? method : OTHER_METHOD;
 }
@@ -122,7 +122,7 @@ export function publishedMethod(method: string): string {
 /** Origins that are told apart; the rest are folded into `other`. */
 const MAX_ORIGINS = 100;
 const OTHER_ORIGIN = 'other';
-/** Pairs of method and status that an origin's durations are kept for; a server that invents statuses gets no more. */
+/** The most pairs of method and status whose durations are kept for an origin: a server may invent statuses. */
 const MAX_OUTCOMES = 60;
 
 /** What is counted for one origin. The pool and the exchanges write it. */

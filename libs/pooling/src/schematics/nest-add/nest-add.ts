@@ -15,7 +15,7 @@ import { installTask } from '../packages/install.js';
 import type { Parts } from '../packages/needed-packages.js';
 import { moduleCall } from './module-call.js';
 
-/** What `nest add nestjs-pooling` takes; what is left out is on, but for the console. */
+/** The options of `nest add nestjs-pooling`; parts that are left out are on, except for the console. */
 export interface AddOptions extends ProjectOptions, Partial<Parts> {
   readonly module?: string;
   readonly skipInstall?: boolean;
@@ -139,7 +139,7 @@ export function nestAdd(options: AddOptions): Rule {
     const parts = partsOf(options, start, report);
     const isChanged = addMissingPackages(project, parts, report);
     importModule(project, options, parts, start, report);
-    // Found anew: the root module may stand in the same file.
+    // Looked up again: the root module may be in the same file, which was changed.
     addHooks(project, findStart(project), report);
     if (parts.database) addDatabaseUrl(project, report);
     if (isChanged && options.skipInstall === true) report.note('Install the packages of package.json');

@@ -18,7 +18,7 @@ function nestMajor(project: Project, parts: Parts, report: Report): number {
   if (major === undefined) {
     if (parts.health)
       report.warn(
-        `Which Nest this is can't be told from "${core ?? ''}": @nestjs/terminus has to have the same major version`,
+        `"${core ?? ''}" doesn't show the version of Nest: @nestjs/terminus must have the same major version`,
       );
     return newest;
   }

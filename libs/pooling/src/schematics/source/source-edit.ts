@@ -1,7 +1,7 @@
 import type ts from 'typescript';
 import type { TypeScript } from '../typescript-package.cjs';
 
-/** A source file that is read as TypeScript does, and changed at places, so that all the rest stays as it was written. */
+/** A source file that is parsed by TypeScript and changed at single places: the rest stays as it was written. */
 export class SourceEdit {
   readonly file: ts.SourceFile;
   private readonly insertions: { readonly at: number; readonly until: number; readonly text: string }[] = [];

@@ -4,7 +4,7 @@ import type { TypeScript } from '../typescript-package.cjs';
 type Wrapper =
   ts.ParenthesizedExpression | ts.AsExpression | ts.SatisfiesExpression | ts.TypeAssertion | ts.NonNullExpression;
 
-/** Whether an expression only says something of another one: `(x)`, `x as T`, `x satisfies T`, `<T>x`, `x!`. */
+/** Whether an expression only wraps another one: `(x)`, `x as T`, `x satisfies T`, `<T>x`, `x!`. */
 export function isWrapper(compiler: TypeScript, node: ts.Node): node is Wrapper {
   return (
     compiler.isParenthesizedExpression(node) ||
@@ -15,7 +15,7 @@ export function isWrapper(compiler: TypeScript, node: ts.Node): node is Wrapper 
   );
 }
 
-/** An expression without what is only said of it. */
+/** An expression without such wrappers. */
 export function unwrapped(compiler: TypeScript, expression: ts.Expression): ts.Expression {
   let node = expression;
   while (isWrapper(compiler, node)) node = node.expression;
