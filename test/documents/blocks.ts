@@ -211,7 +211,9 @@ export class CompiledBlocks {
       const isClass = (symbol.flags & ts.SymbolFlags.Class) !== 0;
       const members =
         isClass || SETTINGS.test(name) ? [...(symbol.members?.values() ?? [])].filter(isPublicMember) : [];
-      const unsaid = members.filter((member) => !isSaid(member)).map((member) => `${name}.${member.name}`);
+      const unsaid = members
+        .filter((member) => !isInternal(member) && !isSaid(member))
+        .map((member) => `${name}.${member.name}`);
       return isSaid(symbol) ? unsaid : [name, ...unsaid];
     });
   }
@@ -300,6 +302,9 @@ function needsExample({ name, flags, members }: ts.Symbol): boolean {
   const isValue = (flags & (ts.SymbolFlags.Class | ts.SymbolFlags.Function | ts.SymbolFlags.Variable)) !== 0;
   return isValue || (/(?<!^Resolved.*)Options$/.test(name) && (members?.size ?? 0) > 2);
 }
+
+/** What isn't in the declarations that users get. */
+const isInternal = (symbol: ts.Symbol): boolean => symbol.getJsDocTags().some(({ name }) => name === 'internal');
 
 /** What somebody can call, read or set by its name. */
 function isPublicMember({ declarations = [] }: ts.Symbol): boolean {

@@ -61,6 +61,7 @@ const CLOSE_DEADLINE_MS = 10_000;
  * ```
  */
 export class HttpClient {
+  /** The name of the client. */
   readonly name: string;
   /**
    * The standard `fetch` within this client's limits, deadlines, base URL and headers, for your own code and for whatever
@@ -169,26 +170,32 @@ export class HttpClient {
     return this.#buffered(undefined, url, init);
   }
 
+  /** `GET`; like {@link request}. `get(url).json()` rejects unless the status is 2xx. */
   get(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
     return this.#buffered('GET', url, init);
   }
 
+  /** `HEAD`; like {@link request}. */
   head(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
     return this.#buffered('HEAD', url, init);
   }
 
+  /** `POST`; like {@link request}. It is retried only with an `Idempotency-Key`. */
   post(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
     return this.#buffered('POST', url, init);
   }
 
+  /** `PUT`; like {@link request}. */
   put(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
     return this.#buffered('PUT', url, init);
   }
 
+  /** `PATCH`; like {@link request}. It is retried only with an `Idempotency-Key`. */
   patch(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
     return this.#buffered('PATCH', url, init);
   }
 
+  /** `DELETE`; like {@link request}. */
   delete(url: string | URL, init: HttpRequestInit = NO_INIT): HttpResponsePromise {
     return this.#buffered('DELETE', url, init);
   }

@@ -97,6 +97,7 @@ export class PostgresServer implements AsyncDisposable {
     return this.#place.directory;
   }
 
+  /** Whether the server runs, frozen or not. */
   get running(): boolean {
     return this.#process?.running ?? false;
   }

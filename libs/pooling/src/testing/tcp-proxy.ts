@@ -81,6 +81,7 @@ export class TcpProxy implements AsyncDisposable {
     return this.#port;
   }
 
+  /** What happens to a connection that arrives now. */
   get mode(): ProxyMode {
     return this.#mode;
   }

@@ -6,7 +6,9 @@ export type ErrorDetails = Readonly<Record<string, unknown>>;
 
 /** What every error of the library has in common. */
 export interface PoolingErrorOptions {
+  /** The error behind it. */
   readonly cause?: unknown;
+  /** Plain data for loggers. */
   readonly details?: ErrorDetails | undefined;
 }
 
@@ -37,6 +39,7 @@ export abstract class PoolingError extends Error {
     this.details = Object.freeze({ ...options.details });
   }
 
+  /** The name of the class. */
   override get name(): string {
     return this.constructor.name;
   }

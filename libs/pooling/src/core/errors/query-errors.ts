@@ -53,6 +53,7 @@ export const TRANSACTION_ERROR_CODES = Object.keys({
 
 /** What a {@link PoolTransactionError} is made with. */
 export interface PoolTransactionErrorOptions extends PoolingErrorOptions {
+  /** `ERR_POOL_TRANSACTION_OVER` by default. */
   readonly code?: PoolTransactionErrorCode | undefined;
 }
 

@@ -23,10 +23,13 @@ export interface RetryTransactionOptions {
   readonly baseDelayMs?: number | undefined;
   /** No pause is longer: 1000 ms. */
   readonly maxDelayMs?: number | undefined;
+  /** The isolation level of each try; left out: the server's default. */
   readonly isolationLevel?: IsolationLevel | undefined;
+  /** The access mode of each try; left out: the server's default. */
   readonly accessMode?: 'read only' | 'read write' | undefined;
   /** Its abort ends the pauses and forbids further tries; a try under way goes on to its end. */
   readonly signal?: AbortSignal | undefined;
+  /** The clock of the pauses, for tests; the machine's by default. */
   readonly clock?: Clock | undefined;
   /** 0 ≤ number < 1; for the pauses. */
   readonly random?: (() => number) | undefined;

@@ -25,10 +25,15 @@ type ServerTimeout = (typeof SERVER_TIMEOUTS)[number];
 
 /** The address of a database, without secrets. */
 export interface ConnectionTarget {
+  /** A name, an address, or the folder of a Unix socket. */
   readonly host: string;
+  /** From 1 to 65535. */
   readonly port: number;
+  /** The name of the database. */
   readonly database: string;
+  /** The role. */
   readonly user: string;
+  /** Whether TLS is asked for. */
   readonly ssl: boolean;
 }
 

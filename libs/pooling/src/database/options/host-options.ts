@@ -43,7 +43,9 @@ export const LOAD_BALANCE_HOSTS: readonly LoadBalanceHosts[] = ['disable', 'rand
 
 /** A host to dial. */
 export interface HostTarget {
+  /** A name, an address, or the folder of a Unix socket. */
   readonly host: string;
+  /** From 1 to 65535. */
   readonly port: number;
   /** Where the host is, when it isn't to be looked up: libpq's `hostaddr`. */
   readonly address?: string | undefined;

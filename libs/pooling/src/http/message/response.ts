@@ -28,6 +28,7 @@ export interface ResponseSource {
  * ```
  */
 export class HttpResponse {
+  /** The status of the answer, 200 to 599. */
   readonly statusCode: number;
   /** Names in lower case. */
   readonly headers: HttpResponseHeaders;

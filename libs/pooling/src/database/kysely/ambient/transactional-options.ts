@@ -52,9 +52,11 @@ export type TransactionSettingsMap = Readonly<Record<string, string | number | b
 export interface TransactionalOptions {
   /** The name of the database: `default`. With `transactional(db, …)` it is that of `db`. */
   readonly database?: string | undefined;
-  /** `required`. */
+  /** How the call stands to a running transaction: `required`. */
   readonly propagation?: Propagation | undefined;
+  /** Left out: the server's default, which is `read committed` unless somebody has changed it. */
   readonly isolationLevel?: IsolationLevel | undefined;
+  /** Left out: the server's default, which is `read write` unless somebody has changed it. */
   readonly accessMode?: 'read only' | 'read write' | undefined;
   /** For `serializable` with `read only`: waits at the start instead of failing later. */
   readonly deferrable?: boolean | undefined;
