@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { UnitTestTree } from '@angular-devkit/schematics/testing/index.js';
+import { Catalogs } from '#pooling/schematics/packages/catalogs.js';
 import { allows, majorOf } from '#pooling/schematics/packages/version-range.js';
 import { project, Workbench } from './workbench.js';
 
@@ -122,16 +123,68 @@ describe('a range', () => {
   });
 });
 
-describe('a project in a workspace', () => {
-  /** A workspace's root with a project in it. */
-  function workspace(files: Readonly<Record<string, string>>): string {
-    const root = mkdtempSync(join(folder, 'workspace-'));
-    for (const [name, text] of Object.entries(files)) writeFileSync(join(root, name), text);
-    const own = join(root, 'packages/shop');
-    mkdirSync(own, { recursive: true });
-    return own;
-  }
+/** A workspace's root with a project in it. */
+function workspace(files: Readonly<Record<string, string>>): string {
+  const root = mkdtempSync(join(folder, 'workspace-'));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(root, name), text);
+  const own = join(root, 'packages/shop');
+  mkdirSync(own, { recursive: true });
+  return own;
+}
 
+describe('where package.json takes a version from a catalog', () => {
+  const CATALOG = `# ours
+packages:
+  - packages/*
+catalog:
+  '@nestjs/core': ^11.1.0 # not 12 yet
+  "undici": '^6.21.0'
+  kysely: 0.28.2
+  prom-client: ^14.0.0
+catalogs:
+  next:
+    '@nestjs/core': ^12.0.0
+  default:
+    pg: ^8.16.0
+`;
+
+  it.each([
+    ['of pnpm, in the project', 'catalog:', '^11.0.0', { 'pnpm-workspace.yaml': CATALOG }, {}],
+    ['of pnpm, above it', 'catalog:default', '^11.0.0', {}, { 'pnpm-workspace.yaml': CATALOG, 'package.json': '{}' }],
+    ['with a name', 'catalog:next', '^12.0.0', {}, { 'pnpm-workspace.yaml': CATALOG, 'package.json': '{}' }],
+    ['of Yarn', 'catalog:', '^11.0.0', { '.yarnrc.yml': CATALOG.replaceAll('\n', '\r\n') }, {}],
+  ])('the catalog tells Nest’s: one %s', async (_which, range, terminus, own, above) => {
+    const tree = await addTo(nest(range), own as Record<string, string>, workspace(above as Record<string, string>));
+    expect(added(tree)['@nestjs/terminus']).toBe(terminus);
+    expect(bench.said).not.toContain(`can't be told`);
+  });
+
+  it('a package that can’t work is named with what the catalog has', async () => {
+    await addTo({ ...nest('catalog:'), undici: 'catalog:' }, { 'pnpm-workspace.yaml': CATALOG });
+    expect(bench.said).toContain(`undici ^6.21.0 doesn't work with nestjs-pooling, which takes 7.30 or 8`);
+  });
+
+  it('what is missing is taken from the catalog too, where its version works', async () => {
+    const packages = added(await addTo(nest('catalog:'), { 'pnpm-workspace.yaml': CATALOG }));
+    expect(packages).toMatchObject({ kysely: 'catalog:', pg: 'catalog:', 'prom-client': '^15.0.0' });
+    expect(packages['undici']).toMatch(/^\^[78]/);
+  });
+
+  it.each([
+    ['in flow style', 'catalog: { kysely: ^0.28.0 }'],
+    ['of another catalog', 'catalogs:\n  next:\n    kysely: ^0.28.0'],
+    ['that is only a comment', 'catalog:\n  # kysely: ^0.28.0'],
+    ['of something else', 'overrides:\n  kysely: ^0.28.0'],
+    ['', ''],
+  ])('a range stays as it is where there is no entry that is understood: one %s', (_which, text) => {
+    const catalogs = new Catalogs((file) => (file === 'pnpm-workspace.yaml' ? text : undefined));
+    expect(catalogs.resolve('kysely', 'catalog:')).toBe('catalog:');
+    expect(catalogs.resolve('kysely', '^0.29.0')).toBe('^0.29.0');
+    expect(catalogs.rangeOf('kysely')).toBeUndefined();
+  });
+});
+
+describe('a project in a workspace', () => {
   it.each([
     [{ 'pnpm-workspace.yaml': 'packages: [packages/*]', 'package.json': '{}' }, 'pnpm'],
     [{ 'package.json': '{ "workspaces": ["packages/*"] }', 'yarn.lock': '' }, 'yarn'],

@@ -38,6 +38,64 @@ describe('nest add sees that the module is imported, however it is written', () 
     expect(bench.said).toContain('src/app.module.ts: PoolingModule is imported');
   });
 
+  describe('by way of files of the project that export it again', () => {
+    it.each([
+      ['by its name', `export { PoolingModule } from 'nestjs-pooling';`, 'PoolingModule'],
+      ['under another name', `export { PoolingModule as Pools } from 'nestjs-pooling';`, 'Pools'],
+      ['with all the rest', `export * from 'nestjs-pooling';\nexport * from '@nestjs/config';`, 'PoolingModule'],
+      [
+        'after an import',
+        `import { PoolingModule } from 'nestjs-pooling';\nexport { PoolingModule };`,
+        'PoolingModule',
+      ],
+      ['as default', `import { PoolingModule } from 'nestjs-pooling';\nexport default PoolingModule;`, 'default'],
+    ])('%s', async (_how, barrel, exported) => {
+      const local = exported === 'default' ? 'Pools' : exported;
+      const line = `import ${exported === 'default' ? local : `{ ${local} }`} from './infrastructure';`;
+      const text = APP_MODULE.replace('\n', `\n${line}\n`).replace('imports: []', `imports: [${local}.forRoot()]`);
+      const tree = await addTo({
+        'src/app.module.ts': text,
+        'src/infrastructure/index.ts': `export * from './pools';\nexport { default } from './pools';\n`,
+        'src/infrastructure/pools.ts': `${barrel}\n`,
+      });
+      expect(tree.readText('src/app.module.ts')).toBe(text);
+      expect(bench.said).toContain('src/app.module.ts: PoolingModule is imported');
+    });
+
+    it.each([
+      ['a path of tsconfig.json', `{ "paths": { "@shop/*": ["./src/shared/*"] } }`, '@shop/pools'],
+      ['a path for one file', `{ "paths": { "#pools": ["src/shared/pools.ts"] } }`, '#pools'],
+      ['its baseUrl', `{ "baseUrl": "./" }`, 'src/shared/pools'],
+    ])('found by %s', async (_how, compilerOptions, specifier) => {
+      const line = `import * as shared from '${specifier}';`;
+      const call = 'shared.PoolingModule.forRoot()';
+      const text = APP_MODULE.replace('\n', `\n${line}\n`).replace('imports: []', `imports: [${call}]`);
+      const files = { 'src/app.module.ts': text, 'src/shared/pools.ts': `export * from 'nestjs-pooling';\n` };
+      const tree = await addTo({ ...files, 'tsconfig.json': `{ "compilerOptions": ${compilerOptions} }` });
+      expect(tree.readText('src/app.module.ts')).toBe(text);
+    });
+
+    it('and a client that is registered so is found, too', async () => {
+      const line = `import { PoolingModule } from './pools';`;
+      const call = `PoolingModule.forHttpClient({ name: 'carrier' })`;
+      const text = APP_MODULE.replace('\n', `\n${line}\n`).replace('imports: []', `imports: [${call}]`);
+      const files = { 'src/app.module.ts': text, 'src/pools.ts': `export { PoolingModule } from 'nestjs-pooling';\n` };
+      await bench.run('http-client', project('11.1.20', files), { name: 'carrier' });
+      expect(bench.said).toContain('the client carrier is registered');
+    });
+
+    it.each([
+      ['another package’s', `export { PoolingModule } from '@shop/pooling';`],
+      ['a class of its own', 'export class PoolingModule {}'],
+      ['files that export each other', `export * from './app.module';`],
+    ])('but not where it is %s', async (_whose, barrel) => {
+      const line = `import { PoolingModule } from './pools';`;
+      const text = APP_MODULE.replace('\n', `\n${line}\n`).replace('imports: []', 'imports: [PoolingModule.forRoot()]');
+      const tree = await addTo({ 'src/app.module.ts': text, 'src/pools.ts': `${barrel}\n` });
+      expect(tree.readText('src/app.module.ts')).toContain('NestPoolingModule.forRoot()]');
+    });
+  });
+
   it('but not where only its types are', async () => {
     const line = `import type * as pooling from 'nestjs-pooling';`;
     const tree = await addTo({ 'src/app.module.ts': APP_MODULE.replace('\n', `\n${line}\n`) });

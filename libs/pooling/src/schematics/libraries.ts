@@ -14,7 +14,7 @@ function isWithin(path: string, folder: string): boolean {
 }
 
 /** The specifiers of all that a file imports and re-exports. */
-function specifiersOf(edit: SourceEdit): string[] {
+export function specifiersOf(edit: SourceEdit): string[] {
   const { compiler } = edit;
   const found = importedNames(edit).map(({ module }) => module);
   for (const statement of edit.file.statements) {

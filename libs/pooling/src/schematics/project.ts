@@ -1,8 +1,11 @@
 import { installedVersion } from './installed-version.cjs';
 import { importedLibraries, type WorkspaceLibrary } from './libraries.js';
+import { filesOf, type ModuleSettings } from './module-paths.js';
+import { Catalogs } from './packages/catalogs.js';
 import { findFiles, joinPath, parseJson, readText, type Tree } from './tree.js';
 import { SourceEdit } from './source/source-edit.js';
 import type { TypeScript } from './typescript-package.cjs';
+import { workspaceRootAbove } from './workspace.js';
 
 /** Sources that the application itself is made of. */
 const SOURCE = /^(?!.*\.(?:spec|test|e2e-spec|d)\.ts$).*\.ts$/;
@@ -18,10 +21,7 @@ interface CommandLineSettings extends ProjectSettings {
 }
 
 interface CompilerSettings {
-  readonly compilerOptions?: {
-    readonly baseUrl?: string;
-    readonly paths?: Readonly<Record<string, readonly string[]>>;
-  };
+  readonly compilerOptions?: ModuleSettings;
 }
 
 export interface Manifest {
@@ -43,17 +43,22 @@ export class Project {
   readonly manifest: Manifest;
   readonly sourceRoot: string;
   readonly main: string;
+  /** What `catalog:` stands for in package.json. */
+  readonly catalogs: Catalogs;
+  private readonly modules: ModuleSettings;
   private readonly libraries: readonly WorkspaceLibrary[];
 
   constructor(
     readonly tree: Tree,
-    private readonly compiler: TypeScript,
+    readonly compiler: TypeScript,
     options: ProjectOptions,
   ) {
     const manifest = readText(tree, '/package.json');
     if (manifest === undefined) throw new Error('There is no package.json here: run this in the project’s folder');
     this.manifest = parseJson<Manifest>(manifest);
     const settings = this.readJsonc<CommandLineSettings>('/nest-cli.json', '/.nest-cli.json');
+    this.catalogs = new Catalogs((file) => readText(tree, `/${file}`) ?? workspaceRootAbove()?.read(file));
+    this.modules = this.readJsonc<CompilerSettings>('/tsconfig.json').compilerOptions ?? {};
     this.libraries = this.findLibraries(settings);
     const root = options.sourceRoot ?? settings.projects?.[options.project ?? '']?.sourceRoot ?? settings.sourceRoot;
     this.sourceRoot = joinPath(root ?? 'src');
@@ -86,7 +91,9 @@ export class Project {
     if (installed !== undefined) return parseJson<{ version?: string }>(installed).version;
     // A workspace's packages are in a folder above, those of Yarn's PnP in none.
     const isElsewhere = !this.tree.exists('/node_modules/@nestjs/core/package.json');
-    return (isElsewhere ? installedVersion(name) : undefined) ?? this.declared(name);
+    const declared = this.declared(name);
+    const elsewhere = isElsewhere ? installedVersion(name) : undefined;
+    return elsewhere ?? (declared && this.catalogs.resolve(name, declared));
   }
 
   /** A source file, to be read or changed. */
@@ -95,13 +102,19 @@ export class Project {
     return text === undefined ? undefined : new SourceEdit(this.compiler, path, text);
   }
 
+  /** The project's own file that an import means: by a relative path, or as tsconfig.json says. */
+  fileOf(from: string, specifier: string): SourceEdit | undefined {
+    const path = filesOf(from, specifier, this.modules).find((each) => this.tree.exists(each));
+    return path === undefined ? undefined : this.edit(path);
+  }
+
   private sourcesUnder(folder: string): SourceEdit[] {
     return findFiles(this.tree, folder, SOURCE).map((path) => this.edit(path)!);
   }
 
   /** The libraries of a monorepo. */
   private findLibraries({ projects = {} }: CommandLineSettings): WorkspaceLibrary[] {
-    const { baseUrl = '', paths = {} } = this.readJsonc<CompilerSettings>('/tsconfig.json').compilerOptions ?? {};
+    const { baseUrl = '', paths = {} } = this.modules;
     return Object.values(projects)
       .filter(({ type, sourceRoot }) => type === 'library' && sourceRoot !== undefined)
       .map((library) => {

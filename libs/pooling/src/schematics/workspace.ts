@@ -6,6 +6,8 @@ import { parseJson } from './tree.js';
 export interface WorkspaceRoot {
   /** Whether it has a file. */
   has(file: string): boolean;
+  /** The text of a file; `undefined` when there is none. */
+  read(file: string): string | undefined;
   readonly packageManager: string | undefined;
 }
 
@@ -20,7 +22,11 @@ export function workspaceRootAbove(folder: string = process.cwd()): WorkspaceRoo
     const path = join(at, 'package.json');
     const manifest = existsSync(path) ? parseJson<RootManifest>(readFileSync(path, 'utf8')) : {};
     if (manifest.workspaces !== undefined || existsSync(join(at, 'pnpm-workspace.yaml')))
-      return { has: (file) => existsSync(join(at, file)), packageManager: manifest.packageManager };
+      return {
+        has: (file) => existsSync(join(at, file)),
+        read: (file) => (existsSync(join(at, file)) ? readFileSync(join(at, file), 'utf8') : undefined),
+        packageManager: manifest.packageManager,
+      };
     if (at === dirname(at)) return undefined;
   }
 }

@@ -71,9 +71,9 @@ function register(project: Project, client: Client, report: Report): void {
   if (path === undefined) return report.warn(`No module was found. ${byHand}`);
   const shown = shownPath(path);
   const present = project
-    .sourcesWith(LIBRARY)
+    .sourcesWith('forHttpClient')
     .some((edit) =>
-      poolingCallsIn(edit, ['forHttpClient', 'forHttpClientAsync']).some((each) =>
+      poolingCallsIn(project, edit, ['forHttpClient', 'forHttpClientAsync']).some((each) =>
         new RegExp(`name:\\s*(['"\`])${name}\\1`).test(each.getText()),
       ),
     );
@@ -91,7 +91,7 @@ function register(project: Project, client: Client, report: Report): void {
     return report.warn(`${shown}: add ${className} to the providers`);
   project.save(withProvider);
   report.did(shown, `provides ${className}`);
-  if (!fileWithPooling(project))
+  if (fileWithPooling(project) === undefined)
     report.warn(`PoolingModule.forRoot() is imported nowhere yet: npx nest add ${LIBRARY}`);
 }
 

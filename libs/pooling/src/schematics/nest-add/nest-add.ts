@@ -1,7 +1,8 @@
 import { addToEnvExample } from '../env-example.js';
 import { Project, type ProjectOptions } from '../project.js';
 import { Report } from '../report.js';
-import { placeOfClass, type ClassPlace } from '../source/class-files.js';
+import { placeOfClass } from '../source/class-files.js';
+import type { ClassPlace } from '../source/exports.js';
 import { addImport, nameOf } from '../source/imports.js';
 import { addCall, creationsIn, hasShutdownHooks, type Creation } from '../source/main-file.js';
 import { addToMetadata } from '../source/module-metadata.js';
@@ -74,7 +75,7 @@ function importModule(
   report: Report,
 ): void {
   const present = fileWithPooling(project);
-  if (present) return report.leave(shownPath(present.path), 'PoolingModule is imported');
+  if (present !== undefined) return report.leave(present, 'PoolingModule is imported');
   const root = rootModule(project, options, start);
   const edit = root && project.edit(root.path);
   const byHand = 'Add PoolingModule.forRoot() to the imports of the root module';

@@ -27,6 +27,12 @@ function nestMajor(project: Project, parts: Parts, report: Report): number {
   return major;
 }
 
+/** Whether the workspace has said which version all its packages take, and it is one that works. */
+function isInCatalog(project: Project, needed: NeededPackage): boolean {
+  const range = project.catalogs.rangeOf(needed.name);
+  return range !== undefined && fits(needed, range);
+}
+
 /**
  * Writes the packages that the parts need into package.json, where they aren't there yet.
  *
@@ -39,8 +45,10 @@ export function addMissingPackages(project: Project, parts: Parts, report: Repor
     nest: nestMajor(project, parts, report),
     isEsm: project.isEsm,
   });
-  const missing = needed.filter(({ name }) => project.declared(name) === undefined);
-  for (const each of needed.filter((one) => !missing.includes(one))) {
+  const missing = needed
+    .filter(({ name }) => project.declared(name) === undefined)
+    .map((each) => (isInCatalog(project, each) ? { ...each, range: 'catalog:' } : each));
+  for (const each of needed.filter(({ name }) => project.declared(name) !== undefined)) {
     const version = project.versionOf(each.name)!;
     report.leave('package.json', `${each.name} ${version} is there`);
     if (!fits(each, version))
