@@ -20,6 +20,8 @@ const NEST_SUITES = [
   'test/module-health.spec.ts',
   'test/module-metrics.spec.ts',
   'test/module-shutdown.spec.ts',
+  'test/routes.spec.ts',
+  'test/routes-elsewhere.spec.ts',
 ];
 
 const RUNS = {
@@ -27,7 +29,7 @@ const RUNS = {
   pipelining: { mode: ['--mode', 'pipelining'], suites: DATABASE_SUITES },
 };
 
-const NEST_COMPANIONS = ['platform-express', 'platform-fastify', 'testing'].map((name) => `@nestjs/${name}`);
+const NEST_COMPANIONS = ['platform-express', 'platform-fastify', 'swagger', 'testing'].map((name) => `@nestjs/${name}`);
 
 const { peerDependencies, dependencies } = JSON.parse(readFileSync(join(ROOT, 'libs/pooling/package.json'), 'utf8'));
 

@@ -104,6 +104,7 @@ try {
     for (const [module, resolution] of MODULES) {
       const options = ['--noEmit', '--strict', '--skipLibCheck', 'false', '--target', 'es2022', '--types', 'node'];
       const more = ['--experimentalDecorators', '--emitDecoratorMetadata', '--exactOptionalPropertyTypes'];
+      more.push('--isolatedModules', '--verbatimModuleSyntax');
       const how = ['--module', module, '--moduleResolution', resolution, '--pretty', 'false', 'consumer/consumer.ts'];
       const program = [`node_modules/${compiler}/bin/tsc`, ...options, ...more, ...how];
       const { stdout } = spawnSync(process.execPath, program, { cwd: project, env, encoding: 'utf8' });
