@@ -41,8 +41,12 @@ const ROOMS = [
   [database('hosts'), [CORE, DATABASE_BASE, database('(hosts|options)'), PG, NODE]],
   [database('connection'), [CORE, DATABASE_BASE, database('(connection|hosts|wire|query|options|fleet)'), PG, NODE]],
   [
+    database('replicas'),
+    [CORE, DATABASE_BASE, DATABASE_LEASES, database('(replicas|connection|hosts|wire|query|options)'), PG, NODE],
+  ],
+  [
     own('database/[^/]+$'),
-    [CORE, own('database/[^/]+$'), database('(connection|hosts|wire|query|options|fleet)'), PG, NODE],
+    [CORE, own('database/[^/]+$'), database('(replicas|connection|hosts|wire|query|options|fleet)'), PG, NODE],
   ],
   [own('database/kysely-package\\.cts$'), [KYSELY]],
   [database('kysely'), [CORE, own('database/'), PG, KYSELY, NODE]],

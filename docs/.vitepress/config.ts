@@ -31,6 +31,7 @@ export default defineConfig({
         ['Into your project', '/getting-started'],
         ['Connecting', '/connection'],
         ['Several hosts and fail-over', '/failover'],
+        ['Replicas', '/replicas'],
         ['Transactions', '/transactions'],
         ['The HTTP client', '/http-client'],
         ['HTTP libraries', '/http-libraries'],

@@ -56,6 +56,8 @@ export interface Shipment {
 }
 
 export declare const db: Kysely<Database>;
+export declare const replicaDb: Kysely<Database>;
+export declare const token: string | undefined;
 export declare const pool: DatabasePool;
 export declare const http: HttpClient;
 export declare const server: PostgresServer;

@@ -65,7 +65,7 @@ async function outcomes(promises: readonly Promise<unknown>[]): Promise<unknown[
 }
 
 function wayOf(pool: DatabasePool): ConnectionWay {
-  return { ...accessWhenUsed(pool), pool, log: new Log([]), cursor: undefined };
+  return { ...accessWhenUsed(pool), pool, log: new Log([]), cursor: undefined, readOnly: false };
 }
 
 /** Kysely's view of a lease, as a transaction that is begun in other ways than Kysely's has it. */

@@ -47,6 +47,7 @@ async function releaseWhileCancelling(pool: DatabasePool): Promise<{ delivered: 
     ...accessWhenUsed(pool),
     log: new Log([]),
     cursor: undefined,
+    readOnly: false,
   }).acquireConnection();
   const running = connection.executeQuery(CompiledQuery.raw('select pg_sleep(0.05)'));
   await proxied.pools.proxy.stall();

@@ -15,9 +15,15 @@ export type {
   ShutdownOptions,
   StaticOptions,
 } from './module/module-options.js';
-export { InjectDb, InjectDbPool, InjectHttpClient, type InjectDecorator } from './module/decorators.js';
+export {
+  InjectDb,
+  InjectDbPool,
+  InjectHttpClient,
+  InjectReplicaDb,
+  type InjectDecorator,
+} from './module/decorators.js';
 export { Transactional, type TransactionalDecorator } from './module/transactional.js';
-export { getDbPoolToken, getDbToken, getHttpClientToken } from './module/tokens.js';
+export { getDbPoolToken, getDbToken, getHttpClientToken, getReplicaDbToken } from './module/tokens.js';
 export {
   PoolRegistry,
   type DatabaseSnapshot,
@@ -32,6 +38,11 @@ export { DatabasePool, type ConnectCallback } from './database/database-pool.js'
 export type { DatabasePoolDependencies } from './database/database-parts.js';
 export type { DatabasePoolStatistics } from './database/database-statistics.js';
 export type { HostsStatistics, HostStatistics } from './database/hosts/host-statistics.js';
+export type {
+  ReplicaReadCounts,
+  ReplicasStatistics,
+  ReplicaStatistics,
+} from './database/replicas/replica-statistics.js';
 export type { FleetBudget } from './database/fleet/fleet-members.js';
 export type { FleetProcess, FleetStatistics } from './database/fleet/fleet-member.js';
 export type {
@@ -59,8 +70,11 @@ export type {
   DatabasePreset,
   DatabaseStartup,
   PrePingOptions,
+  ReplicaConsistency,
+  ReplicaOptions,
   ResetHook,
   ResolvedDatabaseOptions,
+  ResolvedReplicaOptions,
   SessionSettings,
 } from './database/options/options.js';
 export type { PingResult } from './database/ping.js';
@@ -81,6 +95,7 @@ export type {
   TransactionalOptions,
   TransactionSettingsMap,
 } from './database/kysely/ambient/transactional-options.js';
+export { consistencyToken, withConsistency } from './database/kysely/replicas/consistency.js';
 export { retryTransaction } from './database/kysely/retry-transaction.js';
 export type { RetryTransactionOptions } from './database/kysely/retries.js';
 

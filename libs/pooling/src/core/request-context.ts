@@ -11,10 +11,17 @@ export interface RequestContext {
   readonly transaction: object | undefined;
   /** A transaction that is tried again; the database floor knows its kind. */
   readonly retried: object | undefined;
+  /** What was written in it; the database floor knows its kind. */
+  readonly writes: object | undefined;
 }
 
 /** The context of what belongs to no request. */
-const NO_REQUEST: RequestContext = { handler: undefined, transaction: undefined, retried: undefined };
+const NO_REQUEST: RequestContext = {
+  handler: undefined,
+  transaction: undefined,
+  retried: undefined,
+  writes: undefined,
+};
 
 /**
  * From this version on, Node carries a context along with a promise; before, it calls a hook for each promise of the

@@ -1,5 +1,7 @@
 import type { DatabaseLeases } from './database-leases.js';
 import type { SingleQueries } from './query/single-queries.js';
+import type { PoolWrites } from './replicas/pool-writes.js';
+import type { ReplicaReads } from './replicas/replica-reads.js';
 import type { TransactionTally } from './transaction-tally.js';
 
 /** The way past a pool's public face: what Kysely over a pool runs on. */
@@ -10,13 +12,27 @@ export interface DatabaseAccess {
   readonly queries: SingleQueries;
   /** Counts ambient transactions. */
   readonly transactions: TransactionTally;
+  /** Takes notes of what is written, for those who read from replicas; `undefined`: nobody does. */
+  readonly writes: PoolWrites | undefined;
+}
+
+/** What a pool with replicas is made of besides. */
+export interface ReplicaAccess {
+  readonly reads: ReplicaReads;
 }
 
 const granted = new WeakMap<object, DatabaseAccess>();
+const replicas = new WeakMap<object, ReplicaAccess>();
 
 /** Notes what a pool is made of, when it is made. */
-export function grantAccess(pool: object, access: DatabaseAccess): void {
+export function grantAccess(pool: object, access: DatabaseAccess, ofReplicas: ReplicaAccess | undefined): void {
   granted.set(pool, access);
+  if (ofReplicas !== undefined) replicas.set(pool, ofReplicas);
+}
+
+/** How a pool reads from replicas; `undefined`: it has none. */
+export function replicasOfPool(pool: object): ReplicaAccess | undefined {
+  return replicas.get(pool);
 }
 
 const NOT_A_POOL = 'this takes a DatabasePool, made by the same copy of nestjs-pooling';
@@ -33,7 +49,7 @@ const refusing = new Proxy(
 
 /** The parts of a pool. Those of a stand-in throw a `TypeError` when they are used. */
 export function accessWhenUsed(pool: object): DatabaseAccess {
-  return granted.get(pool) ?? { leases: refusing, queries: refusing, transactions: refusing };
+  return granted.get(pool) ?? { leases: refusing, queries: refusing, transactions: refusing, writes: undefined };
 }
 
 /**

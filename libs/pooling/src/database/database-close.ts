@@ -18,3 +18,14 @@ export function closeAfterWaiting(
     return engine.close(Math.max(0, deadlineMs - (clock.now() - startedAt)));
   });
 }
+
+/** One report of pools that end at the same time. */
+export async function closedTogether(closing: readonly Promise<CloseReport>[]): Promise<CloseReport> {
+  const reports = await Promise.all(closing);
+  return {
+    graceful: reports.every(({ graceful }) => graceful),
+    durationMs: Math.max(...reports.map(({ durationMs }) => durationMs)),
+    refused: reports.reduce((sum, { refused }) => sum + refused, 0),
+    destroyed: reports.flatMap(({ destroyed }) => destroyed),
+  };
+}

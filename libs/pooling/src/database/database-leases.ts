@@ -7,6 +7,7 @@ import type { EngineAcquireOptions, LeaseUse } from '../core/pool-options.js';
 import type { CloseReason } from '../core/statistics.js';
 import type { PostgresConnection } from './connection/connection.js';
 import type { DatabaseLease } from './database-lease.js';
+import type { WriteNote, WriteNotes } from './query/write-notes.js';
 import { PooledClient, type PooledClientHost } from './pooled-client.js';
 
 /** What leases need of their pool. */
@@ -20,6 +21,8 @@ export interface LeasesHost {
   timedOut(error: Error): void;
   /** Whose listeners hear of leases, as `pg-pool`'s do. */
   readonly emitter: EventEmitter;
+  /** There where others read from replicas what borrowers write. */
+  readonly writes: WriteNotes | undefined;
 }
 
 /** Emits an event from within the engine. A listener's error is thrown in a later turn, so that the engine goes on. */
@@ -40,14 +43,18 @@ export class DatabaseLeases {
   readonly #clientHost: PooledClientHost;
   /** Nothing here may keep a lease alive that its borrower has dropped: leak detection waits for that. */
   readonly #clients = new WeakMap<DatabaseLease, PoolClient>();
+  /** The notes that are taken of what borrowers write. */
+  readonly #notes: WeakMap<DatabaseLease, WriteNote> | undefined;
   #started = false;
 
   constructor(host: LeasesHost) {
     this.#host = host;
+    this.#notes = host.writes === undefined ? undefined : new WeakMap();
     this.#clientHost = {
       name: host.name,
       queryTimeoutMs: host.queryTimeoutMs,
       release: (lease, error) => this.giveBack(lease, error, error ? 'broken' : undefined),
+      note: (lease) => this.#note(lease),
     };
   }
 
@@ -99,9 +106,21 @@ export class DatabaseLeases {
     return client;
   }
 
+  /** The one note of a lease: what a borrower runs may write, whatever it is. */
+  #note(lease: DatabaseLease): WriteNote | undefined {
+    const { writes } = this.#host;
+    if (writes === undefined || lease.use === 'own') return undefined;
+    const notes = this.#notes as WeakMap<DatabaseLease, WriteNote>;
+    let note = notes.get(lease);
+    if (note === undefined) notes.set(lease, (note = writes.begin()));
+    return note;
+  }
+
   /** Ends a lease, unless it was ended by force already. Never throws. */
   giveBack(lease: DatabaseLease, error?: Error | boolean, reason?: CloseReason): void {
     if (lease.released) return;
+    // What a cursor or a COPY has written is known to nobody but its borrower.
+    this.#notes?.get(lease)?.somewhere();
     const { connection } = lease;
     const { emitter } = this.#host;
     if (lease.use !== 'own' && emitter.listenerCount('release') > 0)

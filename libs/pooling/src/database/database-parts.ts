@@ -28,6 +28,7 @@ import { SlowQueryPlans } from './query/slow-query-plans.js';
 import { StatementCache } from './query/statement-cache.js';
 import { StatementTimeout } from './query/submission.js';
 import { UnnamedTexts } from './query/unnamed-texts.js';
+import { PoolWrites } from './replicas/pool-writes.js';
 import { TransactionTally } from './transaction-tally.js';
 
 /** What a pool is made with besides its options. */
@@ -60,6 +61,8 @@ export interface DatabaseParts {
   /** What the pool may have, where processes share a budget. */
   readonly budget: PoolBudget | undefined;
   readonly transactions: TransactionTally;
+  /** Takes notes of what is written; `undefined`: nobody reads it elsewhere. */
+  readonly writes: PoolWrites | undefined;
 }
 
 /** What is known of a pool before its parts are made. */
@@ -102,6 +105,9 @@ export function databasePartsOf(
   const traces = new QueryTraces(name, configuration.target, spans);
   // One span stands for all tries of a transaction: they are known by their context.
   if (spans?.present === true) keepRequests();
+  const writes = configuration.replicas?.consistency === 'read-your-writes' ? new PoolWrites(name, clock) : undefined;
+  // A read is to see what its own request has written.
+  if (writes !== undefined) keepRequests();
   const events: DatabaseEvents = new DatabaseEvents({
     name,
     clock,
@@ -168,8 +174,9 @@ export function databasePartsOf(
     hooked: configuration.onAcquire !== undefined,
     timedOut: (error) => events.acquireTimedOut(error),
     emitter,
+    writes,
   });
-  const queries = new SingleQueries(leases, statements ?? unnamed, traces, configuration, hosts);
+  const queries = new SingleQueries(leases, statements ?? unnamed, traces, configuration, hosts, writes);
   publishPool(making);
   const ping: DatabasePing = new DatabasePing({
     name,
@@ -182,7 +189,7 @@ export function databasePartsOf(
     role,
   });
   const transactions = new TransactionTally(observer);
-  return { clock, engine, leases, queries, ping, role, hosts, statements, counters, budget, transactions };
+  return { clock, engine, leases, queries, ping, role, hosts, statements, counters, budget, transactions, writes };
 }
 
 function statementCacheOf({ name, observer, configuration }: Making): StatementCache | undefined {

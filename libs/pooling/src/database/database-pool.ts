@@ -17,8 +17,9 @@ import type { AcquireOptions, CloseReport } from '../core/pool-options.js';
 import type { PoolHistograms } from '../core/statistics.js';
 import { integer, refuseProblems } from '../core/validation.js';
 import { grantAccess } from './database-access.js';
-import { closeAfterWaiting } from './database-close.js';
+import { closeAfterWaiting, closedTogether } from './database-close.js';
 import { databasePartsOf, type DatabaseParts, type DatabasePoolDependencies } from './database-parts.js';
+import { replicasOf, type DatabaseReplicas } from './database-replicas.js';
 import { databaseStatistics, type DatabasePoolStatistics } from './database-statistics.js';
 import type { DatabaseOptions } from './options/database-options.js';
 import { resolveDatabaseOptions, type ResolvedDatabaseOptions } from './options/options.js';
@@ -58,6 +59,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   /** The class that connections are made of. */
   readonly Client = pg.Client;
   readonly #parts: DatabaseParts;
+  readonly #replicas: DatabaseReplicas | undefined;
   readonly #closeDeadlineMs: number;
   #size: number;
   #maxOverflow: number;
@@ -86,12 +88,14 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     this.#parts = databasePartsOf(name, configuration, dependencies, this);
     const { hosts } = this.#parts;
     this.options = pgOptionsOf(configuration, hosts && (() => hosts.present));
-    grantAccess(this, this.#parts);
+    this.#replicas = replicasOf(configuration, this.#parts, dependencies, databasePartsOf);
+    grantAccess(this, this.#parts, this.#replicas);
   }
 
   /** Fills `minIdle` in the background and keeps it filled; the first acquire does the same. */
   start(): void {
     this.#parts.leases.start();
+    this.#replicas?.set.start();
   }
 
   /**
@@ -170,6 +174,8 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
    */
   ping(options: { readonly timeoutMs?: number } = {}): Promise<PingResult> {
     if (this.#closed !== undefined) return this.#parts.engine.acquire() as Promise<never>;
+    // Whoever asks how the database is wants to know of its replicas as well.
+    void this.#replicas?.set.look();
     return this.#parts.ping.ping(options.timeoutMs ?? 1_000);
   }
 
@@ -210,7 +216,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
 
   /** An immutable snapshot of levels and counters. */
   statistics(): DatabasePoolStatistics {
-    return databaseStatistics(this.#parts);
+    return databaseStatistics(this.#parts, this.#replicas?.set);
   }
 
   /** The distributions behind the percentiles, bucket by bucket. */
@@ -231,16 +237,19 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   /** Replaces every connection when it is next idle: after a change of credentials, or a fail-over. */
   expireAll(): void {
     this.#parts.engine.expireAll();
+    this.#replicas?.set.each((engine) => engine.expireAll());
   }
 
   /** Gives out no more connections until `resume()`; acquires wait for it until their deadline. */
   suspend(): void {
     this.#parts.engine.suspend();
+    this.#replicas?.set.each((engine) => engine.suspend());
   }
 
   /** Ends `suspend()`. */
   resume(): void {
     this.#parts.engine.resume();
+    this.#replicas?.set.each((engine) => engine.resume());
   }
 
   /**
@@ -261,6 +270,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   /** Starts the end: still serves, but opens nothing ahead of demand any more. */
   beginDrain(): void {
     this.#parts.engine.drain();
+    this.#replicas?.set.drain();
   }
 
   /**
@@ -269,7 +279,8 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
    */
   close(options: { readonly deadlineMs?: number } = {}): Promise<CloseReport> {
     if (this.#closed === undefined) {
-      this.#closed = this.#parts.engine.close(options.deadlineMs ?? this.#closeDeadlineMs);
+      const deadlineMs = options.deadlineMs ?? this.#closeDeadlineMs;
+      this.#closed = this.#withReplicas(this.#parts.engine.close(deadlineMs), deadlineMs);
       this.#parts.ping.poolClosed();
       this.#parts.budget?.leave();
     }
@@ -280,11 +291,19 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   end(): Promise<void>;
   end(callback: () => void): void;
   end(callback?: () => void): Promise<void> | void {
-    this.#closed ??= closeAfterWaiting(this.#parts.engine, this.#parts.clock, this.#closeDeadlineMs);
+    this.#closed ??= this.#withReplicas(
+      closeAfterWaiting(this.#parts.engine, this.#parts.clock, this.#closeDeadlineMs),
+      this.#closeDeadlineMs,
+    );
     this.#parts.budget?.leave();
     const closed = this.#closed;
     if (callback === undefined) return closed.then(ignore);
     void closed.then(() => process.nextTick(callback));
+  }
+
+  #withReplicas(closed: Promise<CloseReport>, deadlineMs: number): Promise<CloseReport> {
+    if (this.#replicas === undefined) return closed;
+    return closedTogether([closed, ...this.#replicas.set.close(deadlineMs)]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

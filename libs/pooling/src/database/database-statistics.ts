@@ -3,6 +3,7 @@ import type { PoolStatistics } from '../core/statistics.js';
 import type { FleetStatistics } from './fleet/fleet-member.js';
 import type { HostsStatistics } from './hosts/host-statistics.js';
 import type { StatementCache } from './query/statement-cache.js';
+import type { ReplicasStatistics } from './replicas/replica-statistics.js';
 import type { TransactionOutcomes, TransactionTally } from './transaction-tally.js';
 
 /** {@link PoolStatistics} with what a database adds. */
@@ -27,6 +28,8 @@ export interface DatabasePoolStatistics extends PoolStatistics {
   readonly fleet?: FleetStatistics;
   /** What is known of several hosts; left out where the pool doesn't choose among hosts. */
   readonly hosts?: HostsStatistics;
+  /** What is known of the replicas; left out without any. */
+  readonly replicas?: ReplicasStatistics;
 }
 
 /** What a database pool counts besides its engine. */
@@ -51,7 +54,10 @@ export interface StatisticsSource {
 }
 
 /** An immutable snapshot of levels and counters. */
-export function databaseStatistics(source: StatisticsSource): DatabasePoolStatistics {
+export function databaseStatistics(
+  source: StatisticsSource,
+  replicas: { statistics(): ReplicasStatistics } | undefined,
+): DatabasePoolStatistics {
   const { engine, counters, role, hosts, statements, budget, transactions } = source;
   return {
     ...engine.statistics(),
@@ -65,5 +71,6 @@ export function databaseStatistics(source: StatisticsSource): DatabasePoolStatis
     preparedStatementMisses: statements?.misses ?? 0,
     ...(budget === undefined ? undefined : { fleet: budget.statistics }),
     ...(hosts === undefined ? undefined : { hosts: hosts.statistics() }),
+    ...(replicas === undefined ? undefined : { replicas: replicas.statistics() }),
   };
 }

@@ -15,6 +15,7 @@ import {
   type QueryOutcome,
   type QueryText,
 } from './query/query-forms.js';
+import { noting, type WriteNote } from './query/write-notes.js';
 import { shortenStatement } from './query/shown-statement.js';
 import { HeldStatements, mayEndTransaction } from './connection/transaction-end.js';
 import { asPgResult } from './wire/pg-result.js';
@@ -31,6 +32,8 @@ export interface PooledClientHost {
   readonly queryTimeoutMs: number;
   /** Gives the lease back. */
   release(lease: DatabaseLease, error: Error | boolean | undefined): void;
+  /** The note that is taken of what it writes; `undefined`: nobody wants to know. */
+  note(lease: DatabaseLease): WriteNote | undefined;
 }
 
 /**
@@ -114,7 +117,9 @@ class PooledClientFacade {
       });
     }
     const ends = this.#connection.inTransaction && mayEndTransaction(config);
-    const outcome = ends ? this.#holdingUntil(callback) : callback;
+    const heard = ends ? this.#holdingUntil(callback) : callback;
+    const note = this.#host.note(this.#lease);
+    const outcome = note === undefined ? heard : noting(note, heard);
     const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.#host.queryTimeoutMs;
     this.#connection.runner.execute(this.#lease, config, valuesOf(values), timeoutMs, outcome);
   }
@@ -158,6 +163,7 @@ class PooledClientFacade {
       process.nextTick(() => submittable.handleError?.(error, this.#connection.client.connection));
       return submittable;
     }
+    this.#host.note(this.#lease);
     if (this.#held !== undefined) {
       this.#held.add({
         run: () => void this.#connection.runner.submit(this.#lease, submittable),

@@ -5,6 +5,29 @@ const GOES_ON = new Set(['ERROR', 'WARNING', 'NOTICE', 'DEBUG', 'INFO', 'LOG']);
 /** Shutdown, crash, start-up, dropped database, idle session; idle in transaction, long transaction. */
 const LAST_CODES = /^(?:57P0\d|25P0[34])$/;
 
+/** How a socket dies, in Node's words. */
+const SOCKET_ERRORS = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'EBADMSG',
+  'ETIMEDOUT',
+  'ECONNABORTED',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'EHOSTUNREACH',
+]);
+
+/** Whether a statement failed because its connection was lost. */
+export function isLostConnection(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as { code?: unknown };
+  if (typeof code === 'string' && SOCKET_ERRORS.has(code)) return true;
+  // pg's own words: it gives a lost connection no code.
+  return (
+    endsConnection(error) || /^Connection terminated|^Client has encountered a connection error/.test(error.message)
+  );
+}
+
 /**
  * Whether an error of the server ends its connection. The severity decides, not the code: a function can raise any code, and a
  * foreign data wrapper passes on errors of its own connections (class 08, 57P01). Where the severity is in another language,

@@ -1,9 +1,14 @@
 import type { PoolStatistics } from '../core/statistics.js';
 
+/** What a health check needs to know of a database's replicas. */
+export interface HealthReplicas {
+  readonly states: readonly { readonly state: 'up' | 'down' | 'unknown' }[];
+}
+
 /** What a health check needs of a database pool. */
 export interface HealthDatabase {
   readonly name: string;
-  statistics(): PoolStatistics;
+  statistics(): PoolStatistics & { readonly replicas?: HealthReplicas };
   /**
    * Proves that the database answers, without queueing behind the application: `degraded` when every connection is
    * in use and one of them answered just now. Rejects when the database doesn't answer within `timeoutMs`.

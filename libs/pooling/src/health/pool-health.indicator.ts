@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
-import type { PoolStatistics } from '../core/statistics.js';
-import { HealthSource, type HealthHttpStatistics } from './health-source.js';
+import { HealthSource, type HealthDatabase, type HealthHttpStatistics } from './health-source.js';
 import { PingCache } from './ping-cache.js';
 import { terminus } from './terminus.js';
 
@@ -39,7 +38,7 @@ export class PoolHealthIndicator {
 
   /**
    * `up` when the database answered a ping within one second (shared by concurrent checks, and served for a second),
-   * `degraded` when its pool is saturated but alive, suspended, or its server takes no writes, `down` when it doesn't answer or the application is shutting
+   * `degraded` when its pool is saturated but alive, suspended, its server takes no writes, or a replica is down, `down` when it doesn't answer or the application is shutting
    * down. The details are numbers only. Never queues behind the application's own queries.
    *
    * @throws PoolNotConfiguredError `ERR_POOL_NOT_CONFIGURED` when there is no database of this name.
@@ -51,7 +50,8 @@ export class PoolHealthIndicator {
     const outcome = await this.pings.ping(database);
     const statistics = database.statistics();
     const details = databaseDetails(statistics);
-    if (outcome === 'up' && statistics.state !== 'suspended') return this.indicators.check(key).up(details);
+    const whole = statistics.state !== 'suspended' && !lacksReplicas(statistics);
+    if (outcome === 'up' && whole) return this.indicators.check(key).up(details);
     return outcome !== 'down' ? this.#degraded(key, details) : this.#down(key, details);
   }
 
@@ -82,9 +82,19 @@ export class PoolHealthIndicator {
   }
 }
 
-function databaseDetails(statistics: PoolStatistics): Details {
-  const { size, idle, inUse, connecting, waiting, max } = statistics;
-  return { size, idle, inUse, connecting, waiting, max };
+type HealthStatistics = ReturnType<HealthDatabase['statistics']>;
+
+function databaseDetails(statistics: HealthStatistics): Details {
+  const { size, idle, inUse, connecting, waiting, max, replicas } = statistics;
+  const levels = { size, idle, inUse, connecting, waiting, max };
+  if (replicas === undefined) return levels;
+  const { states } = replicas;
+  return { ...levels, replicas: states.length, replicasUp: states.filter(({ state }) => state === 'up').length };
+}
+
+/** Whether reads that are meant for a replica may go to the primary instead. */
+function lacksReplicas({ replicas }: HealthStatistics): boolean {
+  return replicas?.states.some(({ state }) => state === 'down') === true;
 }
 
 function httpDetails(statistics: HealthHttpStatistics): Details {

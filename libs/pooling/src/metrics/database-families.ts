@@ -1,10 +1,23 @@
 import type { FleetStatistics } from '../database/fleet/fleet-member.js';
+import type { DatabasePoolStatistics } from '../database/database-statistics.js';
 import { FamilyMaker, type MetricFamily } from './metric-family.js';
 import type { DatabaseMetrics } from './metrics-source.js';
+import type { Labels } from './samples.js';
 
 const pools = new FamilyMaker<DatabaseMetrics>(({ databases }) =>
   databases.map((database) => [{ pool: database.statistics.name }, database]),
 );
+
+/** Connections of all pools of a database to each host, its replicas' included. */
+function* hostConnections({ hosts, replicas }: DatabasePoolStatistics): Iterable<readonly [Labels, number]> {
+  const sums = new Map<string, readonly [Labels, number]>();
+  for (const { host, role, connections } of [...(hosts?.states ?? []), ...(replicas?.states ?? [])]) {
+    if (role === undefined) continue;
+    const key = `${role} ${host}`;
+    sums.set(key, [{ host, role }, (sums.get(key)?.[1] ?? 0) + connections]);
+  }
+  yield* sums.values();
+}
 
 /** The fleet, where somebody could look. */
 function seen(fleet: FleetStatistics | undefined): FleetStatistics | undefined {
@@ -88,15 +101,23 @@ export const DATABASE_FAMILIES: readonly MetricFamily[] = [
   pools.gauges(
     'db_pool_host_connections',
     'Connections to each of several hosts, by the role of its server',
-    ({ statistics }) =>
-      (statistics.hosts?.states ?? []).flatMap(({ host, role, connections }) =>
-        role === undefined ? [] : [[{ host, role }, connections] as const],
-      ),
+    ({ statistics }) => hostConnections(statistics),
   ),
   pools.counter(
     'db_pool_failovers_total',
     'How often the host that takes writes has changed',
     ({ statistics }) => statistics.hosts?.failovers,
+  ),
+  pools.gauges('db_pool_replica_lag_seconds', 'How old what a replica lacks is, by its host', ({ statistics }) =>
+    (statistics.replicas?.states ?? []).flatMap(({ host, lagMs }) =>
+      lagMs === undefined ? [] : [[{ host }, lagMs / 1_000] as const],
+    ),
+  ),
+  pools.counters(
+    'db_pool_replica_reads_total',
+    'Reads of @InjectReplicaDb(), by where they went: to a replica, to one that was waited for, to the primary',
+    'outcome',
+    ({ statistics }) => ({ ...statistics.replicas?.reads }),
   ),
   pools.counters(
     'db_pool_transactions_total',

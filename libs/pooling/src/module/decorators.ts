@@ -1,5 +1,5 @@
 import { Inject } from '@nestjs/common';
-import { getDbPoolToken, getDbToken, getHttpClientToken } from './tokens.js';
+import { getDbPoolToken, getDbToken, getHttpClientToken, getReplicaDbToken } from './tokens.js';
 
 /** A decorator for constructor parameters and for properties. */
 export type InjectDecorator = PropertyDecorator & ParameterDecorator;
@@ -21,6 +21,27 @@ export type InjectDecorator = PropertyDecorator & ParameterDecorator;
  */
 export function InjectDb(name?: string): InjectDecorator {
   return Inject(getDbToken(name));
+}
+
+/**
+ * Injects a `Kysely` that reads from the replicas of a database, which is `default` unless it is named: single queries,
+ * transactions, which are begun READ ONLY, and streams. It goes to the primary where no replica is fit, and where the database
+ * has none; within a transaction of the database it belongs to that. What writes fails there with the server's 25006.
+ *
+ * @example
+ * ```ts
+ * @Injectable()
+ * class CatalogueService {
+ *   constructor(@InjectReplicaDb() private readonly replicas: Kysely<Database>) {}
+ *
+ *   paid() {
+ *     return this.replicas.selectFrom('orders').selectAll().where('paid', '=', true).execute();
+ *   }
+ * }
+ * ```
+ */
+export function InjectReplicaDb(name?: string): InjectDecorator {
+  return Inject(getReplicaDbToken(name));
 }
 
 /**

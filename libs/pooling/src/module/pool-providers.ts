@@ -5,7 +5,7 @@ import { presentHandler } from '../core/request-context.js';
 import { refusal, refuseProblems, showValue } from '../core/validation.js';
 import { DatabasePool } from '../database/database-pool.js';
 import { kyselyPackage } from '../database/kysely/kysely-module.js';
-import { createKyselyOn } from '../database/kysely/kysely-on-pool.js';
+import { createKyselyOn, isKyselyOn } from '../database/kysely/kysely-on-pool.js';
 import type { DatabaseOptions } from '../database/options/options.js';
 import { HttpClient } from '../http/http-client.js';
 import type { HttpClientOptions } from '../http/options.js';
@@ -14,7 +14,7 @@ import { HandlerLabels } from './handler-labels.js';
 import { notConfigured } from './not-configured.js';
 import { logHttpLeak, PoolLog } from './pool-log.js';
 import { PoolStore } from './pool-store.js';
-import { getDbPoolToken, getDbToken, getHttpClientToken } from './tokens.js';
+import { getDbPoolToken, getDbToken, getHttpClientToken, getReplicaDbToken } from './tokens.js';
 
 /** Where the options of a database or client are: a token, and how to read them from its value. */
 export interface OptionsAt<Source, Options> {
@@ -48,6 +48,7 @@ export function databaseProviders<Source>(
         // Always asked for: names may be kept only from the first ambient transaction on.
         ...(named ? { label: presentHandler } : undefined),
       });
+      if (made.configuration.replicas?.consistency === 'read-your-writes') labels.keepWrites();
       store.addDatabase(name, made);
       return made;
     },
@@ -64,7 +65,18 @@ export function databaseProviders<Source>(
       return createKyselyOn(kysely.module)<unknown>(of, { plugins: given?.plugins, log: given?.log });
     },
   };
-  return [pool, kysely];
+  const replicas: FactoryProvider<Kysely<unknown>> = {
+    provide: getReplicaDbToken(name),
+    inject: [options.token, pool.provide, kysely.provide],
+    useFactory: async (source: Source, of: DatabasePool, db: Kysely<unknown>) => {
+      const given = options.read(source);
+      // What a test has put in the place of the database is read from as well.
+      if (given === false || given?.replicas === undefined || !isKyselyOn(of, db)) return db;
+      const { module } = await kyselyPackage();
+      return createKyselyOn(module)<unknown>(of, { plugins: given.plugins, log: given.log, replicas: true });
+    },
+  };
+  return [pool, kysely, replicas];
 }
 
 /** Whether an option needs the names of handlers, which cost each request a little. */

@@ -39,7 +39,7 @@ import { PoolStore, type PoolKind } from './pool-store.js';
 import { PoolingCoreModule } from './pooling-core.module.js';
 import { routeFirst, yieldToApplication } from './route-conflicts.js';
 import { PoolShutdown } from './shutdown.js';
-import { DEFAULT_NAME, getDbPoolToken, getDbToken, getHttpClientToken } from './tokens.js';
+import { DEFAULT_NAME, getDbPoolToken, getDbToken, getHttpClientToken, getReplicaDbToken } from './tokens.js';
 
 /** The options of one import of the module; each import has its own. */
 const OPTIONS = Symbol('PoolingModule options');
@@ -195,7 +195,7 @@ function rootModule(
       ...databaseProviders(DEFAULT_NAME, { token: OPTIONS, read: ({ database }: PoolingModuleOptions) => database }),
       httpClientProvider(DEFAULT_NAME, { token: OPTIONS, read: ({ http }: PoolingModuleOptions) => http }),
     ],
-    exports: [getDbToken(), getDbPoolToken(), getHttpClientToken()],
+    exports: [getDbToken(), getReplicaDbToken(), getDbPoolToken(), getHttpClientToken()],
   };
 }
 
@@ -208,7 +208,7 @@ function databaseModule(name: string, providers: Provider[], imports: DynamicMod
       ...providers,
       ...databaseProviders(name, { token: OPTIONS, read: (options: DatabaseOptions) => options }),
     ],
-    exports: [getDbToken(name), getDbPoolToken(name)],
+    exports: [getDbToken(name), getReplicaDbToken(name), getDbPoolToken(name)],
   };
 }
 

@@ -16,6 +16,20 @@ export function getDbToken(name: string = DEFAULT_NAME): string {
 }
 
 /**
+ * The injection token of the `Kysely` that reads from a database's replicas.
+ *
+ * ```ts
+ * const testing = await Test.createTestingModule({ imports: [AppModule] })
+ *   .overrideProvider(getReplicaDbToken())
+ *   .useValue(fakeDb)
+ *   .compile();
+ * ```
+ */
+export function getReplicaDbToken(name: string = DEFAULT_NAME): string {
+  return `NestjsPoolingReplicaDb:${name}`;
+}
+
+/**
  * The injection token of a database's `DatabasePool`.
  *
  * ```ts

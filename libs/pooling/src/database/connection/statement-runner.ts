@@ -174,7 +174,8 @@ export class StatementRunner {
     query.trace = trace;
     this.#underway.start(query);
     if (isTraced(this.#client)) runTraced(this.#client, wire, query);
-    else if (query.shared && wire.underway > 0) wire.join(query);
+    // A question of the pool's own that was asked ahead of it belongs to it.
+    else if (wire.underway > 0 && (query.shared || wire.head?.lease === undefined)) wire.join(query);
     else this.#client.query(query as unknown as Query);
   }
 
@@ -241,6 +242,24 @@ export class StatementRunner {
       if (error !== undefined) opening.failed(error, false);
       else if (!opening.answeredOne()) this.open(lease, opening, timeoutMs);
     });
+  }
+
+  /** Whether {@link ask} sends a question without waiting for the answer to what was sent before. */
+  get asksAlong(): boolean {
+    return this.#wire !== undefined && !isTraced(this.#client);
+  }
+
+  /** Asks a question of the pool's own, for the sake of the statement that was sent before, or is sent next. */
+  ask(text: string, timeoutMs: number, callback: QueryOutcome): void {
+    const wire = this.#wire;
+    if (wire === undefined || !this.asksAlong) {
+      return this.executeUnprepared(undefined, text, undefined, timeoutMs, callback);
+    }
+    if (!this.#connection.alive) return this.#refuse(callback);
+    const query = new WireQuery(wire, this.#underway, undefined, this.#host.unnamed.of(text), [], timeoutMs, callback);
+    this.#underway.start(query);
+    if (wire.underway > 0 && queuedQueries(this.#client) === 0) wire.join(query);
+    else enqueue(this.#client, query);
   }
 
   /** Runs one statement of the pool's own; its time limit is the pool's. */

@@ -3,9 +3,11 @@ import { PoolCommitUnknownError } from '../../core/errors.js';
 import type { EngineAcquireOptions } from '../../core/pool-options.js';
 import { valuesOfBatch, withIndex } from './batch-on-connection.js';
 import { commandQuery, formOf } from './command-query.js';
-import { KyselyConnection, type ConnectionWay, type StatementOutcome } from './kysely-connection.js';
+import type { ConnectionWay } from './connection-way.js';
+import type { StatementOutcome } from './kysely-connection.js';
 import { kyselyResult } from './kysely-result.js';
 import { isLogging } from './logged-queries.js';
+import { connectionOn } from './read-only-connection.js';
 import { commitUnknownError, isAnswer } from './transaction-errors.js';
 
 /** How often a batch is sent at most, when its connection was lost before the server began with it. */
@@ -17,7 +19,7 @@ const COMMIT = commandQuery('commit');
 export async function runBatch(way: ConnectionWay, queries: readonly CompiledQuery[]): Promise<QueryResult<unknown>[]> {
   const values = valuesOfBatch(queries);
   for (let attempt = 1; ; attempt++) {
-    const connection = new KyselyConnection(way, await way.leases.acquire(BRIEF));
+    const connection = connectionOn(way, await way.leases.acquire(BRIEF));
     try {
       connection.begin({}, 'batched');
       const outcomes = await Promise.all([

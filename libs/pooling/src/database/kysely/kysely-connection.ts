@@ -1,14 +1,15 @@
-import type { CompiledQuery, DatabaseConnection, Log, PostgresCursorConstructor, QueryResult } from 'kysely';
+import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely';
 import type { QueryResult as PgQueryResult, Submittable } from 'pg';
 import { PoolTransactionError } from '../../core/errors.js';
 import type { AcquireOptions } from '../../core/pool-options.js';
 import type { CloseReason } from '../../core/statistics.js';
-import type { DatabaseAccess } from '../database-access.js';
 import type { DatabaseLease } from '../database-lease.js';
-import type { DatabasePool } from '../database-pool.js';
 import { Opening, type Beginning } from '../query/opening.js';
-import { promiseOf, type StatementForm } from '../query/query-forms.js';
+import { promiseOf, type QueryOutcome, type StatementForm } from '../query/query-forms.js';
+import { noting, type WriteNote } from '../query/write-notes.js';
 import { commandQuery, formOf } from './command-query.js';
+import { ConnectionNotes } from './connection-notes.js';
+import type { ConnectionWay } from './connection-way.js';
 import { kyselyResult } from './kysely-result.js';
 import { isLogging, logged, loggedStream } from './logged-queries.js';
 import { OrderedStatements } from './ordered-statements.js';
@@ -26,14 +27,9 @@ export interface TransactionScope {
   streams(): void;
 }
 
-type TransactionOutcome = Parameters<TransactionTrace['end']>[0];
+export type { ConnectionWay } from './connection-way.js';
 
-/** What Kysely's connections need of their pool. */
-export interface ConnectionWay extends DatabaseAccess {
-  readonly pool: Pick<DatabasePool, 'name' | 'configuration' | 'end'>;
-  readonly log: Log;
-  readonly cursor: PostgresCursorConstructor | undefined;
-}
+type TransactionOutcome = Parameters<TransactionTrace['end']>[0];
 
 /** How a statement has ended. */
 export interface StatementOutcome {
@@ -62,6 +58,7 @@ export class KyselyConnection implements DatabaseConnection {
   scope: TransactionScope | undefined = undefined;
   readonly #way: ConnectionWay;
   readonly #statements: OrderedStatements;
+  readonly #notes: ConnectionNotes;
   /** What tracers hear of the transaction. */
   #trace: TransactionTrace | undefined = undefined;
   #beginLogged = true;
@@ -71,6 +68,7 @@ export class KyselyConnection implements DatabaseConnection {
   constructor(way: ConnectionWay, lease?: DatabaseLease, acquire?: AcquireOptions) {
     this.#way = way;
     this.#statements = new OrderedStatements(way, lease, acquire);
+    this.#notes = new ConnectionNotes(way.writes);
   }
 
   /** Whether the lease is over. */
@@ -107,6 +105,7 @@ export class KyselyConnection implements DatabaseConnection {
     this.transactions++;
     this.statements = 0;
     this.scope = undefined;
+    this.#notes.begin(beginning);
     this.#statements.opening = new Opening(beginning);
     this.#statements.role = role;
     this.#beginLogged = false;
@@ -139,15 +138,22 @@ export class KyselyConnection implements DatabaseConnection {
   }
 
   #run(query: CompiledQuery): Promise<PgQueryResult> {
-    this.#asked(query);
+    const note = this.#asked(query);
     const values = query.parameters as unknown[];
-    return promiseOf((outcome) => this.#statements.run(textOfCompiled(query), values, formOf(query), outcome));
+    return promiseOf((outcome) => {
+      const heard = note === undefined ? outcome : noting(note, outcome);
+      this.#statements.run(textOfCompiled(query), values, formOf(query), heard);
+    });
   }
 
-  #asked({ sql, parameters, query }: CompiledQuery): void {
+  /** Gives the note that is to be taken of a statement; that of a transaction is taken with its end. */
+  #asked(query: CompiledQuery): WriteNote | undefined {
     this.statements++;
     const { traces } = this.#way.queries;
-    if (traces.heard) traces.learn(sql, parameters.length > 0, () => querySummary(query));
+    if (traces.heard) traces.learn(query.sql, query.parameters.length > 0, () => querySummary(query.query));
+    if (this.transaction !== 'open') return this.#notes.ofStatement(query);
+    this.#notes.asked(query);
+    return undefined;
   }
 
   /** Runs a statement and gives its outcome; never rejects. The caller tells Kysely's log. */
@@ -155,14 +161,15 @@ export class KyselyConnection implements DatabaseConnection {
     this.#asked(query);
     const startedAt = performance.now();
     return new Promise((resolve) => {
-      this.#statements.run(textOfCompiled(query), values, form, (error, result, untouched = false) =>
+      const outcome: QueryOutcome = (error, result, untouched = false) =>
         resolve({
           error,
           result,
           untouched: error !== undefined && untouched,
           durationMs: performance.now() - startedAt,
-        }),
-      );
+        });
+      if (form === 'end') this.#statements.commit(this.#notes.ofTransaction, outcome);
+      else this.#statements.run(textOfCompiled(query), values, form, outcome);
     });
   }
 
@@ -186,7 +193,7 @@ export class KyselyConnection implements DatabaseConnection {
     let untouched = false;
     const run = async (): Promise<void> => {
       answer = await promiseOf((outcome) =>
-        statements.run('commit', [], 'end', (error, result, unsent) => {
+        statements.commit(this.#notes.ofTransaction, (error, result, unsent) => {
           untouched = unsent === true;
           outcome(error, result);
         }),
@@ -271,7 +278,7 @@ export class KyselyConnection implements DatabaseConnection {
     const Cursor = this.#way.cursor ?? installedCursor();
     const connection = await this.#statements.ready();
     const cursor = new Cursor<Row>(query.sql, query.parameters.slice());
-    this.#asked(query);
+    const note = this.#asked(query);
     this.#statements.submit(cursor as unknown as Submittable);
     this.#streams++;
     this.scope?.streams();
@@ -285,6 +292,7 @@ export class KyselyConnection implements DatabaseConnection {
       // On a connection that died, the answer to the close never comes.
       await Promise.race([cursor.close(), connection.ended]);
       this.#streams--;
+      note?.somewhere();
     }
   }
 

@@ -11,7 +11,9 @@ import type { AcquireOptions } from '../../core/pool-options.js';
 import { JoinedConnection } from './ambient/joined-connection.js';
 import { ClosedConnection } from './closed-connection.js';
 import { COMMAND_ID } from './command-query.js';
-import { KyselyConnection, type ConnectionWay } from './kysely-connection.js';
+import type { ConnectionWay } from './connection-way.js';
+import { KyselyConnection } from './kysely-connection.js';
+import { connectionOn } from './read-only-connection.js';
 
 /** What Kysely 0.29 hands to operations that can be aborted. */
 type AbortableOptions = Pick<AcquireOptions, 'signal'>;
@@ -29,7 +31,7 @@ export class KyselyDriver implements Driver {
   }
 
   async acquireConnection(options?: AbortableOptions): Promise<KyselyConnection> {
-    return new KyselyConnection(this.#way, await this.#way.leases.acquire(options));
+    return connectionOn(this.#way, await this.#way.leases.acquire(options));
   }
 
   /** Sends nothing: that goes along with the first statement. */

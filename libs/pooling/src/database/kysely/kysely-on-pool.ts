@@ -10,13 +10,16 @@ import type {
 } from 'kysely';
 import { CompiledQueryCache } from './compile/compiled-query-cache.js';
 import { poolQueryCompilerOn, type PoolQueryCompiler } from './compile/query-compiler.js';
-import { accessWhenUsed } from '../database-access.js';
+import { accessWhenUsed, replicasOfPool } from '../database-access.js';
 import type { DatabasePool } from '../database-pool.js';
 import { KyselyDriver } from './kysely-driver.js';
 import type { KyselyModule } from './kysely-module.js';
 import { TransactionsOfPool } from './ambient/transactions-of-pool.js';
-import type { ConnectionWay } from './kysely-connection.js';
+import { AmbientAccess } from './ambient/ambient-access.js';
+import type { ConnectionWay } from './connection-way.js';
 import { poolQueryExecutorOn } from './pool-query-executor.js';
+import { ReplicaQueries } from './replicas/replica-queries.js';
+import type { ReplicaReads } from '../replicas/replica-reads.js';
 
 /** Options of Kysely over a pool. */
 export interface KyselyOnPoolOptions {
@@ -24,6 +27,8 @@ export interface KyselyOnPoolOptions {
   readonly log?: KyselyConfig['log'];
   /** The class of pg-cursor, for streaming; left out: pg-cursor, where it is installed. */
   readonly cursor?: PostgresCursorConstructor;
+  /** Whether it reads from the pool's replicas, where there are any. */
+  readonly replicas?: boolean;
 }
 
 /** PostgreSQL as Kysely knows it, on a {@link DatabasePool}. */
@@ -86,13 +91,31 @@ function makeCreator(kysely: KyselyModule): CreateKysely {
   const Executor = poolQueryExecutorOn(kysely);
   return function createKysely<DB>(pool: DatabasePool, options: KyselyOnPoolOptions = {}): Kysely<DB> {
     const { plugins = [], log = [], cursor } = options;
-    const way: ConnectionWay = { ...accessWhenUsed(pool), pool, log: new kysely.Log(log), cursor };
+    const access = accessWhenUsed(pool);
+    const primary: ConnectionWay = { ...access, pool, log: new kysely.Log(log), cursor, readOnly: false };
+    const reads = options.replicas === true ? replicasOfPool(pool)?.reads : undefined;
+    const way = reads === undefined ? primary : wayToReplicas(primary, reads);
     const driver = new KyselyDriver(way);
     const dialect = new DatabasePoolDialect(kysely, Compiler, driver);
     const config: KyselyConfig = { dialect, plugins: [...plugins], log };
     const tools = { compiler: dialect.createQueryCompiler(), adapter: dialect.createAdapter() };
-    const ambient = new TransactionsOfPool(way, { config, dialect, driver });
-    const executor = new Executor({ way, tools, ambient }, plugins);
+    // What reads within a transaction of the database has to see what that has written.
+    const ambient = new TransactionsOfPool(way, { config, dialect, driver }, reads === undefined ? undefined : pool);
+    const replicas = reads === undefined ? undefined : new ReplicaQueries(reads, way, access.queries);
+    const executor = new Executor({ way, tools, ambient, replicas }, plugins);
     return new kysely.Kysely<DB>({ config, dialect, driver, executor });
   };
+}
+
+/** The same for what only reads. Its pool stands for the replicas: by that their transactions are told from the database's. */
+function wayToReplicas(primary: ConnectionWay, leases: ReplicaReads): ConnectionWay {
+  const { pool } = primary;
+  const { name, configuration } = pool;
+  const replicas = { name, configuration, end: () => pool.end() } as ConnectionWay['pool'];
+  return { ...primary, pool: replicas, leases, writes: undefined, readOnly: true };
+}
+
+/** Whether a `Kysely` is one that was made over this pool here. */
+export function isKyselyOn(pool: DatabasePool, db: object): boolean {
+  return AmbientAccess.of(db)?.way.database === pool;
 }

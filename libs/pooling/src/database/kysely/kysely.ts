@@ -35,6 +35,8 @@ export interface CreateKyselyOptions {
    * other's. An ES module that compares Kysely's classes hands in the copy that it imports. Kysely 0.29 has one copy.
    */
   readonly kysely?: typeof import('kysely') | undefined;
+  /** Whether it reads from the pool's replicas, where there are any, as `@InjectReplicaDb()` does: `false`. */
+  readonly replicas?: boolean | undefined;
 }
 
 /**

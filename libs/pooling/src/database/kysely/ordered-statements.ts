@@ -6,17 +6,18 @@ import type { AcquireOptions } from '../../core/pool-options.js';
 import type { CloseReason } from '../../core/statistics.js';
 import type { PostgresConnection } from '../connection/connection.js';
 import type { DatabaseLease } from '../database-lease.js';
-import type { DatabaseLeases } from '../database-leases.js';
 import type { DatabasePool } from '../database-pool.js';
 import type { Opening } from '../query/opening.js';
 import type { QueryOutcome, QueryText, StatementForm } from '../query/query-forms.js';
 import type { TracedTransaction } from '../query/traced-transaction.js';
+import { noting, PositionedWrite, type WriteNote } from '../query/write-notes.js';
 import { PlaceInTransaction } from '../wire/place-in-transaction.js';
+import type { LeaseSource } from './connection-way.js';
 
 /** What sending statements needs of the pool. */
 interface StatementsWay {
   readonly pool: Pick<DatabasePool, 'name' | 'configuration'>;
-  readonly leases: DatabaseLeases;
+  readonly leases: LeaseSource;
 }
 
 /** A statement, or a request for the connection itself. */
@@ -82,6 +83,17 @@ export class OrderedStatements {
   /** Runs a statement after those that were asked for before. */
   run(text: QueryText, values: unknown[], form: StatementForm, outcome: QueryOutcome): void {
     this.#ask(text, values, form, outcome);
+  }
+
+  /** Commits, and takes note of where in the log that is: asked for in the same flight. */
+  commit(note: WriteNote | undefined, outcome: QueryOutcome): void {
+    const { connection } = this;
+    if (note === undefined) return this.run('commit', [], 'end', outcome);
+    if (connection === undefined) return this.run('commit', [], 'end', noting(note, outcome));
+    const { queryTimeoutMs } = this.#way.pool.configuration;
+    const write = new PositionedWrite(note, connection.runner, queryTimeoutMs, outcome);
+    this.run('commit', [], 'end', write.answered);
+    write.sent();
   }
 
   /** Resolves when the connection is leased, and the transaction that was begun is open. */

@@ -16,12 +16,15 @@ import { AmbientAccess } from './ambient/ambient-access.js';
 import { runBatch } from './batch-run.js';
 import { presentCollection, type BatchRunner } from './collected-queries.js';
 import { connectionExecutorsOn, type ExecutorTools } from './connection-executor.js';
-import { KyselyConnection, type ConnectionWay } from './kysely-connection.js';
+import type { ConnectionWay } from './connection-way.js';
 import type { KyselyModule } from './kysely-module.js';
 import { kyselyResult } from './kysely-result.js';
 import { isLogging, logged } from './logged-queries.js';
 import { providedConnection } from './provided-connection.js';
 import { querySummary } from './query-summary.js';
+import { connectionOn } from './read-only-connection.js';
+import { isRead } from './read-query.js';
+import type { ReplicaQueries } from './replicas/replica-queries.js';
 import { textOfCompiled } from './unprepared-plugin.js';
 
 /** What executors of a pool are made with, besides their plugins. */
@@ -30,6 +33,8 @@ export interface PoolExecutorParts {
   readonly tools: ExecutorTools;
   /** Ambient transactions. */
   readonly ambient: TransactionsOfPool;
+  /** Runs single queries elsewhere than on the pool; `undefined`: that does. */
+  readonly replicas: ReplicaQueries | undefined;
 }
 
 /** A class of executors. */
@@ -47,7 +52,7 @@ class ConnectionsOfPool implements ConnectionProvider {
     consumer: (connection: DatabaseConnection) => Promise<Result>,
     options?: Pick<AcquireOptions, 'signal'>,
   ): Promise<Result> {
-    const connection = new KyselyConnection(this.#way, await this.#way.leases.acquire(options));
+    const connection = connectionOn(this.#way, await this.#way.leases.acquire(options));
     try {
       return await consumer(connection);
     } finally {
@@ -82,7 +87,8 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
 
     /** The membership of a query that is made now. */
     get #membership(): Membership | undefined {
-      const present = membershipIn(this.#parts.ambient.database);
+      const { database, joins } = this.#parts.ambient;
+      const present = membershipIn(database, joins);
       return this.#bound === undefined ? present : this.#bound.of(present);
     }
 
@@ -109,6 +115,7 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
       if (collection !== undefined) {
         result = await collection.take<Row>(membership?.batches ?? this.#batches, compiledQuery);
       } else if (membership !== undefined) result = await membership.execute<Row>(compiledQuery);
+      else if (this.#parts.replicas !== undefined) result = await this.#parts.replicas.execute<Row>(compiledQuery);
       else result = kyselyResult<Row>(await this.#run(compiledQuery));
       for (const plugin of this.plugins) {
         result = (await plugin.transformResult({
@@ -130,13 +137,15 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
     }
 
     #ask(query: CompiledQuery): Promise<PgQueryResult> {
-      const { traces } = this.#way.queries;
+      const { queries, writes } = this.#way;
+      const { traces } = queries;
       if (traces.heard) traces.learn(query.sql, query.parameters.length > 0, () => querySummary(query.query));
       // What Kysely has built is one statement; raw SQL may be several.
-      return this.#way.queries.run(
+      return queries.run(
         textOfCompiled(query),
         query.parameters as unknown[],
         query.query.kind !== 'RawNode',
+        writes === undefined || isRead(query),
       );
     }
 

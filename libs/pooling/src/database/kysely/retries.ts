@@ -2,7 +2,7 @@ import type { IsolationLevel } from 'kysely';
 import { systemClock, type Clock } from '../../core/clock.js';
 import { PoolCommitUnknownError, PoolTransactionError } from '../../core/errors.js';
 import { integer, durationMs, optionProblems, refuseProblems, type Rule } from '../../core/validation.js';
-import { endsConnection } from '../server-errors.js';
+import { isLostConnection } from '../server-errors.js';
 import { RetriedTransaction } from './retried-transaction.js';
 
 /**
@@ -43,17 +43,6 @@ const REFUSED_WRITE = '25006';
  * the next connection goes to another one.
  */
 const RETRIABLE_STATES = new Set(['40001', '40P01', REFUSED_WRITE]);
-/** Node's codes for a socket that died. */
-const SOCKET_ERRORS = new Set([
-  'ECONNRESET',
-  'EPIPE',
-  'EBADMSG',
-  'ETIMEDOUT',
-  'ECONNABORTED',
-  'ENETDOWN',
-  'ENETUNREACH',
-  'EHOSTUNREACH',
-]);
 
 const RETRY_RULES: Readonly<Record<string, Rule>> = {
   attempts: integer({ min: 1 }),
@@ -67,11 +56,7 @@ export function isRetriable(error: unknown): boolean {
   // A mistake in the code: another try would repeat it.
   if (error instanceof PoolTransactionError) return false;
   const { code } = error as { code?: unknown };
-  if (typeof code === 'string' && (RETRIABLE_STATES.has(code) || SOCKET_ERRORS.has(code))) return true;
-  // pg gives a lost connection no code.
-  return (
-    endsConnection(error) || /^Connection terminated|^Client has encountered a connection error/.test(error.message)
-  );
+  return (typeof code === 'string' && RETRIABLE_STATES.has(code)) || isLostConnection(error);
 }
 
 /** Runs a function, and again after errors that {@link isRetriable} accepts. */

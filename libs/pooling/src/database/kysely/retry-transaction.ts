@@ -42,7 +42,7 @@ export async function retryTransaction<DB, Result>(
 
 function isInTransaction(db: object): boolean {
   const access = AmbientAccess.of(db);
-  return access !== undefined && membershipIn(access.way.database) !== undefined;
+  return access !== undefined && membershipIn(access.way.database, access.way.joins) !== undefined;
 }
 
 function transactionBuilder<DB>(

@@ -64,7 +64,7 @@ export interface ConnectionSource {
 }
 
 /** Fields of `pg.ClientConfig`, and of the objects that pg-connection-string gives, that are read. */
-const CONNECTION_FIELDS = [
+export const CONNECTION_FIELDS = [
   'user',
   'password',
   'host',

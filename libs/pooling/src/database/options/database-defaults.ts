@@ -1,4 +1,9 @@
-import type { DatabasePreset, PrePingOptions, ResolvedDatabaseOptions } from './database-options.js';
+import type {
+  DatabasePreset,
+  PrePingOptions,
+  ReplicaConsistency,
+  ResolvedDatabaseOptions,
+} from './database-options.js';
 
 /** What a preset fills in. */
 type PresetValues = Pick<
@@ -56,5 +61,6 @@ export const DATABASE_DEFAULTS = Object.freeze({
   pipelining: false as false | { readonly depth?: number },
   pipeliningDepth: 16,
   budget: Object.freeze({ min: 2, checkMs: 5_000 }),
+  replicas: Object.freeze({ maxLagMs: 10_000, waitMs: 50, consistency: 'read-your-writes' as ReplicaConsistency }),
   startup: 'warm',
 } as const);

@@ -35,6 +35,41 @@ export interface BudgetOptions {
   readonly checkMs?: number | undefined;
 }
 
+/**
+ * What a read through a replica sees of what was written before: with `'read-your-writes'` at least all that its own request
+ * has written, with `'eventual'` whatever has arrived.
+ */
+export type ReplicaConsistency = 'read-your-writes' | 'eventual';
+
+/**
+ * Further hosts of a database, for reads: those of `@InjectReplicaDb()`. Each host has a pool of its own. Every other option
+ * is as for the database unless it is given; user, password and database as well. `targetSessionAttrs` is `'standby'`.
+ *
+ * ```ts
+ * const pool = new DatabasePool('shop', {
+ *   url: 'postgres://shop@db1.internal,db2.internal,db3.internal/shop',
+ *   replicas: { hosts: [{ host: 'db2.internal' }, { host: 'db3.internal' }], size: 20, maxLagMs: 5_000 },
+ * });
+ * ```
+ */
+export interface ReplicaOptions extends Omit<DatabaseOptions, 'replicas' | 'startup' | 'plugins' | 'log'> {
+  /** A replica that is further behind isn't read from: 10000. */
+  readonly maxLagMs?: number | undefined;
+  /** How long a read waits for a replica that is full, or hasn't got what it must see, before it goes to the primary: 50. */
+  readonly waitMs?: number | undefined;
+  /** `'read-your-writes'`. */
+  readonly consistency?: ReplicaConsistency | undefined;
+}
+
+/** {@link ReplicaOptions} with every default filled in. */
+export interface ResolvedReplicaOptions {
+  readonly maxLagMs: number;
+  readonly waitMs: number;
+  readonly consistency: ReplicaConsistency;
+  /** The options of their pools, with all of their hosts. */
+  readonly pool: ResolvedDatabaseOptions;
+}
+
 /** Values of server settings, as `SET` takes them. */
 export type SessionSettings = Readonly<Record<string, string | number | boolean>>;
 
@@ -182,6 +217,8 @@ export interface DatabaseOptions {
    * one process.
    */
   readonly budget?: BudgetOptions | undefined;
+  /** Further hosts for reads, which `@InjectReplicaDb()` goes to: none. */
+  readonly replicas?: ReplicaOptions | undefined;
   /** What happens at the start of the application: `'warm'`. */
   readonly startup?: DatabaseStartup | undefined;
 }
@@ -231,6 +268,7 @@ export interface ResolvedDatabaseOptions {
   readonly log: KyselyConfig['log'];
   readonly applicationName: string;
   readonly budget: FleetBudget | undefined;
+  readonly replicas: ResolvedReplicaOptions | undefined;
   readonly startup: DatabaseStartup;
   /** What `pg.Client` is made with. Not enumerable, and its password is hidden in a function. */
   readonly clientConfig: ClientConfig;

@@ -26,6 +26,7 @@ import { DATABASE_DEFAULTS } from './database-defaults.js';
 import type { DatabaseOptions } from './database-options.js';
 import { hostsRule, isHostName, LOAD_BALANCE_HOSTS, TARGET_SESSION_ATTRS } from './host-options.js';
 import { negotiatesDirectTls } from '../pg-internals.js';
+import { replicasRule } from './replica-options.js';
 import { LONGEST_SERVER_TIMEOUT_MS, serverMilliseconds } from './server-settings.js';
 import { tlsProblems } from './tls-settings.js';
 
@@ -145,8 +146,8 @@ const queryCommentsRule: Rule = {
   },
 };
 
-/** What each option may be. */
-export const DATABASE_RULES: Rules<DatabaseOptions> = {
+/** What each option of one pool may be. */
+const POOL_RULES: Rules<Omit<DatabaseOptions, 'replicas'>> = {
   url: urlRule,
   connection: connectionRule,
   hosts: hostsRule,
@@ -193,3 +194,6 @@ export const DATABASE_RULES: Rules<DatabaseOptions> = {
   budget: budgetRule,
   startup: oneOf('lazy', 'warm', 'required'),
 };
+
+/** What each option may be. */
+export const DATABASE_RULES: Rules<DatabaseOptions> = { ...POOL_RULES, replicas: replicasRule(POOL_RULES) };

@@ -8,6 +8,7 @@ import type { BudgetOptions, DatabaseOptions, ResolvedDatabaseOptions, SessionSe
 import { DATABASE_HINTS } from './option-hints.js';
 import { canBeMerged, DATABASE_RULES } from './option-rules.js';
 import { chosenHosts } from './chosen-hosts.js';
+import { resolveReplicas } from './replica-options.js';
 import { startupProblems } from './startup-texts.js';
 
 export type * from './database-options.js';
@@ -34,6 +35,10 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
       ? resolveConnection(options.url, options.connection, problems)
       : undefined;
   const chosen = source === undefined ? undefined : chosenHosts(options, source, problems);
+  const replicas =
+    problems.length === 0
+      ? resolveReplicas(options, problems, (given) => resolveDatabaseOptions(name, given))
+      : undefined;
   refuseProblems(name, problems);
   if (source === undefined || chosen === undefined)
     throw new Error('bug: the connection was refused without a problem');
@@ -89,6 +94,7 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
     log: options.log,
     applicationName,
     budget: budgetOf(options.budget),
+    replicas,
     startup: options.startup ?? defaults.startup,
   };
   Object.defineProperty(resolved, 'clientConfig', {

@@ -19,6 +19,7 @@ import type { QueryTraces } from './query-traces.js';
 import type { StatementCache } from './statement-cache.js';
 import type { TracedQuery } from './traced-query.js';
 import type { WireText } from './unnamed-text.js';
+import { PositionedWrite, type WriteNote, type WriteNotes } from './write-notes.js';
 import type { UnnamedTexts } from './unnamed-texts.js';
 import { asPgResult } from '../wire/pg-result.js';
 
@@ -46,6 +47,8 @@ interface SingleQuery {
   readonly callback: QueryOutcome;
   /** The caller's context, in which hooks and listeners run: the answer comes from a socket that belongs to no request. */
   readonly context: AsyncResource | undefined;
+  /** The note that is taken of what it writes. */
+  readonly note: WriteNote | undefined;
   attempts: number;
   /** Its trace, once it has a connection. */
   trace: TracedQuery | undefined;
@@ -63,6 +66,8 @@ export class SingleQueries {
   readonly traces: QueryTraces;
   /** `undefined` where the pool doesn't choose among hosts. */
   readonly #refusals: RefusedWrites | undefined;
+  /** There where others read from replicas what these write. */
+  readonly #writes: WriteNotes | undefined;
 
   constructor(
     leases: DatabaseLeases,
@@ -70,8 +75,10 @@ export class SingleQueries {
     traces: QueryTraces,
     { pipelining, queryTimeoutMs }: Pick<ResolvedDatabaseOptions, 'pipelining' | 'queryTimeoutMs'>,
     refusals?: RefusedWrites,
+    writes?: WriteNotes,
   ) {
     this.#refusals = refusals;
+    this.#writes = writes;
     this.#leases = leases;
     this.traces = traces;
     this.#texts = texts;
@@ -111,13 +118,20 @@ export class SingleQueries {
    * Runs one statement on whichever connection is free first.
    *
    * @param single whether the text is known to hold one statement.
+   * @param reads whether it is known to write nothing.
    */
-  run(text: QueryText, values: unknown[], single: boolean): Promise<QueryResult> {
-    return promiseOf((settle) => this.execute(text, values, settle, single));
+  run(text: QueryText, values: unknown[], single: boolean, reads = false): Promise<QueryResult> {
+    return promiseOf((settle) => this.execute(text, values, settle, single, reads));
   }
 
   /** Runs one statement on whichever connection is free first, and calls back once. */
-  execute(config: QueryText, values: unknown[] | undefined, callback: QueryOutcome, single = false): void {
+  execute(
+    config: QueryText,
+    values: unknown[] | undefined,
+    callback: QueryOutcome,
+    single = false,
+    reads = false,
+  ): void {
     const prepared = this.#texts.prepare(config, values, single);
     const shared = this.#pipelining && prepared !== undefined && this.#texts.shareable(prepared);
     this.#dispatch({
@@ -128,9 +142,28 @@ export class SingleQueries {
       callback,
       // A promise keeps its own context.
       context: this.#leases.heard || this.traces.heard ? presentContext() : undefined,
+      note: reads ? undefined : this.#writes?.begin(),
       attempts: 1,
       trace: undefined,
     });
+  }
+
+  /** Runs one statement that only reads on a connection that its caller has leased, and gives that back. It is sent once. */
+  runOn(lease: DatabaseLease, text: QueryText, values: unknown[]): Promise<QueryResult> {
+    const prepared = this.#texts.prepare(text, values, true);
+    return promiseOf((callback) =>
+      this.#executeOn(lease, {
+        config: text,
+        values,
+        prepared,
+        shared: false,
+        callback,
+        context: this.#leases.heard || this.traces.heard ? presentContext() : undefined,
+        note: undefined,
+        attempts: MOST_ATTEMPTS,
+        trace: undefined,
+      }),
+    );
   }
 
   #dispatch(query: SingleQuery): void {
@@ -160,15 +193,18 @@ export class SingleQueries {
   }
 
   #send(lease: DatabaseLease, query: SingleQuery): void {
-    const { config, values, prepared, context } = query;
+    const { config, values, prepared, context, note } = query;
     const timeoutMs = (typeof config === 'object' && config.query_timeout) || this.#queryTimeoutMs;
     const outcome: QueryOutcome = (error, result, untouched) =>
       context === undefined
         ? this.#answered(lease, query, error, result, untouched)
         : context.runInAsyncScope(this.#answered, this, lease, query, error, result, untouched);
     const { runner } = lease.connection;
-    if (prepared === undefined) runner.executeUnprepared(lease, config, values, timeoutMs, outcome);
-    else runner.executePrepared(lease, prepared, values as unknown[], timeoutMs, outcome, query.trace);
+    const write = note === undefined ? undefined : new PositionedWrite(note, runner, timeoutMs, outcome);
+    const heard = write === undefined ? outcome : write.answered;
+    if (prepared === undefined) return runner.executeUnprepared(lease, config, values, timeoutMs, heard);
+    runner.executePrepared(lease, prepared, values as unknown[], timeoutMs, heard, query.trace);
+    write?.sent();
   }
 
   #answered(

@@ -80,7 +80,7 @@ export class WireQuery extends Statement {
   constructor(
     wire: WireQueryReader,
     owner: StatementOwner,
-    lease: Lease<unknown>,
+    lease: Lease<unknown> | undefined,
     prepared: WireText,
     values: readonly WireValue[],
     timeoutMs: number,

@@ -10,6 +10,8 @@ import type { TransactionSession } from './transaction-session.js';
 export interface TransactionalWay {
   /** Identifies the database: its pool, or what a test has put in its place. */
   readonly database: object;
+  /** Another database whose transactions it joins: that whose replicas it stands for. */
+  readonly joins?: object | undefined;
   /** Its name. */
   readonly name: string;
   /** A new transaction, on a connection of its own. */

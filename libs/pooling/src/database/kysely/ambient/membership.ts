@@ -97,10 +97,16 @@ export function innermost(): Membership | undefined {
   return presentRequest()?.transaction as Membership | undefined;
 }
 
-/** The membership of what runs now in a transaction of one database, over or not. */
-export function membershipIn(database: object): Membership | undefined {
+/**
+ * The membership of what runs now in a transaction of one database, over or not.
+ *
+ * @param joins another database whose transactions count as well.
+ */
+export function membershipIn(database: object, joins: object = database): Membership | undefined {
   let membership = innermost();
-  while (membership !== undefined && membership.database !== database) membership = membership.outer;
+  while (membership !== undefined && membership.database !== database && membership.database !== joins) {
+    membership = membership.outer;
+  }
   return membership?.scope === undefined ? undefined : membership;
 }
 

@@ -3,7 +3,9 @@ import type { AcquireOptions } from '../../../core/pool-options.js';
 import type { CloseReason } from '../../../core/statistics.js';
 import { commandQuery } from '../command-query.js';
 import { ConnectionScope } from '../connection-scope.js';
-import { KyselyConnection, type ConnectionWay } from '../kysely-connection.js';
+import type { ConnectionWay } from '../connection-way.js';
+import type { KyselyConnection } from '../kysely-connection.js';
+import { connectionOn } from '../read-only-connection.js';
 import type { Beginning } from '../../query/opening.js';
 import type { TransactionSession } from './transaction-session.js';
 
@@ -13,7 +15,7 @@ export class ScopedSession implements TransactionSession {
   readonly #scope: ConnectionScope;
 
   constructor(way: ConnectionWay, beginning: Beginning, acquire: AcquireOptions) {
-    this.#connection = new KyselyConnection(way, undefined, acquire);
+    this.#connection = connectionOn(way, undefined, acquire);
     this.#connection.begin(beginning);
     this.#scope = new ConnectionScope(this.#connection);
   }

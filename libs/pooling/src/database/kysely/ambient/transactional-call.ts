@@ -24,7 +24,7 @@ export interface TransactionalCall<Result> {
 /** Runs a function in the transaction that its propagation asks for. */
 export async function runCall<Result>(call: TransactionalCall<Result>): Promise<Result> {
   const { way, options } = call;
-  const present = membershipIn(way.database);
+  const present = membershipIn(way.database, way.joins);
   switch (options.propagation ?? 'required') {
     case 'requires-new':
       return await begin(call);

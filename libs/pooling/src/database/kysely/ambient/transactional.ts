@@ -56,7 +56,7 @@ export function wayOf(db: object): TransactionalWay {
 export function currentTransaction<DB>(db: Kysely<DB>): Transaction<DB> | undefined {
   const access = AmbientAccess.of(db);
   if (access === undefined) return undefined;
-  const membership = membershipIn(access.way.database);
+  const membership = membershipIn(access.way.database, access.way.joins);
   if (membership?.scope === undefined || membership.scope.over) return undefined;
   return access.transactionFor(membership) as Transaction<unknown> as Transaction<DB>;
 }

@@ -1,7 +1,7 @@
 import type { KyselyProps } from 'kysely';
 import type { AcquireOptions } from '../../../core/pool-options.js';
 import type { TransactionOutcomes } from '../../transaction-tally.js';
-import type { ConnectionWay } from '../kysely-connection.js';
+import type { ConnectionWay } from '../connection-way.js';
 import type { HookKind } from './hooks.js';
 import { ScopedSession } from './scoped-session.js';
 import type { Beginning } from '../../query/opening.js';
@@ -11,13 +11,15 @@ import type { TransactionalWay } from './ambient-access.js';
 /** Begins ambient transactions on a pool, and counts how they end. */
 export class TransactionsOfPool implements TransactionalWay {
   readonly database: object;
+  readonly joins: object | undefined;
   readonly name: string;
   /** What Kysely's `Transaction` is made of, besides the executor. */
   readonly kyselyParts: Omit<KyselyProps, 'executor'>;
   readonly #way: ConnectionWay;
 
-  constructor(way: ConnectionWay, kyselyParts: Omit<KyselyProps, 'executor'>) {
+  constructor(way: ConnectionWay, kyselyParts: Omit<KyselyProps, 'executor'>, joins?: object) {
     this.database = way.pool;
+    this.joins = joins;
     this.name = way.pool.name;
     this.kyselyParts = kyselyParts;
     this.#way = way;

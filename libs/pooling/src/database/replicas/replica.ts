@@ -1,0 +1,171 @@
+import type { Clock } from '../../core/clock.js';
+import type { Pool } from '../../core/pool.js';
+import type { PostgresConnection } from '../connection/connection.js';
+import type { DatabaseLeases } from '../database-leases.js';
+import { nameOfHost, type HostTarget } from '../options/host-options.js';
+import type { SingleQueries } from '../query/single-queries.js';
+import { askWithin, tellsNoPosition, TIMELINE } from './asking.js';
+import { leaseWithin } from './lease-within.js';
+import { includes, parseLsn, type LogPosition } from './position.js';
+
+/** What a replica's own pool is made of. */
+export interface ReplicaParts {
+  readonly clock: Clock;
+  readonly engine: Pool<PostgresConnection>;
+  readonly leases: DatabaseLeases;
+  readonly queries: SingleQueries;
+}
+
+/** How long a replica may take to say how it is, a dial included, in milliseconds. */
+const LOOK_MS = 2_000;
+
+const QUESTION = `select pg_is_in_recovery() as standby, pg_last_wal_replay_lsn()::text as replayed,
+  (extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::float8::text as ago,
+  ${TIMELINE}::text as timeline`;
+
+/** Of a server that doesn't tell where it is in the log. */
+const LESSER_QUESTION = 'select pg_is_in_recovery() as standby';
+
+interface Answer {
+  readonly standby: unknown;
+  readonly replayed?: unknown;
+  readonly ago?: unknown;
+  readonly timeline?: unknown;
+}
+
+/** One host that is read from: its pool, and what is known of its server. */
+export class Replica {
+  readonly target: HostTarget;
+  /** `name:port`. */
+  readonly host: string;
+  readonly parts: ReplicaParts;
+  /** Where it was in the log when it was looked at last; `undefined`: it doesn't tell. */
+  position: LogPosition | undefined = undefined;
+  /** Whether what it was asked for last had arrived: then it is asked together with the query. */
+  keepsUp = true;
+  /** When it was looked at last, on the clock's scale. */
+  lookedAt = -Infinity;
+  #state: 'up' | 'down' | 'unknown' = 'unknown';
+  #standby: boolean | undefined = undefined;
+  /** When the last transaction was committed that it has replayed, on the clock's scale. */
+  #committedAt: number | undefined = undefined;
+  #looking: Promise<void> | undefined = undefined;
+  /** What connections have shown to have replayed: no server goes back behind that while it runs. */
+  readonly #shown = new WeakMap<PostgresConnection, LogPosition>();
+
+  constructor(target: HostTarget, parts: ReplicaParts) {
+    this.target = target;
+    this.host = nameOfHost(target);
+    this.parts = parts;
+  }
+
+  get state(): 'up' | 'down' | 'unknown' {
+    return this.#state;
+  }
+
+  get role(): 'primary' | 'standby' | undefined {
+    return this.#standby === undefined ? undefined : this.#standby ? 'standby' : 'primary';
+  }
+
+  /** Whether it may be read from, however far behind it is. */
+  get serves(): boolean {
+    return this.#state === 'up' && this.#standby === true;
+  }
+
+  /** How much it has to do: connections in use, and those who wait for one. */
+  get busy(): number {
+    const { open, idle, waiting } = this.parts.engine;
+    return open - idle + waiting;
+  }
+
+  /** How long ago the last transaction was committed that it has replayed, in milliseconds. */
+  replayedAgo(now: number): number | undefined {
+    return this.#committedAt === undefined ? undefined : Math.max(0, now - this.#committedAt);
+  }
+
+  /** Something is wrong with it: it isn't read from before it was looked at again. */
+  suspect(): void {
+    if (this.#state === 'up') this.#state = 'unknown';
+  }
+
+  /** A look at it, or the one that is under way. Never rejects. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    const { clock, leases } = this.parts;
+    const lease = await leaseWithin(this.parts, LOOK_MS, { use: 'own' });
+    if (lease === undefined) {
+      // Where borrowers have all of them, their own answers speak for it.
+      if (!this.#saturated) this.#failed();
+    } else {
+      try {
+        this.#found(await this.#ask(lease.connection));
+      } catch {
+        this.#failed();
+      } finally {
+        leases.giveBack(lease);
+      }
+    }
+    this.lookedAt = clock.now();
+  }
+
+  get #saturated(): boolean {
+    const { clock, engine } = this.parts;
+    const { lastVerifiedAt } = engine.report;
+    return engine.open >= engine.max && lastVerifiedAt !== undefined && clock.now() - lastVerifiedAt <= LOOK_MS;
+  }
+
+  async #ask(connection: PostgresConnection): Promise<Answer> {
+    try {
+      return (await askWithin(connection, QUESTION, LOOK_MS)).rows[0] as Answer;
+    } catch (error) {
+      if (!tellsNoPosition(error)) throw error;
+      return (await askWithin(connection, LESSER_QUESTION, LOOK_MS)).rows[0] as Answer;
+    }
+  }
+
+  #failed(): void {
+    this.#state = 'down';
+    this.#standby = undefined;
+  }
+
+  #found({ standby, replayed, ago, timeline }: Answer): void {
+    const lsn = parseLsn(replayed);
+    this.#state = 'up';
+    this.#standby = standby === true;
+    this.position = lsn === undefined ? undefined : { lsn, timeline: Number(timeline) };
+    const agoMs = Number(ago ?? Number.NaN);
+    this.#committedAt = Number.isFinite(agoMs) ? this.parts.clock.now() - agoMs : undefined;
+  }
+
+  /** Whether a connection is known to lead to where what was written before `needed` is. */
+  hasShown(connection: PostgresConnection, needed: LogPosition): boolean {
+    return includes(this.#shown.get(connection), needed);
+  }
+
+  /** What a connection has answered to `replayQuestion`; returns whether it includes what is needed. */
+  shows(connection: PostgresConnection, row: unknown, needed: LogPosition): boolean {
+    const { standby, replayed, timeline } = row as Answer;
+    const lsn = parseLsn(replayed);
+    if (standby !== true) {
+      this.#standby = false;
+      return false;
+    }
+    if (lsn === undefined) return false;
+    const known = this.#shown.get(connection)?.timeline ?? 0;
+    const position = { lsn, timeline: timeline === undefined ? known : Number(timeline) };
+    // Behind a pooler the next query may meet another server.
+    if (!connection.session.pooled) this.#shown.set(connection, position);
+    return includes(position, needed);
+  }
+
+  /** What a connection has to be asked, to know whether its server has what was written before `needed`. */
+  replayQuestion(connection: PostgresConnection, needed: LogPosition): string {
+    const known = this.#shown.get(connection)?.timeline ?? 0;
+    const timeline = known >= needed.timeline ? '' : `, ${TIMELINE}::text as timeline`;
+    return `select pg_is_in_recovery() as standby, pg_last_wal_replay_lsn()::text as replayed${timeline}`;
+  }
+}

@@ -1,0 +1,310 @@
+/** Reads from replicas: where they go, what they may do, and what becomes of them when a replica is no good. Real replication. */
+import { sql, type Kysely } from 'kysely';
+import { batch, DatabasePool, retryTransaction, transactional } from 'nestjs-pooling';
+import type { ClusterNode } from 'nestjs-pooling/testing';
+import { ReplicaLaboratory, type Tables } from './replica-laboratory.js';
+
+let laboratory: ReplicaLaboratory;
+
+beforeAll(async () => {
+  laboratory = await ReplicaLaboratory.start();
+}, 120_000);
+afterAll(() => laboratory[Symbol.asyncDispose]());
+afterEach(() => laboratory.reset());
+
+const serverPort = sql<number>`inet_server_port()`.as('port');
+
+/** The port of the server that answers a built query. */
+async function portOf(db: Kysely<Tables>): Promise<number> {
+  return (await db.selectNoFrom(serverPort).executeTakeFirstOrThrow()).port;
+}
+
+function portsOf(nodes: readonly ClusterNode[]): number[] {
+  return nodes.map(({ server }) => server.port).toSorted((one, other) => one - other);
+}
+
+/** The servers that answer so many queries, each of them once. */
+async function servers(db: Kysely<Tables>, queries = 60): Promise<number[]> {
+  const ports = new Set<number>();
+  for (let at = 0; at < queries; at++) ports.add(await portOf(db));
+  return [...ports].toSorted((one, other) => one - other);
+}
+
+/** Waits until a replica is read from. */
+async function untilRead({ replicas }: { readonly replicas: Kysely<Tables> }): Promise<void> {
+  await vi.waitFor(async () => expect(portsOf(laboratory.standbys)).toContain(await portOf(replicas)), 20_000);
+}
+
+describe('reads from replicas', { timeout: 60_000 }, () => {
+  it('go to all of them, and none to the primary; what goes to the database goes to the primary', async () => {
+    const opened = laboratory.open();
+    await untilRead(opened);
+    await vi.waitFor(async () => expect(await servers(opened.replicas)).toEqual(portsOf(laboratory.standbys)), 20_000);
+    expect(await servers(opened.db, 5)).toEqual(portsOf([laboratory.primary]));
+  });
+
+  it('may be single queries, raw ones, transactions, streams, batches and connections', async () => {
+    const opened = laboratory.open();
+    const { replicas } = opened;
+    await untilRead(opened);
+    const standbys = portsOf(laboratory.standbys);
+    const raw = sql<{ port: number }>`select inet_server_port() as port`;
+    expect(standbys).toContain((await raw.execute(replicas)).rows[0]?.port);
+    await replicas.transaction().execute(async (transaction) => {
+      const port = await portOf(transaction);
+      expect(standbys).toContain(port);
+      expect(await portOf(transaction)).toBe(port);
+      const { rows } = await sql`select current_setting('transaction_read_only') as mode`.execute(transaction);
+      expect(rows).toEqual([{ mode: 'on' }]);
+    });
+    for await (const { port } of replicas.selectNoFrom(serverPort).stream()) expect(standbys).toContain(port);
+    const [[inBatch]] = await batch(replicas, [replicas.selectNoFrom(serverPort)]);
+    expect(standbys).toContain(inBatch?.port);
+    await replicas.connection().execute(async (connection) => {
+      expect(standbys).toContain(await portOf(connection));
+      expect(standbys).toContain((await raw.execute(connection)).rows[0]?.port);
+    });
+    await transactional(replicas, async () => {
+      const port = await portOf(replicas);
+      expect(standbys).toContain(port);
+      expect(await portOf(replicas)).toBe(port);
+    });
+    await retryTransaction(replicas, async (transaction) => expect(standbys).toContain(await portOf(transaction)));
+  });
+
+  it('go to the database where it has no replicas, which may write by it', async () => {
+    const { replicas, db } = laboratory.open({}, false);
+    expect(await servers(replicas, 5)).toEqual(portsOf([laboratory.primary]));
+    await replicas.insertInto('entry').values({ id: 1, n: 1 }).execute();
+    expect(await db.selectFrom('entry').selectAll().execute()).toEqual([{ id: 1, n: 1 }]);
+  });
+
+  it('belong to the transaction of the database that they are made in', async () => {
+    const { db, replicas } = laboratory.open();
+    await transactional(db, async () => {
+      await db.insertInto('entry').values({ id: 1, n: 1 }).execute();
+      expect(await replicas.selectFrom('entry').selectAll().execute()).toEqual([{ id: 1, n: 1 }]);
+      await transactional(replicas, async () => {
+        expect(await replicas.selectFrom('entry').selectAll().execute()).toEqual([{ id: 1, n: 1 }]);
+      });
+    });
+  });
+});
+
+describe('what writes by way of the replicas', { timeout: 60_000 }, () => {
+  const WRITES: Record<string, (db: Kysely<Tables>) => Promise<unknown>> = {
+    'a built insert': (db) => db.insertInto('entry').values({ id: 1, n: 1 }).execute(),
+    'raw SQL': (db) => sql`insert into entry values (1, 1)`.execute(db),
+    'a WITH that changes rows': (db) =>
+      db
+        .with('added', (cte) => cte.insertInto('entry').values({ id: 1, n: 1 }).returning('id'))
+        .selectFrom('added')
+        .selectAll()
+        .execute(),
+    'a stream of what an insert returns': async (db) => {
+      for await (const row of db.insertInto('entry').values({ id: 1, n: 1 }).returningAll().stream()) {
+        expect(row).toBeUndefined();
+      }
+    },
+    'a transaction': (db) =>
+      db.transaction().execute((transaction) => transaction.insertInto('entry').values({ id: 1, n: 1 }).execute()),
+    'a batch': (db) => batch(db, [db.insertInto('entry').values({ id: 1, n: 1 })]),
+    'a connection': (db) =>
+      db.connection().execute((connection) => sql`insert into entry values (1, 1)`.execute(connection)),
+    'an ambient transaction': (db) => transactional(db, () => db.insertInto('entry').values({ id: 1, n: 1 }).execute()),
+  };
+
+  it.each(Object.keys(WRITES))(
+    'fails with 25006, on a replica and on the primary that stands in for it: %s',
+    async (name) => {
+      const opened = laboratory.open();
+      const write = WRITES[name] as (typeof WRITES)[string];
+      await untilRead(opened);
+      await expect(write(opened.replicas)).rejects.toMatchObject({ code: '25006' });
+      for (const { proxy } of laboratory.standbys) {
+        await proxy.reset();
+        proxy.cut('rst');
+      }
+      await vi.waitFor(
+        async () => expect(await servers(opened.replicas, 3)).toEqual(portsOf([laboratory.primary])),
+        20_000,
+      );
+      await expect(write(opened.replicas)).rejects.toMatchObject({ code: '25006' });
+      expect(await laboratory.onPrimary('select * from entry')).toEqual([]);
+      // The connection is as it was for those who may write.
+      await opened.db.insertInto('entry').values({ id: 2, n: 2 }).execute();
+      const { acquired, released } = opened.pool.statistics();
+      expect(acquired).toBe(released);
+    },
+  );
+
+  it('is refused by name where a transaction is asked for that writes', async () => {
+    const { replicas } = laboratory.open();
+    const asked = replicas
+      .transaction()
+      .setAccessMode('read write')
+      .execute((transaction) => portOf(transaction));
+    await expect(asked).rejects.toMatchObject({ code: 'ERR_POOL_TRANSACTION_MISMATCH' });
+  });
+});
+
+describe('a replica', { timeout: 90_000 }, () => {
+  it('that is killed costs no read: what was in flight runs elsewhere, and it is back when its server is', async () => {
+    const opened = laboratory.open({ size: 8 });
+    const { replicas, pool } = opened;
+    await untilRead(opened);
+    await vi.waitFor(async () => expect(await servers(replicas)).toEqual(portsOf(laboratory.standbys)), 20_000);
+    const [victim, other] = laboratory.standbys as [ClusterNode, ClusterNode];
+    let stopped = false;
+    let reads = 0;
+    const read = async (): Promise<void> => {
+      while (!stopped) {
+        await replicas
+          .selectFrom('entry')
+          .select(sql<number>`pg_sleep(0.002)`.as('slept'))
+          .execute();
+        await portOf(replicas);
+        reads++;
+      }
+    };
+    const load = Array.from({ length: 16 }, read);
+    await vi.waitFor(() => expect(reads).toBeGreaterThan(50), 20_000);
+    await victim.kill();
+    const before = reads;
+    await vi.waitFor(() => expect(reads).toBeGreaterThan(before + 100), 20_000);
+    stopped = true;
+    await Promise.all(load);
+    await vi.waitFor(() => {
+      const state = pool.statistics().replicas?.states.find(({ host }) => host.endsWith(`:${victim.proxy.port}`));
+      expect(state).toMatchObject({ state: 'down', fit: false, role: undefined });
+    }, 20_000);
+    expect(await servers(replicas, 10)).toEqual(portsOf([other]));
+    await victim.server.start();
+    await vi.waitFor(async () => expect(await servers(replicas)).toEqual(portsOf(laboratory.standbys)), 30_000);
+  });
+
+  it('that falls behind by more than maxLagMs is left out, and is back when it has caught up', async () => {
+    const opened = laboratory.open({}, { maxLagMs: 500, consistency: 'eventual' });
+    const { pool, db, replicas } = opened;
+    await untilRead(opened);
+    await laboratory.pause();
+    // Quiet as it is, nothing is missing.
+    expect(await servers(replicas, 5)).not.toContain(laboratory.primary.server.port);
+    await db.insertInto('entry').values({ id: 1, n: 1 }).execute();
+    await vi.waitFor(async () => expect(await servers(replicas, 5)).toEqual(portsOf([laboratory.primary])), 20_000);
+    for (const state of pool.statistics().replicas?.states ?? []) {
+      expect(state).toMatchObject({ state: 'up', role: 'standby', fit: false });
+      expect(state.lagMs).toBeGreaterThan(500);
+    }
+    expect(pool.statistics().replicas?.reads.primary).toBeGreaterThan(0);
+    await laboratory.resume();
+    await vi.waitFor(async () => {
+      expect(await servers(replicas, 5)).not.toContain(laboratory.primary.server.port);
+      expect(pool.statistics().replicas?.states.map(({ lagMs }) => lagMs)).toEqual([0, 0]);
+    }, 20_000);
+  });
+
+  it('that is full is passed by: its borrowers cost others no more than waitMs', async () => {
+    const opened = laboratory.open({}, { size: 1, maxOverflow: 0, waitMs: 30 });
+    await untilRead(opened);
+    await vi.waitFor(async () => expect(await servers(opened.replicas)).toEqual(portsOf(laboratory.standbys)), 20_000);
+    let release!: () => void;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const holders = [0, 1].map(() =>
+      opened.replicas.transaction().execute(async (transaction) => {
+        await portOf(transaction);
+        await held;
+      }),
+    );
+    await vi.waitFor(() => {
+      expect(opened.pool.statistics().replicas?.states.map(({ inUse }) => inUse)).toEqual([1, 1]);
+    }, 20_000);
+    expect(await portOf(opened.replicas)).toBe(laboratory.primary.server.port);
+    release();
+    await Promise.all(holders);
+  });
+
+  it('that is none any more leaves: a primary that stands among them serves nothing', async () => {
+    const hosts = laboratory.cluster.nodes.map(({ proxy }) => ({ host: '127.0.0.1', port: proxy.port }));
+    const opened = laboratory.open({}, { hosts, targetSessionAttrs: 'any' });
+    await untilRead(opened);
+    await vi.waitFor(async () => expect(await servers(opened.replicas)).toEqual(portsOf(laboratory.standbys)), 20_000);
+    expect(opened.pool.statistics().replicas?.states[0]).toMatchObject({ role: 'primary', state: 'up', fit: false });
+  });
+
+  it('may be found by a function, which is asked again', async () => {
+    const [first, second] = laboratory.standbys as [ClusterNode, ClusterNode];
+    let node = first;
+    const hosts = () => [{ host: '127.0.0.1', port: node.proxy.port }];
+    const opened = laboratory.open({ hostRecheckMs: 50 }, { hosts });
+    await vi.waitFor(async () => expect(await portOf(opened.replicas)).toBe(first.server.port), 20_000);
+    node = second;
+    await vi.waitFor(async () => expect(await portOf(opened.replicas)).toBe(second.server.port), 20_000);
+    await vi.waitFor(async () => expect(await first.server.backends()).toEqual([]), 20_000);
+  });
+
+  it('is known to the database’s health and closed with it', async () => {
+    const opened = laboratory.open({}, { minIdle: 1 });
+    opened.pool.start();
+    await untilRead(opened);
+    expect(await opened.pool.close()).toMatchObject({ graceful: true, destroyed: [] });
+    await vi.waitFor(async () => {
+      for (const { server } of laboratory.cluster.nodes) expect(await server.backends()).toEqual([]);
+    }, 20_000);
+  });
+});
+
+describe('the options of replicas', () => {
+  const url = 'postgres://shop:secret@db1.internal,db2.internal/shop?sslmode=disable';
+
+  it('are those of the database but for the address and what is given', () => {
+    const { configuration } = new DatabasePool('shop', {
+      url,
+      size: 7,
+      statementTimeoutMs: 5_000,
+      replicas: { hosts: [{ host: 'db2.internal' }, { host: 'db3.internal', port: 5433 }], maxOverflow: 3 },
+    });
+    expect(configuration.replicas).toMatchObject({
+      maxLagMs: 10_000,
+      waitMs: 50,
+      consistency: 'read-your-writes',
+      pool: {
+        hosts: [
+          { host: 'db2.internal', port: 5432 },
+          { host: 'db3.internal', port: 5433 },
+        ],
+        target: { user: 'shop', database: 'shop' },
+        targetSessionAttrs: 'standby',
+        size: 7,
+        maxOverflow: 3,
+        statementTimeoutMs: 5_000,
+      },
+    });
+    expect(configuration.replicas?.pool.clientConfig).toMatchObject({ user: 'shop', database: 'shop', ssl: false });
+    expect(JSON.stringify(configuration)).not.toContain('secret');
+  });
+
+  it('may come with a URL of their own, whose words win', () => {
+    const { configuration } = new DatabasePool('shop', {
+      url,
+      replicas: { url: 'postgres://reader@db2.internal?target_session_attrs=any' },
+    });
+    expect(configuration.replicas?.pool).toMatchObject({
+      hosts: [{ host: 'db2.internal', port: 5432 }],
+      target: { user: 'reader', database: 'shop' },
+      targetSessionAttrs: 'any',
+    });
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['no host', { size: 2 }, /replicas: names no host; give url or hosts/],
+    ['an option that is none', { hosts: [{ host: 'a' }], lag: 1 }, /replicas\.lag: no such option/],
+    ['a start of their own', { hosts: [{ host: 'a' }], startup: 'lazy' }, /replicas\.startup: no such option/],
+    ['a lag that is none', { hosts: [{ host: 'a' }], maxLagMs: 0 }, /replicas\.maxLagMs: 0 is not allowed/],
+    ['another consistency', { hosts: [{ host: 'a' }], consistency: 'strong' }, /replicas\.consistency: "strong"/],
+    ['a URL that is none', { url: 'nonsense' }, /replicas\.url: /],
+    ['minIdle over size', { hosts: [{ host: 'a' }], size: 1, minIdle: 2 }, /replicas\.minIdle: 2 is not allowed/],
+  ])('are refused by name: %s', (_what, replicas, message) => {
+    expect(() => new DatabasePool('shop', { url, replicas })).toThrow(message);
+  });
+});
