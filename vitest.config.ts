@@ -27,12 +27,13 @@ export default defineConfig(({ mode }) => ({
     globals: true,
     include: ['libs/**/*.spec.ts', 'apps/**/*.spec.ts', 'test/**/*.spec.ts'],
     exclude: [...configDefaults.exclude, ...variantOf(mode).exclude],
-    setupFiles: variantOf(mode).setupFiles,
+    setupFiles: ['test/support/patience.ts', ...variantOf(mode).setupFiles],
+    expect: { poll: { timeout: 30_000 } },
     globalSetup: ['test/support/global-setup.ts'],
     // Most tests wait for a server or a socket: two at a time keep two cores busy, and more would only disturb each other.
     maxWorkers: Math.min(4, Math.max(2, availableParallelism() - 1)),
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
     coverage: {
       include: ['libs/*/src/**/*.ts'],
       // What a room's own tests reach, rounded down: those beside it, and of `core` those of the engine.

@@ -576,7 +576,7 @@ describe('what outlives a request', () => {
       collect();
       // The assertion would keep it.
       expect(store.deref() === undefined).toBe(true);
-    }, 10_000);
+    });
     expect(pool.statistics().idle).toBeGreaterThan(0);
   });
 

@@ -69,14 +69,9 @@ function get(application: INestApplication, path: string): Promise<Response> {
   return request(`http://127.0.0.1:${port}`).get(path);
 }
 
-/** Milliseconds until readiness answers with a status. */
-async function timeUntil(application: INestApplication, status: number): Promise<number> {
-  const startedAt = performance.now();
-  for (;;) {
-    if ((await get(application, '/health/ready')).status === status) return performance.now() - startedAt;
-    if (performance.now() - startedAt > 10_000) throw new Error(`readiness never answered ${status}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+/** Resolves when readiness answers with a status. After how long that has to be is in ping-cache.spec.ts. */
+async function readinessIs(application: INestApplication, status: number): Promise<void> {
+  await vi.waitFor(async () => expect((await get(application, '/health/ready')).status).toBe(status));
 }
 
 function everyLeaf(value: unknown): unknown[] {
@@ -116,7 +111,7 @@ describe.each<Adapter>(['express', 'fastify'])('health on %s', (adapter) => {
     expect([live.status, live.body]).toEqual([200, { status: 'ok', info: {}, error: {}, details: {} }]);
   });
 
-  it('goes red within two seconds of the database going down, and green again as fast, with nothing said twice', async () => {
+  it('goes red when the database goes down, and green again by itself, with nothing said twice', async () => {
     const warn = vi.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
     const log = vi.spyOn(Logger.prototype, 'log').mockImplementation(() => {});
     const error = vi.spyOn(Logger.prototype, 'error').mockImplementation(() => {});
@@ -128,7 +123,7 @@ describe.each<Adapter>(['express', 'fastify'])('health on %s', (adapter) => {
     expect((await get(application, '/health/ready')).status).toBe(200);
 
     await server.stop('immediate');
-    expect(await timeUntil(application, 503)).toBeLessThan(2_000);
+    await readinessIs(application, 503);
     for (let probe = 0; probe < 5; probe++) {
       const { status, body } = await get(application, '/health');
       expect(status).toBe(503);
@@ -139,7 +134,7 @@ describe.each<Adapter>(['express', 'fastify'])('health on %s', (adapter) => {
     expect((await get(application, '/health/live')).status).toBe(200);
 
     await server.start();
-    expect(await timeUntil(application, 200)).toBeLessThan(2_000);
+    await readinessIs(application, 200);
 
     const said = [...warn.mock.calls, ...log.mock.calls].map(([message]) => String(message));
     const down = said.filter((message) => message.startsWith("default: the database doesn't answer: "));
@@ -148,7 +143,7 @@ describe.each<Adapter>(['express', 'fastify'])('health on %s', (adapter) => {
     expect(error.mock.calls).toEqual([]);
   });
 
-  it('goes red within two seconds when the server accepts connections and says nothing', async () => {
+  it('goes red when the server accepts connections and says nothing', async () => {
     await using proxy = await TcpProxy.listen({ port: Number(new URL(database.url).port) });
     const url = new URL(database.url);
     url.port = String(proxy.port);
@@ -156,10 +151,10 @@ describe.each<Adapter>(['express', 'fastify'])('health on %s', (adapter) => {
     expect((await get(application, '/health/ready')).status).toBe(200);
     proxy.blackhole();
     await proxy.stall();
-    expect(await timeUntil(application, 503)).toBeLessThan(2_000);
+    await readinessIs(application, 503);
     proxy.cut('rst');
     await proxy.forward();
-    expect(await timeUntil(application, 200)).toBeLessThan(2_000);
+    await readinessIs(application, 200);
   });
 
   it('stays green, as degraded, when the pool is saturated, and no probe joins the queue', async () => {

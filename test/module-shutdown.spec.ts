@@ -18,6 +18,7 @@ import { InjectDb, PoolingModule, PoolRegistry, type PoolingModuleOptions } from
 import { runTypeScript } from '#test/support/child.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { isAtLeast } from '#test/support/peer-version.js';
+import { heldTimer } from '#test/support/turned-time.js';
 
 type Adapter = 'express' | 'fastify';
 
@@ -90,6 +91,12 @@ function urlOf(application: INestApplication): string {
   return `http://127.0.0.1:${(application.getHttpServer().address() as AddressInfo).port}`;
 }
 
+/** Resolves when the server works on a request for `/work`. */
+async function working(): Promise<void> {
+  const asleep = "select 1 from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+  await vi.waitFor(async () => expect(await database.query(asleep)).not.toEqual([]));
+}
+
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
@@ -104,16 +111,17 @@ async function backends(): Promise<number> {
 
 describe.each<Adapter>(['express', 'fastify'])('shutting down on %s', (adapter) => {
   it('answers what is under way, says no when asked for readiness, and closes the pool after that', async () => {
+    const drained = heldTimer(60_000);
     const application = await start(
-      { imports: [pooling({ shutdown: { drainDelayMs: 200 } })], controllers: [WorkController] },
+      { imports: [pooling({ shutdown: { drainDelayMs: 60_000 } })], controllers: [WorkController] },
       adapter,
     );
     const send = client(urlOf(application));
     expect((await send('/health/ready')).status).toBe(200);
     const under = send('/work');
-    await pause(50);
+    await working();
     const closing = application.close();
-    await pause(50);
+    await drained.set;
     const [ready, live, late] = await Promise.all([send('/health/ready'), send('/health/live'), send('/work')]);
     expect(ready.status).toBe(503);
     expect(JSON.parse(ready.body)).toMatchObject({
@@ -122,6 +130,7 @@ describe.each<Adapter>(['express', 'fastify'])('shutting down on %s', (adapter) 
     expect(live.status).toBe(200);
     expect(await under).toEqual({ status: 200, body: 'done' });
     expect(late).toEqual({ status: 200, body: 'done' });
+    drained.fire();
     await closing;
     expect(await backends()).toBe(0);
   });
@@ -131,10 +140,10 @@ describe.each<Adapter>(['express', 'fastify'])('shutting down on %s', (adapter) 
     application.getHttpServer().keepAliveTimeout = 60_000;
     const send = client(urlOf(application));
     const under = send('/work');
-    await pause(50);
+    await working();
     const startedAt = performance.now();
     await application.close();
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(performance.now() - startedAt).toBeLessThan(30_000);
     expect((await under).status).toBe(200);
   });
 
@@ -160,7 +169,7 @@ describe.each<Adapter>(['express', 'fastify'])('shutting down on %s', (adapter) 
         }
       }
     });
-    await vi.waitFor(() => expect(answered).toBeGreaterThan(200), 30_000);
+    await vi.waitFor(() => expect(answered).toBeGreaterThan(200));
     child.process.kill('SIGTERM');
     child.process.kill('SIGTERM');
     await pause(20);
@@ -172,7 +181,7 @@ describe.each<Adapter>(['express', 'fastify'])('shutting down on %s', (adapter) 
     expect(await child.ended).toEqual(exits ? { code: 0, signal: null } : { code: null, signal: 'SIGTERM' });
     expect(child.output().match(/Closed database default in \d+ ms/g)).toHaveLength(1);
     expect(await backends()).toBe(0);
-  }, 60_000);
+  });
 });
 
 describe('closing', () => {
@@ -202,7 +211,8 @@ describe('closing', () => {
     await closing;
     const tookMs = performance.now() - startedAt;
     expect(tookMs).toBeGreaterThanOrEqual(149);
-    expect(tookMs).toBeLessThan(2_000);
+    // The deadline, which nobody waits for, is 10 s.
+    expect(tookMs).toBeLessThan(9_000);
     expect(await backends()).toBe(0);
   });
 
@@ -228,7 +238,7 @@ describe('closing', () => {
     const tookMs = performance.now() - startedAt;
     // One deadline for both: not one after the other.
     expect(tookMs).toBeGreaterThanOrEqual(199);
-    expect(tookMs).toBeLessThan(2_000);
+    expect(tookMs).toBeLessThan(9_000);
     const warnings = warn.mock.calls.map(([message]) => String(message));
     expect(warnings).toEqual([
       expect.stringMatching(
@@ -252,15 +262,18 @@ describe('closing', () => {
   });
 
   it('waits for load balancers only when a server listens', async () => {
-    const shutdown = { drainDelayMs: 300 };
+    const shutdown = { drainDelayMs: 60_000 };
+    const drained = heldTimer(60_000);
     const silent = await start({ imports: [pooling({ shutdown })] }, 'express', false);
-    const startedAt = performance.now();
     await silent.close();
-    expect(performance.now() - startedAt).toBeLessThan(250);
     const listening = await start({ imports: [pooling({ shutdown })] });
-    const listeningAt = performance.now();
-    await listening.close();
-    expect(performance.now() - listeningAt).toBeGreaterThanOrEqual(299);
+    let isClosed = false;
+    const closing = listening.close().then(() => (isClosed = true));
+    await drained.set;
+    await pause(50);
+    expect(isClosed).toBe(false);
+    drained.fire();
+    await closing;
   });
 
   it.each(['before', 'after'] as const)(

@@ -252,7 +252,7 @@ describe('PoolingModule', () => {
     const application = testing.createNestApplication({ logger: false });
     applications.push(application);
     await application.init();
-    await vi.waitFor(() => expect(proxy.accepted).toBe(3), 10_000);
+    await vi.waitFor(() => expect(proxy.accepted).toBe(3));
   });
 
   it("starts nothing in the background with startup: 'lazy'", async () => {
@@ -287,7 +287,7 @@ describe('PoolingModule', () => {
     expect(error.message).toMatch(/default: no connection could be opened within 300 ms.*ECONNREFUSED/s);
     await vi.waitFor(async () => {
       expect((await backends()).filter(({ application_name }) => application_name === 'left open')).toEqual([]);
-    }, 10_000);
+    });
   });
 
   it('says what the database calls the application', async () => {

@@ -371,7 +371,7 @@ class DatabaseChaos {
     holds(this.#sockets.open === 0, 'sockets are left', this.#seed, { left: this.#sockets.open });
     // The server has never heard the end of a connection that was blackholed, and the proxy never tells.
     this.proxy.cut('rst');
-    const deadline = performance.now() + 5_000;
+    const deadline = performance.now() + 15_000;
     for (;;) {
       const left = (await this.server.backends()).filter((backend) => backend.applicationName === APPLICATION);
       if (left.length === 0) return;

@@ -178,7 +178,7 @@ it('pg-boss sends, works, retries and completes jobs on a DatabasePool', async (
       }
       delivered.set(job.id, job.data.number);
     });
-    await vi.waitFor(() => expect(delivered.size).toBe(5), { timeout: 15_000, interval: 50 });
+    await vi.waitFor(() => expect(delivered.size).toBe(5), { interval: 50 });
     expect(new Set(delivered.keys())).toEqual(new Set(ids));
     expect(failed.size).toBe(1);
   } finally {

@@ -40,7 +40,7 @@ it('a failed dial fails no acquire before its deadline, and is its cause then', 
         error.code,
         (error.cause as { code?: string } | undefined)?.code,
       ]);
-  const outcome = await onBothPools(nowhere(), refused, { ours: { acquireTimeoutMs: 1_000 } });
+  const outcome = await onBothPools(nowhere(), refused, { ours: { acquireTimeoutMs: 3_000 } });
   expect(outcome).toEqual({
     theirs: ['ECONNREFUSED', undefined],
     ours: ['ERR_POOL_ACQUIRE_TIMEOUT', 'ECONNREFUSED'],
@@ -53,7 +53,7 @@ it('an error of onConnect is a failed dial', async () => {
   };
   const outcome = await onBothPools(database.url, ({ pool }) => messageOf(pool.connect()), {
     theirs: { onConnect },
-    ours: { onConnect, acquireTimeoutMs: 1_000 },
+    ours: { onConnect, acquireTimeoutMs: 3_000 },
   });
   expect(outcome.theirs).toBe('not today');
   expect(outcome.ours).toContain('Last connect failure: not today');
@@ -380,11 +380,11 @@ it('the message of an acquire’s time-out holds pg’s and tells more', async (
       held.release();
       return message;
     },
-    { theirs: { max: 1, connectionTimeoutMillis: 1_000 }, ours: { size: 1, acquireTimeoutMs: 1_000 } },
+    { theirs: { max: 1, connectionTimeoutMillis: 3_000 }, ours: { size: 1, acquireTimeoutMs: 3_000 } },
   );
   expect(outcome.theirs).toBe('timeout exceeded when trying to connect');
   expect(outcome.ours).toMatch(
-    /^compatible: no connection within 1000 ms .*\(timeout exceeded when trying to connect\)$/,
+    /^compatible: no connection within 3000 ms .*\(timeout exceeded when trying to connect\)$/,
   );
 });
 

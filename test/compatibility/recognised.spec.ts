@@ -134,7 +134,7 @@ describe('the texts that others match on', () => {
         client.release();
         return message.includes('timeout exceeded when trying to connect');
       },
-      { theirs: { max: 1, connectionTimeoutMillis: 2_000 }, ours: { size: 1, acquireTimeoutMs: 2_000 } },
+      { theirs: { max: 1, connectionTimeoutMillis: 4_000 }, ours: { size: 1, acquireTimeoutMs: 4_000 } },
     );
     expect(outcome).toEqual({ theirs: true, ours: true });
   });

@@ -36,7 +36,7 @@ async function startProxy(path: string, target: string): Promise<{ url: string; 
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`, server };
 }
 
-describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, () => {
+describe.skipIf(!hasBrowser)('the console in a browser (needs chromium)', { timeout: 120_000 }, () => {
   let browser: Browser;
   let database: TestDatabase;
 
@@ -64,19 +64,19 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
       chart.locator('canvas').evaluate((canvas: unknown) => (canvas as { toDataURL(): string }).toDataURL());
     await expect.poll(() => cells.count()).toBe(4);
     // The application looks at its database when it starts.
-    await expect.poll(() => figure(page, 'default', 'inUse').innerText(), { timeout: 10_000 }).toBe('0 of 4');
+    await expect.poll(() => figure(page, 'default', 'inUse').innerText()).toBe('0 of 4');
     const quiet = await screenshot();
 
     const load = application.load(8);
-    await expect.poll(() => figure(page, 'default', 'inUse').innerText(), { timeout: 10_000 }).toBe('4 of 4');
-    await expect.poll(() => figure(page, 'default', 'waiting').innerText(), { timeout: 10_000 }).not.toBe('0');
-    await expect.poll(() => page.locator('.cells [data-kind="in-use"]').count(), { timeout: 10_000 }).toBe(4);
+    await expect.poll(() => figure(page, 'default', 'inUse').innerText()).toBe('4 of 4');
+    await expect.poll(() => figure(page, 'default', 'waiting').innerText()).not.toBe('0');
+    await expect.poll(() => page.locator('.cells [data-kind="in-use"]').count()).toBe(4);
     expect(await chart.getAttribute('aria-label')).toMatch(/in use [1-4]$/);
     expect(await page.title()).toMatch(/^\(\d+ waiting\) Pools$/);
     expect(await screenshot()).not.toBe(quiet);
 
     await load[Symbol.asyncDispose]();
-    await expect.poll(() => figure(page, 'default', 'inUse').innerText(), { timeout: 10_000 }).toBe('0 of 4');
+    await expect.poll(() => figure(page, 'default', 'inUse').innerText()).toBe('0 of 4');
     expect(complaints).toEqual([]);
   });
 
@@ -88,7 +88,7 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     const { page, complaints } = opened;
     const fleet = page.locator('[data-pool="default"] [data-fleet]');
     await expect
-      .poll(() => fleet.locator('summary').innerText(), { timeout: 10_000 })
+      .poll(() => fleet.locator('summary').innerText())
       .toMatch(/^Budget: 1 of 10 connections, 1 process; this one \(\w{6}\) may have 9$/);
     await fleet.locator('summary').click();
     expect(await fleet.locator('dt').innerText()).toMatch(/^\w{6} \(this one\)$/);
@@ -101,7 +101,7 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     await using opened = await openPage(browser, `${application.url}/pools`);
     const { page } = opened;
     await using _load = application.load(12);
-    await expect.poll(() => figure(page, 'default', 'leases').innerText(), { timeout: 10_000 }).not.toBe('0');
+    await expect.poll(() => figure(page, 'default', 'leases').innerText()).not.toBe('0');
     const shift = await page.evaluate<number>(`new Promise((resolve) => {
       let moved = 0;
       const observer = new PerformanceObserver((list) => {
@@ -119,7 +119,7 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     const { page, complaints } = opened;
     await application.call('GET', '/orders/export');
     const row = page.locator('tr[data-kind="leaked"]');
-    await row.waitFor({ timeout: 10_000 });
+    await row.waitFor();
     expect(await row.innerText()).toMatch(
       /not given back[\s\S]*OrdersController\.exportAll\s+console-application\.ts:\d+/,
     );
@@ -141,7 +141,7 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     await application.call('GET', '/orders/export');
     await using opened = await openPage(browser, `${application.url}/pools`);
     const { page, complaints } = opened;
-    await page.locator('tr[data-kind="leaked"]').waitFor({ timeout: 10_000 });
+    await page.locator('tr[data-kind="leaked"]').waitFor();
     const titles = page.locator('#panels h2');
     await expect.poll(() => titles.allInnerTexts()).toContain(HOSTILE_NAME);
     expect(await page.locator('#contents').innerText()).toContain(HOSTILE_NAME);
@@ -154,7 +154,7 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     await using application = await start({ database: { leakDetectionMs: 200 } });
     await application.call('GET', '/orders/export');
     await using opened = await openPage(browser, `${application.url}/pools`);
-    await opened.page.locator('tr[data-kind="leaked"]').waitFor({ timeout: 10_000 });
+    await opened.page.locator('tr[data-kind="leaked"]').waitFor();
     expect(await opened.page.getByRole('button', { name: /Resize|Expire|Suspend|Resume|Terminate/ }).count()).toBe(0);
   });
 
@@ -193,7 +193,7 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     await dialog.getByRole('button', { name: 'Expire all' }).click();
     await expect.poll(() => panel.locator('.closed').innerText()).toContain('expired 1');
 
-    await page.locator('tr[data-kind="leaked"]').waitFor({ timeout: 10_000 });
+    await page.locator('tr[data-kind="leaked"]').waitFor();
     await panel.getByRole('button', { name: /^Terminate connection \d+$/ }).click();
     await dialog.getByRole('button', { name: 'Terminate' }).click();
     await expect.poll(() => figure(page, 'default', 'inUse').innerText()).toBe('0 of 7');
@@ -211,7 +211,7 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     await application.call('GET', '/orders/export');
     await using opened = await openPage(browser, `${application.url}/pools`);
     const { page } = opened;
-    await page.locator('tr[data-kind="leaked"]').waitFor({ timeout: 10_000 });
+    await page.locator('tr[data-kind="leaked"]').waitFor();
     const focused = (): Promise<string> => page.evaluate('document.activeElement.innerText');
     /** Goes on until something of this text has the focus. */
     const tabTo = async (text: RegExp): Promise<void> => {
@@ -254,7 +254,7 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     await using _load = application.load(2);
     await using opened = await openPage(browser, `${application.url}/pools`, look);
     const { page, complaints } = opened;
-    await page.locator('tr[data-kind="leaked"]').waitFor({ timeout: 10_000 });
+    await page.locator('tr[data-kind="leaked"]').waitFor();
     for (const fold of await page.locator('summary:visible').all()) await fold.click();
     await page.getByLabel('for less than a second, too').first().check();
     await page.getByLabel('routine openings and closings, too').check();
@@ -273,9 +273,9 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     const connection = page.locator('#connection');
     await expect.poll(() => connection.getAttribute('data-state')).toBe('live');
     await first[Symbol.asyncDispose]();
-    await expect.poll(() => connection.getAttribute('data-state'), { timeout: 10_000 }).toBe('lost');
+    await expect.poll(() => connection.getAttribute('data-state')).toBe('lost');
     await using _second = await start({ port, database: { size: 6, maxOverflow: 0 } });
-    await expect.poll(() => connection.innerText(), { timeout: 10_000 }).toBe('Live');
+    await expect.poll(() => connection.innerText()).toBe('Live');
     await expect.poll(() => figure(page, 'default', 'inUse').innerText()).toBe('0 of 6');
     expect(await page.locator('[data-pool]').count()).toBe(1);
   });
@@ -307,7 +307,7 @@ describe.skipIf(!hasBrowser)('the console in a browser', { timeout: 60_000 }, ()
     await page.getByText('Sizing calculator').click();
     const answer = page.locator('.answer');
     const load = application.load(3);
-    await expect.poll(() => answer.innerText(), { timeout: 15_000 }).toMatch(/^\d+ connections?: .* in use on average/);
+    await expect.poll(() => answer.innerText()).toMatch(/^\d+ connections?: .* in use on average/);
     expect(Number(await page.getByLabel('Acquires a second').inputValue())).toBeGreaterThan(1);
     await load[Symbol.asyncDispose]();
     await page.getByLabel('Acquires a second').fill('100');

@@ -33,7 +33,7 @@ describe('the program of the README', { timeout: 120_000 }, () => {
       env: { DATABASE_URL: database.url, CARRIER_URL: carrier.url, PORT: String(port) },
     });
     await child.prints(/Nest application successfully started/);
-    await vi.waitFor(() => fetch(address), { timeout: 30_000 });
+    await vi.waitFor(() => fetch(address));
   }, 120_000);
 
   afterAll(async () => {

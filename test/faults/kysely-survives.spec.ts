@@ -12,10 +12,7 @@ it(`Kysely over a DatabasePool survives ${RESTARTS} of ${RESTARTS} server restar
   const succeeded = (): number => Number(child.output().match(/succeeded (\d+)(?![\s\S]*succeeded)/)?.[1] ?? 0);
   const progress = async (): Promise<void> => {
     const target = succeeded() + 50;
-    await vi.waitFor(() => expect(succeeded(), child.output().slice(-500)).toBeGreaterThan(target), {
-      timeout: 10_000,
-      interval: 10,
-    });
+    await vi.waitFor(() => expect(succeeded(), child.output().slice(-500)).toBeGreaterThan(target), { interval: 10 });
   };
   for (let restart = 0; restart < RESTARTS; restart++) {
     await progress();
@@ -29,4 +26,4 @@ it(`Kysely over a DatabasePool survives ${RESTARTS} of ${RESTARTS} server restar
   expect(end).toMatchObject({ waiting: 0, inUse: 0, size: 0 });
   // Ten in flight at most, each time.
   expect(end.failed).toBeLessThanOrEqual(RESTARTS * 15);
-}, 120_000);
+}, 300_000);

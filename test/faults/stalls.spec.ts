@@ -11,10 +11,10 @@ function stall(forMs: number): void {
 }
 
 describe('an event loop that stands still', () => {
-  it('for longer than the time-outs: what was answered meanwhile is not timed out', async () => {
+  it('for longer than the time limit of queries: what was answered meanwhile is not timed out', async () => {
     // Not through the proxy, which stands still with this process.
     const { url } = proxied.database;
-    const pool = proxied.pools.create({ url, queryTimeoutMs: 1_000, acquireTimeoutMs: 1_000, size: 5 });
+    const pool = proxied.pools.create({ url, queryTimeoutMs: 1_000, size: 5 });
     await openIdle(pool, 5);
     // Under way when the loop stops, answered long before it goes on.
     const queries = Array.from({ length: 5 }, () => pool.query('select pg_sleep(0.2)'));

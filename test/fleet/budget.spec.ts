@@ -55,7 +55,7 @@ async function namesOnServer(): Promise<string[]> {
 }
 
 async function eventually(check: () => unknown): Promise<void> {
-  const until = Date.now() + 10_000;
+  const until = Date.now() + 30_000;
   for (;;) {
     try {
       await check();
@@ -237,7 +237,7 @@ describe('a pool with a budget', () => {
     expect(off).toEqual(['something changes application_name']);
   });
 
-  describe.runIf(findPgBouncer() !== undefined)('behind PgBouncer', () => {
+  describe.runIf(findPgBouncer() !== undefined)('behind PgBouncer (needs pgbouncer)', () => {
     it.each([true, false])('is off, and says so once, with preparedStatements %s', async (preparedStatements) => {
       await using bouncer = await PgBouncer.start(findPgBouncer()!, server.url, 4);
       const off: string[] = [];

@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { QueryConfig } from 'pg';
 import Cursor from 'pg-cursor';
 import { PostgresServer } from 'nestjs-pooling/testing';
 import { DatabasePool } from '#pooling/database/database-pool.js';
@@ -306,7 +307,13 @@ class DatabaseHostile {
     for (const pool of this.#pools) {
       // What is idle may be mute since before.
       pool.expireAll();
-      const answers = await Promise.allSettled(Array.from({ length: 20 }, (_, n) => pool.query(SHORT, ['well', n])));
+      // However long it takes on this machine.
+      const ask = async (n: number): Promise<{ rows: readonly unknown[] }> => {
+        const client = await pool.connect({ timeoutMs: 30_000 });
+        const query = { text: SHORT, values: ['well', n], query_timeout: 30_000 };
+        return client.query(query as QueryConfig).finally(() => client.release());
+      };
+      const answers = await Promise.allSettled(Array.from({ length: 20 }, (_, n) => ask(n)));
       for (const [n, answer] of answers.entries()) {
         const rows = answer.status === 'fulfilled' ? answer.value.rows : [];
         this.#holds(

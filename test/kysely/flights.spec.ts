@@ -286,7 +286,7 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
 
   it('gives the error of the lease to what waits for it, and leases again for what comes later', async () => {
     const { pool, db } = await open({ ...options, acquireTimeoutMs: 1_000 });
-    const holder = await pool.connect();
+    const holder = await pool.connect({ timeoutMs: 60_000 });
     const connection = new KyselyConnection(wayOf(pool));
     connection.begin({});
     const query = db.insertInto('entry').values({ id: 1, name: 'a' }).compile();

@@ -7,6 +7,8 @@ import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import type { TestDatabase } from '#test/support/database.js';
 import { noneLost, slotsOf, type Slots } from '#test/support/slots.js';
 
+export { rejection } from '#test/support/outcomes.js';
+
 /** The tables of the tests. */
 export interface Tables {
   entry: { id: number; name: string };
@@ -43,7 +45,7 @@ export class KyselyLaboratory implements AsyncDisposable {
     url.port = String(proxy.port);
     const pool = new DatabasePool(
       'kysely',
-      { url: url.href, size: SIZE, maxOverflow: 0, acquireTimeoutMs: 5_000, ...given.options },
+      { url: url.href, size: SIZE, maxOverflow: 0, acquireTimeoutMs: 20_000, ...given.options },
       given.dependencies,
     );
     return new KyselyLaboratory(proxy, pool, createKysely<Tables>(pool, given.kysely));
@@ -58,14 +60,4 @@ export class KyselyLaboratory implements AsyncDisposable {
     await this.pool.close({ deadlineMs: 0 });
     await this.proxy.close();
   }
-}
-
-/** How a promise was rejected; fails the test when it wasn't. */
-export async function rejection(promise: Promise<unknown>): Promise<Error & { code?: string }> {
-  return promise.then(
-    (value) => {
-      throw new Error(`resolved with ${JSON.stringify(value)}`);
-    },
-    (error: unknown) => error as Error,
-  );
 }

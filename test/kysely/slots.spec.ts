@@ -3,6 +3,7 @@ import { PostgresDialect, Kysely, sql, type KyselyPlugin } from 'kysely';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { LeakReport } from '#pooling/core/pool-options.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { KyselyLaboratory, NONE_LOST, rejection, SIZE, type Tables } from './laboratory.js';
 
@@ -129,6 +130,7 @@ describe('no slot is lost', () => {
 
   it('when onConnect throws: the acquire fails at its deadline with that error as its cause', async () => {
     let failing = true;
+    const clock = new ManualClock();
     await using laboratory = await KyselyLaboratory.open(database, {
       options: {
         acquireTimeoutMs: 300,
@@ -136,10 +138,16 @@ describe('no slot is lost', () => {
           if (failing) throw new Error('onConnect threw');
         },
       },
+      dependencies: { clock },
     });
-    const error = await rejection(laboratory.db.selectFrom('entry').selectAll().execute());
+    const failed = rejection(laboratory.db.selectFrom('entry').selectAll().execute());
+    await vi.waitFor(() => expect(laboratory.pool.statistics().connectErrors).toBeGreaterThan(0));
+    await clock.advance(310);
+    const error = await failed;
     expect(error).toMatchObject({ code: 'ERR_POOL_ACQUIRE_TIMEOUT', cause: { message: 'onConnect threw' } });
     failing = false;
+    // The pause after the last dial.
+    await clock.advance(10_000);
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 
@@ -273,7 +281,7 @@ describe('Kysely’s own dialect on a DatabasePool', () => {
         collectGarbage();
         expect(leaks.filter(({ collected }) => collected)).toHaveLength(SIZE);
       },
-      { timeout: 10_000, interval: 50 },
+      { interval: 50 },
     );
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });

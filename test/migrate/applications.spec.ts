@@ -32,7 +32,7 @@ describe.each(['pg-pool', 'nestjs-kysely', 'typeorm'])('%s', (project) => {
     // A pg.Pool has ended before its connections have.
     const others =
       'select count(*)::int as left from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()';
-    await expect.poll(() => database.query(others), { timeout: 15_000 }).toEqual([{ left: 0 }]);
+    await expect.poll(() => database.query(others)).toEqual([{ left: 0 }]);
     await database.drop();
   });
 

@@ -12,10 +12,12 @@ import { createKysely } from '#pooling/database/kysely/kysely.js';
 import { PoolLog } from '#pooling/module/pool-log.js';
 import { ManualClock } from '#pooling/testing/manual-clock.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { TrackedSockets } from '#test/support/tracked-sockets.js';
 
 let database: TestDatabase;
 let clock: ManualClock;
 let lines: Record<string, unknown>[];
+let sockets: TrackedSockets;
 const pools: DatabasePool[] = [];
 
 beforeAll(async () => {
@@ -24,6 +26,7 @@ beforeAll(async () => {
 beforeEach(() => {
   clock = new ManualClock();
   lines = [];
+  sockets = new TrackedSockets();
   vi.spyOn(Logger.prototype, 'warn').mockImplementation((line: unknown) => {
     if (typeof line === 'object') lines.push(line as Record<string, unknown>);
   });
@@ -38,8 +41,16 @@ afterAll(() => database.drop());
 async function openPool(options: DatabaseOptions, reports?: SlowQueryReport[]): Promise<DatabasePool> {
   const pool = new DatabasePool(
     'orders',
-    // Nothing but the statement runs while the clock is turned.
-    { url: database.url, size: 1, maxOverflow: 0, prePing: false, keepAliveMs: 0, ...options },
+    {
+      url: database.url,
+      connection: { stream: sockets.make },
+      size: 1,
+      maxOverflow: 0,
+      // Nothing but the statement runs while the clock is turned.
+      prePing: false,
+      keepAliveMs: 0,
+      ...options,
+    },
     {
       clock,
       label: () => 'OrdersController.create',
@@ -53,8 +64,11 @@ async function openPool(options: DatabaseOptions, reports?: SlowQueryReport[]): 
 
 /** Runs a statement that takes so long by the clock. */
 async function runFor(ms: number, run: () => Promise<unknown>): Promise<unknown> {
+  sockets.pause();
   const ran = run();
+  await vi.waitFor(() => expect(pools.at(-1)?.holders()).toMatchObject([{ active: true }]));
   await clock.advance(ms);
+  sockets.resume();
   return ran;
 }
 

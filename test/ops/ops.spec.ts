@@ -164,7 +164,7 @@ describe('the Grafana dashboard', () => {
     }
   });
 
-  it.skipIf(!promtool)('has only expressions that Prometheus can parse', async () => {
+  it.skipIf(!promtool)('has only expressions that Prometheus can parse (needs promtool)', async () => {
     const variables = { __rate_interval: '1m', __range: '1h' };
     const parsed = targets().map(({ expr }, at) => ({
       record: `panel:${at}`,
@@ -200,12 +200,12 @@ describe('the Prometheus rules', () => {
     }
   });
 
-  it.skipIf(!promtool)('are accepted by Prometheus', async () => {
+  it.skipIf(!promtool)('are accepted by Prometheus (needs promtool)', async () => {
     const { stdout } = await run('promtool', ['check', 'rules', join(OPS, 'prometheus/rules.yml')]);
     expect(stdout).toContain('SUCCESS: 13 rules found');
   });
 
-  it.skipIf(!promtool)('fire when they should, and are silent in health', async () => {
+  it.skipIf(!promtool)('fire when they should, and are silent in health (needs promtool)', async () => {
     const { stdout } = await run('promtool', ['test', 'rules', 'rules.test.yml'], { cwd: join(OPS, 'prometheus') });
     expect(stdout).toContain('SUCCESS');
     const tests = await readFile(join(OPS, 'prometheus/rules.test.yml'), 'utf8');

@@ -44,7 +44,7 @@ afterEach(async () => {
 const letters = async (): Promise<number> =>
   (await database.query<{ letters: number }>('select count(*)::int as letters from letter'))[0]!.letters;
 
-const WAIT = { timeout: 30_000, interval: 100 };
+const WAIT = { interval: 100 };
 
 vi.setConfig({ testTimeout: 90_000 });
 

@@ -3,8 +3,11 @@ import { CompiledQuery, Log } from 'kysely';
 import { accessWhenUsed } from '#pooling/database/database-access.js';
 import type { DatabasePool } from '#pooling/database/database-pool.js';
 import { KyselyDriver } from '#pooling/database/kysely/kysely-driver.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { Gate } from '#test/support/gate.js';
 import { openIdle, useProxiedDatabase } from '#test/support/proxied-pools.js';
 import { noneLost, slotsOf } from '#test/support/slots.js';
+import { keepTurning } from '#test/support/turned-time.js';
 
 const proxied = useProxiedDatabase();
 
@@ -42,6 +45,7 @@ it('background filling and first use at once open no more than there may be', as
 
 /** Gives a connection back whose query is over, and whose cancel request is still on its way. */
 async function releaseWhileCancelling(pool: DatabasePool): Promise<{ delivered: Promise<void> }> {
+  await using gate = await Gate.closed(proxied.database.url);
   const connection = await new KyselyDriver({
     pool,
     ...accessWhenUsed(pool),
@@ -49,9 +53,11 @@ async function releaseWhileCancelling(pool: DatabasePool): Promise<{ delivered: 
     cursor: undefined,
     readOnly: false,
   }).acquireConnection();
-  const running = connection.executeQuery(CompiledQuery.raw('select pg_sleep(0.05)'));
+  const running = connection.executeQuery(CompiledQuery.raw(`select ${gate.passed}`));
+  await gate.waitedAt();
   await proxied.pools.proxy.stall();
   const delivered = connection.cancelQuery();
+  await gate.open();
   await running;
   connection.release();
   return { delivered };
@@ -74,7 +80,8 @@ describe('cancellation', () => {
   });
 
   it('of a query that is on its way when the connection is given back never meets the next borrower', async () => {
-    const pool = proxied.pools.create({ size: 1 });
+    // Its time stands still: the request is never given up.
+    const pool = proxied.pools.create({ size: 1 }, { clock: new ManualClock() });
     const cancelled = await releaseWhileCancelling(pool);
     const next = pool.query('select pg_sleep(0.3), 1 as one');
     await pause(50);
@@ -85,8 +92,10 @@ describe('cancellation', () => {
   });
 
   it('of a query that can’t be delivered costs the connection, for it may arrive yet', async () => {
-    const pool = proxied.pools.create({ size: 1 });
+    const clock = new ManualClock();
+    const pool = proxied.pools.create({ size: 1 }, { clock });
     const cancelled = await releaseWhileCancelling(pool);
+    await clock.advance(1_010);
     await cancelled.delivered;
     await proxied.pools.proxy.forward();
     expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
@@ -110,46 +119,54 @@ describe('connectivity', () => {
   });
 
   it('lost and restored while an acquire waits: the first fails at its deadline, the next one is served', async () => {
-    const pool = proxied.pools.create({ size: 1, acquireTimeoutMs: 200, connectTimeoutMs: 100 });
+    const clock = new ManualClock();
+    const pool = proxied.pools.create({ size: 1, acquireTimeoutMs: 200, connectTimeoutMs: 100 }, { clock });
     await proxied.pools.proxy.stall();
-    await expect(pool.connect()).rejects.toMatchObject({ code: 'ERR_POOL_ACQUIRE_TIMEOUT' });
+    const first = expect(pool.connect()).rejects.toMatchObject({ code: 'ERR_POOL_ACQUIRE_TIMEOUT' });
+    await clock.advance(210);
+    await first;
     await proxied.pools.proxy.forward();
-    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    const next = pool.query('select 1 as one');
+    // The dial that still hangs, and the pause after it.
+    await clock.advance(180);
+    expect((await next).rows).toEqual([{ one: 1 }]);
     expect(await slotsOf(pool)).toEqual(noneLost(1));
   });
 
   it('lost before a release: giving back takes no longer than a check may', async () => {
-    const pool = proxied.pools.create({ size: 1, prePing: { timeoutMs: 100 } });
+    const clock = new ManualClock();
+    const pool = proxied.pools.create({ size: 1, prePing: { timeoutMs: 100 } }, { clock });
     const client = await pool.connect();
     await client.query('begin');
     proxied.pools.proxy.blackhole();
-    const startedAt = performance.now();
     client.release();
     await proxied.pools.proxy.forward();
-    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
-    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    const next = pool.query('select 1 as one');
+    await clock.advance(110);
+    expect((await next).rows).toEqual([{ one: 1 }]);
     expect(pool.statistics()).toMatchObject({ closed: { reset: 1 } });
   });
 
   it('lost again and again: every worker gets through its rounds within its time-outs', async () => {
     const limits = { acquireTimeoutMs: 400, queryTimeoutMs: 200 };
-    const pool = proxied.pools.create({
-      size: 3,
-      connectTimeoutMs: 150,
-      prePing: { idleMs: 0, timeoutMs: 100 },
-      ...limits,
-    });
+    const clock = new ManualClock();
+    const pool = proxied.pools.create(
+      { size: 3, connectTimeoutMs: 150, prePing: { idleMs: 0, timeoutMs: 100 }, ...limits },
+      { clock },
+    );
     await openIdle(pool, 3);
-    const rounds = 6;
     let served = 0;
-    const startedAt = performance.now();
+    let longest = 0;
+    await using _turning = keepTurning(clock);
     const workers = Promise.all(
       Array.from({ length: 9 }, async () => {
-        for (let round = 0; round < rounds; round++) {
+        for (let round = 0; round < 6; round++) {
+          const askedAt = clock.now();
           await pool.query('select pg_sleep(0.02)').then(
             () => served++,
             (error: { code: string }) => expect(error.code).toMatch(/^ERR_POOL_(ACQUIRE|QUERY)_TIMEOUT$/),
           );
+          longest = Math.max(longest, clock.now() - askedAt);
         }
       }),
     );
@@ -160,8 +177,7 @@ describe('connectivity', () => {
       await pause(60);
     }
     await workers;
-    const longest = (limits.acquireTimeoutMs + limits.queryTimeoutMs) * rounds * 1.2;
-    expect(performance.now() - startedAt).toBeLessThan(longest);
+    expect(longest).toBeLessThan(limits.acquireTimeoutMs + limits.queryTimeoutMs + 50);
     expect(served).toBeGreaterThan(0);
     expect(await slotsOf(pool)).toEqual(noneLost(3));
   });

@@ -3,6 +3,7 @@ import { PostgresServer } from 'nestjs-pooling/testing';
 import { ManualClock } from '#pooling/testing/manual-clock.js';
 import { openIdle, ProxiedPools } from '#test/support/proxied-pools.js';
 import { noneLost, slotsOf } from '#test/support/slots.js';
+import { refusedAfterDial } from '#test/support/turned-time.js';
 
 let server: PostgresServer;
 let pools: ProxiedPools;
@@ -48,13 +49,18 @@ describe('time-outs', () => {
 
 describe('overflow', () => {
   it('gets its place back from a dial that failed', async () => {
-    const pool = pools.create({ size: 1, maxOverflow: 2, acquireTimeoutMs: 200 });
+    const clock = new ManualClock();
+    const pool = pools.create({ size: 1, maxOverflow: 2, acquireTimeoutMs: 200 }, { clock });
     const first = await pool.connect();
     await pools.proxy.refuse();
-    const refused = await Promise.allSettled([pool.connect(), pool.connect()]);
-    for (const outcome of refused) expect(outcome).toMatchObject({ reason: { cause: { code: 'ECONNREFUSED' } } });
+    const refused = Promise.allSettled([pool.connect(), pool.connect()]);
+    await vi.waitFor(() => expect(pool.statistics()).toMatchObject({ connecting: 0, connectErrors: 2 }));
+    await clock.advance(210);
+    for (const outcome of await refused) expect(outcome).toMatchObject({ reason: { cause: { code: 'ECONNREFUSED' } } });
     await pools.proxy.forward();
     first.release();
+    // The pause after the last dial.
+    await clock.advance(10_000);
     expect(await slotsOf(pool)).toEqual(noneLost(3));
   });
 });
@@ -127,28 +133,34 @@ describe('a connection that died unseen', () => {
   });
 
   it('without it: the statement is the first to notice, and the next one works', async () => {
-    const pool = pools.create({ size: 1, prePing: false, queryTimeoutMs: 200 });
+    const clock = new ManualClock();
+    const pool = pools.create({ size: 1, prePing: false, queryTimeoutMs: 200 }, { clock });
     await openIdle(pool, 1);
     pools.proxy.blackhole();
     await server.restart('fast');
     await pools.proxy.forward();
-    await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'ERR_POOL_QUERY_TIMEOUT' });
+    const late = expect(pool.query('select 1')).rejects.toMatchObject({ code: 'ERR_POOL_QUERY_TIMEOUT' });
+    await clock.advance(210);
+    await late;
     expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
     expect(pool.statistics().closed).toMatchObject({ 'query-timeout': 1 });
   });
 });
 
 it('a database that stays down fails each acquire with the real cause, and loses no slot', async () => {
-  const pool = pools.create({ acquireTimeoutMs: 150 });
+  const clock = new ManualClock();
+  const pool = pools.create({ acquireTimeoutMs: 150 }, { clock });
   await openIdle(pool, 2);
   await server.stop('fast');
   for (let attempt = 0; attempt < 5; attempt++) {
-    await expect(pool.query('select 1')).rejects.toMatchObject({
+    expect(await refusedAfterDial(pool, clock)).toMatchObject({
       code: 'ERR_POOL_ACQUIRE_TIMEOUT',
       cause: { code: expect.stringMatching(/^(ECONNRESET|ECONNREFUSED|57P03)$/) as string },
     });
   }
   expect(pool.statistics()).toMatchObject({ size: 0, waiting: 0, inUse: 0 });
   await server.start();
+  // The pause after the last dial.
+  await clock.advance(10_000);
   expect(await slotsOf(pool)).toEqual(noneLost(2));
 });

@@ -1,11 +1,14 @@
 import { sql } from 'kysely';
+import type { DatabasePoolDependencies } from '#pooling/database/database-parts.js';
 import { DatabasePool } from '#pooling/database/database-pool.js';
 import { createKysely } from '#pooling/database/kysely/kysely.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
+import { ManualClock } from '#pooling/testing/manual-clock.js';
 import { TcpProxy } from '#pooling/testing/tcp-proxy.js';
 import { Load } from '#test/faults/load.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { startDemo } from '#test/support/demo.js';
+import { openIdle } from '#test/support/proxied-pools.js';
 import { noneLost, slotsOf } from '#test/support/slots.js';
 import { findPgBouncer, preparesByItself, PgBouncer, versionOf } from './pgbouncer.js';
 
@@ -20,7 +23,7 @@ const POOL_SIZE = 3;
 
 const version = program === undefined ? '' : versionOf(program);
 
-describe.runIf(program !== undefined)(`through PgBouncer ${version} in transaction mode`, () => {
+describe.runIf(program !== undefined)(`through PgBouncer ${version} in transaction mode (needs pgbouncer)`, () => {
   let database: TestDatabase;
   let bouncer: PgBouncer;
   const open: DatabasePool[] = [];
@@ -37,8 +40,8 @@ describe.runIf(program !== undefined)(`through PgBouncer ${version} in transacti
     await database.drop();
   });
 
-  function createPool(options: DatabaseOptions = {}): DatabasePool {
-    const pool = new DatabasePool('bounced', {
+  function createPool(options: DatabaseOptions = {}, dependencies: DatabasePoolDependencies = {}): DatabasePool {
+    const usual: DatabaseOptions = {
       url: bouncer.url,
       size: 10,
       maxOverflow: 0,
@@ -46,8 +49,8 @@ describe.runIf(program !== undefined)(`through PgBouncer ${version} in transacti
       statementTimeoutMs: 0,
       session: {},
       applicationName: 'bounced',
-      ...options,
-    });
+    };
+    const pool = new DatabasePool('bounced', { ...usual, ...options }, dependencies);
     open.push(pool);
     return pool;
   }
@@ -70,6 +73,7 @@ describe.runIf(program !== undefined)(`through PgBouncer ${version} in transacti
 
   it('shares fewer connections to the server than it has, and prepares nothing there', async () => {
     const pool = createPool();
+    await openIdle(pool, 10);
     const pids = new Set<number>();
     await Promise.all(
       Array.from({ length: 60 }, async (_, task) => {
@@ -80,7 +84,7 @@ describe.runIf(program !== undefined)(`through PgBouncer ${version} in transacti
       }),
     );
     expect(pids.size).toBeLessThanOrEqual(POOL_SIZE);
-    expect(pool.statistics().opened).toBeGreaterThan(POOL_SIZE);
+    expect(pool.statistics().opened).toBe(10);
     const prepared = await Promise.all(
       Array.from({ length: 6 }, () => pool.query('select statement from pg_prepared_statements')),
     );
@@ -118,14 +122,17 @@ describe.runIf(program !== undefined)(`through PgBouncer ${version} in transacti
   });
 
   it('cancels a query on the server that took too long', async () => {
-    const pool = createPool({ queryTimeoutMs: 200 });
-    await expect(pool.query('select pg_sleep(30) /* bounced */')).rejects.toMatchObject({
+    const clock = new ManualClock();
+    const pool = createPool({ queryTimeoutMs: 200 }, { clock });
+    const running = async (): Promise<unknown[]> =>
+      database.query("select 1 from pg_stat_activity where query like '%/* bounced */' and wait_event = 'PgSleep'");
+    const late = expect(pool.query('select pg_sleep(30) /* bounced */')).rejects.toMatchObject({
       code: 'ERR_POOL_QUERY_TIMEOUT',
     });
-    await vi.waitFor(async () => {
-      const text = "select 1 from pg_stat_activity where query like '%/* bounced */' and state = 'active'";
-      expect(await database.query(text)).toEqual([]);
-    }, 3_000);
+    await vi.waitFor(async () => expect(await running()).toHaveLength(1));
+    await clock.advance(210);
+    await late;
+    await vi.waitFor(async () => expect(await running()).toEqual([]));
     expect(pool.statistics()).toMatchObject({ cancelFailures: 0, closed: { 'query-timeout': 1 } });
   });
 
@@ -144,20 +151,22 @@ describe.runIf(program !== undefined)(`through PgBouncer ${version} in transacti
     await vi.waitFor(async () => expect(await clients()).toBe(0));
   });
 
-  it('survives its restart under load: only queries in flight fail, and all is well within a second', async () => {
+  it('survives its restart under load: only queries in flight fail, and all is well with the first dial after it', async () => {
     const pool = createPool();
     const load = Load.onPool(pool, 32);
     await load.progress(300);
     await bouncer.stop();
     await new Promise((resolve) => setTimeout(resolve, 200));
     await bouncer.start();
-    const back = performance.now();
+    const { connectErrors } = pool.statistics();
     await load.progress(200);
-    expect(performance.now() - back).toBeLessThan(1_500);
+    // Those under way when it was back.
+    expect(pool.statistics().connectErrors - connectErrors).toBeLessThanOrEqual(4);
+    const failures = load.failures.length;
+    expect(failures).toBeLessThanOrEqual(10);
     await load.progress(300);
     await load.stop();
-    expect(load.failures.length).toBeLessThanOrEqual(10);
-    expect(load.failures.filter(({ at }) => at > back + 1_000)).toEqual([]);
+    expect(load.failures).toHaveLength(failures);
     expect(await slotsOf(pool)).toEqual(noneLost(10));
   });
 
@@ -188,7 +197,7 @@ describe.runIf(program !== undefined)(`through PgBouncer ${version} in transacti
     const stored = async (): Promise<unknown> => database.query("select name from entry where name = 'lost'");
     proxy.blackhole('toClient');
     const answer = pool.query(insert, ['lost']).catch((error: unknown) => error);
-    await vi.waitFor(async () => expect(await stored()).toHaveLength(1), 10_000);
+    await vi.waitFor(async () => expect(await stored()).toHaveLength(1));
     proxy.cut('rst');
     await proxy.forward();
     expect(await answer).toMatchObject({ severity: 'FATAL' });
@@ -196,7 +205,7 @@ describe.runIf(program !== undefined)(`through PgBouncer ${version} in transacti
     await pool.query(insert, ['after']);
   });
 
-  describe.runIf(preparesByItself(version))('that prepares by itself', () => {
+  describe.runIf(preparesByItself(version))('that prepares by itself (needs PgBouncer 1.21)', () => {
     const TEXT = 'select * from item where id >= $1';
 
     beforeEach(async () => {

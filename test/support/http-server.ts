@@ -19,6 +19,8 @@ export class CountingServer implements AsyncDisposable {
   private constructor(handler: RequestListener) {
     this.handler = handler;
     this.#server = createServer((request, response) => this.#serve(request, response));
+    // Longer than any test takes: no socket is lost because the machine was busy.
+    this.#server.keepAliveTimeout = 120_000;
     this.#server.on('connection', (socket) => {
       this.accepted++;
       this.sockets.add(socket);

@@ -52,9 +52,9 @@ export class ProxiedPools implements AsyncDisposable {
   }
 }
 
-/** Opens `count` connections at once and leaves them idle. */
+/** Opens `count` connections at once, however long that takes, and leaves them idle. */
 export async function openIdle(pool: DatabasePool, count: number): Promise<void> {
-  const clients = await Promise.all(Array.from({ length: count }, () => pool.connect()));
+  const clients = await Promise.all(Array.from({ length: count }, () => pool.connect({ timeoutMs: 60_000 })));
   for (const client of clients) client.release();
 }
 

@@ -1,3 +1,4 @@
+import type { QueryConfig } from 'pg';
 import type { DatabasePool } from '#pooling/database/database-pool.js';
 
 /** What became of the slots of a pool that nobody uses. */
@@ -20,8 +21,8 @@ export function noneLost(size: number): Slots {
 /** Takes all slots of a pool at once, and compares its counters: {@link noneLost} when every slot is there. */
 export async function slotsOf(pool: DatabasePool): Promise<Slots> {
   const { max } = pool.statistics();
-  const clients = await Promise.all(Array.from({ length: max }, () => pool.connect({ timeoutMs: 5_000 })));
-  for (const client of clients) await client.query('select 1');
+  const clients = await Promise.all(Array.from({ length: max }, () => pool.connect({ timeoutMs: 20_000 })));
+  for (const client of clients) await client.query({ text: 'select 1', query_timeout: 20_000 } as QueryConfig);
   for (const client of clients) client.release();
   const { inUse, waiting, size, opened, closed, acquired, released } = pool.statistics();
   const gone = Object.values(closed).reduce((sum, count) => sum + count, 0);

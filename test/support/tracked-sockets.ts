@@ -9,6 +9,15 @@ export class TrackedSockets {
     return this.#open.size;
   }
 
+  /** Lets no answer through until {@link resume}, however soon the server gives it. */
+  pause(): void {
+    for (const socket of this.#open) socket.pause();
+  }
+
+  resume(): void {
+    for (const socket of this.#open) socket.resume();
+  }
+
   readonly make = (): Socket => {
     const socket = new Socket();
     this.#open.add(socket);

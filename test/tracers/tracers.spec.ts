@@ -24,7 +24,7 @@ async function run(
   return JSON.parse(found as string) as { problems: string[]; spans: SeenSpan[] };
 }
 
-const DEADLINE = 60_000;
+const DEADLINE = 240_000;
 
 /** How many queries each step of the program runs, and which of them fail, in order. */
 const STEPS: Readonly<Record<string, readonly boolean[]>> = {
@@ -72,7 +72,7 @@ function expectSpansOfAll(spans: readonly SeenSpan[], isQuery: (span: SeenSpan) 
   expect(slow.filter(({ ms }) => ms >= 195)).toHaveLength(2);
   for (const { ms } of queries.filter(({ parent }) => parent?.startsWith('timed out'))) {
     expect(ms).toBeGreaterThan(90);
-    expect(ms).toBeLessThan(10_000);
+    expect(ms).toBeLessThan(20_000);
   }
 }
 

@@ -23,23 +23,31 @@ async function traceOf(name: string): Promise<ShownTrace> {
   return vi.waitFor(async () => {
     const found = (await newestTraces()).find(({ spans }) => spans.some((span) => span.name === name));
     return found ?? Promise.reject(new Error(`no trace with ${name}`));
-  }, 10_000);
+  });
 }
 
 describe('the demo with OTEL=1', () => {
   it('shows that a request waited for a connection, for how long, and behind whose transaction', async () => {
-    // Its connections are open and its statements known: what is waited for is the transactions alone.
-    const slow = fetch(`${demo.shop}/faults/slow-transactions`, { method: 'POST' });
-    await vi.waitFor(async () => {
+    const inUse = async (): Promise<void> => {
       const metrics = await (await fetch(`${demo.shop}/metrics`)).text();
       const of = (name: string): string | undefined => new RegExp(`^${name}{[^}]*} (\\d+)`, 'm').exec(metrics)?.[1];
       expect(of('db_pool_in_use')).toBe(of('db_pool_max'));
-    }, 10_000);
-    expect((await fetch(`${demo.shop}/orders/42`)).status).toBe(200);
-    await slow;
-    const trace = await traceOf('GET /orders/:id');
+    };
+    const waited = ({ spans }: ShownTrace): ShownTrace['spans'][number] | undefined =>
+      spans.find(({ name }) => name.startsWith('acquire'));
+    // On a busy machine the transactions may be over before the request comes: then it is tried once more.
+    const trace = await vi.waitFor(async () => {
+      // Its connections are open and its statements known: what is waited for is the transactions alone.
+      const slow = fetch(`${demo.shop}/faults/slow-transactions`, { method: 'POST' });
+      await vi.waitFor(inUse);
+      expect((await fetch(`${demo.shop}/orders/42`)).status).toBe(200);
+      await slow;
+      const found = await traceOf('GET /orders/:id');
+      expect(waited(found)?.ms).toBeGreaterThanOrEqual(200);
+      return found;
+    });
     const root = trace.spans.find(({ name }) => name === 'GET /orders/:id');
-    const wait = trace.spans.find(({ name }) => name.startsWith('acquire'));
+    const wait = waited(trace);
     expect(wait).toMatchObject({
       name: 'acquire default',
       parent: root?.id,
@@ -48,12 +56,13 @@ describe('the demo with OTEL=1', () => {
         'nestjs_pooling.acquire.held_by': 'FaultsController.holdConnections',
       },
     });
-    expect(wait?.ms).toBeGreaterThanOrEqual(200);
     const statement = trace.spans.find(({ kind }) => kind === 'client');
     expect(statement).toMatchObject({ name: 'SELECT orders customers order_lines products', parent: root?.id });
-    const behind = await traceOf('transaction');
-    expect(wait?.links).toEqual([behind.id]);
-    expect(behind.spans.find(({ name }) => name === 'POST /faults/slow-transactions')).toBeDefined();
+    expect(wait?.links).toHaveLength(1);
+    const behind = (await newestTraces()).find(({ id }) => id === wait?.links[0]);
+    expect(behind?.spans.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['POST /faults/slow-transactions', 'transaction']),
+    );
   });
 
   it('shows each try of a request to the carrier within the request that asked for it', async () => {
@@ -65,7 +74,7 @@ describe('the demo with OTEL=1', () => {
     expect(tries.every(({ parent }) => parent === root?.id)).toBe(true);
   });
 
-  it.skipIf(!hasBrowser)('has a page that draws a trace', async () => {
+  it.skipIf(!hasBrowser)('has a page that draws a trace (needs chromium)', async () => {
     await fetch(`${demo.shop}/orders/42`);
     const trace = await traceOf('GET /orders/:id');
     const browser = await startBrowser();

@@ -7,6 +7,7 @@ import { createKysely } from '#pooling/database/kysely/kysely.js';
 import type { HookFailedReport } from '#pooling/database/transaction-tally.js';
 import { afterCommit, afterRollback, withoutTransaction } from '#pooling/database/kysely/ambient/outcome-hooks.js';
 import { currentTransaction, transactional } from '#pooling/database/kysely/ambient/transactional.js';
+import { heldTimer } from '#test/support/turned-time.js';
 import { Laboratory, rejection, type Tables } from './laboratory.js';
 
 let laboratory: Laboratory;
@@ -292,16 +293,44 @@ describe('what comes after the end', () => {
 });
 
 describe('a time limit', () => {
+  /** The machine has no other timers of that length. */
+  const LIMIT_MS = 54_321;
+
+  /** Resolves when the server sleeps for a statement. */
+  async function asleep(): Promise<void> {
+    const text = "select 1 from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+    await vi.waitFor(async () => expect(await laboratory.database.query(text)).toHaveLength(1));
+  }
+
+  /** A machine that is held up for a second while it cancels and rolls back loses no connection for it. */
+  function neverLate(): void {
+    const usual = globalThis.setTimeout;
+    const spy = vi
+      .spyOn(globalThis, 'setTimeout')
+      .mockImplementation(((...given: Parameters<typeof usual>) =>
+        (given as readonly unknown[])[2] === 'late'
+          ? usual(given[0], 3_600_000).unref()
+          : usual(...given)) as typeof usual);
+    onTestFinished(() => spy.mockRestore());
+  }
+
   it('cancels what runs, rolls back, and keeps the connection', async () => {
     const { opened } = laboratory.pool.statistics();
-    const error = await rejection(
-      transactional(db, { timeoutMs: 60 }, async () => {
+    neverLate();
+    const limit = heldTimer(LIMIT_MS);
+    const ended = rejection(
+      transactional(db, { timeoutMs: LIMIT_MS }, async () => {
         both('it');
         await laboratory.write('one');
         await sql`select pg_sleep(30)`.execute(db);
       }),
     );
-    expect(error).toMatchObject({ code: 'ERR_POOL_TRANSACTION_TIMEOUT', message: expect.stringMatching(/60 ms/) });
+    await asleep();
+    limit.fire();
+    expect(await ended).toMatchObject({
+      code: 'ERR_POOL_TRANSACTION_TIMEOUT',
+      message: expect.stringContaining(`${LIMIT_MS} ms`) as string,
+    });
     expect(calls).toEqual(['it rolled back']);
     expect(await laboratory.committed()).toEqual([]);
     expect(laboratory.pool.statistics()).toMatchObject({ inUse: 0 });
@@ -311,13 +340,19 @@ describe('a time limit', () => {
   });
 
   it('ends what runs no statement, and what that does later is refused', async () => {
+    neverLate();
+    const limit = heldTimer(LIMIT_MS);
+    let goOn!: () => void;
     let straggler!: Promise<unknown>;
     const error = await rejection(
-      transactional(db, { timeoutMs: 20 }, async () => {
+      transactional(db, { timeoutMs: LIMIT_MS }, async () => {
         await laboratory.write('one');
-        await (straggler = sleep(60).then(() => laboratory.write('late')));
+        straggler = new Promise<void>((resolve) => (goOn = resolve)).then(() => laboratory.write('late'));
+        limit.fire();
+        await straggler;
       }),
     );
+    goOn();
     expect(error).toMatchObject({ code: 'ERR_POOL_TRANSACTION_TIMEOUT' });
     expect(await rejection(straggler)).toMatchObject({
       code: 'ERR_POOL_TRANSACTION_OVER',
@@ -337,27 +372,33 @@ describe('a time limit', () => {
   });
 
   it('bounds all tries together', async () => {
+    const limit = heldTimer(LIMIT_MS);
     let tries = 0;
+    const retry = { attempts: 1_000, baseDelayMs: 10, maxDelayMs: 10 };
     const error = await rejection(
-      transactional(db, { timeoutMs: 80, retry: { attempts: 1_000, baseDelayMs: 10, maxDelayMs: 10 } }, async () => {
-        tries++;
+      transactional(db, { timeoutMs: LIMIT_MS, retry }, async () => {
+        if (++tries === 3) limit.fire();
         await sql`do $$ begin raise exception using errcode = '40001'; end $$`.execute(db);
       }),
     );
     expect(error).toMatchObject({ code: 'ERR_POOL_TRANSACTION_TIMEOUT' });
-    expect(tries).toBeGreaterThan(1);
-    expect(tries).toBeLessThan(1_000);
+    expect(tries).toBe(3);
   });
 
   it('of a savepoint undoes that alone', async () => {
+    neverLate();
+    const limit = heldTimer(LIMIT_MS);
     await transactional(db, async () => {
       await laboratory.write('one');
-      const error = await rejection(
-        transactional(db, { propagation: 'nested', timeoutMs: 60 }, async () => {
+      const ended = rejection(
+        transactional(db, { propagation: 'nested', timeoutMs: LIMIT_MS }, async () => {
           await laboratory.write('undone');
           await sql`select pg_sleep(30)`.execute(db);
         }),
       );
+      await asleep();
+      limit.fire();
+      const error = await ended;
       expect(error).toMatchObject({ code: 'ERR_POOL_TRANSACTION_TIMEOUT' });
       await laboratory.write('two');
     });
@@ -381,15 +422,20 @@ describe('a time limit', () => {
   });
 
   it('of a call that joined bounds that alone, and what it does later is refused', async () => {
+    const limit = heldTimer(LIMIT_MS);
     await transactional(db, async () => {
       await laboratory.write('one');
+      let goOn!: () => void;
       let straggler!: Promise<unknown>;
       const error = await rejection(
-        transactional(db, { timeoutMs: 20 }, async () => {
+        transactional(db, { timeoutMs: LIMIT_MS }, async () => {
           await laboratory.write('inner');
-          await (straggler = sleep(60).then(() => laboratory.write('late')));
+          straggler = new Promise<void>((resolve) => (goOn = resolve)).then(() => laboratory.write('late'));
+          limit.fire();
+          await straggler;
         }),
       );
+      goOn();
       expect(error).toMatchObject({ code: 'ERR_POOL_TRANSACTION_TIMEOUT' });
       expect(await rejection(straggler)).toMatchObject({ code: 'ERR_POOL_TRANSACTION_OVER' });
       await laboratory.write('two');
@@ -398,19 +444,21 @@ describe('a time limit', () => {
   });
 
   it('of a call that joined cancels what that runs, and with it the whole', async () => {
-    const started = performance.now();
-    const error = await rejection(
+    neverLate();
+    const limit = heldTimer(LIMIT_MS);
+    const ended = rejection(
       transactional(db, async () => {
-        await rejection(transactional(db, { timeoutMs: 50 }, () => sql`select pg_sleep(30)`.execute(db)));
+        await rejection(transactional(db, { timeoutMs: LIMIT_MS }, () => sql`select pg_sleep(120)`.execute(db)));
         await laboratory.write('one');
       }),
     );
-    expect(error).toMatchObject({ code: '25P02' });
-    expect(performance.now() - started).toBeLessThan(20_000);
+    await asleep();
+    limit.fire();
+    expect(await ended).toMatchObject({ code: '25P02' });
   });
 
   it('never undoes a commit that was asked for', async () => {
-    await transactional(db, { timeoutMs: 1_000 }, () => laboratory.write('one'));
+    await transactional(db, { timeoutMs: 60_000 }, () => laboratory.write('one'));
     expect(await laboratory.committed()).toEqual(['one']);
   });
 
@@ -420,16 +468,19 @@ describe('a time limit', () => {
     url.port = String(proxy.port);
     await using pool = new DatabasePool('silent', { url: url.href, size: 1, maxOverflow: 0 });
     const silent = createKysely<Tables>(pool);
+    const limit = heldTimer(LIMIT_MS);
     const error = await rejection(
-      transactional(silent, { timeoutMs: 50 }, async () => {
+      transactional(silent, { timeoutMs: LIMIT_MS }, async () => {
         await silent.insertInto('entry').values({ name: 'one' }).execute();
         proxy.blackhole();
-        await sql`select 1`.execute(silent);
+        const lost = sql`select 1`.execute(silent);
+        limit.fire();
+        await lost;
       }),
     );
     expect(error).toMatchObject({ code: 'ERR_POOL_TRANSACTION_TIMEOUT' });
     await proxy.forward();
-    await vi.waitFor(() => expect(pool.statistics().closed['query-timeout']).toBe(1), 5_000);
+    await vi.waitFor(() => expect(pool.statistics().closed['query-timeout']).toBe(1));
   });
 });
 

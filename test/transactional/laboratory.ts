@@ -4,6 +4,8 @@ import { createKysely, type CreateKyselyOptions } from '#pooling/database/kysely
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
+export { rejection } from '#test/support/outcomes.js';
+
 /** The tables of the tests. */
 export interface Tables {
   entry: { name: string };
@@ -56,14 +58,4 @@ export class Laboratory implements AsyncDisposable {
     await this.pool.close({ deadlineMs: 0 });
     await this.database.drop();
   }
-}
-
-/** What a promise rejects with. */
-export async function rejection(promise: Promise<unknown>): Promise<Error & { code?: string }> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error('it did not reject');
 }

@@ -1,5 +1,6 @@
 import { AdvisedPools, found, run } from '#test/support/advised-pools.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { Gate } from '#test/support/gate.js';
 import { CountingServer } from '#test/support/http-server.js';
 import { DatabasePool } from '../database/database-pool.js';
 import type { DatabaseOptions } from '../database/options/options.js';
@@ -211,9 +212,12 @@ describe('IDLE_IN_TRANSACTION', () => {
     const pool = await advised.open();
     const client = await pool.connect();
     await client.query('begin');
-    const running = client.query('select pg_sleep(0.2)');
+    await using gate = await Gate.closed(database.url);
+    const running = client.query(`select ${gate.passed}`);
+    await gate.waitedAt();
     await advised.clock.advance(30_000);
     expect(await found(advised.advisor(), 'IDLE_IN_TRANSACTION')).toEqual([]);
+    await gate.open();
     await running;
     await client.query('rollback');
     client.release();

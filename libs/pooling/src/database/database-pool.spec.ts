@@ -3,6 +3,8 @@ import { inspect } from 'node:util';
 import type { Client, QueryResultRow } from 'pg';
 import { TcpProxy } from 'nestjs-pooling/testing';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { Gate } from '#test/support/gate.js';
+import { refusedAfterDial } from '#test/support/turned-time.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { DatabasePool } from './database-pool.js';
 import type { DatabasePoolDependencies } from './database-parts.js';
@@ -57,11 +59,17 @@ describe('the options of a DatabasePool', () => {
   it('size and maxOverflow bound the connections on the server; the surplus goes when nobody waits', async () => {
     const pool = createPool({ size: 2, maxOverflow: 2, applicationName: 'bounds' });
     let most = 0;
+    let full = false;
     await Promise.all(
       Array.from({ length: 30 }, async () => {
         await pool.withConnection(async (client) => {
-          await client.query('select pg_sleep(0.01)');
+          await client.query('select 1');
           most = Math.max(most, pool.totalCount);
+          // However long a dial takes, all that are allowed are open before the first is given back.
+          await vi.waitFor(() => {
+            full ||= pool.totalCount === 4;
+            expect(full).toBe(true);
+          });
         });
       }),
     );
@@ -77,20 +85,25 @@ describe('the options of a DatabasePool', () => {
     pool.start();
     await vi.waitFor(() => expect(pool.idleCount).toBe(3));
     await database.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'minimum'");
-    await vi.waitFor(() => expect(pool.statistics()).toMatchObject({ idle: 3, opened: 6 }), { timeout: 10_000 });
+    await vi.waitFor(() => expect(pool.statistics()).toMatchObject({ idle: 3, opened: 6 }));
   });
 
   it('acquireTimeoutMs ends an acquire with everything needed to act; connect takes its own', async () => {
-    const pool = createPool({ size: 1, maxOverflow: 0, acquireTimeoutMs: 300 });
+    const clock = new ManualClock();
+    const pool = createPool({ size: 1, maxOverflow: 0, acquireTimeoutMs: 300 }, { clock });
     const client = await pool.connect();
     await client.query('select 42 as held');
-    await expect(pool.query('select 1')).rejects.toMatchObject({
+    const late = expect(pool.query('select 1')).rejects.toMatchObject({
       code: 'ERR_POOL_ACQUIRE_TIMEOUT',
       message: expect.stringMatching(
         /^orders: no connection within 300 ms \(1 of 1 in use, 1 waiting\)\. Longest held: .*select 42 as held/,
       ),
     });
-    await expect(pool.connect({ timeoutMs: 20 })).rejects.toThrow('within 20 ms');
+    await clock.advance(310);
+    await late;
+    const sooner = expect(pool.connect({ timeoutMs: 20 })).rejects.toThrow('within 20 ms');
+    await clock.advance(30);
+    await sooner;
     client.release();
   });
 
@@ -102,11 +115,17 @@ describe('the options of a DatabasePool', () => {
       sockets.push(socket);
       return socket;
     };
-    const pool = createPool({ connectTimeoutMs: 60, acquireTimeoutMs: 100, url: viaProxy(), connection: { stream } });
-    await expect(pool.query('select 1')).rejects.toMatchObject({
+    const clock = new ManualClock();
+    const pool = createPool(
+      { connectTimeoutMs: 60, acquireTimeoutMs: 100, url: viaProxy(), connection: { stream } },
+      { clock },
+    );
+    const late = expect(pool.query('select 1')).rejects.toMatchObject({
       code: 'ERR_POOL_ACQUIRE_TIMEOUT',
       cause: { code: 'ETIMEDOUT' },
     });
+    await clock.advance(110);
+    await late;
     expect(pool.statistics().connectErrors).toBeGreaterThan(0);
     await pool.close({ deadlineMs: 0 });
     expect(sockets.length).toBeGreaterThan(0);
@@ -114,9 +133,9 @@ describe('the options of a DatabasePool', () => {
     await proxy.forward();
   });
 
-  it('the connect error of the server is the cause of the time-out', async () => {
+  it('the connect error of the server is the cause of what an acquire fails with', async () => {
     const url = database.url.replace(database.name, 'no_such_database');
-    const pool = createPool({ url, acquireTimeoutMs: 100 });
+    const pool = createPool({ url });
     await expect(pool.query('select 1')).rejects.toMatchObject({
       cause: { code: '3D000' },
       message: expect.stringContaining('no_such_database'),
@@ -205,8 +224,9 @@ describe('the options of a DatabasePool', () => {
 
   it('statementTimeoutMs ends a statement on the server, and the connection stays', async () => {
     const pool = createPool({ statementTimeoutMs: 30 });
-    await expect(pool.query('select pg_sleep(5)')).rejects.toMatchObject({ code: '57014' });
-    await pool.query('select 1');
+    await expect(pool.query('select pg_sleep(30)')).rejects.toMatchObject({ code: '57014' });
+    // On a busy machine this takes longer than 30 ms as well.
+    await vi.waitFor(() => pool.query('select 1'));
     expect(pool.statistics().opened).toBe(1);
   });
 
@@ -228,7 +248,7 @@ describe('the options of a DatabasePool', () => {
   });
 
   it('a session setting that the server refuses is a failed dial with the server’s words', async () => {
-    const pool = createPool({ session: { no_such_setting: 1 }, acquireTimeoutMs: 200 });
+    const pool = createPool({ session: { no_such_setting: 1 } });
     await expect(pool.query('select 1')).rejects.toMatchObject({ cause: { code: '42704' } });
   });
 
@@ -243,14 +263,12 @@ describe('the options of a DatabasePool', () => {
     expect(await first(pool, 'show application_name')).toEqual({ application_name: 'renamed' });
     await pool.query('select 1');
     expect(connected).toHaveLength(1);
-    const failing = createPool({
-      acquireTimeoutMs: 100,
-      applicationName: 'failing',
-      onConnect: () => {
-        throw new Error('not today');
-      },
-    });
-    await expect(failing.query('select 1')).rejects.toMatchObject({ cause: { message: 'not today' } });
+    const clock = new ManualClock();
+    const fails = (): never => {
+      throw new Error('not today');
+    };
+    const failing = createPool({ acquireTimeoutMs: 100, applicationName: 'failing', onConnect: fails }, { clock });
+    expect(await refusedAfterDial(failing, clock)).toMatchObject({ cause: { message: 'not today' } });
     expect(failing.statistics()).toMatchObject({ size: 0, opened: 0 });
     await vi.waitFor(async () => expect(await backends('failing')).toBe(0));
   });
@@ -302,10 +320,15 @@ describe('the options of a DatabasePool', () => {
 
   it('leakDetectionMs takes no slow single query for a leak: it comes back by itself', async () => {
     const leaked = vi.fn<(report: object) => void>();
-    const pool = createPool({ leakDetectionMs: 20 }, { observer: { leaked }, label: () => 'OrdersController.list' });
-    const slow = pool.query('select pg_sleep(0.2)');
-    await vi.waitFor(() => expect(pool.holders()[0]?.heldMs).toBeGreaterThan(100));
-    expect(pool.holders()[0]).toMatchObject({ label: 'OrdersController.list', statement: 'select pg_sleep(0.2)' });
+    const clock = new ManualClock();
+    const label = (): string => 'OrdersController.list';
+    const pool = createPool({ leakDetectionMs: 20 }, { observer: { leaked }, label, clock });
+    await using gate = await Gate.closed(database.url);
+    const slow = pool.query(`select ${gate.passed}`);
+    await gate.waitedAt();
+    await clock.advance(10_000);
+    expect(pool.holders()).toMatchObject([{ label: label(), heldMs: 10_000, statement: `select ${gate.passed}` }]);
+    await gate.open();
     await slow;
     expect(leaked).not.toHaveBeenCalled();
   });
@@ -373,15 +396,17 @@ describe('a DatabasePool', () => {
   });
 
   it('calls back an error of connect with a done that does nothing', async () => {
-    const pool = createPool({ size: 1, maxOverflow: 0, acquireTimeoutMs: 300 });
+    const clock = new ManualClock();
+    const pool = createPool({ size: 1, maxOverflow: 0, acquireTimeoutMs: 300 }, { clock });
     const client = await pool.connect();
-    const called = await new Promise<unknown[]>((resolve) => {
+    const called = new Promise<unknown[]>((resolve) => {
       pool.connect((error, none, done) => {
         done();
         resolve([error, none]);
       });
     });
-    expect(called).toEqual([expect.objectContaining({ code: 'ERR_POOL_ACQUIRE_TIMEOUT' }), undefined]);
+    await clock.advance(310);
+    expect(await called).toEqual([expect.objectContaining({ code: 'ERR_POOL_ACQUIRE_TIMEOUT' }), undefined]);
     client.release();
   });
 
@@ -464,10 +489,13 @@ describe('a DatabasePool', () => {
   });
 
   it('suspend makes acquires wait for resume', async () => {
-    const pool = createPool({ acquireTimeoutMs: 300 });
+    const clock = new ManualClock();
+    const pool = createPool({ acquireTimeoutMs: 300 }, { clock });
     await pool.query('select 1');
     pool.suspend();
-    await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'ERR_POOL_SUSPENDED' });
+    const refused = expect(pool.query('select 1')).rejects.toMatchObject({ code: 'ERR_POOL_SUSPENDED' });
+    await clock.advance(310);
+    await refused;
     const waiting = pool.connect({ timeoutMs: 5_000 });
     pool.resume();
     (await waiting).release();

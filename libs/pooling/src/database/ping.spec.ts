@@ -1,43 +1,24 @@
-import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { PostgresServer } from 'nestjs-pooling/testing';
+import { useProxiedDatabase } from '#test/support/proxied-pools.js';
 import { ManualClock } from '../testing/manual-clock.js';
-import { DatabasePool } from './database-pool.js';
+import type { DatabasePool } from './database-pool.js';
 import type { DatabasePoolDependencies } from './database-parts.js';
 import type { DatabaseOptions } from './options/options.js';
 
-let database: TestDatabase;
-let proxy: TcpProxy;
+const proxied = useProxiedDatabase();
 
-beforeAll(async () => {
-  database = await createTestDatabase();
-  proxy = await TcpProxy.listen({ port: Number(new URL(database.url).port) });
-});
-afterAll(async () => {
-  await proxy.close();
-  await database.drop();
-});
-
-const pools: DatabasePool[] = [];
-afterEach(async () => {
-  await proxy.forward();
-  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadlineMs: 100 })));
-});
-
+/** A pool of one connection. */
 function createPool(options: DatabaseOptions = {}, dependencies: DatabasePoolDependencies = {}): DatabasePool {
-  const url = new URL(database.url);
-  url.port = String(proxy.port);
-  const pool = new DatabasePool('probed', { url: url.href, size: 1, maxOverflow: 0, ...options }, dependencies);
-  pools.push(pool);
-  return pool;
+  return proxied.pools.create({ size: 1, ...options }, dependencies);
 }
 
-const DOWN = { code: 'ERR_POOL_CONNECT_FAILED', pool: 'probed' };
+const DOWN = { code: 'ERR_POOL_CONNECT_FAILED', pool: 'proxied' };
 
 describe('ping', () => {
   it('dials when nothing is open, and asks an idle connection afterwards', async () => {
     const pool = createPool();
     expect(await pool.ping()).toEqual({ status: 'up', durationMs: expect.any(Number) as number });
-    await pool.ping({ timeoutMs: 500 });
+    await pool.ping({ timeoutMs: 60_000 });
     expect(pool.statistics()).toMatchObject({ opened: 1, idle: 1, inUse: 0 });
   });
 
@@ -73,11 +54,11 @@ describe('ping', () => {
     const pool = createPool({}, { clock });
     const client = await pool.connect();
     clock.leap(5_000).catch(() => undefined);
-    proxy.resetCounters();
+    proxied.pools.proxy.resetCounters();
     expect(await pool.ping()).toMatchObject({ status: 'degraded' });
-    expect(proxy.accepted).toBe(1);
+    expect(proxied.pools.proxy.accepted).toBe(1);
     expect(pool.statistics().opened).toBe(1);
-    await proxy.refuse();
+    await proxied.pools.proxy.refuse();
     await expect(pool.ping()).rejects.toMatchObject({ ...DOWN, cause: { code: 'ECONNREFUSED' } });
     client.release();
   });
@@ -85,25 +66,28 @@ describe('ping', () => {
   it('rejects with the real error when the server is down, and finds it again in spite of the back-off', async () => {
     const server = await PostgresServer.start({ authentication: 'trust' });
     try {
-      const pool = createPool({ url: server.url });
+      const clock = new ManualClock();
+      const pool = createPool({ url: server.url }, { clock });
       await pool.ping();
+      // What it answered then no longer proves that it lives.
+      await clock.advance(5_000);
       await server.stop();
       await expect(pool.ping()).rejects.toMatchObject({
         ...DOWN,
-        message: expect.stringMatching(/^probed: the database doesn’t answer: .*ECONNREFUSED/) as string,
+        message: expect.stringMatching(/^proxied: the database doesn’t answer: .*ECONNREFUSED/) as string,
         cause: { code: 'ECONNREFUSED' },
       });
-      // Many failures: the next regular dial would be seconds away.
+      // Many failures, and a clock that stands still: the next regular dial never comes.
       for (let probe = 0; probe < 10; probe++) await pool.ping().catch(() => undefined);
       await server.start();
-      await vi.waitFor(async () => expect(await pool.ping()).toMatchObject({ status: 'up' }), { timeout: 2_000 });
+      await vi.waitFor(async () => expect(await pool.ping()).toMatchObject({ status: 'up' }));
     } finally {
       await server.close();
     }
   });
 
   it('rejects in time when the server accepts and says nothing', async () => {
-    await proxy.stall();
+    await proxied.pools.proxy.stall();
     const pool = createPool();
     await expect(pool.ping({ timeoutMs: 50 })).rejects.toMatchObject({
       ...DOWN,
@@ -112,11 +96,11 @@ describe('ping', () => {
   });
 
   it('rejects at once when the pool closes meanwhile, and leaves no timer behind', async () => {
-    await proxy.stall();
+    await proxied.pools.proxy.stall();
     const clock = new ManualClock();
     const pool = createPool({}, { clock });
     const ping = pool.ping({ timeoutMs: 10_000 });
-    const rejected = expect(ping).rejects.toMatchObject({ code: 'ERR_POOL_CLOSED', pool: 'probed' });
+    const rejected = expect(ping).rejects.toMatchObject({ code: 'ERR_POOL_CLOSED', pool: 'proxied' });
     const closed = pool.close({ deadlineMs: 0 });
     await rejected;
     await closed;
@@ -124,18 +108,22 @@ describe('ping', () => {
   });
 
   it('rejects in time when an idle connection went silent', async () => {
-    const pool = createPool({ prePing: false });
+    const clock = new ManualClock();
+    const pool = createPool({ prePing: false }, { clock });
     await pool.ping();
-    await proxy.stall();
-    proxy.blackhole();
-    await expect(pool.ping({ timeoutMs: 100 })).rejects.toMatchObject({ code: 'ERR_POOL_QUERY_TIMEOUT' });
-    await vi.waitFor(() => expect(pool.statistics()).toMatchObject({ size: 0, inUse: 0 }), { timeout: 3_000 });
+    await proxied.pools.proxy.stall();
+    proxied.pools.proxy.blackhole();
+    const late = expect(pool.ping({ timeoutMs: 100 })).rejects.toMatchObject({ code: 'ERR_POOL_QUERY_TIMEOUT' });
+    await clock.advance(110);
+    await late;
+    await clock.advance(1_010);
+    await vi.waitFor(() => expect(pool.statistics()).toMatchObject({ size: 0, inUse: 0 }));
   });
 
   it('looks past a dead idle connection', async () => {
     const pool = createPool();
     await pool.ping();
-    proxy.cut('rst');
+    proxied.pools.proxy.cut('rst');
     expect(await pool.ping()).toMatchObject({ status: 'up' });
   });
 });

@@ -42,9 +42,14 @@ function createPool(options: DatabaseOptions = {}): DatabasePool {
 /** More than fits into the buffers of a cursor's batch or of a socket. */
 const ROWS = 4;
 const TEXT = `select n, repeat('x', 2000000) as wide from generate_series(1, ${ROWS}) as n`;
-/** A consumer that takes longer, with each row, than the whole statement may. */
-const LIMIT_MS = 250;
-const SLOW_MS = 350;
+/** How long a statement may take. Long enough for every other statement of a test, on whatever machine. */
+const LIMIT_MS = 4_000;
+
+/** A consumer that takes longer, with the first row, than the whole statement may. */
+function slowConsumer(): () => Promise<unknown> {
+  let rows = 0;
+  return async () => (rows++ === 0 ? delay(LIMIT_MS + 500) : undefined);
+}
 
 /** Each way to read rows as they are wanted; gives how many came. `pause` is the consumer's work for each of them. */
 const READERS: Readonly<Record<string, (client: PoolClient, pause: () => Promise<unknown>) => Promise<number>>> = {
@@ -90,66 +95,72 @@ const READERS: Readonly<Record<string, (client: PoolClient, pause: () => Promise
   },
 };
 
+const KINDS = Object.entries(READERS);
+
 const showTimeout = async (client: PoolClient): Promise<unknown> => (await client.query('show statement_timeout')).rows;
 
 describe('a consumer that takes longer than statementTimeoutMs and queryTimeoutMs', () => {
   const limits = { statementTimeoutMs: LIMIT_MS, queryTimeoutMs: LIMIT_MS };
 
-  it.each(Object.keys(READERS))('reads to the end: %s', async (kind) => {
-    for (const preparedStatements of [true, false]) {
+  const limited = [{ statement_timeout: `${LIMIT_MS / 1_000}s` }];
+
+  it('reads to the end, in each way', async () => {
+    const reads = async ([kind, read]: (typeof KINDS)[number], preparedStatements: boolean): Promise<void> => {
       const pool = createPool({ ...limits, preparedStatements });
       const client = await pool.connect();
-      expect(await (READERS[kind] as (typeof READERS)[string])(client, () => delay(SLOW_MS))).toBe(ROWS);
-      expect(await showTimeout(client)).toEqual([{ statement_timeout: `${LIMIT_MS}ms` }]);
+      expect(await read(client, slowConsumer()), kind).toBe(ROWS);
+      expect(await showTimeout(client), kind).toEqual(limited);
       client.release();
-      expect(pool.statistics().opened).toBe(1);
-    }
+      expect(pool.statistics().opened, kind).toBe(1);
+    };
+    await Promise.all(KINDS.flatMap((each) => [reads(each, true), reads(each, false)]));
   });
 
-  it.each(Object.keys(READERS))(
-    'reads to the end in a transaction, whose other statements stay limited: %s',
-    async (kind) => {
+  it('reads to the end in a transaction, whose other statements stay limited, in each way', async () => {
+    const reads = async ([kind, read]: (typeof KINDS)[number]): Promise<void> => {
       const pool = createPool(limits);
       const client = await pool.connect();
       await client.query('begin');
-      expect(await (READERS[kind] as (typeof READERS)[string])(client, () => delay(SLOW_MS))).toBe(ROWS);
-      expect(await showTimeout(client)).toEqual([{ statement_timeout: `${LIMIT_MS}ms` }]);
-      expect(await (READERS[kind] as (typeof READERS)[string])(client, () => delay(SLOW_MS))).toBe(ROWS);
-      const slow = client.query({ text: 'select pg_sleep(30)', query_timeout: 20_000 } as never);
-      await expect(slow).rejects.toMatchObject({ code: '57014' });
+      expect(await read(client, slowConsumer()), kind).toBe(ROWS);
+      expect(await showTimeout(client), kind).toEqual(limited);
+      expect(await read(client, slowConsumer()), kind).toBe(ROWS);
+      const slow = client.query({ text: 'select pg_sleep(60)', query_timeout: 30_000 } as never);
+      await expect(slow, kind).rejects.toMatchObject({ code: '57014' });
       await client.query('rollback');
-      expect(await showTimeout(client)).toEqual([{ statement_timeout: `${LIMIT_MS}ms` }]);
+      expect(await showTimeout(client), kind).toEqual(limited);
       client.release();
-      expect(pool.statistics().opened).toBe(1);
-    },
-  );
+      expect(pool.statistics().opened, kind).toBe(1);
+    };
+    await Promise.all(KINDS.map(reads));
+  });
 
   it('reads to the end through Kysely, outside of a transaction and in one', async () => {
-    const db = createKysely<Record<string, never>>(createPool(limits));
+    const db = createKysely<Record<string, never>>(createPool({ ...limits, size: 2 }));
     const rows = async (of: typeof db): Promise<number> => {
       let count = 0;
+      const pause = slowConsumer();
       const query = of.selectFrom(sql<{ n: number }>`(${sql.raw(TEXT)})`.as('wide')).selectAll();
       for await (const _ of query.stream(1)) {
         count++;
-        await delay(SLOW_MS);
+        await pause();
       }
       return count;
     };
-    expect(await rows(db)).toBe(ROWS);
-    expect(await db.transaction().execute((transaction) => rows(transaction))).toBe(ROWS);
+    const inside = db.transaction().execute((transaction) => rows(transaction));
+    expect(await Promise.all([rows(db), inside])).toEqual([ROWS, ROWS]);
   });
 
   it.each([
-    ['by hand', 'begin', `set local statement_timeout = 900`, {}],
-    ['by hand for the session', 'select 1', `set statement_timeout = 900`, {}],
-    ['in the session’s settings', 'select 1', 'select 1', { session: { statement_timeout: 900 } }],
+    ['by hand', 'begin', `set local statement_timeout = 3900`, {}],
+    ['by hand for the session', 'select 1', `set statement_timeout = 3900`, {}],
+    ['in the session’s settings', 'select 1', 'select 1', { session: { statement_timeout: 3_900 } }],
   ])('is ended by a limit that was set %s', async (_where, begin, set, options) => {
     const client = await createPool({ ...limits, ...options }).connect();
     await client.query(begin);
     await client.query(set);
     const cursor = client.query(new Cursor(TEXT));
     await cursor.read(1);
-    await delay(1_200);
+    await delay(4_200);
     await expect(cursor.read(ROWS)).rejects.toMatchObject({ code: '57014' });
     client.release(true);
   });
@@ -241,7 +252,7 @@ it('leaves alone what is neither a cursor nor a COPY, and may not run in a trans
 });
 
 describe('streamIdleTimeoutMs', () => {
-  const READING = Object.entries(READERS).filter(([kind]) => kind !== 'copyIn');
+  const READING = KINDS.filter(([kind]) => kind !== 'copyIn');
 
   it.each(READING)(
     'ends what waits for a server that fell silent in mid-stream, and frees its slot: %s',
@@ -258,10 +269,13 @@ describe('streamIdleTimeoutMs', () => {
     },
   );
 
-  it.each(Object.entries(READERS))('waits for a consumer that takes longer: %s', async (_kind, read) => {
-    const client = await createPool({ streamIdleTimeoutMs: 200 }).connect();
-    expect(await read(client, () => delay(500))).toBe(ROWS);
-    client.release();
+  it('waits for a consumer that takes longer, in each way', async () => {
+    const reads = async ([kind, read]: (typeof KINDS)[number]): Promise<void> => {
+      const client = await createPool({ streamIdleTimeoutMs: LIMIT_MS }).connect();
+      expect(await read(client, slowConsumer()), kind).toBe(ROWS);
+      client.release();
+    };
+    await Promise.all(KINDS.map(reads));
   });
 });
 

@@ -2,7 +2,7 @@ import { Logger } from '@nestjs/common';
 import type { PoolStatistics } from '../core/statistics.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import type { HealthDatabase } from './health-source.js';
-import { PingCache } from './ping-cache.js';
+import { PING_TIMEOUT_MS, PingCache } from './ping-cache.js';
 
 type Answer = Awaited<ReturnType<HealthDatabase['ping']>>;
 
@@ -64,6 +64,26 @@ describe('pings for probes', () => {
     await clock.advance(1_000);
     database.answer = () => Promise.reject(refused);
     expect(await pings.ping(database)).toBe('down');
+  });
+
+  it('find a server that falls silent within two seconds, a whole time-out included', async () => {
+    vi.spyOn(Logger.prototype, 'warn').mockImplementation(() => {});
+    let silent = false;
+    database.answer = () =>
+      silent
+        ? new Promise((_, reject) => clock.setTimeout(() => reject(refused), PING_TIMEOUT_MS))
+        : Promise.resolve({ status: 'up' });
+    await pings.ping(database);
+    silent = true;
+    const silentAt = clock.now();
+    let foundAt: number | undefined;
+    while (foundAt === undefined) {
+      void pings.ping(database).then((outcome) => {
+        if (outcome === 'down') foundAt ??= clock.now();
+      });
+      await clock.advance(50);
+    }
+    expect(foundAt - silentAt).toBeLessThanOrEqual(2_000);
   });
 
   it('tell a saturated pool from a dead one', async () => {

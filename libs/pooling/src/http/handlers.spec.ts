@@ -84,7 +84,7 @@ describe('a handler that throws', () => {
 
   it.each(each)('in $bad is told so in its error callback, once, and the socket is free', async ({ bad, make }) => {
     await using server = await answering();
-    const client = new HttpClient('throws', { limit: 1, timeouts: { totalMs: 5_000 } });
+    const client = new HttpClient('throws', { limit: 1, timeouts: { totalMs: 60_000 } });
     const { handler, told } = make(bad);
     client.dispatcher.dispatch({ origin: server.url, path: '/', method: 'GET' }, handler);
     const calls = await told;
@@ -96,7 +96,7 @@ describe('a handler that throws', () => {
 
   it('in an interim answer is told so, too', async () => {
     await using server = await answering();
-    const client = new HttpClient('interim', { timeouts: { totalMs: 5_000 } });
+    const client = new HttpClient('interim', { timeouts: { totalMs: 60_000 } });
     const { handler, told } = newHandler('onResponseStart');
     client.dispatcher.dispatch({ origin: server.url, path: '/early', method: 'GET' }, handler);
     expect(await told).toEqual(['onRequestStart', 'onResponseStart', 'error: thrown in onResponseStart']);
@@ -152,7 +152,7 @@ describe('undici’s retries', () => {
 
   it.each([500, 503])('over the dispatcher end with an error after %i, and not with silence', async (statusCode) => {
     await using server = await answering(statusCode);
-    const client = new HttpClient('agent', { timeouts: { totalMs: 5_000 } });
+    const client = new HttpClient('agent', { timeouts: { totalMs: 60_000 } });
     const agent = new RetryAgent(client.dispatcher, options);
     await expect(agent.request({ origin: server.url, path: '/', method: 'GET' })).rejects.toMatchObject({ statusCode });
     const attempts = server.requests;
@@ -175,7 +175,7 @@ describe('undici’s retries', () => {
     const client = new HttpClient('composed', {
       interceptors: [interceptors.retry(options)],
       retry: false,
-      timeouts: { totalMs: 5_000 },
+      timeouts: { totalMs: 60_000 },
     });
     await expect(client.get(server.url)).rejects.toMatchObject({ statusCode });
     await expect(client.stream(server.url)).rejects.toMatchObject({ statusCode });

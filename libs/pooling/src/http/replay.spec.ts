@@ -188,7 +188,7 @@ describe('keeping sockets', () => {
       response.setHeader('connection', 'keep-alive');
       answerJson(response, {});
     });
-    await using client = new HttpClient('hint', {});
+    await using client = new HttpClient('hint', {}, { clock: new ManualClock() });
     for (let at = 0; at < 20; at++) await client.get(server.url);
     expect(server.accepted).toBe(1);
   });

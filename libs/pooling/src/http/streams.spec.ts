@@ -149,14 +149,11 @@ describe('streams', () => {
     const options = { limitPerHost: 1, timeouts: { totalMs: 0 } };
     await using client = new HttpClient('dropped', options, { onLeak: (report) => reports.push(report) });
     await (async () => void (await client.stream(server.url)))();
-    await vi.waitFor(
-      async () => {
-        collect();
-        await delay(10);
-        expect(client.statistics().inUse).toBe(0);
-      },
-      { timeout: 10_000 },
-    );
+    await vi.waitFor(async () => {
+      collect();
+      await delay(10);
+      expect(client.statistics().inUse).toBe(0);
+    });
     expect(reports).toHaveLength(1);
     expect(reports[0]).toMatchObject({ unreadMs: undefined, method: 'GET' });
     expect(await read((await client.stream(server.url)).body)).toBe(10 * MEGABYTE);

@@ -91,7 +91,7 @@ describe('TLS', () => {
       expect(answers).toEqual(Array.from({ length }, (_, at) => `/${at}`));
     };
     await burst(150);
-    expect(client.statistics()).toMatchObject({ opened: 2, inUse: 0, waiting: 0 });
+    await vi.waitFor(() => expect(client.statistics()).toMatchObject({ opened: 2, inUse: 0, waiting: 0 }));
     for (const session of sessions) session.close();
     await vi.waitFor(() => expect(client.statistics().sockets).toBe(0));
     await burst(50);

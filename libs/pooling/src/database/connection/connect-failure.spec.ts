@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { PostgresServer } from 'nestjs-pooling/testing';
 import pg from 'pg';
 import { message } from '#test/support/server-messages.js';
+import { refusedAfterDial } from '#test/support/turned-time.js';
 import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
 import { ManualClock } from '../../testing/manual-clock.js';
 import { explainConnectFailure } from './connect-failure.js';
@@ -194,7 +195,7 @@ describe('while no connection is open, an acquire fails at once, in words of its
     });
     onTestFinished(() => void vi.restoreAllMocks());
     const failed = pool.query('select 1').catch((error: unknown) => error);
-    await vi.waitFor(() => expect(pool.statistics().connectErrors).toBeGreaterThan(0), { timeout: 10_000 });
+    await vi.waitFor(() => expect(pool.statistics().connectErrors).toBeGreaterThan(0));
     expect(pool.statistics().lastConnectError?.message).toContain('no md5 here');
     await pool.close({ deadlineMs: 0 });
     expect(await failed).toMatchObject({ code: 'ERR_POOL_CLOSED' });
@@ -246,15 +247,19 @@ it('lets acquires wait while another connection is open, and while the pool is s
   client.release();
   expect((await waiting).rowCount).toBe(1);
 
-  const suspended = createPool({ url: urlWith({ pathname: '/nope' }), acquireTimeoutMs: 50 });
+  const clock = new ManualClock();
+  const suspended = createPool({ url: urlWith({ pathname: '/nope' }), acquireTimeoutMs: 50 }, { clock });
   await expect(suspended.query('select 1')).rejects.toMatchObject({ code: 'ERR_POOL_CONNECT_FAILED' });
   suspended.suspend();
-  await expect(suspended.query('select 1')).rejects.toMatchObject({ code: 'ERR_POOL_SUSPENDED' });
+  const refused = expect(suspended.query('select 1')).rejects.toMatchObject({ code: 'ERR_POOL_SUSPENDED' });
+  await clock.advance(60);
+  await refused;
 });
 
 it('waits for what heals by waiting: nothing listens yet', async () => {
-  const pool = createPool({ url: 'postgres://me:secret@127.0.0.1:1/shop', acquireTimeoutMs: 100 });
-  await expect(pool.query('select 1')).rejects.toMatchObject({
+  const clock = new ManualClock();
+  const pool = createPool({ url: 'postgres://me:secret@127.0.0.1:1/shop', acquireTimeoutMs: 100 }, { clock });
+  expect(await refusedAfterDial(pool, clock)).toMatchObject({
     code: 'ERR_POOL_ACQUIRE_TIMEOUT',
     cause: { code: 'ECONNREFUSED' },
     message: expect.stringMatching(/Nothing listens at 127\.0\.0\.1:1: start PostgreSQL there/) as string,
@@ -263,8 +268,9 @@ it('waits for what heals by waiting: nothing listens yet', async () => {
 
 describe('what isn’t the server’s is not put down to it:', () => {
   async function adviceFor(options: DatabaseOptions): Promise<string> {
-    const pool = createPool({ url: url.href, acquireTimeoutMs: 3_000, ...options });
-    const error = (await pool.query('select 1').catch((reason: unknown) => reason)) as Error;
+    const clock = new ManualClock();
+    const pool = createPool({ url: url.href, acquireTimeoutMs: 3_000, ...options }, { clock });
+    const error = await refusedAfterDial(pool, clock);
     expect(error.message).not.toMatch(/reached|refuses connections|permission for what connecting/);
     return error.message;
   }
@@ -278,9 +284,7 @@ describe('what isn’t the server’s is not put down to it:', () => {
 
   it('a session setting', async () => {
     const session = { timezone: 'Nowhere/At/All' };
-    expect(await adviceFor({ session, acquireTimeoutMs: 60_000 })).toMatch(
-      /refuses a setting of its sessions: correct/,
-    );
+    expect(await adviceFor({ session })).toMatch(/refuses a setting of its sessions: correct/);
   });
 
   it('the function that gives the password', async () => {

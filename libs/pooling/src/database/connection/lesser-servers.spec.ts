@@ -1,5 +1,8 @@
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { refusedAfterDial } from '#test/support/turned-time.js';
+import { ManualClock } from '../../testing/manual-clock.js';
 import { DatabasePool } from '../database-pool.js';
+import type { DatabasePoolDependencies } from '../database-parts.js';
 import type { DatabaseOptions } from '../options/options.js';
 
 let database: TestDatabase;
@@ -21,10 +24,14 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 /** A pool whose server has no functions but those of a schema, where that has them. */
-function poolOn(schema: string, options: DatabaseOptions = {}): DatabasePool {
+function poolOn(
+  schema: string,
+  options: DatabaseOptions = {},
+  dependencies: DatabasePoolDependencies = {},
+): DatabasePool {
   const url = new URL(database.url);
   url.searchParams.set('options', `-c search_path=${schema},pg_catalog,public`);
-  return new DatabasePool('lesser', { url: url.href, size: 2, maxOverflow: 0, ...options });
+  return new DatabasePool('lesser', { url: url.href, size: 2, maxOverflow: 0, ...options }, dependencies);
 }
 
 const NO_SETTINGS = { statementTimeoutMs: 0, lockTimeoutMs: 0, idleInTransactionTimeoutMs: 0, session: {} };
@@ -65,7 +72,8 @@ describe('a server that can’t say which backend it is', () => {
   });
 
   it('is not taken for one because the question was cancelled', async () => {
-    await using pool = poolOn('moments', { acquireTimeoutMs: 1_000 });
-    await expect(pool.query('select 1')).rejects.toMatchObject({ cause: { code: '57014' } });
+    const clock = new ManualClock();
+    await using pool = poolOn('moments', { acquireTimeoutMs: 1_000 }, { clock });
+    expect(await refusedAfterDial(pool, clock)).toMatchObject({ cause: { code: '57014' } });
   });
 });

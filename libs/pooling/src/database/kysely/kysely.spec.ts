@@ -2,6 +2,7 @@ import { sql, type Generated, type Kysely, type LogEvent } from 'kysely';
 import Cursor from 'pg-cursor';
 import { TcpProxy } from 'nestjs-pooling/testing';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { TrackedSockets } from '#test/support/tracked-sockets.js';
 import { DatabasePool } from '../database-pool.js';
 import { createKysely, type CreateKyselyOptions } from './kysely.js';
 import type { DatabaseOptions } from '../options/options.js';
@@ -46,7 +47,7 @@ function create(
     url: url.href,
     size: 3,
     maxOverflow: 0,
-    acquireTimeoutMs: 5_000,
+    acquireTimeoutMs: 20_000,
     ...options,
   });
   pools.push(pool);
@@ -323,13 +324,13 @@ describe('Kysely loses no slot', () => {
   });
 
   it('when the connection was lost before the commit: that is known to have failed', async () => {
-    const { db, pool } = create();
+    const sockets = new TrackedSockets();
+    const { db, pool } = create({ connection: { stream: sockets.make } });
     await expect(
       db.transaction().execute(async (transaction) => {
         const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(transaction);
         await database.query('select pg_terminate_backend($1)', [rows[0]?.pid]);
-        await vi.waitFor(() => expect(pool.holders()[0]?.active).toBe(false));
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await vi.waitFor(() => expect(sockets.open).toBe(0));
       }),
     ).rejects.toMatchObject({ code: 'ECONNRESET', cause: { code: '57P01' } });
     await expectAllSlots(pool);

@@ -1,8 +1,7 @@
 import { sql, type Kysely, type Transaction } from 'kysely';
-import { TcpProxy } from 'nestjs-pooling/testing';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useProxiedDatabase } from '#test/support/proxied-pools.js';
 import { ManualClock } from '../../testing/manual-clock.js';
-import { DatabasePool } from '../database-pool.js';
+import type { DatabasePool } from '../database-pool.js';
 import { createKysely } from './kysely.js';
 import { isRetriable } from './retries.js';
 import { retryTransaction } from './retry-transaction.js';
@@ -11,31 +10,21 @@ interface Schema {
   account: { id: number; balance: number };
 }
 
-let database: TestDatabase;
-let proxy: TcpProxy;
+const proxied = useProxiedDatabase();
 let pool: DatabasePool;
 let db: Kysely<Schema>;
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table account (id int primary key, balance int not null)');
-  proxy = await TcpProxy.listen({ port: Number(new URL(database.url).port) });
+  await proxied.database.query('create table account (id int primary key, balance int not null)');
 });
-afterAll(async () => {
-  await proxy.close();
-  await database.drop();
-});
-
 beforeEach(async () => {
-  await database.query('truncate account');
-  await database.query('insert into account values (1, 100), (2, 100)');
-  const url = new URL(database.url);
-  url.port = String(proxy.port);
-  pool = new DatabasePool('retried', { url: url.href });
+  await proxied.database.query('truncate account');
+  await proxied.database.query('insert into account values (1, 100), (2, 100)');
+  pool = proxied.pools.create({ size: 10 });
   db = createKysely<Schema>(pool);
 });
 afterEach(async () => {
-  const { graceful } = await pool.close({ deadlineMs: 100 });
+  const { graceful } = await pool.close({ deadlineMs: 20_000 });
   if (!graceful) throw new Error('a slot was lost');
 });
 
@@ -43,7 +32,7 @@ const fail = (transaction: Transaction<Schema>, state: string): Promise<unknown>
   sql.raw(`do $$ begin raise exception 'made up' using errcode = '${state}'; end $$`).execute(transaction);
 
 const balance = async (id: number): Promise<number | undefined> =>
-  (await database.query<{ balance: number }>('select balance from account where id = $1', [id]))[0]?.balance;
+  (await proxied.database.query<{ balance: number }>('select balance from account where id = $1', [id]))[0]?.balance;
 
 const FAST = { baseDelayMs: 1, maxDelayMs: 2 };
 
@@ -167,7 +156,7 @@ describe('retryTransaction', () => {
 
   it.each(['begin', 'update '])('tries again when the connection is lost at "%s"', async (bytes) => {
     let tries = 0;
-    void proxy.cutWhen({ bytes });
+    void proxied.pools.proxy.cutWhen({ bytes });
     await retryTransaction(
       db,
       async (transaction) => {
@@ -207,7 +196,7 @@ describe('retryTransaction', () => {
     'never tries again after commit was sent without an answer; it had arrived: %s',
     async (deliver) => {
       let tries = 0;
-      void proxy.cutWhen({ bytes: 'commit\0', deliver });
+      void proxied.pools.proxy.cutWhen({ bytes: 'commit\0', deliver });
       const run = retryTransaction(
         db,
         async (transaction) => {

@@ -212,15 +212,18 @@ describe('resolveDatabaseOptions', () => {
     const url = `${URL}?sslmode=require&sslnegotiation=direct`;
     const refused = /"postgres", or "direct" with pg 8\.22 or later/;
 
-    it.runIf(isAtLeast('pg', '8.22.0'))('with a pg that can, by an option, the URL or the environment', () => {
-      const direct = { sslnegotiation: 'direct' };
-      expect(resolveDatabaseOptions('orders', { connection }).clientConfig).toMatchObject(direct);
-      expect(resolveDatabaseOptions('orders', { url }).clientConfig).toMatchObject(direct);
-      vi.stubEnv('PGSSLNEGOTIATION', 'direct');
-      expect(resolveDatabaseOptions('orders', { url: URL }).clientConfig).toMatchObject(direct);
-      const asked = { url: URL, connection: { sslnegotiation: 'postgres' } } as const;
-      expect(resolveDatabaseOptions('orders', asked).clientConfig.sslnegotiation).toBe('postgres');
-    });
+    it.runIf(isAtLeast('pg', '8.22.0'))(
+      'with a pg that can, by an option, the URL or the environment (needs pg 8.22)',
+      () => {
+        const direct = { sslnegotiation: 'direct' };
+        expect(resolveDatabaseOptions('orders', { connection }).clientConfig).toMatchObject(direct);
+        expect(resolveDatabaseOptions('orders', { url }).clientConfig).toMatchObject(direct);
+        vi.stubEnv('PGSSLNEGOTIATION', 'direct');
+        expect(resolveDatabaseOptions('orders', { url: URL }).clientConfig).toMatchObject(direct);
+        const asked = { url: URL, connection: { sslnegotiation: 'postgres' } } as const;
+        expect(resolveDatabaseOptions('orders', asked).clientConfig.sslnegotiation).toBe('postgres');
+      },
+    );
 
     it('with no older pg, which would pass over it without a word', () => {
       const known = Object.getOwnPropertyDescriptor(defaults, 'sslnegotiation');

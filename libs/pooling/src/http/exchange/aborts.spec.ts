@@ -142,6 +142,6 @@ describe('a signal', () => {
     await vi.waitFor(() => {
       collect();
       expect(getEventListeners(signal, 'abort')).toHaveLength(0);
-    }, 20_000);
+    });
   });
 });

@@ -83,11 +83,10 @@ describe('retries', () => {
 
   it('answers at once when Retry-After lies beyond the deadline', async () => {
     await using server = await answering({ status: 503, headers: { 'retry-after': '60' } });
-    await using client = new HttpClient('beyond', {});
-    const startedAt = performance.now();
+    const client = new HttpClient('beyond', {}, { clock: new ManualClock() });
     expect((await client.get(server.url)).statusCode).toBe(503);
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
     expect(client.statistics().retries).toBe(0);
+    await client.close();
   });
 
   it('ends at once when aborted between two attempts, and leaves no timer', async () => {

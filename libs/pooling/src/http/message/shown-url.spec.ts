@@ -71,7 +71,7 @@ describe('what a client says of a request', () => {
     expectShort((await tooLate).message);
     const { body } = await client.stream(path, { method: 'POST' });
     const fetched = await client.fetch(path, { method: 'POST' });
-    await vi.waitFor(() => expect(reports).toHaveLength(2), 20_000);
+    await vi.waitFor(() => expect(reports).toHaveLength(2));
     for (const { url } of reports) expectShort(url);
     body.destroy();
     await fetched.body?.cancel();

@@ -1,8 +1,10 @@
-import { createKysely, DatabasePool, type DatabaseOptions } from 'nestjs-pooling';
 import { sql } from 'kysely';
-import { commentOf } from '#pooling/database/options/query-comments.js';
-import { withComment } from '#pooling/database/query/query-comment.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { DatabasePool } from '../database-pool.js';
+import { createKysely } from '../kysely/kysely.js';
+import { withComment } from '../query/query-comment.js';
+import type { DatabaseOptions } from './options.js';
+import { commentOf } from './query-comments.js';
 
 let database: TestDatabase;
 beforeAll(async () => {

@@ -1,7 +1,8 @@
-import { DatabasePool, type DatabaseOptions, type SlowQueryPlan } from 'nestjs-pooling';
-import { SlowQueryPlans } from '#pooling/database/query/slow-query-plans.js';
-import { ManualClock } from '#pooling/testing/manual-clock.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { ManualClock } from '../../testing/manual-clock.js';
+import { DatabasePool } from '../database-pool.js';
+import type { DatabaseOptions } from '../options/options.js';
+import { SlowQueryPlans, type SlowQueryPlan } from './slow-query-plans.js';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -21,7 +22,8 @@ async function plansOf(
   const observer = { slowQueryPlan: (plan: SlowQueryPlan) => void plans.push(plan) };
   await using pool = new DatabasePool(
     'slow',
-    { url: database.url, size: 2, slowQueryMs: 10, ...options },
+    // An idle connection is asked at once, however long it has been idle.
+    { url: database.url, size: 2, slowQueryMs: 10, prePing: false, ...options },
     { observer },
   );
   // One connection is idle while the other is in use.

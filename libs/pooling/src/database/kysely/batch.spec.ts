@@ -1,14 +1,14 @@
 /** Queries that are known beforehand: in one transaction and one round trip, all of them or none. */
 import { sql, type Generated, type Kysely } from 'kysely';
 import { TcpProxy } from 'nestjs-pooling/testing';
-import { DatabasePool } from '#pooling/database/database-pool.js';
-import { batch } from '#pooling/database/kysely/batch.js';
-import { createKysely, type CreateKyselyOptions } from '#pooling/database/kysely/kysely.js';
-import { prepareQuery } from '#pooling/database/kysely/prepare-query.js';
-import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { FlightCounter } from '#test/support/flight-counter.js';
-import { rejection } from './laboratory.js';
+import { rejection } from '#test/support/outcomes.js';
+import { DatabasePool } from '../database-pool.js';
+import type { DatabaseOptions } from '../options/options.js';
+import { batch } from './batch.js';
+import { createKysely, type CreateKyselyOptions } from './kysely.js';
+import { prepareQuery } from './prepare-query.js';
 
 interface Tables {
   entry: { id: Generated<number>; name: string };
