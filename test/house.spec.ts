@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import ts from 'typescript';
 
-const SOURCES = join(import.meta.dirname, '../libs/pooling/src');
+const ROOT = join(import.meta.dirname, '..');
+const SOURCES = join(ROOT, 'libs/pooling/src');
 
 const MOST_LINES = 350;
 const MOST_METHODS = 25;
@@ -70,5 +71,86 @@ describe('the sources of the library', () => {
       { name: 'A', methods: 3 },
       { name: 'a class without a name', methods: 1 },
     ]);
+  });
+});
+
+/** A room's own tests, of what several of its files do together. Every other spec bears the name of what it tests. */
+const OF_ROOMS: Readonly<Record<string, readonly string[]>> = {
+  database: [
+    'pg-pool-compatibility',
+    'pipelining',
+    'prepared-statements',
+    'query-timeout',
+    'returned-connections',
+    'secured-connections',
+    'streams',
+    'type-parsers',
+  ],
+  'database/connection': ['lesser-servers'],
+  http: [
+    'answers',
+    'deadlines',
+    'dispatcher-contract',
+    'handlers',
+    'http2',
+    'life',
+    'limits',
+    'outside-numbers',
+    'replay',
+    'requests',
+    'streams',
+    'tls',
+  ],
+  'http/pool': ['named-origins'],
+};
+
+/** The specs of a folder of the repository, without their ending. */
+function specsIn(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.spec.ts') && !file.includes('node_modules'))
+    .map((file) => file.slice(0, -'.spec.ts'.length));
+}
+
+describe('the tests', () => {
+  it.each(['libs/pooling/src', 'apps'])(
+    'below %s stand beside what they test, and bear its name or that of a room’s work',
+    (folder) => {
+      const specs = specsIn(folder);
+      expect(specs.length).toBeGreaterThan(2);
+      const strangers = specs.filter((spec) => {
+        const beside = readdirSync(join(ROOT, folder, dirname(spec)));
+        const named = ['.ts', '.cts', ''].some((ending) => beside.includes(`${basename(spec)}${ending}`));
+        return !named && OF_ROOMS[dirname(spec)]?.includes(basename(spec)) !== true;
+      });
+      expect(strangers).toEqual([]);
+    },
+  );
+
+  it('of rooms are all there', () => {
+    const specs = specsIn('libs/pooling/src');
+    const named = Object.entries(OF_ROOMS).flatMap(([room, names]) => names.map((name) => join(room, name)));
+    expect(named.filter((name) => !specs.includes(name))).toEqual([]);
+  });
+
+  it('of one file stand beside it, and not in `test`; the engine is tested as a whole', () => {
+    const misplaced = specsIn('test').filter((spec) => {
+      if (spec.startsWith('engine/')) return false;
+      const text = readFileSync(join(ROOT, 'test', `${spec}.spec.ts`), 'utf8');
+      return new RegExp(`'#pooling/.*/${basename(spec)}\\.js'`).test(text);
+    });
+    expect(misplaced).toEqual([]);
+  });
+
+  it('that may be left out say in their names what they need', () => {
+    const left: string[] = [];
+    for (const folder of ['libs/pooling/src', 'apps', 'test']) {
+      for (const spec of specsIn(folder)) {
+        const text = readFileSync(join(ROOT, folder, `${spec}.spec.ts`), 'utf8');
+        for (const [found] of text.matchAll(/\.(?:skipIf|runIf)\([\s\S]{0,160}/g)) {
+          if (!found.includes('(needs ')) left.push(`${spec}: ${found}`);
+        }
+      }
+    }
+    expect(left).toEqual([]);
   });
 });
