@@ -58,6 +58,11 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
     }
   }
 
+  /** Runs `SAVEPOINT` and the like in order with the statements: in the turn that Kysely has taken for it, or in one of its own. */
+  command(query: CompiledQuery): Promise<QueryResult<unknown>> {
+    return this.#entering ? this.#connection.executeQuery(query) : this.run(query);
+  }
+
   /** Runs queries in one flight, in the transaction. */
   async runBatch(queries: readonly CompiledQuery[]): Promise<QueryResult<unknown>[]> {
     this.#bind();

@@ -23,6 +23,8 @@ import { textOfCompiled } from './unprepared-plugin.js';
 export interface TransactionScope {
   /** Accepts nothing more; resolves when what was asked for before is answered. */
   end(): Promise<void>;
+  /** Runs `SAVEPOINT` and the like in order with the statements. */
+  command(query: CompiledQuery): Promise<QueryResult<unknown>>;
   /** A stream has begun. */
   streams(): void;
 }

@@ -55,7 +55,7 @@ export class KyselyDriver implements Driver {
     name: string,
     compileQuery: QueryCompiler['compileQuery'],
   ): Promise<void> {
-    await connection.executeQuery(savepointCommand('savepoint', name, compileQuery));
+    await runCommand(connection, savepointCommand('savepoint', name, compileQuery));
   }
 
   async rollbackToSavepoint(
@@ -63,7 +63,7 @@ export class KyselyDriver implements Driver {
     name: string,
     compileQuery: QueryCompiler['compileQuery'],
   ): Promise<void> {
-    await connection.executeQuery(savepointCommand('rollback to', name, compileQuery));
+    await runCommand(connection, savepointCommand('rollback to', name, compileQuery));
   }
 
   async releaseSavepoint(
@@ -71,7 +71,7 @@ export class KyselyDriver implements Driver {
     name: string,
     compileQuery: QueryCompiler['compileQuery'],
   ): Promise<void> {
-    await connection.executeQuery(savepointCommand('release', name, compileQuery));
+    await runCommand(connection, savepointCommand('release', name, compileQuery));
   }
 
   async releaseConnection(connection: DatabaseConnection): Promise<void> {
@@ -86,6 +86,12 @@ export class KyselyDriver implements Driver {
 function own(connection: DatabaseConnection): KyselyConnection {
   if (connection instanceof ClosedConnection) return connection.session;
   return connection as KyselyConnection;
+}
+
+/** Older versions of Kysely (0.28.0) ask the connection and not its provider: the scope keeps the order all the same. */
+async function runCommand(connection: DatabaseConnection, command: CompiledQuery): Promise<void> {
+  const scope = connection instanceof KyselyConnection ? connection.scope : undefined;
+  await (scope === undefined ? connection.executeQuery(command) : scope.command(command));
 }
 
 function savepointCommand(verb: string, name: string, compileQuery: QueryCompiler['compileQuery']): CompiledQuery {
