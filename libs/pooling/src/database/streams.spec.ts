@@ -199,6 +199,31 @@ describe('a consumer that takes longer than statementTimeoutMs and queryTimeoutM
   });
 });
 
+it.each([true, false])('is committed with its end, with its time limit lifted (%s)', async (lifted) => {
+  await database.query('truncate copied');
+  const pool = createPool({ statementTimeoutMs: lifted ? 60_000 : 0 });
+  const client = await pool.connect();
+  await pipeline(Readable.from(['1\n']), client.query(from('copy copied from stdin')));
+  expect(await database.query('select n from copied')).toEqual([{ n: 1 }]);
+  const copy = client.query(
+    to('copy (with added as (insert into copied values (2) returning n) select * from added) to stdout'),
+  );
+  copy.resume();
+  await once(copy, 'end');
+  await client.query('select 1 / 0').catch(() => {});
+  expect(await database.query('select n from copied order by n')).toEqual([{ n: 1 }, { n: 2 }]);
+  for (const read of Object.values(READERS)) await read(client, async () => {});
+  const failing = client.query(from('copy copied from stdin'));
+  await expect(pipeline(Readable.from(['3\n', 'x\n']), failing)).rejects.toMatchObject({ code: '22P02' });
+  await client.query('create temporary table late (n int unique deferrable initially deferred)');
+  const refused = client.query(from('copy late from stdin'));
+  await expect(pipeline(Readable.from(['1\n1\n']), refused)).rejects.toMatchObject({ code: '23505' });
+  expect(await showTimeout(client)).toEqual([{ statement_timeout: lifted ? '1min' : '0' }]);
+  client.release();
+  expect(pool.statistics()).toMatchObject({ opened: 1, size: 1, transactionsLeftOpen: 0 });
+  expect(await database.query('select count(*)::int from copied')).toEqual([{ count: 2 + ROWS }]);
+});
+
 it('lifts the time limit in one flight with a COPY that writes: it waits for no answer', async () => {
   const pool = createPool();
   const client = await pool.connect();

@@ -3,7 +3,7 @@ import { Deadline, type Deadlines } from '../../core/deadlines.js';
 import { enqueueNext, protocolOf, type ProtocolConnection, type TransactionStatus } from '../pg-internals.js';
 import { pg } from '../pg.js';
 import type { MessageGuard } from '../wire/message-guard.js';
-import { COMMAND_COMPLETE, DATA_ROW, ERROR } from '../wire/server-message.js';
+import { COMMAND_COMPLETE, DATA_ROW, ERROR, READY_FOR_QUERY } from '../wire/server-message.js';
 
 /** The pool's own queries that set a time-out again. */
 const restoringQueries = new WeakSet<object>();
@@ -57,18 +57,22 @@ interface Submitted extends Submittable {
 export class StatementTimeout {
   /** `Parse`, `Bind` and `Execute` that lift the time-out. A value that the user has set stays. */
   readonly lifting: Buffer;
+  /** The same behind a `BEGIN`. */
+  readonly beginning: Buffer;
   readonly restoring: string;
 
   constructor(timeoutMs: number) {
     const shown = inServerUnits(timeoutMs);
     const lifts = `select set_config('statement_timeout', '0', true) where current_setting('statement_timeout') = '${shown}'`;
-    this.lifting = Buffer.concat([
-      message('P', `\0${lifts}\0\0\0`),
-      message('B', '\0\0\0\0\0\0\0\0'),
-      message('E', '\0\0\0\0\0'),
-    ]);
+    this.lifting = execution(lifts);
+    this.beginning = Buffer.concat([execution('begin'), this.lifting]);
     this.restoring = `select set_config('statement_timeout', '${timeoutMs}', true)`;
   }
+}
+
+/** `Parse`, `Bind` and `Execute` of a text without parameters. */
+function execution(text: string): Buffer {
+  return Buffer.concat([message('P', `\0${text}\0\0\0`), message('B', '\0\0\0\0\0\0\0\0'), message('E', '\0\0\0\0\0')]);
 }
 
 function message(type: string, content: string): Buffer {
@@ -91,6 +95,7 @@ function inServerUnits(ms: number): string {
 }
 
 const FLUSH = message('H', '');
+const COMMIT = message('Q', 'commit\0');
 
 /**
  * A cursor, a stream or a `COPY` on a connection. PostgreSQL's `statement_timeout` includes the time that their consumer takes,
@@ -154,18 +159,23 @@ export class Submission extends Deadline {
   /** Sends what lifts the time-out and, in the same flight or when that is answered, the submission itself. */
   #lift(connection: ProtocolConnection, submit: () => unknown): never {
     const { guard, limits } = this.#host;
-    const lifting = limits.statementTimeout?.lifting;
+    const { statementTimeout } = limits;
     const isCursor = cursorOf(this.submitted) !== undefined;
     // In a failed transaction the server refuses everything: the caller gets that error from its own statement.
     const futile = guard === undefined || this.#host.session.transactionStatus === 'E';
-    if (lifting === undefined || futile || !(isCursor || mayCopy(this.submitted))) return submit() as never;
+    if (statementTimeout === undefined || futile || !(isCursor || mayCopy(this.submitted))) return submit() as never;
+    // Outside a transaction a COPY gets one of its own: PostgreSQL 18 doesn't end the transaction of what is sent ahead of it.
+    const begins = !isCursor && this.#host.session.transactionStatus === 'I';
+    const lifting = begins ? statementTimeout.beginning : statementTimeout.lifting;
+    let due = begins ? 2 : 1;
     // A COPY may read from the socket itself, past the guard.
     const together = isCursor || isWriter(this.submitted);
     connection.stream.write(together ? lifting : Buffer.concat([lifting, FLUSH]));
     guard.aside = (type) => {
       if (type === DATA_ROW) this.#lifted = true;
-      if (type !== COMMAND_COMPLETE && type !== ERROR) return true;
-      guard.aside = undefined;
+      if (type === COMMAND_COMPLETE) due--;
+      if (due > 0 && type !== ERROR) return true;
+      guard.aside = begins ? (next) => this.#commit(next, connection, guard) : undefined;
       if (type === ERROR) {
         // The submission gets the error. The server skips everything until a `Sync`, and a COPY sends none.
         if (!isCursor) connection.sync();
@@ -175,6 +185,17 @@ export class Submission extends Deadline {
       return true;
     };
     return (together ? submit() : undefined) as never;
+  }
+
+  /** Commits the transaction of a COPY when the COPY has ended. The submission gets the answer as the end of the COPY. */
+  #commit(type: number, connection: ProtocolConnection, guard: Pick<MessageGuard, 'aside'>): boolean {
+    if (type !== READY_FOR_QUERY) return false;
+    connection.stream.write(COMMIT);
+    guard.aside = (next) => {
+      if (next === READY_FOR_QUERY) guard.aside = undefined;
+      return next === COMMAND_COMPLETE;
+    };
+    return true;
   }
 
   /** Sets the time-out again, before the next statement of the transaction. */
