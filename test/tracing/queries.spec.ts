@@ -4,6 +4,7 @@ import {
   retryTransaction,
   spansFor,
   type DatabaseOptions,
+  type SpanSink,
   type Tracing,
 } from 'nestjs-pooling';
 import { sql, type Generated, type Kysely } from 'kysely';
@@ -13,6 +14,7 @@ import QueryStream from 'pg-query-stream';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { pipeline } from 'node:stream/promises';
 import { Readable, Writable } from 'node:stream';
+import { blockUntilEnded } from '#test/support/block.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { SpanRecorder, unknownAttributes, type RecordedSpan } from '#test/support/spans.js';
 
@@ -52,17 +54,6 @@ const codeOf = (promise: Promise<unknown>): Promise<unknown> =>
     () => undefined,
     (error: { code?: unknown }) => error.code,
   );
-
-/** Waits until a process of the server is gone, while this one hears of nothing. */
-function blockUntilEnded(pid: number): void {
-  for (;;) {
-    try {
-      process.kill(pid, 0);
-    } catch {
-      return;
-    }
-  }
-}
 
 describe('a statement', () => {
   it('has a span under the caller, by the conventions', async () => {
@@ -255,6 +246,33 @@ describe('a statement', () => {
       expect(recorder.open).toBe(0);
     });
     expect(recorder.take()).toEqual([]);
+  });
+
+  it('asks once whether a tracer is there, however it is run', async () => {
+    let asked = 0;
+    const spansOfNobody = {
+      get active(): boolean {
+        asked++;
+        return false;
+      },
+    } as SpanSink;
+    const given = { url: database.url, size: 1, maxOverflow: 0 };
+    await using pool = new DatabasePool('shop', given, { spans: spansOfNobody });
+    const db = createKysely<Shop>(pool);
+    const asking = async (run: () => Promise<unknown>): Promise<number> => {
+      asked = 0;
+      await run();
+      return asked;
+    };
+    await pool.query('select 1');
+    const text = 'select $1::int';
+    expect(await asking(() => pool.query(text, [1]))).toBe(1);
+    expect(await asking(() => db.selectFrom('orders').select('id').execute())).toBe(1);
+    // The others wait for the only connection.
+    expect(await asking(() => Promise.all([1, 2, 3, 4].map((n) => pool.query(text, [n]))))).toBe(4);
+    await pool.withConnection(async (client) => {
+      expect(await asking(() => client.query(text, [1]))).toBe(1);
+    });
   });
 
   it('has none when tracing is off, or when nobody has set up a provider', async () => {

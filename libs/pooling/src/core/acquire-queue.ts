@@ -64,12 +64,17 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
     return this.#waiters.first;
   }
 
-  /** Puts an acquire at the end; `joined` is called once it stands there. */
-  join(origin: AcquireOrigin, options: EngineAcquireOptions | undefined, joined: () => void): Promise<Lease<T>> {
+  /** Puts an acquire at the end, of which a tracer wants to hear or not; `joined` is called once it stands there. */
+  join(
+    origin: AcquireOrigin,
+    options: EngineAcquireOptions | undefined,
+    traced: boolean,
+    joined: () => void,
+  ): Promise<Lease<T>> {
     if (this.#waiters.length >= this.#options.maxWaiting) {
       this.#counters.queueRejected++;
       const error = this.#fullError();
-      this.#host.traces.refused(options?.use ?? 'held', error);
+      this.#host.traces.refused(options?.use ?? 'held', error, traced);
       return Promise.reject(error);
     }
     this.#counters.emptyAcquires++;
@@ -86,7 +91,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
         resolve,
         reject,
       );
-      waiter.trace = this.#host.traces.waits(waiter.use);
+      waiter.trace = this.#host.traces.waits(waiter.use, traced);
       this.#unsettled++;
       this.#deadlines.set(waiter, timeoutMs);
       this.#waiters.push(waiter);

@@ -4,7 +4,7 @@ import type { LeaseUse } from './pool-options.js';
 import type { Slots } from './slots.js';
 import type { SpanRef, SpanSink } from './span-sink.js';
 import { TracedAcquire, type ConnectionHolder } from './traced-acquire.js';
-import type { AcquireReason } from './tracing-channels.js';
+import { acquireOperations, type AcquireReason } from './tracing-channels.js';
 
 /** The acquires of one pool that wait, as tracers see them. */
 export class AcquireTraces<T> {
@@ -18,27 +18,27 @@ export class AcquireTraces<T> {
     this.#sink = sink;
   }
 
-  /** Whether an acquire keeps the span that is active where it is made. */
+  /** Whether a tracer listens to the acquire that is made now: it keeps the active span then. */
   get active(): boolean {
     return this.#sink?.active === true;
   }
 
   /** The span that is active now, where acquires keep one. */
   get currentSpan(): SpanRef | undefined {
-    return this.#sink?.active === true ? this.#sink.current() : undefined;
+    return this.#sink?.current();
   }
 
-  /** An acquire begins to wait; `undefined`: nobody wants to hear of it. */
-  waits(use: LeaseUse): TracedAcquire | undefined {
-    if (use === 'own' || !TracedAcquire.heard(this.#sink)) return undefined;
+  /** An acquire begins to wait; `undefined`: nobody listens to it. `traced`: whether a tracer does. */
+  waits(use: LeaseUse, traced = this.active): TracedAcquire | undefined {
+    if (use === 'own' || !(traced || acquireOperations.hasSubscribers)) return undefined;
     const reason = this.#reasonNow();
     const holder = reason === 'queue' ? this.#longestHolder() : undefined;
-    return TracedAcquire.begin(this.#sink, { kind: 'database', pool: this.#pool, reason, holder });
+    return TracedAcquire.begin(traced ? this.#sink : undefined, { kind: 'database', pool: this.#pool, reason, holder });
   }
 
   /** An acquire is refused at once. */
-  refused(use: LeaseUse, error: unknown): void {
-    this.waits(use)?.end(error);
+  refused(use: LeaseUse, error: unknown, traced?: boolean): void {
+    this.waits(use, traced)?.end(error);
   }
 
   /** An acquire that has waited since `since` is about to get a connection. */

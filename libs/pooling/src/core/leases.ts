@@ -38,11 +38,11 @@ export class Leases<T> {
     this.#label = label;
   }
 
-  /** Who acquires now, as far as that is kept. */
-  origin(use: LeaseUse): AcquireOrigin {
+  /** Who acquires now, as far as that is kept; `traced`: whether a tracer listens to it. */
+  origin(use: LeaseUse, traced = this.#traces.active): AcquireOrigin {
     const watch = use === 'held' ? this.#leakWatch : undefined;
-    if (watch === undefined && this.#label === undefined && !this.#traces.active) return ANONYMOUS;
-    return { trace: watch?.trace(), label: this.#label?.(), span: this.#traces.currentSpan };
+    if (watch === undefined && this.#label === undefined && !traced) return ANONYMOUS;
+    return { trace: watch?.trace(), label: this.#label?.(), span: traced ? this.#traces.currentSpan : undefined };
   }
 
   /** Lends a connection to one borrower; `waiter`: who waited for it. */

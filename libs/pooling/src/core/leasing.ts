@@ -73,14 +73,14 @@ export class Leasing<T> implements LeaseOwner<T> {
     this.visits = new Visits(parts.slots, parts.steps, { visited: this.#checked, failed: this.#checkFailed });
   }
 
-  /** A lease that can be had at once, if there is one. */
-  tryAcquire(use: LeaseUse): Lease<T> | undefined {
+  /** A lease that can be had at once, if there is one; `traced`: whether a tracer listens to it, where that is known. */
+  tryAcquire(use: LeaseUse, traced?: boolean): Lease<T> | undefined {
     if (this.#waiters.length > 0 || !this.#life.lending || this.#prepares(use)) return undefined;
     const now = this.#clock.now();
     const entry = this.#slots.newestIdle;
-    if (entry === undefined) return use === 'shared' ? this.#joinOthers(now) : undefined;
+    if (entry === undefined) return use === 'shared' ? this.#joinOthers(now, traced) : undefined;
     if (this.#fitness.judge(entry, now) !== 'ready') return undefined;
-    const origin = this.#leases.origin(use);
+    const origin = this.#leases.origin(use, traced);
     return use === 'shared'
       ? this.#leases.beginShared(this, entry, now, origin)
       : this.#leases.begin(this, entry, now, use, origin);
@@ -91,10 +91,10 @@ export class Leasing<T> implements LeaseOwner<T> {
     return this.#connector.prepare !== undefined && use !== 'own';
   }
 
-  #joinOthers(now: number): Lease<T> | undefined {
+  #joinOthers(now: number, traced: boolean | undefined): Lease<T> | undefined {
     const entry = this.#sharing.leastShared(now);
     if (entry === undefined) return undefined;
-    const lease = this.#leases.beginShared(this, entry, now, this.#leases.origin('shared'));
+    const lease = this.#leases.beginShared(this, entry, now, this.#leases.origin('shared', traced));
     if (this.#slots.used < this.#slots.kept) this.#dialling.sharedForLack();
     return lease;
   }

@@ -68,6 +68,8 @@ export interface AcquireOptions {
 export interface EngineAcquireOptions extends AcquireOptions {
   /** `held` by default. */
   readonly use?: LeaseUse | undefined;
+  /** Whether a tracer listens to it, where that is known already: to ask takes time. */
+  readonly traced?: boolean | undefined;
 }
 
 /** The part of a slot that observers see. */

@@ -139,9 +139,11 @@ export class Pool<T> {
    * Leases an idle connection at once, or gives `undefined` when none can be had without waiting: none is idle,
    * somebody waits already, or the idle one has to be checked first. When none is idle and the lease may be `shared`,
    * it is one of a connection that others use.
+   *
+   * @param traced whether a tracer listens to it, where that is known already.
    */
-  tryAcquire(use: LeaseUse = 'held'): Lease<T> | undefined {
-    return this.#leasing.tryAcquire(use);
+  tryAcquire(use: LeaseUse = 'held', traced?: boolean): Lease<T> | undefined {
+    return this.#leasing.tryAcquire(use, traced);
   }
 
   /**
@@ -155,18 +157,19 @@ export class Pool<T> {
     const use = options?.use ?? 'held';
     if (options?.signal?.aborted === true) {
       this.#parts.counters.acquireAborted++;
-      return this.#refuse(use, options.signal.reason);
+      return this.#refuse(use, options.signal.reason, options.traced);
     }
-    const lease = this.#leasing.tryAcquire(use);
+    const lease = this.#leasing.tryAcquire(use, options?.traced);
     if (lease !== undefined) return Promise.resolve(lease);
-    if (this.#parts.life.refusing) return this.#refuse(use, this.#closedError());
+    const traced = options?.traced ?? this.#parts.traces.active;
+    if (this.#parts.life.refusing) return this.#refuse(use, this.#closedError(), traced);
     const refusal = this.#dialling.refusal();
-    if (refusal !== undefined) return this.#refuse(use, refusal);
-    return this.#parts.waiters.join(this.#leases.origin(use), options, this.#leasing.serve);
+    if (refusal !== undefined) return this.#refuse(use, refusal, traced);
+    return this.#parts.waiters.join(this.#leases.origin(use, traced), options, traced, this.#leasing.serve);
   }
 
-  #refuse(use: LeaseUse, error: unknown): Promise<never> {
-    this.#parts.traces.refused(use, error);
+  #refuse(use: LeaseUse, error: unknown, traced: boolean | undefined): Promise<never> {
+    this.#parts.traces.refused(use, error, traced);
     return Promise.reject(error);
   }
 

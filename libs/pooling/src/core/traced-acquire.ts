@@ -32,15 +32,10 @@ export class TracedAcquire extends Traced implements AcquireOperation {
     this.origin = origin;
   }
 
-  /** Whether anybody traces acquires. */
-  static heard(sink: SpanSink | undefined): boolean {
-    return sink?.active === true || acquireOperations.hasSubscribers;
-  }
-
-  /** It begins to wait now. */
+  /** It begins to wait now; `sink`: of a tracer that listens to it. */
   static begin(sink: SpanSink | undefined, waiting: WaitingAcquire): TracedAcquire {
     const acquire = new TracedAcquire(waiting);
-    if (sink?.active === true) acquire.span = sink.acquire(acquire, waiting.holder?.span);
+    acquire.span = sink?.acquire(acquire, waiting.holder?.span);
     acquire.begin(() => {});
     return acquire;
   }

@@ -62,6 +62,8 @@ export interface AcquireOperation extends TracedOperation {
 export interface TransactionOperation extends TracedOperation {
   readonly isolationLevel?: string | undefined;
   readonly accessMode?: string | undefined;
+  /** How many statements it was sent with, where it is a `batch` of several. */
+  readonly batchSize?: number | undefined;
   /** How often it was begun. */
   readonly attempts: number;
   /** There from the end on; `unknown`: the connection was lost after COMMIT was sent. */

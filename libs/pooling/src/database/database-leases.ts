@@ -75,9 +75,13 @@ export class DatabaseLeases {
     this.#host.engine.start();
   }
 
-  /** Leases a connection at once, or gives `undefined`. Where none is idle, a `shared` lease may use one that others use. */
-  tryAcquire(use: LeaseUse): DatabaseLease | undefined {
-    const lease = this.#host.engine.tryAcquire(use);
+  /**
+   * Leases a connection at once, or gives `undefined`. Where none is idle, a `shared` lease may use one that others use.
+   *
+   * @param traced whether a tracer listens, where that is known.
+   */
+  tryAcquire(use: LeaseUse, traced?: boolean): DatabaseLease | undefined {
+    const lease = this.#host.engine.tryAcquire(use, traced);
     if (lease !== undefined && use !== 'own') this.#announceAcquire(lease);
     return lease;
   }

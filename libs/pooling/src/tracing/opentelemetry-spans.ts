@@ -106,6 +106,7 @@ class ExchangeSpan extends OtelSpan<ExchangeOperation> {
 /** Makes OpenTelemetry's spans of what pools and clients do, while there is a tracer provider. */
 export class OpenTelemetrySpans implements SpanSink {
   readonly #api: OpenTelemetryApi;
+  readonly #trace: Api.TraceAPI;
   #options: ResolvedTracing | undefined;
   /** Stands for a provider where none was set up. */
   readonly #none: TracerProvider;
@@ -116,6 +117,7 @@ export class OpenTelemetrySpans implements SpanSink {
 
   constructor(api: OpenTelemetryApi, options: ResolvedTracing | undefined) {
     this.#api = api;
+    this.#trace = api.trace;
     this.#options = options;
     this.#none = new api.ProxyTracerProvider().getDelegate();
   }
@@ -145,23 +147,23 @@ export class OpenTelemetrySpans implements SpanSink {
 
   /** Whether the sampler has left out the active span, and with it all spans within. */
   get #leftOut(): boolean {
-    const span = this.#api.trace.getActiveSpan();
+    const span = this.#trace.getActiveSpan();
     return span !== undefined && (span.spanContext().traceFlags & 1) === 0 && !span.isRecording();
   }
 
   /** The tracer of the present provider, which may be set up or replaced at any time. */
   #tracerNow(): Tracer | undefined {
-    const proxy = this.#api.trace.getTracerProvider() as Partial<Api.ProxyTracerProvider> & TracerProvider;
+    if (this.#options === undefined) return undefined;
+    const proxy = this.#trace.getTracerProvider() as Partial<Api.ProxyTracerProvider> & TracerProvider;
     const provider = proxy.getDelegate === undefined ? proxy : proxy.getDelegate();
     if (provider === this.#provider) return this.#tracer;
     this.#provider = provider;
-    const wanted = this.#options !== undefined && provider !== this.#none;
-    this.#tracer = wanted ? provider.getTracer(TRACER_NAME) : undefined;
+    this.#tracer = provider === this.#none ? undefined : provider.getTracer(TRACER_NAME);
     return this.#tracer;
   }
 
   current(): SpanRef | undefined {
-    const context = this.#api.trace.getActiveSpan()?.spanContext();
+    const context = this.#trace.getActiveSpan()?.spanContext();
     if (context === undefined || (context.traceFlags & this.#api.TraceFlags.SAMPLED) === 0) return undefined;
     return { traceId: context.traceId, spanId: context.spanId };
   }

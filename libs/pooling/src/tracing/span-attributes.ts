@@ -50,10 +50,12 @@ export function acquireAttributes({ kind, pool, reason, heldBy, origin }: Acquir
   return attributes;
 }
 
-export function transactionAttributes({ pool, isolationLevel, accessMode }: TransactionOperation): Attributes {
+export function transactionAttributes(operation: TransactionOperation): Attributes {
+  const { pool, isolationLevel, accessMode, batchSize } = operation;
   const attributes: Attributes = { 'db.client.connection.pool.name': pool, 'db.system.name': 'postgresql' };
   if (isolationLevel !== undefined) attributes['nestjs_pooling.transaction.isolation_level'] = isolationLevel;
   if (accessMode !== undefined) attributes['nestjs_pooling.transaction.access_mode'] = accessMode;
+  if (batchSize !== undefined) attributes['db.operation.batch.size'] = batchSize;
   return attributes;
 }
 

@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import type { QueryTraces } from '../query/query-traces.js';
+import type { HostOfQuery, QueryTraces } from '../query/query-traces.js';
 import type { SlowQueries } from '../query/slow-queries.js';
 import type { StatementCache } from '../query/statement-cache.js';
 import type { SubmissionLimits } from '../query/submission.js';
@@ -29,6 +29,8 @@ export interface RunnerConnection {
   readonly session: Session;
   readonly underway: StatementsUnderway;
   readonly alive: boolean;
+  /** Which one of several hosts it goes to. */
+  readonly hostTarget: HostOfQuery | undefined;
   /** Why it died by itself. */
   readonly failure: Error | undefined;
   readonly processId: number | undefined;

@@ -7,13 +7,14 @@ import {
   isPlain,
   ownConfig,
   parametersOf,
+  textHolderOf,
   textOf,
   type QueryOutcome,
   type QueryText,
   type StatementForm,
 } from '../query/query-forms.js';
 import { prepareSubmission, serialiseQuery } from '../query/sent-values.js';
-import { commented } from '../query/query-comment.js';
+import { commented, commentSubmission } from '../query/query-comment.js';
 import { Statement } from '../query/statement.js';
 import { Submission, type SubmissionHost } from '../query/submission.js';
 import type { TracedQuery } from '../query/traced-query.js';
@@ -93,12 +94,19 @@ export class StatementRunner {
   }
 
   /** What tracers hear of a statement that is about to be run under a lease; `undefined`: nothing. Its caller begins and ends it. */
-  trace(lease: Lease<unknown>, config: QueryText, values: unknown[] | undefined): TracedQuery | undefined {
+  trace(
+    lease: Lease<unknown>,
+    config: QueryText,
+    values: unknown[] | undefined,
+    traced = this.#host.traces.traced,
+  ): TracedQuery | undefined {
     const { traces } = this.#host;
-    if (!traces.heard) return undefined;
+    if (!traced && !traces.subscribed) return undefined;
     const given = parametersOf(config, values);
     const parametrised = Array.isArray(given) && given.length > 0;
-    return traces.query(this.#client, lease.connectionId, textOf(config), parametrised, this.transaction);
+    const { hostTarget } = this.#connection;
+    const { connectionId } = lease;
+    return traces.query(this.#client, connectionId, hostTarget, textOf(config), parametrised, traced, this.transaction);
   }
 
   #execute(
@@ -273,7 +281,8 @@ export class StatementRunner {
 
   /** Runs a cursor, a stream or a `COPY`. It reports its own end, and no time limit holds but that on the server's silence. */
   submit<Kind extends Submittable>(lease: Lease<unknown>, submittable: Kind): Kind {
-    this.#underway.asked(textOf(submittable));
+    const text = textOf(textHolderOf(submittable));
+    this.#underway.asked(text);
     try {
       prepareSubmission(submittable);
     } catch (error) {
@@ -282,8 +291,9 @@ export class StatementRunner {
       process.nextTick(() => handleError.call(submittable, error, protocolOf(this.#client)));
       return submittable;
     }
+    commentSubmission(submittable, this.#host.comment);
     Submission.over(this.#submissions, submittable);
-    const trace = this.#traceSubmission(lease, submittable);
+    const trace = this.#traceSubmission(lease, submittable, text);
     try {
       return trace === undefined ? this.#submit(submittable) : trace.begin(() => this.#submit(submittable));
     } catch (error) {
@@ -301,11 +311,9 @@ export class StatementRunner {
     return isTraced(this.#client) ? submitTraced(this.#client, submittable) : this.#client.query(submittable);
   }
 
-  #traceSubmission(lease: Lease<unknown>, submittable: Submittable): TracedQuery | undefined {
-    if (!this.#host.traces.heard) return undefined;
-    const { cursor = submittable } = submittable as { cursor?: unknown };
-    const { values } = cursor as { values?: unknown };
-    const trace = this.trace(lease, textOf(cursor as QueryText), Array.isArray(values) ? values : undefined);
+  #traceSubmission(lease: Lease<unknown>, submittable: Submittable, text: string): TracedQuery | undefined {
+    const { values } = textHolderOf(submittable) as { values?: unknown };
+    const trace = this.trace(lease, text, Array.isArray(values) ? values : undefined);
     trace?.attend(submittable);
     return trace;
   }

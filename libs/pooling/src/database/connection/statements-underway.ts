@@ -4,7 +4,7 @@ import { PoolQueryTimeoutError } from '../../core/errors.js';
 import type { Lease } from '../../core/lease.js';
 import type { CloseReason } from '../../core/statistics.js';
 import { activeQueryOf, isReadyForQuery, queuedQueries } from '../pg-internals.js';
-import { textOf } from '../query/query-forms.js';
+import { textHolderOf, textOf } from '../query/query-forms.js';
 import { shortenStatement } from '../query/shown-statement.js';
 import type { Statement, StatementOwner } from '../query/statement.js';
 import { isRestoring, type Submission } from '../query/submission.js';
@@ -150,7 +150,7 @@ export class StatementsUnderway implements StatementOwner, WireHost {
 
   /** The server was silent in the middle of a submission's answer; gives the error that the caller sees. */
   silent({ submitted }: Submission): Error {
-    const shown = shortenStatement(textOf(submitted.cursor ?? submitted));
+    const shown = shortenStatement(textOf(textHolderOf(submitted)));
     const timeoutMs = this.#host.submissions.idleTimeoutMs;
     const error = this.#timeoutError(
       `the server was silent for ${timeoutMs} ms in the middle of an answer (streamIdleTimeoutMs): ${shown}`,

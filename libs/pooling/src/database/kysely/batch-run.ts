@@ -1,6 +1,7 @@
 import type { CompiledQuery, Log, QueryResult } from 'kysely';
 import { PoolCommitUnknownError } from '../../core/errors.js';
 import type { EngineAcquireOptions } from '../../core/pool-options.js';
+import type { WireValue } from '../wire/message-writer.js';
 import { valuesOfBatch, withIndex } from './batch-on-connection.js';
 import { commandQuery, formOf } from './command-query.js';
 import type { ConnectionWay } from './connection-way.js';
@@ -8,6 +9,7 @@ import type { StatementOutcome } from './kysely-connection.js';
 import { kyselyResult } from './kysely-result.js';
 import { isLogging } from './logged-queries.js';
 import { connectionOn } from './read-only-connection.js';
+import { RetriedTransaction } from './retried-transaction.js';
 import { commitUnknownError, isAnswer } from './transaction-errors.js';
 
 /** How often a batch is sent at most, when its connection was lost before the server began with it. */
@@ -18,10 +20,20 @@ const COMMIT = commandQuery('commit');
 /** Runs queries in a transaction of their own, in one round trip. */
 export async function runBatch(way: ConnectionWay, queries: readonly CompiledQuery[]): Promise<QueryResult<unknown>[]> {
   const values = valuesOfBatch(queries);
+  // What is sent again is one transaction to a tracer.
+  if (way.queries.traces.heard) return await RetriedTransaction.over(() => runAll(way, queries, values));
+  return await runAll(way, queries, values);
+}
+
+async function runAll(
+  way: ConnectionWay,
+  queries: readonly CompiledQuery[],
+  values: readonly WireValue[][],
+): Promise<QueryResult<unknown>[]> {
   for (let attempt = 1; ; attempt++) {
     const connection = connectionOn(way, await way.leases.acquire(BRIEF));
     try {
-      connection.begin({}, 'batched');
+      connection.begin({}, queries.length);
       const outcomes = await Promise.all([
         ...queries.map((query, at) => connection.outcomeOf(query, values[at] as unknown[], formOf(query))),
         connection.outcomeOf(COMMIT, [], 'end'),

@@ -100,8 +100,12 @@ export class KyselyConnection implements DatabaseConnection {
     return opening !== undefined && (opening.state !== 'due' || running > 0);
   }
 
-  /** Begins a transaction; one that was begun here before is over. Nothing is sent before the first statement. */
-  begin(beginning: Beginning, role: 'statement' | 'batched' = 'statement'): void {
+  /**
+   * Begins a transaction; one that was begun here before is over. Nothing is sent before the first statement.
+   *
+   * @param batchSize how many statements it has, where it is a batch.
+   */
+  begin(beginning: Beginning, batchSize?: number): void {
     this.tell('rolled back');
     this.transaction = 'open';
     this.transactions++;
@@ -109,9 +113,9 @@ export class KyselyConnection implements DatabaseConnection {
     this.scope = undefined;
     this.#notes.begin(beginning);
     this.#statements.opening = new Opening(beginning);
-    this.#statements.role = role;
+    this.#statements.role = batchSize === undefined ? 'statement' : 'batched';
     this.#beginLogged = false;
-    this.#trace = RetriedTransaction.begin(this.#way.queries.traces, beginning);
+    this.#trace = RetriedTransaction.begin(this.#way.queries.traces, beginning, batchSize);
     this.#statements.trace = this.#trace?.trace;
   }
 

@@ -139,13 +139,16 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
     #ask(query: CompiledQuery): Promise<PgQueryResult> {
       const { queries, writes } = this.#way;
       const { traces } = queries;
-      if (traces.heard) traces.learn(query.sql, query.parameters.length > 0, () => querySummary(query.query));
+      const { traced } = traces;
+      if (traced || traces.subscribed)
+        traces.learn(query.sql, query.parameters.length > 0, () => querySummary(query.query));
       // What Kysely has built is one statement; raw SQL may be several.
       return queries.run(
         textOfCompiled(query),
         query.parameters as unknown[],
         query.query.kind !== 'RawNode',
         writes === undefined || isRead(query),
+        traced,
       );
     }
 

@@ -23,15 +23,15 @@ export class RetriedTransaction {
   }
 
   /** Traces a transaction that begins now. The first one of each try belongs to the common span; inner ones have their own. */
-  static begin(traces: QueryTraces, settings: TracedSettings): TransactionTrace | undefined {
+  static begin(traces: QueryTraces, settings: TracedSettings, batchSize?: number): TransactionTrace | undefined {
     const retried = presentRequest()?.retried;
     if (!(retried instanceof RetriedTransaction) || retried.#running) {
-      const trace = begun(traces.transaction(settings));
+      const trace = begun(traces.transaction(settings, batchSize));
       if (trace === undefined) return undefined;
       trace.attempts++;
       return { trace, end: (outcome, error) => trace.end(outcome, error) };
     }
-    const trace = (retried.#trace ??= begun(traces.transaction(settings)));
+    const trace = (retried.#trace ??= begun(traces.transaction(settings, batchSize)));
     if (trace === undefined) return undefined;
     trace.attempts++;
     retried.#running = true;

@@ -1,4 +1,11 @@
+import { Readable } from 'node:stream';
+import { text as readText } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import { sql } from 'kysely';
+import { Query, type PoolClient } from 'pg';
+import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
+import Cursor from 'pg-cursor';
+import QueryStream from 'pg-query-stream';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 import { DatabasePool } from '../database-pool.js';
 import { createKysely } from '../kysely/kysely.js';
@@ -43,6 +50,79 @@ describe('the comment of a pool', () => {
     expect(texts).toHaveLength(9);
   });
 
+  describe.each([0, 60_000])('with a statementTimeoutMs of %i', (statementTimeoutMs) => {
+    async function texts(run: (client: PoolClient) => Promise<unknown>): Promise<unknown> {
+      const options = { url: database.url, size: 1, queryComments, statementTimeoutMs };
+      await using pool = new DatabasePool('tagged', options);
+      return await pool.withConnection(run);
+    }
+
+    it('stands behind what a cursor reads', async () => {
+      const rows = await texts(async (client) => {
+        const cursor = client.query(new Cursor<{ query: string }>(`${OWN_TEXT} and $1::int = 1`, [1]));
+        const read = await cursor.read(10);
+        await cursor.close();
+        return read;
+      });
+      expect(rows).toEqual([{ query: `${OWN_TEXT} and $1::int = 1 ${COMMENT}` }]);
+    });
+
+    it('stands behind what a stream reads, in a transaction too', async () => {
+      const rows = await texts(async (client) => {
+        const outside = (await client.query(new QueryStream(OWN_TEXT)).toArray()) as unknown[];
+        await client.query('begin');
+        const inside = (await client.query(new QueryStream(OWN_TEXT)).toArray()) as unknown[];
+        await client.query('commit');
+        return [...outside, ...inside];
+      });
+      const query = `${OWN_TEXT} ${COMMENT}`;
+      expect(rows).toEqual([{ query }, { query }]);
+    });
+
+    it('stands behind a COPY, to and from', async () => {
+      await database.query('create table if not exists copied (id int, text text default current_query())');
+      await database.query('truncate copied');
+      const copied = await texts(async (client) => {
+        await pipeline(Readable.from(['7\n']), client.query(copyFrom('copy copied (id) from stdin')));
+        return await readText(client.query(copyTo(`copy (${OWN_TEXT}) to stdout`)));
+      });
+      expect(copied).toBe(`copy (${OWN_TEXT}) to stdout ${COMMENT}\n`);
+      expect(await database.query('select text from copied')).toEqual([
+        { text: `copy copied (id) from stdin ${COMMENT}` },
+      ]);
+    });
+  });
+
+  it("stands behind a Query of pg's own, also one that is prepared under a name", async () => {
+    await using pool = new DatabasePool('tagged', { url: database.url, size: 1, queryComments });
+    const found: unknown[] = [];
+    await pool.withConnection(async (client) => {
+      const run = (config: object): Promise<void> =>
+        new Promise((resolve, reject) => {
+          client.query(
+            new Query(config as never, (error: Error | undefined, result: { rows: unknown[] }) => {
+              found.push(...(result?.rows ?? []));
+              if (error) reject(error);
+              else resolve();
+            }) as never,
+          );
+        });
+      await run({ text: OWN_TEXT });
+      for (let n = 0; n < 2; n++) await run({ text: OWN_TEXT, name: 'mine' });
+      found.push(...(await client.query({ text: OWN_TEXT, name: 'mine' })).rows);
+    });
+    expect(found).toEqual(Array.from({ length: 4 }, () => ({ query: `${OWN_TEXT} ${COMMENT}` })));
+  });
+
+  it('stands behind what Kysely streams', async () => {
+    await using pool = new DatabasePool('tagged', { url: database.url, size: 1, queryComments });
+    const db = createKysely<Record<string, never>>(pool);
+    const stream = sql<{ query: string }>`${sql.raw(OWN_TEXT)}`.compile(db);
+    const rows: unknown[] = [];
+    for await (const row of db.getExecutor().stream<{ query: string }>(stream, 10)) rows.push(...row.rows);
+    expect(rows).toEqual([{ query: `${OWN_TEXT} ${COMMENT}` }]);
+  });
+
   it('is none unless asked for', async () => {
     expect((await textsOf({})).filter((text) => text.includes('/*'))).toEqual([]);
   });
@@ -52,6 +132,13 @@ describe('the comment of a pool', () => {
     const client = await pool.connect();
     await client.query('select $1::int', [1]);
     expect(pool.holders()[0]?.statement).toBe('select $1::int');
+    const cursor = client.query(new Cursor('select 7'));
+    expect(pool.holders()[0]?.statement).toBe('select 7');
+    expect(cursor).toMatchObject({ text: 'select 7' });
+    await cursor.close();
+    const stream = client.query(new QueryStream('select 8'));
+    expect(pool.holders()[0]?.statement).toBe('select 8');
+    await stream.toArray();
     client.release();
   });
 

@@ -37,6 +37,12 @@ export function textOf(config: QueryText | Submittable): string {
   return typeof text === 'string' ? text : typeof name === 'string' ? name : '';
 }
 
+/** What has the text of a cursor, a stream or a `COPY`: pg-query-stream reads through a cursor. */
+export function textHolderOf(submittable: Submittable): Submittable {
+  const { cursor } = submittable as { readonly cursor?: Submittable };
+  return typeof cursor === 'object' && cursor !== null ? cursor : submittable;
+}
+
 const WRITABLE = { configurable: true, enumerable: true, writable: true } as const;
 
 /** A config that pg may change: before 8.23.1 it writes the callback and the values into it. */

@@ -9,15 +9,21 @@ import { TracedTransaction, type TracedSettings } from './traced-transaction.js'
 
 /** For how many texts of a pool the shape of their query is kept. */
 const MOST_KNOWN = 1_000;
+/** For how many hosts of a text. */
+const MOST_HOSTS = 8;
 /** The shape of longer texts isn't kept, in characters. */
 const LONGEST_KNOWN = 32_768;
 
-/** Where a pool's statements run. */
-export interface QueryPlace {
-  readonly database: string;
+/** Where a statement runs. */
+export interface HostOfQuery {
   /** A name, an address, or the folder of a socket. */
   readonly host: string;
   readonly port: number;
+}
+
+/** Where a pool's statements run, unless their connection goes to another host. */
+export interface QueryPlace extends HostOfQuery {
+  readonly database: string;
 }
 
 /** What a query builder knows of its statement. */
@@ -29,12 +35,19 @@ export interface QuerySummary {
   readonly collection: string | undefined;
 }
 
+/** What is known of a text, and its shapes: one for each host that it has run on. */
+interface KnownText {
+  readonly text: string;
+  readonly summary: QuerySummary | undefined;
+  readonly shapes: QueryShape[];
+}
+
 /** The statements of a pool, as tracers see them. */
 export class QueryTraces {
   readonly #pool: string;
   readonly #place: QueryPlace;
   readonly #sink: SpanSink | undefined;
-  readonly #known = new Map<string, QueryShape>();
+  readonly #known = new Map<string, KnownText>();
 
   constructor(pool: string, place: QueryPlace, sink: SpanSink | undefined) {
     this.#pool = pool;
@@ -42,64 +55,92 @@ export class QueryTraces {
     this.#sink = sink;
   }
 
+  /** Whether anybody listens to the channel of statements. */
+  get subscribed(): boolean {
+    return queryOperations.hasSubscribers;
+  }
+
+  /** Whether a tracer listens to what runs here. This takes time: ask once for a statement. */
+  get traced(): boolean {
+    return this.#sink?.active === true;
+  }
+
   /** Whether statements may have to be traced. */
   get heard(): boolean {
-    return queryOperations.hasSubscribers || this.#sink?.active === true;
+    return this.subscribed || this.traced;
   }
 
   /** Keeps what a query builder knows of a text, unless that is known already. */
   learn(text: string, parametrised: boolean, summary: () => QuerySummary | undefined): void {
-    if (!this.heard || this.#known.has(text)) return;
+    if (this.#known.has(text)) return;
     this.#keep(text, parametrised, summary());
   }
 
   /**
    * Traces a statement that is about to be sent; `undefined`: nobody listens.
    *
+   * @param host which one of several hosts its connection goes to.
+   * @param traced whether a tracer listens to it.
    * @param transaction its transaction, whose `BEGIN`, end and savepoints aren't traced as statements.
    */
   query(
     client: Client,
     connection: number,
+    host: HostOfQuery | undefined,
     text: string,
     parametrised: boolean,
+    traced: boolean,
     transaction: Traced | undefined,
   ): TracedQuery | undefined {
     const sink = this.#sink;
     // An instrumentation of pg may be loaded, or disabled, at any time.
-    const spanned = sink?.active === true && !(sink.yields && isTraced(client));
+    const spanned = traced && sink !== undefined && !(sink.yields && isTraced(client));
     if (!spanned && !queryOperations.hasSubscribers) return undefined;
     if (text === '' || (transaction !== undefined && isTransactionCommand(text))) return undefined;
-    const shape = this.#known.get(text) ?? this.#keep(text, parametrised, undefined);
+    const known = this.#known.get(text) ?? this.#keep(text, parametrised, undefined);
+    const shape = this.#shapeAt(known, host ?? this.#place);
     const query = new TracedQuery(this.#pool, shape, connection);
     if (spanned) query.span = sink.query(query, shape, transaction?.span);
     return query;
   }
 
-  /** Traces a transaction that is about to begin; `undefined`: nobody listens. */
-  transaction(settings: TracedSettings): TracedTransaction | undefined {
+  /**
+   * Traces a transaction that is about to begin; `undefined`: nobody listens.
+   *
+   * @param batchSize how many statements it has, where it is a batch.
+   */
+  transaction(settings: TracedSettings, batchSize?: number): TracedTransaction | undefined {
     const sink = this.#sink;
     const spanned = sink?.active === true;
     if (!spanned && !transactionOperations.hasSubscribers) return undefined;
-    const transaction = new TracedTransaction(this.#pool, settings);
+    const transaction = new TracedTransaction(this.#pool, settings, batchSize);
     if (spanned) transaction.span = sink.transaction(transaction);
     return transaction;
   }
 
-  #keep(text: string, parametrised: boolean, known: QuerySummary | undefined): QueryShape {
-    const { database, host, port } = this.#place;
+  #shapeAt({ text, summary, shapes }: KnownText, { host, port }: HostOfQuery): QueryShape {
+    const shownPort = host.startsWith('/') ? undefined : port;
+    for (const shape of shapes) if (shape.host === host && shape.port === shownPort) return shape;
     const shape: QueryShape = {
-      text: parametrised ? text : withoutLiterals(text),
-      summary: known?.summary ?? commandOf(text),
-      operation: known?.operation,
-      collection: known?.collection,
-      database,
+      text,
+      summary: summary?.summary ?? commandOf(text),
+      operation: summary?.operation,
+      collection: summary?.collection,
+      database: this.#place.database,
       host,
-      port: host.startsWith('/') ? undefined : port,
+      port: shownPort,
     };
-    if (text.length > LONGEST_KNOWN) return shape;
-    if (this.#known.size >= MOST_KNOWN) this.#known.delete(this.#known.keys().next().value as string);
-    this.#known.set(text, shape);
+    // Hosts may come and go, where a function gives them.
+    if (shapes.length >= MOST_HOSTS) shapes.shift();
+    shapes.push(shape);
     return shape;
+  }
+
+  #keep(text: string, parametrised: boolean, summary: QuerySummary | undefined): KnownText {
+    const known: KnownText = { text: parametrised ? text : withoutLiterals(text), summary, shapes: [] };
+    if (text.length > LONGEST_KNOWN) return known;
+    if (this.#known.size >= MOST_KNOWN) this.#known.delete(this.#known.keys().next().value as string);
+    this.#known.set(text, known);
+    return known;
   }
 }

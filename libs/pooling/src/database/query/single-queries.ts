@@ -25,8 +25,15 @@ import { asPgResult } from '../wire/pg-result.js';
 
 /** How often a query is sent at most, when its connection was lost before the server began with it. */
 const MOST_ATTEMPTS = 3;
-const BRIEF: EngineAcquireOptions = Object.freeze({ use: 'brief' });
-const SHARED: EngineAcquireOptions = Object.freeze({ use: 'shared' });
+const BRIEF: EngineAcquireOptions = Object.freeze({ use: 'brief', traced: false });
+const SHARED: EngineAcquireOptions = Object.freeze({ use: 'shared', traced: false });
+const BRIEF_TRACED: EngineAcquireOptions = Object.freeze({ use: 'brief', traced: true });
+const SHARED_TRACED: EngineAcquireOptions = Object.freeze({ use: 'shared', traced: true });
+
+function acquireOptions(shared: boolean, traced: boolean): EngineAcquireOptions {
+  if (traced) return shared ? SHARED_TRACED : BRIEF_TRACED;
+  return shared ? SHARED : BRIEF;
+}
 
 /** Finds out why a write was refused, where there are several hosts. */
 export interface RefusedWrites {
@@ -44,6 +51,8 @@ interface SingleQuery {
   readonly prepared: WireText | undefined;
   /** Whether it may use a connection together with others. */
   readonly shared: boolean;
+  /** Whether a tracer listens to it. */
+  readonly traced: boolean;
   readonly callback: QueryOutcome;
   /** The caller's context, in which hooks and listeners run: the answer comes from a socket that belongs to no request. */
   readonly context: AsyncResource | undefined;
@@ -119,9 +128,10 @@ export class SingleQueries {
    *
    * @param single whether the text is known to hold one statement.
    * @param reads whether it is known to write nothing.
+   * @param traced whether a tracer listens to it.
    */
-  run(text: QueryText, values: unknown[], single: boolean, reads = false): Promise<QueryResult> {
-    return promiseOf((settle) => this.execute(text, values, settle, single, reads));
+  run(text: QueryText, values: unknown[], single: boolean, reads?: boolean, traced?: boolean): Promise<QueryResult> {
+    return promiseOf((settle) => this.execute(text, values, settle, single, reads, traced));
   }
 
   /** Runs one statement on whichever connection is free first, and calls back once. */
@@ -131,6 +141,7 @@ export class SingleQueries {
     callback: QueryOutcome,
     single = false,
     reads = false,
+    traced = this.traces.traced,
   ): void {
     const prepared = this.#texts.prepare(config, values, single);
     const shared = this.#pipelining && prepared !== undefined && this.#texts.shareable(prepared);
@@ -139,9 +150,10 @@ export class SingleQueries {
       values: prepared === undefined ? values : parametersOf(config, values),
       prepared,
       shared,
+      traced,
       callback,
       // A promise keeps its own context.
-      context: this.#leases.heard || this.traces.heard ? presentContext() : undefined,
+      context: this.#leases.heard || traced || this.traces.subscribed ? presentContext() : undefined,
       note: reads ? undefined : this.#writes?.begin(),
       attempts: 1,
       trace: undefined,
@@ -151,14 +163,16 @@ export class SingleQueries {
   /** Runs one statement that only reads on a connection that its caller has leased, and gives that back. It is sent once. */
   runOn(lease: DatabaseLease, text: QueryText, values: unknown[]): Promise<QueryResult> {
     const prepared = this.#texts.prepare(text, values, true);
+    const { traced } = this.traces;
     return promiseOf((callback) =>
       this.#executeOn(lease, {
         config: text,
         values,
         prepared,
         shared: false,
+        traced,
         callback,
-        context: this.#leases.heard || this.traces.heard ? presentContext() : undefined,
+        context: this.#leases.heard || traced || this.traces.subscribed ? presentContext() : undefined,
         note: undefined,
         attempts: MOST_ATTEMPTS,
         trace: undefined,
@@ -167,9 +181,10 @@ export class SingleQueries {
   }
 
   #dispatch(query: SingleQuery): void {
-    const lease = this.#leases.tryAcquire(query.shared ? 'shared' : 'brief');
+    const { shared, traced } = query;
+    const lease = this.#leases.tryAcquire(shared ? 'shared' : 'brief', traced);
     if (lease !== undefined) return this.#executeOn(lease, query);
-    this.#leases.acquire(query.shared ? SHARED : BRIEF).then(
+    this.#leases.acquire(acquireOptions(shared, traced)).then(
       (acquired) => this.#executeOn(acquired, query),
       (error: Error) => this.#settle(query, error, undefined as never),
     );
@@ -183,7 +198,7 @@ export class SingleQueries {
   #executeOn(lease: DatabaseLease, query: SingleQuery): void {
     try {
       const begun = query.trace !== undefined;
-      query.trace ??= lease.connection.runner.trace(lease, query.config, query.values);
+      query.trace ??= lease.connection.runner.trace(lease, query.config, query.values, query.traced);
       if (begun || query.trace === undefined) this.#send(lease, query);
       else query.trace.begin(() => this.#send(lease, query));
     } catch (error) {

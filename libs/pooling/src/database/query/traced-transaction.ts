@@ -11,13 +11,16 @@ export interface TracedSettings {
 export class TracedTransaction extends Traced implements TransactionOperation {
   readonly isolationLevel: string | undefined;
   readonly accessMode: string | undefined;
+  readonly batchSize: number | undefined;
   attempts = 0;
   outcome: TransactionOperation['outcome'] = undefined;
 
-  constructor(pool: string, { isolationLevel, accessMode }: TracedSettings) {
+  constructor(pool: string, { isolationLevel, accessMode }: TracedSettings, batchSize: number | undefined) {
     super(transactionOperations, pool);
     this.isolationLevel = isolationLevel;
     this.accessMode = accessMode;
+    // By the conventions, one statement is no batch.
+    this.batchSize = batchSize === 1 ? undefined : batchSize;
   }
 
   /** It is over. */

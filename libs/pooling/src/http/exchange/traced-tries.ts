@@ -1,7 +1,7 @@
 import type { AsyncResource } from 'node:async_hooks';
 import type { SpanRef, SpanSink } from '../../core/span-sink.js';
 import { TracedAcquire } from '../../core/traced-acquire.js';
-import { exchangeOperations } from '../../core/tracing-channels.js';
+import { acquireOperations, exchangeOperations } from '../../core/tracing-channels.js';
 import type { WireRequest } from '../message/request.js';
 import type { Origin } from '../pool/origin.js';
 import { TracedExchange } from './traced-exchange.js';
@@ -32,14 +32,18 @@ export class TracedTries {
 
   /** Whether anybody traces exchanges or their waits. */
   static heard(sink: SpanSink | undefined): boolean {
-    return sink?.present === true || exchangeOperations.hasSubscribers || TracedAcquire.heard(sink);
+    return sink?.present === true || exchangeOperations.hasSubscribers || acquireOperations.hasSubscribers;
   }
 
   /** It stands in a queue, or a socket is being opened for it. */
   waits({ context, origin }: TriedExchange, reason: 'queue' | 'dial'): void {
-    if (this.#wait !== undefined || !TracedAcquire.heard(this.#sink)) return;
+    if (this.#wait !== undefined) return;
     const waiting = { kind: 'http', pool: this.#client, reason, origin: origin.counters.origin } as const;
-    context.runInAsyncScope(() => (this.#wait = TracedAcquire.begin(this.#sink, waiting)));
+    context.runInAsyncScope(() => {
+      const traced = this.#sink?.active === true;
+      if (!traced && !acquireOperations.hasSubscribers) return;
+      this.#wait = TracedAcquire.begin(traced ? this.#sink : undefined, waiting);
+    });
   }
 
   /** It has a connection; `served`: its exchanges so far, with this one. `send` sends the request, in the caller's context. */
