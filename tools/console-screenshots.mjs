@@ -1,7 +1,7 @@
 /**
  * Takes the screenshots of the console in docs/console, from the running demo:
  *
- *   DEMO_FAULTS=1 LEAK_DETECTION_MS=5000 npm start
+ *   OTEL=1 DEMO_FAULTS=1 LEAK_DETECTION_MS=5000 SLOW_QUERY_MS=5 npm start
  *   node tools/console-screenshots.mjs [--url http://127.0.0.1:3000] [--seconds 90]
  */
 import { execFileSync } from 'node:child_process';
@@ -41,12 +41,21 @@ async function load(untilAt) {
   }
 }
 
+/** The statements, and the plan of the slowest of those that have one. */
+async function screenshotStatements(page) {
+  const statements = page.locator('[data-pool="default"] [data-statements]');
+  await statements.locator('summary').first().click();
+  await statements.screenshot({ path: join(folder, 'statements.png') });
+}
+
 const VIEWS = {
   light: { viewport: { width: 1280, height: 1000 }, colorScheme: 'light' },
   dark: { viewport: { width: 1280, height: 1000 }, colorScheme: 'dark' },
   phone: { viewport: { width: 390, height: 844 }, colorScheme: 'light', deviceScaleFactor: 2 },
 };
 
+// What is slow first, all at once, is the first to be explained.
+await Promise.all(Array.from({ length: 40 }, () => fetch(`${options.url}/products?search=oak`)));
 const endsAt = Date.now() + Number(options.seconds) * 1_000;
 const loading = load(endsAt + 15_000);
 await pause((Number(options.seconds) * 1_000) / 2);
@@ -62,6 +71,7 @@ for (const [name, view] of Object.entries(VIEWS)) {
   await page.locator('tr[data-kind="leaked"]').first().waitFor();
   await pause(2_500);
   await page.screenshot({ path: join(folder, `${name}.png`) });
+  if (name === 'light') await screenshotStatements(page);
   await context.close();
 }
 await browser.close();

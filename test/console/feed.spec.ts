@@ -2,17 +2,21 @@ import { EventEmitter } from 'node:events';
 import type { Advice } from '#pooling/advice/advice.js';
 import { ConsoleSource, type ConsoleDatabase } from '#pooling/console/console-source.js';
 import { LiveFeed, type Viewer } from '#pooling/console/live-feed.js';
+import { accessWhenUsed } from '#pooling/database/database-access.js';
 import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { StatementList } from '#pooling/database/query/statement-tally.js';
 import { ManualClock } from '#pooling/testing/manual-clock.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
 /** Shows one pool, and counts what it is asked for. */
 class CountingSource extends ConsoleSource {
-  readonly asked = { statistics: 0, holders: 0, advice: 0, configuration: 0 };
+  readonly asked = { statistics: 0, holders: 0, advice: 0, configuration: 0, statements: 0 };
   readonly #shown: ConsoleDatabase;
+  readonly #pool: DatabasePool;
 
   constructor(pool: DatabasePool) {
     super();
+    this.#pool = pool;
     const { asked } = this;
     this.#shown = {
       name: pool.name,
@@ -57,13 +61,25 @@ class CountingSource extends ConsoleSource {
   override load(): undefined {
     return undefined;
   }
+
+  override countStatements(): void {
+    accessWhenUsed(this.#pool).tally.start();
+  }
+
+  override statements(): StatementList | undefined {
+    this.asked.statements++;
+    return accessWhenUsed(this.#pool).tally.list();
+  }
 }
 
 interface Message {
   readonly event: string;
   readonly data: {
     readonly events: readonly { readonly kind: string; readonly text: string; readonly routine?: true }[];
-    readonly databases: readonly { readonly statistics: { readonly inUse: number } }[];
+    readonly databases: readonly {
+      readonly statistics: { readonly inUse: number };
+      readonly statements?: StatementList;
+    }[];
     readonly histories: { readonly databases: readonly { readonly count: number; readonly columns: object }[] };
   };
 }
@@ -106,7 +122,7 @@ describe('the live feed', () => {
     clock = new ManualClock();
     pool = new DatabasePool('orders', { url: database.url, size: 2, maxOverflow: 0, leakDetectionMs: 20 });
     source = new CountingSource(pool);
-    feed = new LiveFeed(source, ['suspend'], clock);
+    feed = new LiveFeed(source, { allowedActions: ['suspend'] }, clock);
     feed.start();
   });
 
@@ -123,7 +139,7 @@ describe('the live feed', () => {
 
   it('looks at numbers only while nobody watches, once a second', async () => {
     await clock.advance(10_000);
-    expect(source.asked).toEqual({ statistics: 11, holders: 0, advice: 0, configuration: 0 });
+    expect(source.asked).toEqual({ statistics: 11, holders: 0, advice: 0, configuration: 0, statements: 0 });
   });
 
   it('gives the last ten minutes first, and then what is new, one text a second for all', async () => {
@@ -140,6 +156,17 @@ describe('the live feed', () => {
     // Two hellos and three ticks: not one for each who watches.
     expect(source.asked.holders).toBe(5);
     expect(source.asked.advice).toBe(1);
+  });
+
+  it('gives the statements first, and then every five seconds', async () => {
+    await clock.advance(1_000);
+    await pool.query("select 'a value'");
+    const watcher = watch();
+    await clock.advance(7_000);
+    const lists = watcher.messages.map(({ data }) => data.databases[0]?.statements?.statements.map(({ text }) => text));
+    expect(lists.filter((list) => list !== undefined)).toEqual([['select ?'], ['select ?'], ['select ?']]);
+    expect(lists).toHaveLength(8);
+    expect(source.asked.statements).toBe(3);
   });
 
   it('lets who is too slow miss seconds, and forgets who has left', async () => {
@@ -171,7 +198,7 @@ describe('the live feed', () => {
       { clock },
     );
     const source = new CountingSource(broken);
-    const feed = new LiveFeed(source, [], clock);
+    const feed = new LiveFeed(source, {}, clock);
     feed.start();
     const failed = broken.query('select 1').catch((error: unknown) => error as Error);
     await vi.waitFor(() => expect(broken.statistics().connectErrors).toBeGreaterThan(0));
@@ -209,7 +236,7 @@ describe('the live feed', () => {
       { clock },
     );
     const source = new CountingSource(loud);
-    const feed = new LiveFeed(source, [], clock);
+    const feed = new LiveFeed(source, {}, clock);
     feed.start();
     const watcher = new Watcher();
     feed.add(watcher);

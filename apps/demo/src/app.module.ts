@@ -31,6 +31,7 @@ export class AppModule {
             drainDelayMs,
             leakDetectionMs,
             preparedStatements,
+            slowQueryMs,
           }: RunningSettings): PoolingModuleOptions => ({
             database: {
               url: databaseUrl,
@@ -39,6 +40,8 @@ export class AppModule {
               minIdle: 2,
               leakDetectionMs,
               preparedStatements,
+              slowQueryMs,
+              slowQueryPlan: slowQueryMs > 0,
               // A person waits for the answer.
               acquireTimeoutMs: 5_000,
               startup: 'required',

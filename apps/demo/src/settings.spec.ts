@@ -13,6 +13,7 @@ describe('readSettings', () => {
       drainDelayMs: 0,
       preparedStatements: true,
       leakDetectionMs: 10_000,
+      slowQueryMs: 200,
       consoleActions: [],
       faults: false,
       traces: false,

@@ -16,6 +16,7 @@ const environment = z.object({
   DATA_DIRECTORY: z.string().min(1).default('.data/postgres'),
   PREPARED_STATEMENTS: z.stringbool().default(true),
   LEAK_DETECTION_MS: z.coerce.number().int().min(0).default(10_000),
+  SLOW_QUERY_MS: z.coerce.number().int().min(0).default(200),
   CONSOLE_ACTIONS: z
     .string()
     .default('')
@@ -44,6 +45,8 @@ export interface Settings {
   readonly preparedStatements: boolean;
   /** A connection that is held for longer is reported, in milliseconds; 0: none is. */
   readonly leakDetectionMs: number;
+  /** A statement that takes longer is reported, and once for each how the server plans it, in milliseconds; 0: none is. */
+  readonly slowQueryMs: number;
   /** What may be done on the console. */
   readonly consoleActions: readonly ConsoleAction[];
   /** Whether there are routes that make mistakes with connections on purpose. */
@@ -73,6 +76,7 @@ export function readSettings(variables: NodeJS.ProcessEnv): Settings {
     drainDelayMs: values.DRAIN_DELAY_MS,
     preparedStatements: values.PREPARED_STATEMENTS,
     leakDetectionMs: values.LEAK_DETECTION_MS,
+    slowQueryMs: values.SLOW_QUERY_MS,
     consoleActions: values.CONSOLE_ACTIONS,
     faults: values.DEMO_FAULTS,
     traces: values.OTEL,

@@ -41,6 +41,11 @@ export interface ConsoleOptions {
   readonly imports?: ModuleMetadata['imports'] | undefined;
   /** Decorators for its routes, such as your own `Public()` or `SkipThrottle()`, for the guards that hold everywhere. */
   readonly decorators?: RouteDecorators | undefined;
+  /**
+   * Whether it lists the statements of the last minutes, by text and handler: how often, how long, how many rows, which kind of
+   * plan. They are counted while the console is on. Default: `true`.
+   */
+  readonly statements?: boolean | undefined;
   /** What may be done on it; everything else is refused. Default: nothing. */
   readonly allowedActions?: readonly ConsoleAction[] | undefined;
 }

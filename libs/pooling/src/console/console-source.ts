@@ -3,6 +3,7 @@ import type { PoolLoad } from '../advice/load.js';
 import type { Holder } from '../core/holders.js';
 import type { PoolHistograms } from '../core/statistics.js';
 import type { DatabasePoolStatistics } from '../database/database-statistics.js';
+import type { StatementList } from '../database/query/statement-tally.js';
 import type { HttpClientStatistics } from '../http/pool/statistics.js';
 
 /** What the console shows of a database pool and can do to it. */
@@ -40,4 +41,8 @@ export abstract class ConsoleSource {
   abstract refreshAdvice(): Promise<void>;
   /** The load of a pool in the last minute. */
   abstract load(pool: string): PoolLoad | undefined;
+  /** Has the statements of all pools counted from now on; called again for those that come later. */
+  abstract countStatements(): void;
+  /** The statements of a pool in the last minutes; `undefined`: nobody counts them. */
+  abstract statements(pool: string): StatementList | undefined;
 }

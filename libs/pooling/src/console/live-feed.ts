@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import type { Advice } from '../advice/advice.js';
 import { systemClock, type Clock } from '../core/clock.js';
-import type { ConsoleAction } from './console-options.js';
+import type { ConsoleAction, ConsoleOptions } from './console-options.js';
 import type { ConsoleSource } from './console-source.js';
 import { Recorder } from './recorder.js';
 
@@ -16,6 +16,8 @@ export interface Viewer {
 
 /** The advisor looks again this often while somebody watches, in milliseconds. */
 const ADVICE_INTERVAL_MS = 5_000;
+/** Who watches gets the statements this often, in milliseconds. */
+const STATEMENTS_INTERVAL_MS = 5_000;
 /** Holders of one pool that are shown. */
 const SHOWN_HOLDERS = 100;
 
@@ -29,12 +31,19 @@ export class LiveFeed {
   readonly #recorder: Recorder;
   readonly #viewers = new Set<Viewer>();
   readonly #allowedActions: readonly ConsoleAction[];
+  readonly #statements: boolean;
   #advisedAt = -Infinity;
+  #listedAt = -Infinity;
   #ended = false;
 
-  constructor(source: ConsoleSource, allowedActions: readonly ConsoleAction[], clock: Clock = systemClock) {
+  constructor(
+    source: ConsoleSource,
+    { allowedActions = [], statements = true }: Pick<ConsoleOptions, 'allowedActions' | 'statements'>,
+    clock: Clock = systemClock,
+  ) {
     this.#source = source;
     this.#allowedActions = allowedActions;
+    this.#statements = statements;
     this.#clock = clock;
     this.#recorder = new Recorder(source, () => this.#tick(), clock);
   }
@@ -67,9 +76,13 @@ export class LiveFeed {
   }
 
   #tick(): void {
+    if (this.#statements) this.#source.countStatements();
     if (this.#viewers.size === 0) return;
     this.#advise();
-    const text = message('tick', { ...this.#now(), events: this.#recorder.news });
+    const now = this.#clock.now();
+    const lists = now - this.#listedAt >= STATEMENTS_INTERVAL_MS;
+    if (lists) this.#listedAt = now;
+    const text = message('tick', { ...this.#now(lists), events: this.#recorder.news });
     for (const viewer of this.#viewers) {
       if (!viewer.writableNeedDrain) viewer.write(text);
     }
@@ -84,7 +97,7 @@ export class LiveFeed {
 
   #everything(): object {
     return {
-      ...this.#now(),
+      ...this.#now(true),
       instance: {
         host: hostname(),
         process: process.pid,
@@ -118,7 +131,7 @@ export class LiveFeed {
     });
   }
 
-  #now(): object {
+  #now(lists: boolean): object {
     return {
       at: this.#clock.wallNow(),
       databases: this.#source.databases().map((database) => {
@@ -129,6 +142,7 @@ export class LiveFeed {
           sample: this.#recorder.database(database.name)?.sample,
           holders: holders.slice(0, SHOWN_HOLDERS),
           load: this.#source.load(database.name),
+          ...(lists && this.#statements ? { statements: this.#source.statements(database.name) } : undefined),
         };
       }),
       httpClients: this.#source.httpClients().map((client) => ({

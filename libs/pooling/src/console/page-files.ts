@@ -30,6 +30,8 @@ export const PAGE_FILES = [
   'http-panel.js',
   'icon.svg',
   'panel.js',
+  'plan.js',
+  'statements.js',
   'style.css',
   'text.js',
   'theme.js',

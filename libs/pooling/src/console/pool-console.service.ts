@@ -21,7 +21,7 @@ export class PoolConsoleService implements OnApplicationBootstrap, OnModuleDestr
   constructor(source: ConsoleSource, options: ConsoleOptions) {
     this.#source = source;
     this.#options = options;
-    this.#feed = new LiveFeed(source, options.allowedActions ?? []);
+    this.#feed = new LiveFeed(source, options);
   }
 
   onApplicationBootstrap(): void {

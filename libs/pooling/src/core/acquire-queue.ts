@@ -64,7 +64,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
     return this.#waiters.first;
   }
 
-  /** Puts an acquire at the end, of which a tracer wants to hear or not; `joined` is called once it stands there. */
+  /** Puts an acquire at the end. `traced`: whether a tracer listens to it; `joined` is called once it stands there. */
   join(
     origin: AcquireOrigin,
     options: EngineAcquireOptions | undefined,

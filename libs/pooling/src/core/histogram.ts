@@ -37,6 +37,35 @@ export interface HistogramSnapshot {
   readonly exemplars?: readonly (Exemplar | undefined)[];
 }
 
+/** Which bucket a duration is counted in: most are short, and take the first one without a search. */
+export function bucketOf(ms: number): number {
+  let low = 0;
+  let high = ms <= SHORTEST_MS ? 0 : BUCKET_BOUNDS_MS.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((BUCKET_BOUNDS_MS[middle] as number) < ms) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** A percentile of `count` durations by their buckets, interpolated within its bucket and never above the largest duration seen. */
+export function percentileOf(counts: ArrayLike<number>, count: number, maxMs: number, fraction: number): number {
+  if (count === 0) return 0;
+  const rank = fraction * count;
+  let below = 0;
+  for (let bucket = 0; bucket < counts.length; bucket++) {
+    const inBucket = counts[bucket] as number;
+    if (inBucket > 0 && below + inBucket >= rank) {
+      const from = bucket === 0 ? 0 : (BUCKET_BOUNDS_MS[bucket - 1] as number);
+      const to = Math.min(BUCKET_BOUNDS_MS[bucket] ?? maxMs, maxMs);
+      return Math.min(from + ((to - from) * (rank - below)) / inBucket, maxMs);
+    }
+    below += inBucket;
+  }
+  return maxMs;
+}
+
 /** Durations counted in fixed buckets: recording is a binary search and three additions. */
 export class Histogram {
   readonly #counts = new Float64Array(BUCKET_BOUNDS_MS.length + 1);
@@ -47,19 +76,12 @@ export class Histogram {
 
   /** Counts one duration, in milliseconds; `span`: in which it was measured, where that is recorded. */
   record(ms: number, span?: SpanRef): void {
-    let low = 0;
-    // Most waits are none at all: they take the first bucket without a search.
-    let high = ms <= SHORTEST_MS ? 0 : BUCKET_BOUNDS_MS.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((BUCKET_BOUNDS_MS[middle] as number) < ms) low = middle + 1;
-      else high = middle;
-    }
-    (this.#counts[low] as number)++;
+    const bucket = bucketOf(ms);
+    (this.#counts[bucket] as number)++;
     this.#count++;
     this.#sumMs += ms;
     if (ms > this.#maxMs) this.#maxMs = ms;
-    if (span !== undefined) this.#exemplify(low, ms, span);
+    if (span !== undefined) this.#exemplify(bucket, ms, span);
   }
 
   #exemplify(bucket: number, ms: number, { traceId, spanId }: SpanRef): void {
@@ -103,18 +125,6 @@ export class Histogram {
   }
 
   #percentile(fraction: number): number {
-    if (this.#count === 0) return 0;
-    const rank = fraction * this.#count;
-    let below = 0;
-    for (let bucket = 0; bucket < this.#counts.length; bucket++) {
-      const inBucket = this.#counts[bucket] as number;
-      if (inBucket > 0 && below + inBucket >= rank) {
-        const from = bucket === 0 ? 0 : (BUCKET_BOUNDS_MS[bucket - 1] as number);
-        const to = Math.min(BUCKET_BOUNDS_MS[bucket] ?? this.#maxMs, this.#maxMs);
-        return Math.min(from + ((to - from) * (rank - below)) / inBucket, this.#maxMs);
-      }
-      below += inBucket;
-    }
-    return this.#maxMs;
+    return percentileOf(this.#counts, this.#count, this.#maxMs, fraction);
   }
 }

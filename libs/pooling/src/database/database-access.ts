@@ -1,5 +1,6 @@
 import type { DatabaseLeases } from './database-leases.js';
 import type { SingleQueries } from './query/single-queries.js';
+import type { StatementTally } from './query/statement-tally.js';
 import type { PoolWrites } from './replicas/pool-writes.js';
 import type { ReplicaReads } from './replicas/replica-reads.js';
 import type { TransactionTally } from './transaction-tally.js';
@@ -10,6 +11,8 @@ export interface DatabaseAccess {
   readonly leases: DatabaseLeases;
   /** Runs what doesn't care which connection it runs on. */
   readonly queries: SingleQueries;
+  /** Counts what borrowers run, by statement. */
+  readonly tally: StatementTally;
   /** Counts ambient transactions. */
   readonly transactions: TransactionTally;
   /** Takes notes of what is written, for those who read from replicas; `undefined`: nobody does. */
@@ -49,7 +52,8 @@ const refusing = new Proxy(
 
 /** The parts of a pool. Those of a stand-in throw a `TypeError` when they are used. */
 export function accessWhenUsed(pool: object): DatabaseAccess {
-  return granted.get(pool) ?? { leases: refusing, queries: refusing, transactions: refusing, writes: undefined };
+  const none = { leases: refusing, queries: refusing, tally: refusing, transactions: refusing, writes: undefined };
+  return granted.get(pool) ?? none;
 }
 
 /**

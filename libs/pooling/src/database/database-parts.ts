@@ -26,6 +26,7 @@ import { SingleQueries } from './query/single-queries.js';
 import { SlowQueries } from './query/slow-queries.js';
 import { SlowQueryPlans } from './query/slow-query-plans.js';
 import { StatementCache } from './query/statement-cache.js';
+import { StatementTally } from './query/statement-tally.js';
 import { StatementTimeout } from './query/submission.js';
 import { UnnamedTexts } from './query/unnamed-texts.js';
 import { PoolWrites } from './replicas/pool-writes.js';
@@ -51,6 +52,7 @@ export interface DatabaseParts {
   readonly engine: Pool<PostgresConnection>;
   readonly leases: DatabaseLeases;
   readonly queries: SingleQueries;
+  readonly tally: StatementTally;
   readonly ping: DatabasePing;
   readonly role: RoleOfServer<PostgresConnection>;
   /** There where the pool chooses among hosts. */
@@ -85,6 +87,7 @@ export function databasePartsOf(
   const making = { name, clock, observer, configuration };
   const counters: DatabaseCounters = { queries: 0, transactionsLeftOpen: 0, cancelFailures: 0 };
   const statements = statementCacheOf(making);
+  const tally = new StatementTally(clock);
   const unnamed = new UnnamedTexts(commentOf(configuration.queryComments));
   const suspectAll = (): void => engine.suspectAll();
   const hosts = choosesHost(configuration)
@@ -131,11 +134,12 @@ export function databasePartsOf(
     role,
     hosts,
     traffic: counters,
+    tally,
     submissions: {
       idleTimeoutMs: configuration.streamIdleTimeoutMs,
       statementTimeout: statementTimeoutOf(configuration),
     },
-    slowQueries: slowQueriesOf(making, () => leases),
+    slowQueries: slowQueriesOf(making, tally, () => leases),
     get deadlines() {
       return engine.deadlines;
     },
@@ -189,7 +193,21 @@ export function databasePartsOf(
     role,
   });
   const transactions = new TransactionTally(observer);
-  return { clock, engine, leases, queries, ping, role, hosts, statements, counters, budget, transactions, writes };
+  return {
+    clock,
+    engine,
+    leases,
+    queries,
+    tally,
+    ping,
+    role,
+    hosts,
+    statements,
+    counters,
+    budget,
+    transactions,
+    writes,
+  };
 }
 
 function statementCacheOf({ name, observer, configuration }: Making): StatementCache | undefined {
@@ -200,15 +218,19 @@ function statementCacheOf({ name, observer, configuration }: Making): StatementC
   return new StatementCache(preparedStatements.max, replanned, commentOf(configuration.queryComments));
 }
 
-function slowQueriesOf(making: Making, leases: () => DatabaseLeases): SlowQueries | undefined {
+function slowQueriesOf(making: Making, tally: StatementTally, leases: () => DatabaseLeases): SlowQueries | undefined {
   const { name, clock, observer, configuration } = making;
   const { slowQueryMs, slowQueryPlan } = configuration;
   if (slowQueryMs === 0) return undefined;
-  const plans = slowQueryPlan ? slowQueryPlansOf(making, leases) : undefined;
+  const plans = slowQueryPlan ? slowQueryPlansOf(making, tally, leases) : undefined;
   return new SlowQueries(name, slowQueryMs, clock, (report) => observer.slowQuery?.(report), plans);
 }
 
-function slowQueryPlansOf({ name, clock, observer }: Making, leases: () => DatabaseLeases): SlowQueryPlans {
+function slowQueryPlansOf(
+  { name, clock, observer }: Making,
+  tally: StatementTally,
+  leases: () => DatabaseLeases,
+): SlowQueryPlans {
   return new SlowQueryPlans({
     pool: name,
     clock,
@@ -218,7 +240,10 @@ function slowQueryPlansOf({ name, clock, observer }: Making, leases: () => Datab
       const answer = lease.connection.run(text).then(({ rows }) => rows);
       return answer.finally(() => leases().giveBack(lease));
     },
-    explained: (plan) => observer.slowQueryPlan?.(plan),
+    explained: (plan, text) => {
+      tally.explained(text, plan.plan);
+      observer.slowQueryPlan?.(plan);
+    },
   });
 }
 

@@ -7,6 +7,9 @@ import {
   type ConsoleHttpClient,
   type PlainConfiguration,
 } from '../console/console-source.js';
+import { accessWhenUsed } from '../database/database-access.js';
+import type { StatementList } from '../database/query/statement-tally.js';
+import { HandlerLabels } from './handler-labels.js';
 import { plainSettings } from './plain-settings.js';
 import { PoolAdvice } from './pool-advice.js';
 import { PoolStore } from './pool-store.js';
@@ -17,6 +20,7 @@ export class StoreConsoleSource extends ConsoleSource {
   constructor(
     private readonly store: PoolStore,
     private readonly poolAdvice: PoolAdvice,
+    private readonly labels: HandlerLabels,
   ) {
     super();
   }
@@ -44,5 +48,15 @@ export class StoreConsoleSource extends ConsoleSource {
 
   override load(pool: string): PoolLoad | undefined {
     return this.poolAdvice.advisor.load(pool);
+  }
+
+  override countStatements(): void {
+    // On whose behalf, where that is cheap to know.
+    this.labels.enable();
+    for (const { pool } of this.store.databases) accessWhenUsed(pool).tally.start();
+  }
+
+  override statements(pool: string): StatementList | undefined {
+    return accessWhenUsed(this.store.database(pool).pool).tally.list();
   }
 }

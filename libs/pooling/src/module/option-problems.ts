@@ -51,6 +51,7 @@ const staticRules: Rules<StaticOptions> = {
         }),
       ),
       allowedActions: arrayOf(oneOf(...CONSOLE_ACTIONS)),
+      statements: boolean(),
     }),
   ),
   tracing: tracingRule,

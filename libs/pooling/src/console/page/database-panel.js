@@ -6,6 +6,7 @@ import { Figures } from './figures.js';
 import { Fleet } from './fleet.js';
 import { Holders } from './holders.js';
 import { Panel } from './panel.js';
+import { Statements } from './statements.js';
 import { duration, number } from './text.js';
 
 /** @typedef {import('../../core/statistics.js').PoolStatistics} PoolStatistics */
@@ -19,6 +20,7 @@ import { duration, number } from './text.js';
  * @property {Readonly<Record<string, number>>} [sample]
  * @property {readonly Holder[]} holders
  * @property {PoolLoad} [load]
+ * @property {import('../../database/query/statement-tally.js').StatementList} [statements] not each time
  */
 
 /** @typedef {import('../../core/statistics.js').CloseReason} CloseReason */
@@ -112,6 +114,7 @@ export class DatabasePanel {
   #holders;
   #calculator = new Calculator();
   #fleet = new Fleet();
+  #statements;
   #closed = make('p', { class: 'closed' });
   #figures = new Figures({
     inUse: 'In use',
@@ -136,6 +139,7 @@ export class DatabasePanel {
       name,
       allowed.includes('terminate') ? (connection) => void terminate(name, connection) : undefined,
     );
+    this.#statements = new Statements(name);
     this.#panel = new Panel(name, {
       label: `Database pool ${name}`,
       attributes: { 'data-pool': name },
@@ -143,7 +147,7 @@ export class DatabasePanel {
       charts: CHARTS,
       head: [this.#target, this.#actions.element],
       above: [this.#cells.element, this.#holders.element],
-      below: [this.#closed, this.#fleet.element, this.#calculator.element],
+      below: [this.#closed, this.#statements.element, this.#fleet.element, this.#calculator.element],
     });
     this.element = this.#panel.element;
   }
@@ -167,7 +171,7 @@ export class DatabasePanel {
   }
 
   /** @param {DatabaseNews} news */
-  update({ statistics, sample, holders, load }) {
+  update({ statistics, sample, holders, load, statements }) {
     this.#panel.show(statistics.state, sample);
     this.#actions.update(statistics.state);
     this.#figures.set(
@@ -190,6 +194,7 @@ export class DatabasePanel {
     this.#holders.update(holders);
     this.#calculator.update(load);
     this.#fleet.update(statistics.fleet);
+    this.#statements.update(statements);
     setText(this.#closed, closedInWords(statistics));
   }
 

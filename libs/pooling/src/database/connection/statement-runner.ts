@@ -283,6 +283,8 @@ export class StatementRunner {
   submit<Kind extends Submittable>(lease: Lease<unknown>, submittable: Kind): Kind {
     const text = textOf(textHolderOf(submittable));
     this.#underway.asked(text);
+    const { comment, tally } = this.#host;
+    if (tally.on) tally.streams(text);
     try {
       prepareSubmission(submittable);
     } catch (error) {
@@ -291,7 +293,7 @@ export class StatementRunner {
       process.nextTick(() => handleError.call(submittable, error, protocolOf(this.#client)));
       return submittable;
     }
-    commentSubmission(submittable, this.#host.comment);
+    commentSubmission(submittable, comment);
     Submission.over(this.#submissions, submittable);
     const trace = this.#traceSubmission(lease, submittable, text);
     try {

@@ -1,4 +1,4 @@
-import type { Client } from 'pg';
+import type { Client, QueryResult } from 'pg';
 import type { Deadlines } from '../../core/deadlines.js';
 import { PoolQueryTimeoutError } from '../../core/errors.js';
 import type { Lease } from '../../core/lease.js';
@@ -7,6 +7,7 @@ import { activeQueryOf, isReadyForQuery, queuedQueries } from '../pg-internals.j
 import { textHolderOf, textOf } from '../query/query-forms.js';
 import { shortenStatement } from '../query/shown-statement.js';
 import type { Statement, StatementOwner } from '../query/statement.js';
+import type { StatementTally } from '../query/statement-tally.js';
 import { isRestoring, type Submission } from '../query/submission.js';
 import { WireQuery } from '../wire/wire-query.js';
 import type { WireHost } from '../wire/wire.js';
@@ -27,6 +28,8 @@ export interface UnderwayHost {
   readonly submissions: { readonly idleTimeoutMs: number };
   /** Counts what borrowers run. */
   readonly traffic: DatabaseTraffic;
+  /** Counts it by statement, where somebody wants that. */
+  readonly tally: StatementTally;
   /** A statement took longer than it may. */
   queryTimedOut(error: Error): void;
   /** A statement of this lease got a result: proof that the connection lives. */
@@ -96,7 +99,10 @@ export class StatementsUnderway implements StatementOwner, WireHost {
 
   /** A statement is sent: its deadline begins. */
   start(statement: Statement): void {
-    if (statement.lease !== undefined) this.asked(statement.text);
+    if (statement.lease !== undefined) {
+      this.asked(statement.text);
+      if (this.#host.tally.on) this.#host.tally.begins(statement);
+    }
     this.#unanswered++;
     if (statement.timeoutMs > 0) this.#host.deadlines.set(statement, statement.timeoutMs);
   }
@@ -123,8 +129,10 @@ export class StatementsUnderway implements StatementOwner, WireHost {
     return ready.then(() => this.#cancellation.underway);
   }
 
-  answered(statement: Statement, error: Error | undefined): void {
+  answered(statement: Statement, error: Error | undefined, result: QueryResult | undefined, untouched: boolean): void {
     this.#unanswered--;
+    // A statement that the server has done nothing for is sent again, or was never run.
+    if (statement.figures !== undefined && !untouched) this.#host.tally.ended(statement, error, result);
     // Kept only while pg keeps it as well: longer, it would keep a dropped lease alive.
     const query = statement.query ?? statement;
     this.#answeredQuery = activeQueryOf(this.#client) === query ? query : undefined;
@@ -142,6 +150,7 @@ export class StatementsUnderway implements StatementOwner, WireHost {
       timeoutMs,
       shown,
     );
+    if (statement.figures !== undefined) this.#host.tally.ended(statement, error, undefined);
     if (statement instanceof WireQuery && statement.shared) this.#giveUpShared(statement);
     else this.#connection.abandon('query-timeout');
     this.#host.queryTimedOut(error);

@@ -1,5 +1,24 @@
+import { showText } from '../../core/shown-text.js';
+import { withoutLiterals } from './query-words.js';
+
+/** What rows have to meet, and what they are ordered or grouped by, in the order in which it is shown under its step. */
+const CONDITIONS = [
+  'Index Cond',
+  'Recheck Cond',
+  'TID Cond',
+  'Hash Cond',
+  'Merge Cond',
+  'Join Filter',
+  'Filter',
+  'One-Time Filter',
+] as const;
+const KEYS = ['Sort Key', 'Group Key'] as const;
+
 /** One step of a plan, as `EXPLAIN (FORMAT JSON)` gives it. */
-export interface PlanNode {
+export interface PlanNode
+  extends
+    Readonly<Partial<Record<(typeof CONDITIONS)[number], string>>>,
+    Readonly<Partial<Record<(typeof KEYS)[number], readonly string[]>>> {
   readonly 'Node Type'?: string;
   readonly 'Join Type'?: string;
   readonly 'Relation Name'?: string;
@@ -7,17 +26,13 @@ export interface PlanNode {
   readonly Alias?: string;
   readonly 'Total Cost'?: number;
   readonly 'Plan Rows'?: number;
-  readonly Filter?: string;
-  readonly 'Index Cond'?: string;
-  readonly 'Hash Cond'?: string;
-  readonly 'Sort Key'?: readonly string[];
   readonly Plans?: readonly PlanNode[];
 }
 
-/** Conditions that are shown under their step. */
-const CONDITIONS = ['Index Cond', 'Hash Cond', 'Filter'] as const;
-
-/** A plan as lines, each step under the one that takes its rows: `→ Seq Scan on orders (cost 155, 9000 rows)`. */
+/**
+ * A plan as lines, each step under the one that takes its rows: `→ Seq Scan on orders (cost 155, 9000 rows)`. Without the
+ * values that are written into its conditions.
+ */
 export function planText(plan: PlanNode): string {
   const lines: string[] = [];
   write(plan, 0, lines);
@@ -35,12 +50,15 @@ function write(node: PlanNode, depth: number, lines: string[]): void {
     ...(index === undefined ? [] : [`using ${index}`]),
     ...(relation === undefined ? [] : [`on ${relation}`]),
   ].join(' ');
-  lines.push(`${indent}→ ${what} (cost ${node['Total Cost'] ?? '?'}, ${node['Plan Rows'] ?? '?'} rows)`);
+  const add = (line: string): void => void lines.push(indent + showText(line));
+  add(`→ ${what} (cost ${node['Total Cost'] ?? '?'}, ${node['Plan Rows'] ?? '?'} rows)`);
   for (const name of CONDITIONS) {
     const condition = node[name];
-    if (condition !== undefined) lines.push(`${indent}    ${name}: ${condition}`);
+    if (condition !== undefined) add(`    ${name}: ${withoutLiterals(condition)}`);
   }
-  const keys = node['Sort Key'];
-  if (keys !== undefined) lines.push(`${indent}    Sort Key: ${keys.join(', ')}`);
+  for (const name of KEYS) {
+    const keys = node[name];
+    if (keys !== undefined) add(`    ${name}: ${keys.map((key) => withoutLiterals(key)).join(', ')}`);
+  }
   for (const child of node.Plans ?? []) write(child, depth + 1, lines);
 }

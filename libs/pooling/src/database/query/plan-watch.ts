@@ -24,6 +24,15 @@ const STALL_MS = 20;
 /** The weight of a run in a statement's usual duration, and how many times that duration one run counts for at most. */
 const LAST_RUN = { weight: 0.1, weightOfQuick: 0.5, most: 4 };
 
+/**
+ * Whether the server may have run a use with one plan for all values.
+ *
+ * @param use which one on its connection it was; `undefined`: it was planned for its own values.
+ */
+export function mayBeGeneric(use: number | undefined): boolean {
+  return use !== undefined && use > CUSTOM_PLANS;
+}
+
 /** Mean and variance of durations, by Welford's method. */
 class Durations {
   count = 0;
@@ -132,7 +141,7 @@ export class PlanWatch {
 
   #ranGeneric({ turn, shared }: PlannedRun, use: number, ms: number, counted: number, late: boolean): void {
     this.#learn(ms);
-    if (use <= CUSTOM_PLANS) return;
+    if (!mayBeGeneric(use)) return;
     if (turn === 'generic') this.#generic.add(counted);
     if (!shared) this.#all.generic++;
     if (late) {

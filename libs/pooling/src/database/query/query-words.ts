@@ -17,11 +17,16 @@ export function commandOf(text: string): string {
 }
 
 /** Commands that begin, end or divide a transaction. */
-const TRANSACTION_COMMAND = /^\s*(?:begin|start\s+transaction|commit|rollback|savepoint|release)\b/i;
+const TRANSACTION_COMMAND = /^\s*(begin|start\s+transaction|commit|rollback\s+to|rollback|savepoint|release)\b/i;
 
 /** Whether a statement begins, ends or divides a transaction. */
 export function isTransactionCommand(text: string): boolean {
   return TRANSACTION_COMMAND.test(text);
+}
+
+/** What such a statement does, without the name of its savepoint: `rollback to`; `undefined` of others. */
+export function transactionCommandOf(text: string): string | undefined {
+  return TRANSACTION_COMMAND.exec(text)?.[1]?.toLowerCase().replace(/\s+/, ' ');
 }
 
 /**

@@ -1,6 +1,5 @@
 import type { Clock } from '../../core/clock.js';
 import { planText, type PlanNode } from './plan-text.js';
-import { withoutLiterals } from './query-words.js';
 import { shortenStatement } from './shown-statement.js';
 
 /** How often a statement is explained, and any of the pool's, in milliseconds. */
@@ -28,7 +27,8 @@ export interface PlanHost {
   readonly clock: Clock;
   /** Asks the server over an idle connection; `undefined`: none is idle. */
   ask(text: string): Promise<readonly unknown[]> | undefined;
-  explained(plan: SlowQueryPlan): void;
+  /** @param text the statement's, whole. */
+  explained(plan: SlowQueryPlan, text: string): void;
 }
 
 /**
@@ -70,17 +70,6 @@ export class SlowQueryPlans {
     const plan = plans?.[0]?.Plan;
     if (plan === undefined) return;
     const { pool } = this.#host;
-    this.#host.explained({ pool, statement: shortenStatement(text), plan: planText(withoutValues(plan)) });
+    this.#host.explained({ pool, statement: shortenStatement(text), plan: planText(plan) }, text);
   }
-}
-
-/** A plan without the literals in its conditions. */
-function withoutValues(node: PlanNode): PlanNode {
-  const shown: Record<string, unknown> = { ...node };
-  for (const name of ['Index Cond', 'Hash Cond', 'Filter'] as const) {
-    const condition = node[name];
-    if (condition !== undefined) shown[name] = withoutLiterals(condition);
-  }
-  if (node.Plans !== undefined) shown['Plans'] = node.Plans.map(withoutValues);
-  return shown as PlanNode;
 }

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import type { CountedText } from './counted-text.js';
 import { isPreparable, parametersOf, textOf, type QueryText } from './query-forms.js';
 import { PlanWatch, type PlannedRun, type PlanVerdict } from './plan-watch.js';
 import type { RowShape } from '../wire/row-shape.js';
@@ -44,6 +45,7 @@ export class PreparedText implements WireText {
   /** Watches whether its generic plan is worth it. */
   readonly plans = new PlanWatch();
   shape: RowShape | undefined = undefined;
+  counted: CountedText | undefined = undefined;
   /** When it was last used, counted in uses of all texts. */
   lastUse = 0;
 

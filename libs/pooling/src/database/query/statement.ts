@@ -2,12 +2,13 @@ import type { QueryResult, Submittable } from 'pg';
 import type { Lease } from '../../core/lease.js';
 import { TimedWaiter } from '../../core/wait-queue.js';
 import type { QueryOutcome } from './query-forms.js';
+import type { StatementFigures } from './statement-figures.js';
 import type { TracedQuery } from './traced-query.js';
 
 /** What a statement reports to its connection. */
 export interface StatementOwner {
   /** It was answered: with a result, or with an error of the server or of the connection. */
-  answered(statement: Statement, error: Error | undefined): void;
+  answered(statement: Statement, error: Error | undefined, result: QueryResult | undefined, untouched: boolean): void;
   /** It wasn't answered in time; returns the error for the caller. */
   overdue(statement: Statement): Error;
 }
@@ -24,6 +25,10 @@ export class Statement extends TimedWaiter {
   relay: QueryOutcome | undefined = undefined;
   /** Its trace. */
   trace: TracedQuery | undefined = undefined;
+  /** Where it is counted, if anywhere. */
+  figures: StatementFigures | undefined = undefined;
+  /** Milliseconds on the pool's clock; `Infinity` until then, and where nobody asks for it. */
+  sentAt = Infinity;
   #settled = false;
   #told = false;
   #untouched = false;
@@ -55,7 +60,7 @@ export class Statement extends TimedWaiter {
     if (this.#settled) return;
     this.#settled = true;
     const failure = error ?? undefined;
-    this.#owner.answered(this, failure);
+    this.#owner.answered(this, failure, result, untouched);
     this.#pass(failure, result, untouched);
   }
 
@@ -83,7 +88,7 @@ export class Statement extends TimedWaiter {
     const failure = error ?? undefined;
     if (!this.#settled) {
       this.#settled = true;
-      this.#owner.answered(this, failure);
+      this.#owner.answered(this, failure, result, this.#untouched);
     }
     this.#tell(failure, result, this.#untouched);
   }

@@ -1,4 +1,5 @@
 import type { RowShape } from '../wire/row-shape.js';
+import type { CountedText } from './counted-text.js';
 import { PlanWatch } from './plan-watch.js';
 
 /** A text that is sent by the wire. */
@@ -21,6 +22,8 @@ export interface WireText {
   readonly plans: PlanWatch;
   /** What its rows looked like last, on whichever connection. */
   shape: RowShape | undefined;
+  /** As what it is counted, once it is. */
+  counted: CountedText | undefined;
 }
 
 const NO_NAME: Buffer = Buffer.from('\0');
@@ -38,6 +41,7 @@ export class UnnamedText implements WireText {
   readonly shareable = false;
   readonly plans = NO_PLANS;
   shape: RowShape | undefined = undefined;
+  counted: CountedText | undefined = undefined;
 
   constructor(text: string, sent = text) {
     this.text = text;

@@ -68,8 +68,6 @@ export class WireQuery extends Statement {
   /** Whether the server had prepared the text, and bound the parameters: before that it has done nothing. */
   parsed = false;
   bound = false;
-  /** Milliseconds on the pool's clock; `Infinity` until then. */
-  sentAt = Infinity;
   /** Whether its statement was prepared by an earlier query. */
   reused = false;
   /** The error after which it was sent once more, to be parsed again. */
