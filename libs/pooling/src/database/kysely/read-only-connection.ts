@@ -35,8 +35,8 @@ class ReadOnlyConnection extends KyselyConnection {
     this.#pool = way.pool.name;
   }
 
-  override begin(beginning: Beginning, role: 'statement' | 'batched' = 'statement'): void {
-    super.begin(readOnlyBeginning(this.#pool, beginning), role);
+  override begin(beginning: Beginning, batchSize?: number): void {
+    super.begin(readOnlyBeginning(this.#pool, beginning), batchSize);
   }
 
   override async executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
