@@ -8,17 +8,12 @@ import pg, { type PoolClient, type QueryResult } from 'pg';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
 import { systemClock } from '#pooling/core/clock.js';
-import { DatabasePool } from '#pooling/database/database-pool.js';
-import type { DatabasePoolDependencies } from '#pooling/database/database-parts.js';
 import { createKysely } from '#pooling/database/kysely/kysely.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
+import { usePools } from '#test/support/pools.js';
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-});
-afterAll(() => database.drop());
+const database = useTestDatabase();
 
 interface Request {
   readonly id: number;
@@ -27,16 +22,7 @@ interface Request {
 const requests = new AsyncLocalStorage<Request>();
 const current = (): number | undefined => requests.getStore()?.id;
 
-const pools: DatabasePool[] = [];
-afterEach(async () => {
-  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadlineMs: 100 })));
-});
-
-function createPool(options: DatabaseOptions = {}, dependencies: DatabasePoolDependencies = {}): DatabasePool {
-  const pool = new DatabasePool('context', { url: database.url, size: 4, maxOverflow: 0, ...options }, dependencies);
-  pools.push(pool);
-  return pool;
-}
+const createPool = usePools('context', () => ({ url: database.url, size: 4, maxOverflow: 0 }));
 
 /** Runs so many requests at once, each with a store of its own. */
 function atOnce<Result>(count: number, request: (id: number) => Promise<Result>): Promise<Result[]> {

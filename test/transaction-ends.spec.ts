@@ -3,37 +3,31 @@ import { sql, type Kysely, type Transaction } from 'kysely';
 import Cursor from 'pg-cursor';
 import pg, { type PoolClient } from 'pg';
 import { PoolTransactionError } from '#pooling/core/errors.js';
-import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabasePool } from '#pooling/database/database-pool.js';
 import { createKysely } from '#pooling/database/kysely/kysely.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import { isRetriable } from '#pooling/database/kysely/retries.js';
 import { retryTransaction } from '#pooling/database/kysely/retry-transaction.js';
 import { mayEndTransaction } from '#pooling/database/connection/transaction-end.js';
 import { onBothPools } from '#test/support/both-pools.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
+import { usePools } from '#test/support/pools.js';
 
 interface Tables {
   ledger: { id: number; transaction: string };
   account: { id: number; balance: number };
 }
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table ledger (id int, transaction text default txid_current()::text)');
-  await database.query('create table account (id int primary key, balance int)');
-});
-afterAll(() => database.drop());
+const database = useTestDatabase(
+  'create table ledger (id int, transaction text default txid_current()::text)',
+  'create table account (id int primary key, balance int)',
+);
 beforeEach(() => database.query('truncate ledger, account'));
 
-const pools: DatabasePool[] = [];
-afterEach(async () => {
-  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadlineMs: 100 })));
-});
+const poolOf = usePools('ends', () => ({ url: database.url, size: 1, maxOverflow: 0 }));
 
 function createPool(options: DatabaseOptions = {}): { pool: DatabasePool; db: Kysely<Tables> } {
-  const pool = new DatabasePool('ends', { url: database.url, size: 1, maxOverflow: 0, ...options });
-  pools.push(pool);
+  const pool = poolOf(options);
   return { pool, db: createKysely<Tables>(pool) };
 }
 

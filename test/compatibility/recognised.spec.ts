@@ -2,28 +2,12 @@
 import type { PoolClient } from 'pg';
 import pg from 'pg';
 import { RateLimiterPostgres } from 'rate-limiter-flexible';
-import { DatabasePool } from '#pooling/database/database-pool.js';
-import type { DatabasePoolDependencies } from '#pooling/database/database-parts.js';
-import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import { messageOf, onBothPools } from '#test/support/both-pools.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
+import { usePools } from '#test/support/pools.js';
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-});
-afterAll(() => database.drop());
-
-const pools: DatabasePool[] = [];
-afterEach(async () => {
-  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadlineMs: 100 })));
-});
-
-function createPool(options: DatabaseOptions = {}, dependencies: DatabasePoolDependencies = {}): DatabasePool {
-  const pool = new DatabasePool('known', { url: database.url, size: 1, maxOverflow: 0, ...options }, dependencies);
-  pools.push(pool);
-  return pool;
-}
+const database = useTestDatabase();
+const createPool = usePools('known', () => ({ url: database.url, size: 1, maxOverflow: 0 }));
 
 describe('a pool', () => {
   it('is known by its class, and by the name of its class', async () => {

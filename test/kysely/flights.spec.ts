@@ -1,7 +1,7 @@
 /** How many round trips a transaction takes, and that nothing of it runs outside it however its beginning ends. */
 import { Log, sql, type Kysely } from 'kysely';
 import { accessWhenUsed } from '#pooling/database/database-access.js';
-import { DatabasePool } from '#pooling/database/database-pool.js';
+import type { DatabasePool } from '#pooling/database/database-pool.js';
 import { commandQuery } from '#pooling/database/kysely/command-query.js';
 import { KyselyConnection, type ConnectionWay } from '#pooling/database/kysely/kysely-connection.js';
 import { createKysely } from '#pooling/database/kysely/kysely.js';
@@ -9,38 +9,34 @@ import { prepareQuery } from '#pooling/database/kysely/prepare-query.js';
 import { retryTransaction } from '#pooling/database/kysely/retry-transaction.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import type { Beginning } from '#pooling/database/query/opening.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { urlAt, useTestDatabase } from '#test/support/database.js';
 import { FlightCounter } from '#test/support/flight-counter.js';
+import { usePools } from '#test/support/pools.js';
 import { rejection } from './laboratory.js';
 
 interface Tables {
   entry: { id: number; name: string };
 }
 
-let database: TestDatabase;
+const database = useTestDatabase('create table entry (id int primary key, name text)');
 let counter: FlightCounter;
-const pools: DatabasePool[] = [];
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table entry (id int primary key, name text)');
   counter = await FlightCounter.before(Number(new URL(database.url).port));
 });
 beforeEach(() => database.query('truncate entry'));
-afterEach(async () => {
-  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadlineMs: 100 })));
-});
-afterAll(async () => {
-  await counter[Symbol.asyncDispose]();
-  await database.drop();
-});
+afterAll(() => counter[Symbol.asyncDispose]());
+
+const createPool = usePools('flights', () => ({
+  url: urlAt(database.url, counter.port),
+  size: 1,
+  maxOverflow: 0,
+  prePing: false,
+}));
 
 /** A pool of one connection that is open, and Kysely on it. */
 async function open(options: DatabaseOptions = {}): Promise<{ pool: DatabasePool; db: Kysely<Tables> }> {
-  const url = new URL(database.url);
-  url.port = String(counter.port);
-  const pool = new DatabasePool('flights', { url: url.href, size: 1, maxOverflow: 0, prePing: false, ...options });
-  pools.push(pool);
+  const pool = createPool(options);
   await pool.query('select 1');
   counter.reset();
   return { pool, db: createKysely<Tables>(pool) };

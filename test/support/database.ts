@@ -37,6 +37,32 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   };
 }
 
+/** An empty database for the tests of one file, in which these statements have been run. */
+export function useTestDatabase(...statements: readonly string[]): TestDatabase {
+  let made: TestDatabase;
+  beforeAll(async () => {
+    made = await createTestDatabase();
+    for (const statement of statements) await made.query(statement);
+  });
+  afterAll(() => made.drop());
+  return {
+    get name() {
+      return made.name;
+    },
+    get url() {
+      return made.url;
+    },
+    query: (sql, values) => made.query(sql, values),
+    drop: () => made.drop(),
+    [Symbol.asyncDispose]: () => made.drop(),
+  };
+}
+
+/** The same database through what listens on that port, such as a proxy. */
+export function urlAt(url: string, port: number): string {
+  return Object.assign(new URL(url), { port: String(port) }).href;
+}
+
 async function run<Row extends object>(url: string, sql: string, values: readonly unknown[] = []): Promise<Row[]> {
   const client = new Client({ connectionString: url, application_name: 'test support' });
   await client.connect();

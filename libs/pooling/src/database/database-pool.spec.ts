@@ -2,36 +2,21 @@ import { Socket } from 'node:net';
 import { inspect } from 'node:util';
 import type { Client, QueryResultRow } from 'pg';
 import { TcpProxy } from 'nestjs-pooling/testing';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { urlAt, useTestDatabase } from '#test/support/database.js';
 import { Gate } from '#test/support/gate.js';
 import { refusedAfterDial } from '#test/support/turned-time.js';
+import { usePools } from '#test/support/pools.js';
 import { ManualClock } from '../testing/manual-clock.js';
 import { DatabasePool } from './database-pool.js';
-import type { DatabasePoolDependencies } from './database-parts.js';
-import type { DatabaseOptions } from './options/options.js';
 
-let database: TestDatabase;
+const database = useTestDatabase();
+const createPool = usePools('orders', () => ({ url: database.url }));
 let proxy: TcpProxy;
 
 beforeAll(async () => {
-  database = await createTestDatabase();
   proxy = await TcpProxy.listen({ port: Number(new URL(database.url).port) });
 });
-afterAll(async () => {
-  await proxy.close();
-  await database.drop();
-});
-
-const pools: DatabasePool[] = [];
-afterEach(async () => {
-  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadlineMs: 100 })));
-});
-
-function createPool(options: DatabaseOptions = {}, dependencies: DatabasePoolDependencies = {}): DatabasePool {
-  const pool = new DatabasePool('orders', { url: database.url, ...options }, dependencies);
-  pools.push(pool);
-  return pool;
-}
+afterAll(() => proxy.close());
 
 async function first<Row extends QueryResultRow = Record<string, unknown>>(
   pool: DatabasePool,
@@ -353,8 +338,7 @@ describe('the options of a DatabasePool', () => {
 
 describe('a DatabasePool', () => {
   it('can be made without a name', async () => {
-    const pool = new DatabasePool({ url: database.url, size: 1 });
-    pools.push(pool);
+    await using pool = new DatabasePool({ url: database.url, size: 1 });
     expect(pool).toMatchObject({ name: 'default', configuration: { size: 1 } });
     await pool.query('select 1');
   });
@@ -612,7 +596,5 @@ describe('a DatabasePool', () => {
 });
 
 function viaProxy(): string {
-  const url = new URL(database.url);
-  url.port = String(proxy.port);
-  return url.href;
+  return urlAt(database.url, proxy.port);
 }

@@ -5,30 +5,17 @@ import pg from 'pg';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
 import { TcpProxy } from 'nestjs-pooling/testing';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
-import { DatabasePool } from './database-pool.js';
+import { urlAt, useTestDatabase } from '#test/support/database.js';
+import { usePools } from '#test/support/pools.js';
+import type { DatabasePool } from './database-pool.js';
 import type { DatabaseOptions } from './options/options.js';
 
-let database: TestDatabase;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table item (id int primary key)');
-  await database.query('insert into item select generate_series(1, 500)');
-});
-afterAll(() => database.drop());
-
-const pools: DatabasePool[] = [];
-afterEach(async () => {
-  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadlineMs: 100 })));
-});
-
-/** A pool of one connection: who comes next gets what the last one left. */
-function createPool(options: DatabaseOptions = {}): DatabasePool {
-  const pool = new DatabasePool('one', { url: database.url, size: 1, maxOverflow: 0, ...options });
-  pools.push(pool);
-  return pool;
-}
+const database = useTestDatabase(
+  'create table item (id int primary key)',
+  'insert into item select generate_series(1, 500)',
+);
+/** Makes pools of one connection: who comes next gets what the last one left. */
+const createPool = usePools('one', () => ({ url: database.url, size: 1, maxOverflow: 0 }));
 
 async function processIdOf(pool: DatabasePool): Promise<number> {
   return (await pool.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid as number;
@@ -80,8 +67,7 @@ describe('a lease that is over', () => {
     const client = await pool.connect();
     client.on('error', (error) => heard.push(error));
     client.on('end', () => ends.push('end'));
-    const unheard = new DatabasePool('unheard', { url: database.url });
-    pools.push(unheard);
+    const unheard = createPool();
     const other = await unheard.connect();
     await database.query('select pg_terminate_backend($1)', [(client as unknown as { processID: number }).processID]);
     await database.query('select pg_terminate_backend($1)', [(other as unknown as { processID: number }).processID]);
@@ -108,12 +94,7 @@ describe('a lease that is over', () => {
   it('is found by the garbage collector when it was dropped, but not while somebody listens on it', async () => {
     const collect = (globalThis as { gc?: () => void }).gc ?? exposedCollector();
     const leaked = vi.fn<(report: object) => void>();
-    const pool = new DatabasePool(
-      'dropped',
-      { url: database.url, leakDetectionMs: 3_600_000, size: 2 },
-      { observer: { leaked } },
-    );
-    pools.push(pool);
+    const pool = createPool({ leakDetectionMs: 3_600_000, size: 2 }, { observer: { leaked } });
     const heard: unknown[] = [];
     await (async () => {
       const listener = await pool.connect();
@@ -278,9 +259,7 @@ describe('reset', () => {
 
   it('needs no round trip when no transaction is open', async () => {
     await using proxy = await TcpProxy.listen({ port: Number(new URL(database.url).port) });
-    const url = new URL(database.url);
-    url.port = String(proxy.port);
-    const pool = createPool({ url: url.href });
+    const pool = createPool({ url: urlAt(database.url, proxy.port) });
     await pool.query('select 1');
     const client = await pool.connect();
     proxy.resetCounters();
@@ -293,9 +272,7 @@ describe('reset', () => {
 
   it('closes a connection whose transaction can’t be ended', async () => {
     await using proxy = await TcpProxy.listen({ port: Number(new URL(database.url).port) });
-    const url = new URL(database.url);
-    url.port = String(proxy.port);
-    const pool = createPool({ url: url.href, prePing: { timeoutMs: 50 } });
+    const pool = createPool({ url: urlAt(database.url, proxy.port), prePing: { timeoutMs: 50 } });
     const client = await pool.connect();
     await client.query('begin');
     proxy.blackhole();

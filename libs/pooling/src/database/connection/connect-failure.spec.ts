@@ -8,10 +8,10 @@ import pg from 'pg';
 import { message } from '#test/support/server-messages.js';
 import { refusedAfterDial } from '#test/support/turned-time.js';
 import { selfSignedCertificate } from '#test/support/self-signed-certificate.js';
+import { usePools } from '#test/support/pools.js';
 import { ManualClock } from '../../testing/manual-clock.js';
 import { explainConnectFailure } from './connect-failure.js';
-import { DatabasePool } from '../database-pool.js';
-import type { DatabasePoolDependencies } from '../database-parts.js';
+import type { DatabasePool } from '../database-pool.js';
 import type { DatabaseOptions } from '../options/options.js';
 
 const PASSWORD = 'the right one';
@@ -24,18 +24,11 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-const pools: DatabasePool[] = [];
+const createPool = usePools('first', () => ({ acquireTimeoutMs: 60_000 }));
 const servers: Server[] = [];
-afterEach(async () => {
-  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadlineMs: 100 })));
+afterEach(() => {
   for (const each of servers.splice(0)) each.close();
 });
-
-function createPool(options: DatabaseOptions, dependencies: DatabasePoolDependencies = {}): DatabasePool {
-  const pool = new DatabasePool('first', { acquireTimeoutMs: 60_000, ...options }, dependencies);
-  pools.push(pool);
-  return pool;
-}
 
 /** The server's URL, changed. */
 function urlWith(change: Partial<Pick<URL, 'hostname' | 'port' | 'username' | 'password' | 'pathname'>>): string {

@@ -1,10 +1,11 @@
 /** Queries that are known beforehand: in one transaction and one round trip, all of them or none. */
 import { sql, type Generated, type Kysely } from 'kysely';
 import { TcpProxy } from 'nestjs-pooling/testing';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { urlAt, useTestDatabase } from '#test/support/database.js';
 import { FlightCounter } from '#test/support/flight-counter.js';
 import { rejection } from '#test/support/outcomes.js';
-import { DatabasePool } from '../database-pool.js';
+import { usePools } from '#test/support/pools.js';
+import type { DatabasePool } from '../database-pool.js';
 import type { DatabaseOptions } from '../options/options.js';
 import { batch } from './batch.js';
 import { createKysely, type CreateKyselyOptions } from './kysely.js';
@@ -15,27 +16,23 @@ interface Tables {
   strict: { id: number };
 }
 
-let database: TestDatabase;
+const database = useTestDatabase(
+  'create table entry (id serial primary key, name text)',
+  'create table strict (id int, constraint once unique (id) deferrable initially deferred)',
+);
+const createPool = usePools('batch', () => ({ size: 1, maxOverflow: 0, prePing: false }));
 let counter: FlightCounter;
 let proxy: TcpProxy;
-const pools: DatabasePool[] = [];
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table entry (id serial primary key, name text)');
-  await database.query('create table strict (id int, constraint once unique (id) deferrable initially deferred)');
   const port = Number(new URL(database.url).port);
   counter = await FlightCounter.before(port);
   proxy = await TcpProxy.listen({ port });
 });
 beforeEach(() => database.query('truncate entry, strict restart identity'));
-afterEach(async () => {
-  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadlineMs: 100 })));
-});
 afterAll(async () => {
   await counter[Symbol.asyncDispose]();
   await proxy.close();
-  await database.drop();
 });
 
 async function open(
@@ -43,10 +40,7 @@ async function open(
   through: { readonly port: number } = counter,
   kysely: CreateKyselyOptions = {},
 ): Promise<{ pool: DatabasePool; db: Kysely<Tables> }> {
-  const url = new URL(database.url);
-  url.port = String(through.port);
-  const pool = new DatabasePool('batch', { url: url.href, size: 1, maxOverflow: 0, prePing: false, ...options });
-  pools.push(pool);
+  const pool = createPool({ url: urlAt(database.url, through.port), ...options });
   await pool.query('select 1');
   counter.reset();
   return { pool, db: createKysely<Tables>(pool, kysely) };

@@ -1,9 +1,7 @@
 import { sql, type Generated, type Kysely, type LogEvent } from 'kysely';
 import Cursor from 'pg-cursor';
-import { TcpProxy } from 'nestjs-pooling/testing';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
-import { TrackedSockets } from '#test/support/tracked-sockets.js';
-import { DatabasePool } from '../database-pool.js';
+import { useProxiedDatabase } from '#test/support/proxied-pools.js';
+import type { DatabasePool } from '../database-pool.js';
 import { createKysely, type CreateKyselyOptions } from './kysely.js';
 import type { DatabaseOptions } from '../options/options.js';
 
@@ -11,46 +9,23 @@ interface Schema {
   item: { id: Generated<number>; name: string };
 }
 
-let database: TestDatabase;
-let proxy: TcpProxy;
+const proxied = useProxiedDatabase();
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query(
+  await proxied.database.query(
     'create table item (id serial primary key, name text not null unique deferrable initially deferred)',
   );
-  proxy = await TcpProxy.listen({ port: Number(new URL(database.url).port) });
 });
-afterAll(async () => {
-  await proxy.close();
-  await database.drop();
-});
-
 beforeEach(async () => {
-  await database.query('truncate item restart identity');
-  await database.query("insert into item (name) select 'item ' || n from generate_series(1, 25) n");
-});
-
-const pools: DatabasePool[] = [];
-afterEach(async () => {
-  await proxy.forward();
-  await Promise.all(pools.splice(0).map((pool) => pool.close({ deadlineMs: 100 })));
+  await proxied.database.query('truncate item restart identity');
+  await proxied.database.query("insert into item (name) select 'item ' || n from generate_series(1, 25) n");
 });
 
 function create(
   options: DatabaseOptions = {},
   kyselyOptions?: CreateKyselyOptions,
 ): { pool: DatabasePool; db: Kysely<Schema> } {
-  const url = new URL(database.url);
-  url.port = String(proxy.port);
-  const pool = new DatabasePool('kysely', {
-    url: url.href,
-    size: 3,
-    maxOverflow: 0,
-    acquireTimeoutMs: 20_000,
-    ...options,
-  });
-  pools.push(pool);
+  const pool = proxied.pools.create({ size: 3, acquireTimeoutMs: 20_000, ...options });
   return { pool, db: createKysely<Schema>(pool, kyselyOptions) };
 }
 
@@ -197,7 +172,7 @@ describe('createKysely', () => {
 
 describe('Kysely loses no slot', () => {
   /** Cuts the connection when these bytes pass; `deliver`: the server still gets them. */
-  const cutAt = (bytes: string, deliver = false): Promise<number> => proxy.cutWhen({ bytes, deliver });
+  const cutAt = (bytes: string, deliver = false): Promise<number> => proxied.pools.proxy.cutWhen({ bytes, deliver });
 
   it.each([
     ['begin', 'begin'],
@@ -249,7 +224,7 @@ describe('Kysely loses no slot', () => {
       void cutAt('commit');
       await expect(committed.commit().execute()).rejects.toMatchObject({
         code: 'ERR_POOL_COMMIT_UNKNOWN',
-        pool: 'kysely',
+        pool: 'proxied',
       });
       await expect(committed.selectFrom('item').selectAll().execute()).rejects.toMatchObject({
         code: 'ERR_POOL_TRANSACTION_OVER',
@@ -293,7 +268,7 @@ describe('Kysely loses no slot', () => {
     for (let round = 0; round < 4; round++) {
       await expect(async () => {
         for await (const row of db.selectFrom('item').select('id').orderBy('id').stream(5)) {
-          if (row.id === 2) proxy.cut('rst');
+          if (row.id === 2) proxied.pools.proxy.cut('rst');
         }
       }).rejects.toBeInstanceOf(Error);
     }
@@ -324,13 +299,12 @@ describe('Kysely loses no slot', () => {
   });
 
   it('when the connection was lost before the commit: that is known to have failed', async () => {
-    const sockets = new TrackedSockets();
-    const { db, pool } = create({ connection: { stream: sockets.make } });
+    const { db, pool } = create();
     await expect(
       db.transaction().execute(async (transaction) => {
         const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(transaction);
-        await database.query('select pg_terminate_backend($1)', [rows[0]?.pid]);
-        await vi.waitFor(() => expect(sockets.open).toBe(0));
+        await proxied.database.query('select pg_terminate_backend($1)', [rows[0]?.pid]);
+        await vi.waitFor(() => expect(proxied.pools.openSockets).toBe(0));
       }),
     ).rejects.toMatchObject({ code: 'ECONNRESET', cause: { code: '57P01' } });
     await expectAllSlots(pool);
