@@ -28,7 +28,7 @@ export class ScopedSession implements TransactionSession {
     return this.#scope.run<Row>(query);
   }
 
-  async *streamQuery<Row>(query: CompiledQuery, chunkSize?: number): AsyncIterableIterator<QueryResult<Row>> {
+  async *streamQuery<Row>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<Row>> {
     let done!: () => void;
     const streamed = new Promise<void>((resolve) => (done = resolve));
     const stream = await new Promise<AsyncIterableIterator<QueryResult<Row>>>((resolve, reject) => {

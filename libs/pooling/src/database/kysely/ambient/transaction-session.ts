@@ -4,7 +4,7 @@ import type { CloseReason } from '../../../core/statistics.js';
 /** One transaction on one connection. Its first statement leases and begins; answers come in the order of the calls. */
 export interface TransactionSession {
   executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>>;
-  streamQuery<Row>(query: CompiledQuery, chunkSize?: number): AsyncIterableIterator<QueryResult<Row>>;
+  streamQuery<Row>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<Row>>;
   /** Runs a command without parameters and rows: `savepoint a`. */
   command(text: string): Promise<void>;
   /** Statements without an answer yet. */
