@@ -1,7 +1,9 @@
+import type { Kysely } from 'kysely';
 import { PostgresCluster, type ClusterNode } from 'nestjs-pooling/testing';
 import { DatabasePool } from '#pooling/database/database-pool.js';
 import type { DatabasePoolStatistics } from '#pooling/database/database-statistics.js';
 import { createKysely } from '#pooling/database/kysely/kysely.js';
+import { withConsistency } from '#pooling/database/kysely/replicas/consistency.js';
 import { retryTransaction } from '#pooling/database/kysely/retry-transaction.js';
 import { SeededRandom } from '#test/support/random.js';
 
@@ -9,6 +11,8 @@ import { SeededRandom } from '#test/support/random.js';
 export interface ClusterChaosOptions {
   readonly seed: number;
   readonly durationMs: number;
+  /** It goes on until so many faults were made, however long that takes: 0. */
+  readonly leastFaults?: number;
   readonly workers?: number;
   /** Told of each fault. */
   readonly log?: (line: string) => void;
@@ -22,6 +26,8 @@ export interface ClusterChaosReport {
   readonly faults: Readonly<Record<string, number>>;
   /** Writes that a primary acknowledged shortly before it was killed: no standby may have had them. */
   readonly unsafe: number;
+  /** Reads of requests that had written, while no server had changed its part since: none may miss the write. */
+  readonly readBack: number;
   readonly statistics: DatabasePoolStatistics;
 }
 
@@ -35,7 +41,8 @@ const MAX_CONNECTING = 4;
 
 /**
  * Writes from many workers over a cluster of three whose servers are killed, frozen, cut off, demoted, promoted and taken
- * back. No write may be lost that a primary acknowledged which kept its role, or whose standbys had it; never may there be
+ * back, and reads from its standbys. No write may be lost that a primary acknowledged which kept its role, or whose standbys
+ * had it; no read may miss what its own request has written; never may there be
  * more dials at once than allowed; at the end no slot and no waiter may be lost.
  */
 export async function runClusterChaos(options: ClusterChaosOptions): Promise<ClusterChaosReport> {
@@ -59,6 +66,9 @@ class ClusterChaos {
   /** Acknowledged since the standbys were last known to have everything. */
   #recent = new Set<string>();
   #unsafe = 0;
+  #readBack = 0;
+  /** Counts the primaries that were killed or demoted: what they acknowledged last may be lost. */
+  #epoch = 0;
   #nextId = 0;
   #running = true;
   #broken: Error | undefined;
@@ -77,6 +87,11 @@ class ClusterChaos {
       queryTimeoutMs: 1_500,
       hostRecheckMs: 1_000,
       prePing: { idleMs: 200, timeoutMs: 500 },
+      replicas: {
+        hosts: cluster.nodes.map(({ proxy }) => ({ host: '127.0.0.1', port: proxy.port })),
+        size: 4,
+        maxOverflow: 0,
+      },
     });
   }
 
@@ -86,8 +101,10 @@ class ClusterChaos {
     const workers = Array.from({ length: this.#options.workers ?? 16 }, () => this.#work());
     const watch = setInterval(() => this.#watch(), 10);
     const endAt = performance.now() + this.#options.durationMs;
+    const { leastFaults = 0 } = this.#options;
     try {
-      while (performance.now() < endAt && this.#broken === undefined) {
+      for (let made = 0; performance.now() < endAt || made < leastFaults; made++) {
+        if (this.#broken !== undefined) break;
         await pause(this.#random.between(50, 500));
         await this.#fault();
       }
@@ -102,24 +119,38 @@ class ClusterChaos {
     await this.#pool.close({ deadlineMs: 5_000 });
     const { failed, faults } = { failed: this.#failed, faults: this.#faults };
     const statistics = this.#pool.statistics();
-    return { seed: this.#options.seed, written: this.#nextId, failed, faults, unsafe: this.#unsafe, statistics };
+    const { readBack, unsafe } = { readBack: this.#readBack, unsafe: this.#unsafe };
+    return { seed: this.#options.seed, written: this.#nextId, failed, faults, unsafe, readBack, statistics };
   }
 
   async #work(): Promise<void> {
     const db = createKysely<Ledger>(this.#pool);
+    const replicas = createKysely<Ledger>(this.#pool, { replicas: true });
     while (this.#running) {
       const id = `${this.#nextId++}`;
-      try {
-        if (this.#nextId % 3 === 0) {
-          await retryTransaction(db, (transaction) => transaction.insertInto('entries').values({ id }).execute());
-        } else await db.insertInto('entries').values({ id }).execute();
-        this.#recent.add(id);
-      } catch (error) {
-        const { code, message } = error as { code?: unknown; message?: string };
-        const name = typeof code === 'string' ? code : (message ?? String(error));
-        this.#failed[name] = (this.#failed[name] ?? 0) + 1;
-      }
+      await withConsistency(undefined, () => this.#request(db, replicas, id));
       await pause(this.#nextId % 5);
+    }
+  }
+
+  /** Writes, and reads from a replica what was written. */
+  async #request(db: Kysely<Ledger>, replicas: Kysely<Ledger>, id: string): Promise<void> {
+    const epoch = this.#epoch;
+    try {
+      if (this.#nextId % 3 === 0) {
+        await retryTransaction(db, (transaction) => transaction.insertInto('entries').values({ id }).execute());
+      } else await db.insertInto('entries').values({ id }).execute();
+      this.#recent.add(id);
+      const read = (from: Kysely<Ledger>): Promise<Ledger['entries'][]> =>
+        from.selectFrom('entries').selectAll().where('id', '=', id).execute();
+      const rows = await (this.#nextId % 5 === 0 ? replicas.transaction().execute(read) : read(replicas));
+      if (epoch !== this.#epoch) return;
+      this.#readBack++;
+      if (rows.length === 0) this.#breaks(new Error(this.#words('a read misses what its own request has written', id)));
+    } catch (error) {
+      const { code, message } = error as { code?: unknown; message?: string };
+      const name = typeof code === 'string' ? code : (message ?? String(error));
+      this.#failed[name] = (this.#failed[name] ?? 0) + 1;
     }
   }
 
@@ -132,6 +163,7 @@ class ClusterChaos {
       [2, ['kill a standby', () => this.#killStandby()]],
       [2, ['freeze the primary', () => this.#freeze(this.#cluster.primary)]],
       [1, ['freeze a standby', () => this.#freeze(this.#standby())]],
+      [3, ['stop the replay', () => this.#stopReplay(this.#standby())]],
       [2, ['cut', () => Promise.resolve(any().proxy.cut('rst'))]],
       [2, ['delay', () => this.#whileLasting(any(), (node) => node.proxy.delay(random.between(1, 50)))]],
       [2, ['stall', () => this.#whileLasting(any(), (node) => node.proxy.stall())]],
@@ -162,7 +194,9 @@ class ClusterChaos {
     const old = this.#cluster.primary;
     await this.#settle();
     await pause(this.#random.between(0, 100));
+    this.#epoch++;
     await old.kill();
+    this.#epoch++;
     // What it acknowledged last has arrived by then, and may be lost with it.
     await pause(100);
     this.#unsafe += this.#recent.size;
@@ -174,6 +208,7 @@ class ClusterChaos {
   /** It keeps its connections and refuses writes: the pool has to leave it by itself. */
   async #demotePrimary(): Promise<void> {
     const old = this.#cluster.primary;
+    this.#epoch++;
     await old.allowWrites(false);
     // A transaction that had begun may commit yet.
     await pause(200);
@@ -196,6 +231,13 @@ class ClusterChaos {
     await this.#cluster.rejoin(standby);
   }
 
+  /** It shows what it has, and lacks what comes. */
+  async #stopReplay(node: ClusterNode): Promise<void> {
+    await this.#onServer(node, 'select pg_wal_replay_pause()');
+    await pause(this.#random.between(100, 1_500));
+    await this.#onServer(node, 'select pg_wal_replay_resume()');
+  }
+
   async #freeze({ server }: ClusterNode): Promise<void> {
     await server.pause();
     await pause(this.#random.between(100, 1_800));
@@ -216,9 +258,13 @@ class ClusterChaos {
       this.#holds(connecting <= MAX_CONNECTING, 'more dials at once than allowed', state);
       this.#holds(idle + inUse === size, 'levels disagree', state);
     } catch (error) {
-      this.#broken ??= error as Error;
-      this.#running = false;
+      this.#breaks(error as Error);
     }
+  }
+
+  #breaks(error: Error): void {
+    this.#broken ??= error;
+    this.#running = false;
   }
 
   async #proveNothingLost(): Promise<void> {
@@ -238,13 +284,20 @@ class ClusterChaos {
   }
 
   #holds(condition: boolean, what: string, state?: unknown): void {
-    if (condition) return;
+    if (!condition) throw new Error(this.#words(what, state));
+  }
+
+  #words(what: string, state: unknown): string {
     const shown = state === undefined ? '' : JSON.stringify(state);
-    throw new Error(`${what} (replay: npm run chaos -- --cluster --seed ${this.#options.seed}) ${shown}`);
+    return `${what} (replay: npm run chaos -- --cluster --seed ${this.#options.seed}) ${shown}`;
   }
 
   async #onPrimary(statement: string): Promise<void> {
-    const pool = new DatabasePool('set-up', { url: this.#cluster.primary.server.url });
+    await this.#onServer(this.#cluster.primary, statement);
+  }
+
+  async #onServer({ server }: ClusterNode, statement: string): Promise<void> {
+    const pool = new DatabasePool('set-up', { url: server.url });
     await pool.query(statement);
     await pool.close();
   }
