@@ -1,8 +1,8 @@
 /** Reads from replicas: where they go, what they may do, and what becomes of them when a replica is no good. Real replication. */
 import { sql, type Kysely } from 'kysely';
-import { batch, DatabasePool, retryTransaction, transactional } from 'nestjs-pooling';
+import { batch, DatabasePool, retryTransaction, transactional, withConsistency } from 'nestjs-pooling';
 import type { ClusterNode } from 'nestjs-pooling/testing';
-import { ReplicaLaboratory, type Tables } from './replica-laboratory.js';
+import { ask, ReplicaLaboratory, type Tables } from './replica-laboratory.js';
 
 let laboratory: ReplicaLaboratory;
 
@@ -226,10 +226,19 @@ describe('a replica', { timeout: 90_000 }, () => {
 
   it('that is none any more leaves: a primary that stands among them serves nothing', async () => {
     const hosts = laboratory.cluster.nodes.map(({ proxy }) => ({ host: '127.0.0.1', port: proxy.port }));
-    const opened = laboratory.open({}, { hosts, targetSessionAttrs: 'any' });
-    await untilRead(opened);
-    await vi.waitFor(async () => expect(await servers(opened.replicas)).toEqual(portsOf(laboratory.standbys)), 20_000);
-    expect(opened.pool.statistics().replicas?.states[0]).toMatchObject({ role: 'primary', state: 'up', fit: false });
+    for (const targetSessionAttrs of [undefined, 'any'] as const) {
+      const opened = laboratory.open({}, { hosts, targetSessionAttrs });
+      await untilRead(opened);
+      await vi.waitFor(async () => {
+        expect(await servers(opened.replicas)).toEqual(portsOf(laboratory.standbys));
+        // It isn't down for that: nobody's health suffers.
+        expect(opened.pool.statistics().replicas?.states[0]).toMatchObject({
+          role: 'primary',
+          state: 'up',
+          fit: false,
+        });
+      }, 20_000);
+    }
   });
 
   it('may be found by a function, which is asked again', async () => {
@@ -306,5 +315,66 @@ describe('the options of replicas', () => {
     ['minIdle over size', { hosts: [{ host: 'a' }], size: 1, minIdle: 2 }, /replicas\.minIdle: 2 is not allowed/],
   ])('are refused by name: %s', (_what, replicas, message) => {
     expect(() => new DatabasePool('shop', { url, replicas })).toThrow(message);
+  });
+});
+
+describe('when servers change their parts,', { timeout: 120_000 }, () => {
+  it('reads go on without a primary, and a promoted replica leaves those that are read from and takes the writes', async () => {
+    await using own = await ReplicaLaboratory.start();
+    const opened = own.open({ acquireTimeoutMs: 60_000, hostRecheckMs: 500 });
+    const { db, replicas, pool } = opened;
+    const [first, second, third] = own.cluster.nodes as [ClusterNode, ClusterNode, ClusterNode];
+    const request = <Result>(fn: () => Promise<Result>): Promise<Result> => withConsistency(undefined, fn);
+    const isReplica = (port: number): boolean => [second, third].some(({ server }) => server.port === port);
+    await vi.waitFor(async () => expect(isReplica(await request(() => portOf(replicas)))).toBe(true), 20_000);
+    await first.kill();
+    // Whoever has written nothing has no need of the primary.
+    await vi.waitFor(async () => expect(isReplica(await request(() => portOf(replicas)))).toBe(true), 20_000);
+    await own.cluster.promote(second);
+    await request(async () => {
+      await db.insertInto('entry').values({ id: 1, n: 1 }).execute();
+      expect(await portOf(db)).toBe(second.server.port);
+      expect(await replicas.selectFrom('entry').select('n').execute()).toEqual([{ n: 1 }]);
+    });
+    await vi.waitFor(async () => {
+      expect(await request(() => portOf(replicas))).toBe(third.server.port);
+      const states = pool.statistics().replicas?.states ?? [];
+      expect(states.map(({ role, fit }) => ({ role, fit }))).toEqual([
+        { role: 'primary', fit: false },
+        { role: 'standby', fit: true },
+      ]);
+    }, 20_000);
+  });
+
+  it('a replica that goes on with the old primary isn’t taken for one that has what was written to the new one', async () => {
+    await using own = await ReplicaLaboratory.start();
+    const [first, second, third] = own.cluster.nodes as [ClusterNode, ClusterNode, ClusterNode];
+    const hosts = [{ host: '127.0.0.1', port: third.proxy.port }];
+    // The new primary alone takes the writes, and nobody has told the third server.
+    const opened = own.open(
+      { url: second.urlOf(), acquireTimeoutMs: 60_000, targetSessionAttrs: 'read-write' },
+      { hosts },
+    );
+    await second.cutOff();
+    await ask(second, 'select pg_promote(true)');
+    await own.onPrimary('create table further as select generate_series(1, 20000) as n');
+    await own.onPrimary('insert into entry values (7, 7)');
+    await vi.waitFor(async () => expect(await ask(third, 'select n from entry')).toEqual([{ n: 7 }]), 20_000);
+    expect(own.primary).toBe(first);
+    await withConsistency(undefined, async () => {
+      await opened.db.insertInto('entry').values({ id: 1, n: 1 }).execute();
+      const read = opened.replicas.selectFrom('entry').select('n');
+      await vi.waitFor(async () => {
+        expect(await read.execute()).toEqual([{ n: 1 }]);
+        expect(opened.pool.statistics().replicas?.states[0]).toMatchObject({ state: 'up', role: 'standby' });
+      }, 20_000);
+      for (let at = 0; at < 10; at++) expect(await read.execute()).toEqual([{ n: 1 }]);
+    });
+    // It is read from by those who have written nothing: the server says nothing that would tell.
+    const other = opened.replicas.selectFrom('entry').select('n');
+    await vi.waitFor(
+      async () => expect(await withConsistency(undefined, () => other.execute())).toEqual([{ n: 7 }]),
+      20_000,
+    );
   });
 });

@@ -91,14 +91,14 @@ export class ReplicaSet {
   use(): Promise<void> | undefined {
     const now = this.#host.clock.now();
     this.#usedAt = now;
-    if (
-      !this.#isTrusted(this.#askedAt, now) ||
-      !this.#replicas.some(({ lookedAt }) => this.#isTrusted(lookedAt, now))
-    ) {
-      return this.look();
-    }
+    const isKnown = (replica: Replica): boolean => this.#isTrusted(replica.lookedAt, now) || !this.#isDue(replica, now);
+    if (!this.#isTrusted(this.#askedAt, now) || !this.#replicas.some(isKnown)) return this.look();
     this.#plan();
     return undefined;
+  }
+
+  #isDue(replica: Replica, now: number): boolean {
+    return replica.isDue(now, this.#lookMs, this.options.pool.hostRecheckMs);
   }
 
   #isTrusted(at: number, now: number): boolean {
@@ -150,18 +150,32 @@ export class ReplicaSet {
 
   readonly #look = async (): Promise<void> => {
     await this.#refresh();
-    const looks = this.#replicas.map((replica) => this.#lookAt(replica));
+    if (this.#state === 'closed') return;
+    const first = this.#lookAtAll();
     await this.#lookAtPrimary();
-    await Promise.any(looks).catch(() => undefined);
+    await first;
     this.#plan();
   };
 
-  /** Rejects where it can't be read from. */
+  /** Resolves with the first that can be read from, or with the last. */
+  #lookAtAll(): Promise<void> {
+    return new Promise((resolve) => {
+      let left = this.#replicas.length;
+      for (const replica of this.#replicas) {
+        void this.#lookAt(replica).then(() => {
+          left--;
+          if (replica.serves || left === 0) resolve();
+        });
+      }
+    });
+  }
+
+  /** Never rejects. */
   async #lookAt(replica: Replica): Promise<void> {
-    const before = replica.role;
-    await replica.look();
-    if (replica.role === 'primary' && before !== 'primary') this.#host.promoted();
-    if (!replica.serves) throw new Error(`${replica.host} can't be read from`);
+    if (this.#isDue(replica, this.#host.clock.now())) {
+      await replica.look();
+      if (replica.promoted) this.#host.promoted();
+    }
   }
 
   async #lookAtPrimary(): Promise<void> {
@@ -178,7 +192,7 @@ export class ReplicaSet {
     const names = new Set(targets.map(nameOfHost));
     if (names.size === before.size && [...names].every((name) => before.has(name))) return;
     this.#replicas = targets.map((target) => before.get(nameOfHost(target)) ?? this.#replicaOf(target));
-    for (const [name, { parts }] of before) if (!names.has(name)) void parts.engine.close(LEAVE_MS);
+    for (const [name, replica] of before) if (!names.has(name)) void replica.close(LEAVE_MS);
   }
 
   /** The next look: as long as they are read from. */
@@ -233,6 +247,6 @@ export class ReplicaSet {
   close(deadlineMs: number): Promise<CloseReport>[] {
     this.#state = 'closed';
     this.#stop();
-    return this.#replicas.map(({ parts }) => parts.engine.close(deadlineMs));
+    return this.#replicas.map((replica) => replica.close(deadlineMs));
   }
 }

@@ -1,7 +1,9 @@
 import type { Clock } from '../../core/clock.js';
 import type { Pool } from '../../core/pool.js';
+import type { CloseReport } from '../../core/pool-options.js';
 import type { PostgresConnection } from '../connection/connection.js';
 import type { DatabaseLeases } from '../database-leases.js';
+import type { HostsStatistics } from '../hosts/host-statistics.js';
 import { nameOfHost, type HostTarget } from '../options/host-options.js';
 import type { SingleQueries } from '../query/single-queries.js';
 import { askWithin, tellsNoPosition, TIMELINE } from './asking.js';
@@ -14,7 +16,16 @@ export interface ReplicaParts {
   readonly engine: Pool<PostgresConnection>;
   readonly leases: DatabaseLeases;
   readonly queries: SingleQueries;
+  /** Dials where no connection is open, and fails with that dial. */
+  readonly ping: { ping(timeoutMs: number): Promise<unknown>; poolClosed(): void };
+  /** What dials have found out; `undefined`: any server will do. */
+  readonly hosts: { statistics(): HostsStatistics } | undefined;
+  /** Its part in a budget; `undefined`: it has none. */
+  readonly budget: { leave(): void } | undefined;
 }
+
+/** A replica that is down is looked at again after twice as long each time, up to this, in milliseconds. */
+const LONGEST_REST_MS = 5_000;
 
 /** How long a replica may take to say how it is, a dial included, in milliseconds. */
 const LOOK_MS = 2_000;
@@ -45,6 +56,10 @@ export class Replica {
   keepsUp = true;
   /** When it was looked at last, on the clock's scale. */
   lookedAt = -Infinity;
+  /** How often it has failed in succession. */
+  #failures = 0;
+  /** What it was when it was last known to be something. */
+  #was: 'primary' | 'standby' | undefined = undefined;
   #state: 'up' | 'down' | 'unknown' = 'unknown';
   #standby: boolean | undefined = undefined;
   /** When the last transaction was committed that it has replayed, on the clock's scale. */
@@ -83,6 +98,22 @@ export class Replica {
     return this.#committedAt === undefined ? undefined : Math.max(0, now - this.#committedAt);
   }
 
+  /** Whether it was a standby, and is a primary now. */
+  get promoted(): boolean {
+    return this.#was === 'standby' && this.role === 'primary';
+  }
+
+  /** How long after a look the next one is worth it, where looks are so far apart and a primary is looked at more rarely. */
+  #restMs(lookMs: number, primaryMs: number): number {
+    if (this.#failures > 0) return Math.min(LONGEST_REST_MS, lookMs * 2 ** this.#failures);
+    return this.role === 'primary' ? primaryMs : 0;
+  }
+
+  /** Whether a look at it is worth the dial. */
+  isDue(now: number, lookMs: number, primaryMs: number): boolean {
+    return now - this.lookedAt >= this.#restMs(lookMs, primaryMs);
+  }
+
   /** Something is wrong with it: it isn't read from before it was looked at again. */
   suspect(): void {
     if (this.#state === 'up') this.#state = 'unknown';
@@ -95,8 +126,16 @@ export class Replica {
   }
 
   async #look(): Promise<void> {
-    const { clock, leases } = this.parts;
-    const lease = await leaseWithin(this.parts, LOOK_MS, { use: 'own' });
+    const { clock, engine, leases, ping } = this.parts;
+    if (this.role !== undefined) this.#was = this.role;
+    // The outcome of one dial tells; an acquire would wait for the next ones as well.
+    const reached =
+      engine.open > 0 ||
+      (await ping.ping(LOOK_MS).then(
+        () => true,
+        () => false,
+      ));
+    const lease = reached ? await leaseWithin(this.parts, LOOK_MS, { use: 'own' }) : undefined;
     if (lease === undefined) {
       // Where borrowers have all of them, their own answers speak for it.
       if (!this.#saturated) this.#failed();
@@ -128,17 +167,31 @@ export class Replica {
   }
 
   #failed(): void {
-    this.#state = 'down';
-    this.#standby = undefined;
+    // One that is no standby is refused when it is dialled, and isn't down for that.
+    const [dialled] = this.parts.hosts?.statistics().states ?? [];
+    const misfit = dialled?.role === 'primary' && dialled.connections === 0;
+    this.#state = misfit ? 'up' : 'down';
+    this.#standby = misfit ? false : undefined;
+    this.#failures = misfit ? 0 : this.#failures + 1;
   }
 
   #found({ standby, replayed, ago, timeline }: Answer): void {
     const lsn = parseLsn(replayed);
+    this.#failures = 0;
     this.#state = 'up';
     this.#standby = standby === true;
     this.position = lsn === undefined ? undefined : { lsn, timeline: Number(timeline) };
     const agoMs = Number(ago ?? Number.NaN);
     this.#committedAt = Number.isFinite(agoMs) ? this.parts.clock.now() - agoMs : undefined;
+  }
+
+  /** Ends its pool. Never rejects. */
+  close(deadlineMs: number): Promise<CloseReport> {
+    const { budget, engine, ping } = this.parts;
+    const closed = engine.close(deadlineMs);
+    ping.poolClosed();
+    budget?.leave();
+    return closed;
   }
 
   /** Whether a connection is known to lead to where what was written before `needed` is. */
