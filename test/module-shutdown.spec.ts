@@ -110,7 +110,7 @@ async function backends(): Promise<number> {
 }
 
 describe.each<Adapter>(['express', 'fastify'])('shutting down on %s', (adapter) => {
-  it('answers what is under way, says no when asked for readiness, and closes the pool after that', async () => {
+  it('answers requests under way, fails readiness, and closes the pool after that', async () => {
     const drained = heldTimer(60_000);
     const application = await start(
       { imports: [pooling({ shutdown: { drainDelayMs: 60_000 } })], controllers: [WorkController] },

@@ -365,7 +365,7 @@ describe('checks before a lease', () => {
     expect(connector.pending.map((step) => step.kind)).toEqual(['ping']);
   });
 
-  it('never end for a pool that checks before every lease, were the connection judged anew each time', async () => {
+  it('end for a pool that checks before every lease: a connection that was just checked isn’t checked again', async () => {
     const { pool, clock } = healthy({ pingAfterIdleMs: 0 });
     (await pool.acquire()).release();
     await clock.advance(5);

@@ -121,7 +121,7 @@ describe('a pool with a budget', () => {
     await eventually(() => expect(pool.statistics().size).toBeLessThanOrEqual(5));
   });
 
-  it('keeps no connection open for its looks, and begins anew with the next one', async () => {
+  it('keeps no connection open for its looks, and starts again with the next one', async () => {
     const pool = poolOf({ idleTimeoutMs: 500 });
     await pool.query('select 1');
     await eventually(() => expect(pool.statistics().max).toBe(10));

@@ -233,7 +233,7 @@ describe.runIf(program !== undefined)(`through PgBouncer ${version} in transacti
       expect(pool.statistics().preparedStatementHits).toBeGreaterThan(4);
     });
 
-    it('has a changed schema seen by nobody, though it takes texts for the same by their letters', async () => {
+    it('lets no query see a changed schema, though it tells statements apart by their texts alone', async () => {
       const pool = createPool({ size: 1, preparedStatements: {} });
       await prepare(pool);
       await database.query('alter table item alter id type text');

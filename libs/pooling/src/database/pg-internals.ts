@@ -1,10 +1,8 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
-import type { Client, ClientConfig, FieldDef, Query as PgQuery, Submittable } from 'pg';
+import type { Client, ClientConfig, Query as PgQuery, Submittable } from 'pg';
 import { parse, serialize } from 'pg-protocol';
-import { optionalPackage } from '../core/optional-package.js';
-import { pg, pgPackage } from './pg.js';
-import { loadPgUtils, loadTextParsers, type TextParser } from './pg-package.cjs';
+import { pg } from './pg.js';
 
 /** One letter of `ReadyForQuery`: idle, in a transaction, in a failed transaction. */
 export type TransactionStatus = 'I' | 'T' | 'E';
@@ -23,37 +21,6 @@ export interface ProtocolConnection extends EventEmitter {
   password(password: string): void;
   sync(): void;
   end(): void;
-}
-
-interface PgUtils {
-  readonly prepareValue: (value: unknown) => string | Buffer | null;
-}
-
-const { prepareValue: preparePgValue } = optionalPackage<PgUtils>('pg', loadPgUtils()).module;
-
-/** A parameter as pg sends it; throws what the value's own `toPostgres` throws. */
-export function prepareValue(value: unknown): string | Buffer | null {
-  if (typeof value === 'string') return value;
-  if (typeof value === 'number') return String(value);
-  // What isn't a string already was made one or left as bytes; `undefined` is null.
-  return preparePgValue(value) ?? null;
-}
-
-const builtinParsers = new Map<number, TextParser>();
-loadTextParsers().init((dataTypeId, parser) => builtinParsers.set(dataTypeId, parser));
-/** No type has this id, so that nobody sets a parser for it. */
-const UNKNOWN_TYPE = -1;
-const leavesText =
-  pgPackage.problem === undefined ? (pg.types.getTypeParser(UNKNOWN_TYPE as never, 'text') as TextParser) : undefined;
-
-/** What pg parses a type's text with unless somebody has set something else. */
-export function builtinTextParser(dataTypeId: number): TextParser | undefined {
-  return builtinParsers.get(dataTypeId);
-}
-
-/** Whether a parser of pg's gives the text itself. */
-export function parsesNothing(parser: TextParser): boolean {
-  return parser === leavesText;
 }
 
 /** A message of the server's, as pg-protocol reads it. */
@@ -134,20 +101,9 @@ export type ProtocolConnectionConstructor = new (options: {
   readonly sslNegotiation: TlsNegotiation | undefined;
 }) => ProtocolConnection;
 
-/** The type parsers that were set on one client, by the ids of their types. */
-export interface TypeParsers {
-  text: Readonly<Record<number, unknown>>;
-  binary: Readonly<Record<number, unknown>>;
-}
-
-/** The type parsers of a client: its own, and those beneath them. */
-interface LayeredTypeParsers extends TypeParsers {
-  readonly _types: { getTypeParser(dataTypeId: number, format: 'text'): unknown };
-}
-
 /**
- * Fields of a `pg.Client` that `@types/pg` doesn't have. Only the queue is written to. They are used in this file alone, so that
- * a change in `pg` is answered in one place.
+ * Fields of a `pg.Client` that `@types/pg` doesn't have. Only the queue is written to. They are used in this file alone, and
+ * those of values in `pg-values.ts`, so that a change in `pg` is answered in one place.
  */
 interface ClientInternals {
   readonly connection: ProtocolConnection;
@@ -155,7 +111,6 @@ interface ClientInternals {
   readonly secretKey: number | null;
   readonly processID: number | null;
   readonly password?: string | (() => unknown) | null;
-  readonly _types: LayeredTypeParsers;
   readonly _queryQueue?: unknown[];
   readonly _activeQuery?: unknown;
   /** Before pg 8.17. */
@@ -294,57 +249,4 @@ export function forgetStatements(client: Client): void {
   const protocol = protocolOf(client);
   protocol.parsedStatements = {};
   protocol.submittedNamedStatements = {};
-}
-
-/** What a client parses a type's text with now. */
-export function textParserOf(client: Client, dataTypeId: number): TextParser {
-  const { text, _types } = internals(client)._types;
-  return (text[dataTypeId] ?? _types.getTypeParser(dataTypeId, 'text')) as TextParser;
-}
-
-/** Whether a client parses the text of each type with its parser now: `getTypeParser` without its four calls. */
-export function hasTextParsers(
-  client: Client,
-  dataTypeIds: readonly number[],
-  parsers: readonly TextParser[],
-): boolean {
-  const { text, _types } = internals(client)._types;
-  for (let at = 0; at < dataTypeIds.length; at++) {
-    const dataTypeId = dataTypeIds[at] as number;
-    if ((text[dataTypeId] ?? _types.getTypeParser(dataTypeId, 'text')) !== parsers[at]) return false;
-  }
-  return true;
-}
-
-/** The type parsers that are set on a client now. */
-export function typeParsersOf(client: Client): TypeParsers {
-  const { text, binary } = internals(client)._types;
-  return { text: { ...text }, binary: { ...binary } };
-}
-
-/** Gives a client the type parsers that it had before. */
-export function restoreTypeParsers(client: Client, { text, binary }: TypeParsers): void {
-  Object.assign(internals(client)._types, { text, binary });
-}
-
-/** How pg makes the description of a column. */
-type FieldConstructor = new (
-  name: string,
-  tableID: number,
-  columnID: number,
-  dataTypeID: number,
-  dataTypeSize: number,
-  dataTypeModifier: number,
-  format: string,
-) => FieldDef;
-
-/** Descriptions of columns that belong to one caller alone. */
-export function copyFields(fields: readonly FieldDef[]): FieldDef[] {
-  const copies: FieldDef[] = [];
-  for (const field of fields) {
-    const { name, tableID, columnID, dataTypeID, dataTypeSize, dataTypeModifier, format } = field;
-    const Field = field.constructor as FieldConstructor;
-    copies.push(new Field(name, tableID, columnID, dataTypeID, dataTypeSize, dataTypeModifier, format));
-  }
-  return copies;
 }

@@ -81,7 +81,7 @@ describe('prepared statements', () => {
     expect(await preparedTexts(pool)).toHaveLength(1);
   });
 
-  it('prepares again what was deallocated behind its back', async () => {
+  it('prepares a statement again that somebody has deallocated', async () => {
     await using pool = poolOf();
     for (let use = 0; use < 3; use++) await pool.query('select $1::int as n', [use]);
     for (const forget of ['deallocate all', 'discard all']) {

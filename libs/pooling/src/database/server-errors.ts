@@ -39,3 +39,11 @@ export function endsConnection(error: unknown): boolean {
   if (LAST_WORDS.has(severity)) return true;
   return !GOES_ON.has(severity) && typeof code === 'string' && LAST_CODES.test(code);
 }
+
+/** Classes of errors that don't depend on the statement: rollbacks, resources, locks, cancels, the system. */
+const MOMENTARY = new Set(['40', '53', '55', '57', '58']);
+
+/** Whether a SQLSTATE says only that something can't be done at this moment: another statement may meet it as well. */
+export function isMomentary(code: string): boolean {
+  return MOMENTARY.has(code.slice(0, 2));
+}

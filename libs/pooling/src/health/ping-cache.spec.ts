@@ -59,7 +59,7 @@ describe('pings for probes', () => {
     expect(database.pings).toBe(2);
   });
 
-  it('are made anew after a second', async () => {
+  it('are made again after a second', async () => {
     await pings.ping(database);
     await clock.advance(1_000);
     database.answer = () => Promise.reject(refused);

@@ -84,7 +84,7 @@ describe('a kept socket that died', () => {
     server.close();
   });
 
-  it('makes the body anew for a replay when it is given as a function', async () => {
+  it('makes the body again for a replay when it is given as a function', async () => {
     const bodies: string[] = [];
     await using server = await CountingServer.listen((request, response) => {
       void bodyOf(request).then((body) => {

@@ -259,7 +259,7 @@ it('waits for what heals by waiting: nothing listens yet', async () => {
   });
 });
 
-describe('what isn’t the server’s is not put down to it:', () => {
+describe('a fault of this process is not blamed on the server:', () => {
   async function adviceFor(options: DatabaseOptions): Promise<string> {
     const clock = new ManualClock();
     const pool = createPool({ url: url.href, acquireTimeoutMs: 3_000, ...options }, { clock });

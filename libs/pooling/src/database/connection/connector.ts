@@ -8,6 +8,7 @@ import { failedAt, type DialStep } from '../options/dial-step.js';
 import type { ResolvedDatabaseOptions } from '../options/options.js';
 import { requireChannelBinding } from './login-checks.js';
 import { forgetStatements, protocolOf } from '../pg-internals.js';
+import { isMomentary } from '../server-errors.js';
 import type { DialAddress } from '../hosts/host-dialling.js';
 import { explainHosts, HostsError } from '../hosts/host-failures.js';
 import type { PoolHosts } from '../hosts/pool-hosts.js';
@@ -43,13 +44,10 @@ export function sessionSettings(options: ResolvedDatabaseOptions): ReadonlyMap<s
   return settings;
 }
 
-/** Classes of errors that don't depend on the statement: rollbacks, resources, locks, cancels, the system. */
-const OF_THE_MOMENT = new Set(['40', '53', '55', '57', '58']);
-
 /** Whether a server refuses a statement itself, and not only at this moment. */
 function isRefusal(error: unknown): boolean {
   const { code } = error as { code?: unknown };
-  return typeof code === 'string' && code.length === 5 && !OF_THE_MOMENT.has(code.slice(0, 2));
+  return typeof code === 'string' && code.length === 5 && !isMomentary(code);
 }
 
 /**

@@ -1,16 +1,7 @@
 import type { Client } from 'pg';
 import type { Clock } from '../../core/clock.js';
-import {
-  activeQueryOf,
-  hasTextParsers,
-  protocolOf,
-  restoreTypeParsers,
-  textParserOf,
-  type ProtocolConnection,
-  type TransactionStatus,
-  type TypeParsers,
-  typeParsersOf,
-} from '../pg-internals.js';
+import { activeQueryOf, protocolOf, type ProtocolConnection, type TransactionStatus } from '../pg-internals.js';
+import { hasTextParsers, restoreTypeParsers, textParserOf, type TypeParsers, typeParsersOf } from '../pg-values.js';
 import { ConnectionStatements } from '../query/connection-statements.js';
 import type { StatementCache } from '../query/statement-cache.js';
 import type { WireSession } from '../wire/wire-session.js';

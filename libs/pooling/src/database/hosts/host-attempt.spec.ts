@@ -91,7 +91,7 @@ describe('an attempt at a host with several addresses', () => {
     expect(await found).toEqual({ connection: 'b', fit: 'first' });
   });
 
-  it('goes on where a server isn’t what is wanted, and takes the second choice when there is no better one', async () => {
+  it('goes on past a server that doesn’t fit, and takes the second choice when there is no better one', async () => {
     const laboratory = new Laboratory();
     const found = laboratory.run(['a', 'b', 'c', 'd']);
     for (const [at, fit] of (['none', 'second', 'second', 'none'] as const).entries()) {
@@ -102,7 +102,7 @@ describe('an attempt at a host with several addresses', () => {
     expect(laboratory.closed).toEqual(['a', 'c', 'd']);
   });
 
-  it('says that a server isn’t what is wanted where one has answered', async () => {
+  it('says that a server doesn’t fit, when one has answered', async () => {
     const laboratory = new Laboratory();
     const found = laboratory.run(['a', 'b']).catch((error: Error) => error);
     await laboratory.clock.advance(0);

@@ -205,7 +205,7 @@ describe('a URL', () => {
     expect(refusal({ connection: { connectionString: `${URL}?${parameters}` } })).toMatch(words);
   });
 
-  it('may say what is so anyhow', () => {
+  it('may ask for what happens anyway', () => {
     const harmless = 'target_session_attrs=any&gssencmode=disable&load_balance_hosts=disable&sslcompression=0';
     expect(resolve({ url: `${URL}?${harmless}` }).clientConfig).not.toHaveProperty('target_session_attrs');
   });

@@ -45,7 +45,7 @@ describe('a URL', () => {
     });
   });
 
-  it('may say where hosts are, which aren’t looked up then, and what is wanted of them', () => {
+  it('may give the addresses of hosts, which aren’t looked up then, and the role that is wanted', () => {
     const url =
       'postgres://a,b/shop?hostaddr=10.0.0.1,10.0.0.2&target_session_attrs=prefer-standby&load_balance_hosts=random';
     expect(resolve({ url })).toMatchObject({
@@ -83,7 +83,7 @@ describe('a URL', () => {
 });
 
 describe('the environment', () => {
-  it('may name several hosts, and what is wanted of them', () => {
+  it('may name several hosts, and the role that is wanted', () => {
     vi.stubEnv('PGHOST', 'a,b');
     vi.stubEnv('PGPORT', '6000,');
     vi.stubEnv('PGHOSTADDR', '10.0.0.1,');

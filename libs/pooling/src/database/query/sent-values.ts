@@ -1,5 +1,5 @@
 import type { Submittable } from 'pg';
-import { prepareValue } from '../pg-internals.js';
+import { prepareValue } from '../pg-values.js';
 import { pg } from '../pg.js';
 import type { WireValue } from '../wire/message-writer.js';
 

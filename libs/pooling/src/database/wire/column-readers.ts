@@ -1,4 +1,4 @@
-import { builtinTextParser, parsesNothing } from '../pg-internals.js';
+import { builtinTextParser, parsesNothing } from '../pg-values.js';
 
 /** Reads one column's text out of the bytes that came, from `start` to before `end`. */
 export type ColumnReader = (bytes: Buffer, start: number, end: number) => unknown;

@@ -1,3 +1,5 @@
+import { isMomentary } from '../server-errors.js';
+
 /** What an error says of a prepared statement. */
 export type Failure =
   /** Nothing: a statement prepared again would fail in the same way. */
@@ -11,8 +13,6 @@ export type Failure =
   /** Its name is taken. */
   | 'taken';
 
-/** Classes of errors that a new statement would meet as well: resources, locks, deadlocks, cancels, the system. */
-const OF_THE_MOMENT = new Set(['40', '53', '55', '57', '58']);
 /** SQLSTATEs with which a statement fails while it runs, when a type has changed since it was prepared. */
 const OF_TYPES = new Set(['22P03', '42703', '42704', '42804', '42883', 'XX000']);
 const TYPE_CHECKS = /^(?:ExecEval|CheckVarSlot|CheckOpSlot|TupleDesc|get(?:Type|type)|lookup_|fmgr_info)/;
@@ -48,7 +48,7 @@ export function failureOf(query: FailedQuery): Failure {
   }
   if (code === '26000') return 'forgotten';
   if (code === '0A000' && routine === 'RevalidateCachedQuery') return 'outdated';
-  return OF_THE_MOMENT.has(code.slice(0, 2)) ? 'genuine' : 'suspect';
+  return isMomentary(code) ? 'genuine' : 'suspect';
 }
 
 /** Whether both say the same. */

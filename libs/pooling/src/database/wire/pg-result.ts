@@ -1,5 +1,5 @@
 import type { QueryResult } from 'pg';
-import { copyFields } from '../pg-internals.js';
+import { copyFields } from '../pg-values.js';
 import { pg } from '../pg.js';
 import { WireQuery } from './wire-query.js';
 

@@ -164,7 +164,7 @@ describe('a wire', () => {
     }
   });
 
-  it('gives a connection up on which comes what is no message, with the query that runs there', async () => {
+  it('gives up a connection that gets an invalid message, with the query that runs on it', async () => {
     const { port, send, close } = await choppingServer(() => 0.5);
     try {
       const target = new URL(url);

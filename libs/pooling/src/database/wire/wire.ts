@@ -4,10 +4,11 @@ import { parseMessage, protocolOf, type ProtocolConnection, type TransactionStat
 import { PreparedText } from '../query/statement-cache.js';
 import { endsConnection } from '../server-errors.js';
 import { FAILED, nextStep, ROWS } from './exchange-order.js';
-import { failureOf, hideStatementName, isSameError, passedOverError } from './failed-statement.js';
+import { hideStatementName, passedOverError } from './failed-statement.js';
 import { checkForm, checkRowCount } from './message-form.js';
 import { malformed, ProtocolError } from './protocol-error.js';
 import { RowShape } from './row-shape.js';
+import { ranAgain, runsAgain } from './second-run.js';
 import {
   BIND_COMPLETE,
   COMMAND_COMPLETE,
@@ -208,7 +209,7 @@ export class Wire {
     this.#underway.shift();
     if (query.error !== undefined) {
       if (query.place?.chained === true) this.#passedOver();
-      if (this.#runsAgain(query, status)) this.#again(query);
+      if (runsAgain(query, status, this.#session, this.#host.alive)) this.#again(query);
     }
     if (this.#underway.length === 0) {
       this.#sender.ended();
@@ -257,7 +258,7 @@ export class Wire {
     const now = this.#session.now();
     const startedAt = Math.max(query.sentAt, this.#readyAt);
     this.#readyAt = now;
-    if (query.firstFailure === 'suspect') this.#ranAgain(query, now);
+    if (query.firstFailure === 'suspect') ranAgain(query, this.#session.statements.cache, now);
     if (query.error !== undefined) {
       return query.settle(query.error, undefined as never, this.#host.wasCancelled(query.error));
     }
@@ -274,45 +275,12 @@ export class Wire {
     query.settle(undefined, query as never);
   }
 
-  /** Whether a failed query runs once more: its statement may be out of date, and nothing was lost by the error. */
-  #runsAgain(query: WireQuery, status: TransactionStatus): boolean {
-    // The error is that of `BEGIN`.
-    if (query.place?.opening.state === 'failed') return false;
-    const failure = failureOf(query);
-    const { prepared } = query;
-    if (failure === 'genuine' || !(prepared instanceof PreparedText)) return false;
-    const { statements } = this.#session;
-    if (failure === 'forgotten') statements.clear();
-    else if (failure === 'taken') statements.remove(prepared);
-    else if (failure === 'outdated') {
-      statements.cache.invalidate(prepared, this.#session.now());
-      statements.cache.schemaMayHaveChanged(this.#session.now());
-    }
-    query.firstFailure = failure;
-    if (status === 'I' && query.place === undefined && this.#host.alive && !query.settled) return true;
-    if (failure === 'suspect') {
-      // It can't be tried again here, because the transaction is lost.
-      statements.remove(prepared);
-      statements.cache.suspect(prepared, this.#session.now());
-    }
-    return false;
-  }
-
   /** Sends a query once more, without a name and ahead of what waits in pg: the server parses its text again. */
   #again(query: WireQuery): void {
     query.runAgain();
     query.trace?.event('nestjs_pooling.prepared_again');
     this.#underway.push(query);
     this.#sender.again(query);
-  }
-
-  /** The second run shows whether the statement of the first was out of date. */
-  #ranAgain({ error, firstError, prepared }: WireQuery, now: number): void {
-    if (firstError === undefined || !(prepared instanceof PreparedText)) return;
-    if (error !== undefined && isSameError(error, firstError)) return;
-    const { cache } = this.#session.statements;
-    cache.invalidate(prepared, now);
-    cache.schemaMayHaveChanged(now);
   }
 
   /** Ends all that is under way: what came can't be trusted, or the connection ends. */

@@ -150,7 +150,7 @@ describe('the body of a request', () => {
     }
   }
 
-  it('made by a function is destroyed and made anew with every attempt', async () => {
+  it('made by a function is destroyed and made again with every attempt', async () => {
     await using server = await CountingServer.listen((request, response) => {
       request.once('data', () => (server.requests < 3 ? request.socket.destroy() : response.end('ok')));
     });
