@@ -36,9 +36,11 @@ export default defineConfig(({ mode }) => ({
     hookTimeout: 120_000,
     coverage: {
       include: ['libs/*/src/**/*.ts'],
-      // What a room's own tests reach, rounded down: those beside it, and of `core` those of the engine.
+      // What the rooms' own tests reach, rounded down: those beside them, of `core` the engine's, and of `database` those of its
+      // wings. `npm run coverage` runs them; `npm test -- --coverage` reaches more.
       thresholds: {
         'libs/pooling/src/core/**/*.ts': { statements: 93, branches: 90, functions: 90, lines: 94 },
+        'libs/pooling/src/database/**/*.ts': { statements: 91, branches: 88, functions: 91, lines: 93 },
         'libs/pooling/src/http/**/*.ts': { statements: 93, branches: 90, functions: 92, lines: 95 },
       },
     },

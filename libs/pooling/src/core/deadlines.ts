@@ -16,6 +16,11 @@ export abstract class Deadline {
   /** @internal */ nextDeadline: Deadline | undefined = undefined;
   /** @internal */ slot: Slot | undefined = undefined;
 
+  /** Whether it is set. */
+  get pending(): boolean {
+    return this.slot !== undefined;
+  }
+
   /** Called once when the time has come, unless the deadline was cleared. Must not throw. */
   abstract expire(): void;
 }

@@ -1,4 +1,4 @@
-import { either, func, integer, isPlainObject, rule, type Rule } from '../../core/validation.js';
+import { either, func, integer, isPlainObject, type Rule } from '../../core/validation.js';
 import { describeCause } from '../../core/errors.js';
 
 /**
@@ -116,7 +116,3 @@ export async function findHosts(find: FindHosts): Promise<readonly HostTarget[]>
   if (problems.length > 0) throw new Error(`the function that gives the hosts is at fault: ${problems.join('; ')}`);
   return (found as HostAddress[]).map(targetOf);
 }
-
-/** A rule for libpq's words. */
-export const wordOf = (words: readonly string[]): Rule =>
-  rule(words.join(', '), (value) => (words as readonly unknown[]).includes(value));

@@ -49,11 +49,6 @@ export class ConnectionStatements {
     this.#pooled = pooled;
   }
 
-  /** How many the server holds for this connection. */
-  get size(): number {
-    return this.#statements.size;
-  }
-
   /** Which texts the pool prepares. */
   get cache(): StatementCache {
     if (this.#cache === undefined) throw new Error('bug: this pool prepares nothing');

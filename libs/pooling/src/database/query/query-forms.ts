@@ -18,13 +18,6 @@ export type QueryText =
       prepare?: boolean;
     });
 
-/** The arguments of `query` in all the forms that pg takes: `(text)`, `(text, values)`, `(config, callback)`, …. */
-export type QueryArguments = readonly [
-  config: QueryText | Submittable,
-  values?: readonly unknown[] | QueryOutcome,
-  callback?: QueryOutcome,
-];
-
 /** A query of a class of its own: a cursor, a stream, a `COPY`, pg's `Query`. */
 export function isSubmittable(config: unknown): config is Submittable {
   return typeof (config as { submit?: unknown } | null)?.submit === 'function';

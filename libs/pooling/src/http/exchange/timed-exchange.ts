@@ -96,7 +96,7 @@ export abstract class TimedExchange extends Waiter implements Timed {
     const due = nextDue(this);
     if (due === Infinity) return;
     const { deadlines } = this.host;
-    if (this.#deadline.slot !== undefined) {
+    if (this.#deadline.pending) {
       if (this.#dueAt <= due) return;
       deadlines.clear(this.#deadline);
     }

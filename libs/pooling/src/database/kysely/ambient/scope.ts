@@ -52,11 +52,6 @@ export class Scope {
     return this.#state === 'over';
   }
 
-  /** The scope around this one; `undefined`: it is the transaction itself. */
-  get parent(): Scope | undefined {
-    return this.#parent;
-  }
-
   /** Sends a statement at once, or after the savepoint that is open. */
   execute<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
     if (this.#state !== 'open') return Promise.reject(this.overError());
