@@ -27,7 +27,7 @@ describe('a job of BullMQ in flight at SIGTERM runs to its end before the pools 
     expectJobToEnd({ ORDER }),
   );
 
-  describe.runIf(program !== undefined)('over Redis', () => {
+  describe.runIf(program !== undefined)('over Redis (needs redis-server)', () => {
     let redis: Redis;
     beforeAll(async () => {
       redis = await startRedis(program as string);
