@@ -119,7 +119,7 @@ describe('the statements of a pool', () => {
   });
 });
 
-describe.skipIf(!hasBrowser)('the list of statements in a browser', { timeout: 60_000 }, () => {
+describe.skipIf(!hasBrowser)('the list of statements in a browser (needs chromium)', { timeout: 120_000 }, () => {
   let browser: Browser;
   beforeAll(async () => {
     browser = await startBrowser();

@@ -102,11 +102,8 @@ export class StatementRunner {
   ): TracedQuery | undefined {
     const { traces } = this.#host;
     if (!traced && !traces.subscribed) return undefined;
-    const given = parametersOf(config, values);
-    const parametrised = Array.isArray(given) && given.length > 0;
-    const { hostTarget } = this.#connection;
-    const { connectionId } = lease;
-    return traces.query(this.#client, connectionId, hostTarget, textOf(config), parametrised, traced, this.transaction);
+    const place = { client: this.#client, connection: lease.connectionId, host: this.#connection.hostTarget };
+    return traces.query(place, config, values, traced, this.transaction);
   }
 
   #execute(
@@ -281,7 +278,8 @@ export class StatementRunner {
 
   /** Runs a cursor, a stream or a `COPY`. It reports its own end, and no time limit holds but that on the server's silence. */
   submit<Kind extends Submittable>(lease: Lease<unknown>, submittable: Kind): Kind {
-    const text = textOf(textHolderOf(submittable));
+    const holder = textHolderOf(submittable) as Submittable & { values?: unknown[] };
+    const text = textOf(holder);
     this.#underway.asked(text);
     const { comment, tally } = this.#host;
     if (tally.on) tally.streams(text);
@@ -295,7 +293,8 @@ export class StatementRunner {
     }
     commentSubmission(submittable, comment);
     Submission.over(this.#submissions, submittable);
-    const trace = this.#traceSubmission(lease, submittable, text);
+    const trace = this.trace(lease, text, holder.values);
+    trace?.attend(submittable);
     try {
       return trace === undefined ? this.#submit(submittable) : trace.begin(() => this.#submit(submittable));
     } catch (error) {
@@ -311,13 +310,6 @@ export class StatementRunner {
 
   #submit<Kind extends Submittable>(submittable: Kind): Kind {
     return isTraced(this.#client) ? submitTraced(this.#client, submittable) : this.#client.query(submittable);
-  }
-
-  #traceSubmission(lease: Lease<unknown>, submittable: Submittable, text: string): TracedQuery | undefined {
-    const { values } = textHolderOf(submittable) as { values?: unknown };
-    const trace = this.trace(lease, text, Array.isArray(values) ? values : undefined);
-    trace?.attend(submittable);
-    return trace;
   }
 
   /**

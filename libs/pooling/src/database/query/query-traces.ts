@@ -3,6 +3,7 @@ import type { QueryShape, SpanSink } from '../../core/span-sink.js';
 import type { Traced } from '../../core/traced.js';
 import { queryOperations, transactionOperations } from '../../core/tracing-channels.js';
 import { isTraced } from '../pg-internals.js';
+import { parametersOf, textOf, type QueryText } from './query-forms.js';
 import { commandOf, isTransactionCommand, withoutLiterals } from './query-words.js';
 import { TracedQuery } from './traced-query.js';
 import { TracedTransaction, type TracedSettings } from './traced-transaction.js';
@@ -24,6 +25,15 @@ export interface HostOfQuery {
 /** Where a pool's statements run, unless their connection goes to another host. */
 export interface QueryPlace extends HostOfQuery {
   readonly database: string;
+}
+
+/** The connection of a statement. */
+export interface QueryConnection {
+  readonly client: Client;
+  /** Its number in the pool. */
+  readonly connection: number;
+  /** The one of several hosts that it goes to. */
+  readonly host: HostOfQuery | undefined;
 }
 
 /** What a query builder knows of its statement. */
@@ -79,26 +89,24 @@ export class QueryTraces {
   /**
    * Traces a statement that is about to be sent; `undefined`: nobody listens.
    *
-   * @param host which one of several hosts its connection goes to.
    * @param traced whether a tracer listens to it.
    * @param transaction its transaction, whose `BEGIN`, end and savepoints aren't traced as statements.
    */
   query(
-    client: Client,
-    connection: number,
-    host: HostOfQuery | undefined,
-    text: string,
-    parametrised: boolean,
+    { client, connection, host = this.#place }: QueryConnection,
+    config: QueryText,
+    values: unknown[] | undefined,
     traced: boolean,
     transaction: Traced | undefined,
   ): TracedQuery | undefined {
     const sink = this.#sink;
+    const text = textOf(config);
     // An instrumentation of pg may be loaded, or disabled, at any time.
     const spanned = traced && sink !== undefined && !(sink.yields && isTraced(client));
     if (!spanned && !queryOperations.hasSubscribers) return undefined;
     if (text === '' || (transaction !== undefined && isTransactionCommand(text))) return undefined;
-    const known = this.#known.get(text) ?? this.#keep(text, parametrised, undefined);
-    const shape = this.#shapeAt(known, host ?? this.#place);
+    const known = this.#known.get(text) ?? this.#keep(text, isParametrised(config, values), undefined);
+    const shape = this.#shapeAt(known, host);
     const query = new TracedQuery(this.#pool, shape, connection);
     if (spanned) query.span = sink.query(query, shape, transaction?.span);
     return query;
@@ -143,4 +151,9 @@ export class QueryTraces {
     this.#known.set(text, known);
     return known;
   }
+}
+
+function isParametrised(config: QueryText, values: unknown[] | undefined): boolean {
+  const given = parametersOf(config, values);
+  return Array.isArray(given) && given.length > 0;
 }
