@@ -11,7 +11,6 @@ import {
   type ModuleMetadata,
 } from '@nestjs/common';
 import { RouterModule } from '@nestjs/core';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
 import {
   HealthCheck,
   HealthCheckService,
@@ -19,13 +18,11 @@ import {
   TerminusModule,
   type HealthCheckResult,
 } from '@nestjs/terminus';
-import { Test } from '@nestjs/testing';
 import { PoolHealthIndicator, PoolingModule, PoolRegistry } from 'nestjs-pooling';
 import { PostgresServer, TcpProxy } from 'nestjs-pooling/testing';
 import request, { type Response } from 'supertest';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
-
-type Adapter = 'express' | 'fastify';
+import { urlOf, useApplications, type Adapter } from '#test/support/applications.js';
+import { urlAt, useTestDatabase } from '#test/support/database.js';
 
 /** Terminus 11 doesn't know `degraded`: there, it is `up` with a detail that says so. */
 const [OVERALL, DEGRADED] =
@@ -33,40 +30,22 @@ const [OVERALL, DEGRADED] =
     ? (['degraded', { status: 'degraded' }] as const)
     : (['ok', { status: 'up', state: 'degraded' }] as const);
 
-let database: TestDatabase;
-const applications: INestApplication[] = [];
+const database = useTestDatabase();
+const startAs = useApplications();
 
-beforeAll(async () => {
-  database = await createTestDatabase();
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  for (const application of applications.splice(0)) await application.close();
-});
-
-afterAll(() => database.drop());
+afterEach(() => void vi.restoreAllMocks());
 
 /** A started application, which listens. */
-async function start(
+function start(
   metadata: ModuleMetadata,
   adapter: Adapter = 'express',
-  configure: (application: INestApplication) => void = () => {},
+  configure?: (application: INestApplication) => void,
 ): Promise<INestApplication> {
-  const testing = await Test.createTestingModule(metadata).compile();
-  const application =
-    adapter === 'express'
-      ? testing.createNestApplication({ logger: false })
-      : testing.createNestApplication(new FastifyAdapter(), { logger: false });
-  applications.push(application);
-  configure(application);
-  await application.listen(0, '127.0.0.1');
-  return application;
+  return startAs(metadata, { adapter, ...(configure === undefined ? {} : { configure }) });
 }
 
 function get(application: INestApplication, path: string): Promise<Response> {
-  const { port } = application.getHttpServer().address() as AddressInfo;
-  return request(`http://127.0.0.1:${port}`).get(path);
+  return request(urlOf(application)).get(path);
 }
 
 /** Resolves when readiness answers with a status. After how long that has to be is in ping-cache.spec.ts. */
@@ -145,9 +124,8 @@ describe.each<Adapter>(['express', 'fastify'])('health on %s', (adapter) => {
 
   it('goes red when the server accepts connections and says nothing', async () => {
     await using proxy = await TcpProxy.listen({ port: Number(new URL(database.url).port) });
-    const url = new URL(database.url);
-    url.port = String(proxy.port);
-    const application = await start({ imports: [PoolingModule.forRoot({ database: { url: url.href } })] }, adapter);
+    const url = urlAt(database.url, proxy.port);
+    const application = await start({ imports: [PoolingModule.forRoot({ database: { url } })] }, adapter);
     expect((await get(application, '/health/ready')).status).toBe(200);
     proxy.blackhole();
     await proxy.stall();

@@ -1,5 +1,4 @@
 import { Agent, get as httpGet } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import {
   Controller,
   Get,
@@ -11,37 +10,28 @@ import {
   type ModuleMetadata,
   type OnApplicationShutdown,
 } from '@nestjs/common';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { sql, type Kysely } from 'kysely';
 import { InjectDb, PoolingModule, PoolRegistry, type PoolingModuleOptions } from 'nestjs-pooling';
+import { urlOf, useApplications, type Adapter } from '#test/support/applications.js';
 import { runTypeScript } from '#test/support/child.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import { isAtLeast } from '#test/support/peer-version.js';
 import { heldTimer } from '#test/support/turned-time.js';
-
-type Adapter = 'express' | 'fastify';
 
 interface Answer {
   readonly status: number;
   readonly body: string;
 }
 
-let database: TestDatabase;
-const applications: INestApplication[] = [];
+const database = useTestDatabase();
+const startAs = useApplications();
 const agents: Agent[] = [];
 
-beforeAll(async () => {
-  database = await createTestDatabase();
-});
-
-afterEach(async () => {
+afterEach(() => {
   vi.restoreAllMocks();
-  for (const application of applications.splice(0)) await application.close();
   for (const agent of agents.splice(0)) agent.destroy();
 });
-
-afterAll(() => database.drop());
 
 @Controller()
 class WorkController {
@@ -59,16 +49,8 @@ function pooling(options: PoolingModuleOptions = {}): ReturnType<typeof PoolingM
   return PoolingModule.forRoot({ database: { url: database.url }, http: false, ...options });
 }
 
-async function start(metadata: ModuleMetadata, adapter: Adapter = 'express', listen = true): Promise<INestApplication> {
-  const testing = await Test.createTestingModule(metadata).compile();
-  const application =
-    adapter === 'express'
-      ? testing.createNestApplication({ logger: false })
-      : testing.createNestApplication(new FastifyAdapter(), { logger: false });
-  applications.push(application);
-  if (listen) await application.listen(0, '127.0.0.1');
-  else await application.init();
-  return application;
+function start(metadata: ModuleMetadata, adapter: Adapter = 'express', listen = true): Promise<INestApplication> {
+  return startAs(metadata, { adapter, listen });
 }
 
 /** Sends requests to an address over sockets that are kept. */
@@ -85,10 +67,6 @@ function client(url: string): (path: string) => Promise<Answer> {
       });
       sent.on('error', reject);
     });
-}
-
-function urlOf(application: INestApplication): string {
-  return `http://127.0.0.1:${(application.getHttpServer().address() as AddressInfo).port}`;
 }
 
 /** Resolves when the server works on a request for `/work`. */
