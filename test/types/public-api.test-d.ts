@@ -5,7 +5,7 @@
 import type { CanActivate, DynamicModule } from '@nestjs/common';
 import * as kysely from 'kysely';
 import type { Kysely, Selectable, Transaction } from 'kysely';
-import type { Pool, PoolClient, QueryResult } from 'pg';
+import type { Pool, PoolClient, QueryArrayResult, QueryResult, QueryResultRow } from 'pg';
 import type { Dispatcher } from 'undici';
 import { expectTypeOf } from 'vitest';
 import {
@@ -169,6 +169,20 @@ expectTypeOf<HttpClientOptions['limit']>().toEqualTypeOf<number | undefined>();
 
 expectTypeOf(pool).toExtend<Pick<Pool, 'connect' | 'end' | 'totalCount' | 'idleCount' | 'waitingCount' | 'on'>>();
 expectTypeOf(pool.connect()).toExtend<Promise<PoolClient>>();
+
+// Code that runs in a transaction or outside of one: a union is called by the signatures that both have.
+declare const poolOrClient: DatabasePool | PoolClient;
+expectTypeOf(poolOrClient.query<{ id: number }>('select 1 as id', [1])).toEqualTypeOf<
+  Promise<QueryResult<{ id: number }>>
+>();
+expectTypeOf(poolOrClient.query({ text: 'select 1', values: [1] })).toExtend<Promise<QueryResult>>();
+expectTypeOf(poolOrClient.query<[number]>({ text: 'select 1', rowMode: 'array' })).toExtend<
+  Promise<QueryArrayResult<[number]>>
+>();
+expectTypeOf(poolOrClient.query('select 1', (_error: Error, _result: QueryResult) => {})).toEqualTypeOf<void>();
+expectTypeOf(poolOrClient.query('select $1', [1], (_error: Error, _result: QueryResult) => {})).toEqualTypeOf<void>();
+// A pool alone keeps its stricter ones.
+expectTypeOf(pool.query('select 1')).toEqualTypeOf<Promise<QueryResult<QueryResultRow>>>();
 expectTypeOf(pool.query<{ one: number }>('select 1 as one')).toExtend<Promise<QueryResult<{ one: number }>>>();
 expectTypeOf(pool.withConnection(async () => 'value')).toEqualTypeOf<Promise<string>>();
 expectTypeOf(pool.close()).toEqualTypeOf<Promise<CloseReport>>();

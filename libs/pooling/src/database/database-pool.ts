@@ -162,6 +162,28 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     values: QueryConfigValues<Values>,
     callback: (error: Error, result: QueryResult<Row>) => void,
   ): void;
+  // And as `pg` has them, to the letter: TypeScript calls a `DatabasePool | PoolClient` by no others.
+  query<Row extends QueryResultRow[string][] = QueryResultRow[string][], Values = QueryResultRow[string][]>(
+    config: QueryArrayConfig<Values>,
+    values?: QueryConfigValues<Values>,
+  ): Promise<QueryArrayResult<Row>>;
+  query<Row extends QueryResultRow = QueryResultRow[string], Values = QueryResultRow[string][]>(
+    config: string | QueryConfig<Values>,
+    values?: QueryConfigValues<Values>,
+  ): Promise<QueryResult<Row>>;
+  query<Row extends QueryResultRow[string][] = QueryResultRow[string][], Values = QueryResultRow[string][]>(
+    config: QueryArrayConfig<Values>,
+    callback: (error: Error, result: QueryArrayResult<Row>) => void,
+  ): void;
+  query<Row extends QueryResultRow = QueryResultRow[string], Values = QueryResultRow[string][]>(
+    config: string | QueryConfig<Values>,
+    callback: (error: Error, result: QueryResult<Row>) => void,
+  ): void;
+  query<Row extends QueryResultRow = QueryResultRow[string], Values = QueryResultRow[string][]>(
+    text: string,
+    values: QueryConfigValues<Values>,
+    callback: (error: Error, result: QueryResult<Row>) => void,
+  ): void;
   query(config: unknown, values?: unknown, callback?: unknown): unknown {
     return this.#parts.queries.query(config as never, values as never, callback as never);
   }
