@@ -322,12 +322,17 @@ class Simulation {
 
   /** Reads half of the fleet at once and the other half when the look ends: a picture that never was. */
   #readSlowly(ms: number, done: (view: FleetView) => void): void {
-    const early = new Map<SimulatedProcess, SeenProcess>();
+    const early: SeenProcess[] = [];
     for (const process of this.#processes) {
-      if (this.#random.next() < 0.5) early.set(process, seen(process));
+      if (this.#random.next() < 0.5) early.push(seen(process));
     }
     this.#agenda.after(ms, () => {
-      const late = this.#processes.map((process) => early.get(process) ?? seen(process));
+      // Both are in order of their ids. Who has died since isn't seen any more.
+      let at = 0;
+      const late = this.#processes.map((process): SeenProcess => {
+        while (at < early.length && early[at]!.id < process.id) at++;
+        return early[at]?.id === process.id ? early[at]! : process;
+      });
       done({ unmanaged: 0, processes: late });
     });
   }

@@ -47,27 +47,36 @@ export interface Verdict {
  */
 export function decide(view: FleetView, own: OwnStanding, terms: FleetTerms): Verdict {
   const { processes } = view;
-  const at = processes.findIndex(({ id }) => id === own.id);
   const budget = Math.max(0, terms.connections - view.unmanaged);
-  const reserved = processes.map((process, index) =>
-    index === at ? Math.max(own.ceiling, own.used) : reservedBy(process, terms.min),
-  );
-  const wants = processes.map(({ publication }, index) =>
-    Math.max(terms.min, index === at ? own.wanted : (publication?.wanted ?? (reserved[index] as number))),
-  );
+  const reserved: number[] = [];
+  const wants: number[] = [];
+  let at = -1;
+  let others = 0;
+  for (const [index, process] of processes.entries()) {
+    const { id, publication } = process;
+    if (id === own.id) {
+      at = index;
+      reserved.push(Math.max(own.ceiling, own.used));
+      wants.push(Math.max(terms.min, own.wanted));
+    } else {
+      const held = reservedBy(process, terms.min);
+      others += held;
+      reserved.push(held);
+      wants.push(Math.max(terms.min, publication?.wanted ?? held));
+    }
+  }
   const shares = fairShares(wants, budget);
   const share = Math.min(own.most, Math.max(1, shares[at] ?? terms.min));
-  const others = sum(reserved) - (reserved[at] ?? 0);
   const claimed = confirmedClaim(processes[at], own.published);
   const ceiling = Math.max(1, Math.min(share, Math.max(own.ceiling, Math.min(claimed, budget - others))));
   const standing = Math.max(ceiling, own.used);
   const missing = share - standing;
   if (at < 0 || missing <= 0) return { visible: at >= 0, share, ceiling, held: standing };
   reserved[at] = standing;
-  const deficits = shares.map((each, index) => Math.max(0, each - (reserved[index] as number)));
-  deficits[at] = missing;
+  // Of a share that its own options cut short it needs no more.
+  shares[at] = share;
   const room = Math.max(0, budget - others - standing);
-  return { visible: true, share, ceiling, held: standing + allotted(at, deficits, reserved, room, terms.min) };
+  return { visible: true, share, ceiling, held: standing + allotted(at, shares, reserved, room, terms.min) };
 }
 
 /** Connections that a process has, or may open at any moment. */
@@ -86,26 +95,21 @@ function confirmedClaim(seen: SeenProcess | undefined, published: Publication | 
  */
 function allotted(
   at: number,
-  deficits: readonly number[],
+  shares: readonly number[],
   reserved: readonly number[],
   room: number,
   min: number,
 ): number {
-  const urgent = deficits.map((deficit, index) => Math.min(deficit, Math.max(0, min - (reserved[index] as number))));
   let left = room;
   let own = 0;
-  const serve = (wanted: number, index: number): void => {
+  const serve = (index: number, wanted: number): void => {
     const given = Math.min(wanted, left);
     left -= given;
     if (index === at) own += given;
   };
-  urgent.forEach(serve);
-  deficits.forEach((deficit, index) => serve(deficit - (urgent[index] as number), index));
+  const missing = (index: number): number => Math.max(0, (shares[index] as number) - (reserved[index] as number));
+  const urgent = (index: number): number => Math.min(missing(index), Math.max(0, min - (reserved[index] as number)));
+  for (let index = 0; index < shares.length; index++) serve(index, urgent(index));
+  for (let index = 0; index < shares.length && left > 0; index++) serve(index, missing(index) - urgent(index));
   return own;
-}
-
-function sum(numbers: readonly number[]): number {
-  let total = 0;
-  for (const number of numbers) total += number;
-  return total;
 }
