@@ -1,7 +1,9 @@
 import { delay } from '#pooling/testing/delay.js';
 import { PostgresServer } from '#pooling/testing/postgres-server.js';
 import { findPgBouncer, PgBouncer } from '#test/pgbouncer/pgbouncer.js';
-import { LiveFleet } from './live-fleet.js';
+import { LiveFleet, work } from './live-fleet.js';
+import { wrongWith, type LoadReport } from './tally.js';
+import type { WorkerSettings } from './worker-process.js';
 
 /** How a fleet is tried. */
 export interface FleetTrial {
@@ -24,14 +26,29 @@ export interface FleetReport {
   readonly takenOverMs: number;
   /** What the process with ten times the load got, and what the others left it. */
   readonly busiest: { readonly ceiling: number; readonly left: number };
-  readonly served: number;
-  readonly failures: Readonly<Record<string, number>>;
+  /** What became of the requests that were sent before and while all were replaced, around the kill, and afterwards. */
+  readonly requests: Readonly<Record<'steady' | 'restart' | 'kill' | 'uneven', LoadReport>>;
+  /** What the process that was killed had to answer. */
+  readonly inFlightAtKill: number;
+  /** Processes that didn't end in order. */
+  readonly crashes: readonly string[];
   /** The same through PgBouncer; `undefined`: it isn't installed. */
-  readonly pooled:
-    { readonly served: number; readonly failures: Readonly<Record<string, number>>; readonly off: number } | undefined;
+  readonly pooled: PooledReport | undefined;
 }
 
-const MIN = 2;
+/** What was found of a fleet behind a pooler. */
+export interface PooledReport {
+  readonly processes: number;
+  readonly requests: LoadReport;
+  /** Processes whose budget is off. */
+  readonly off: number;
+  readonly crashes: readonly string[];
+}
+
+export const MIN = 2;
+/** How long a process that leaves goes on to serve, in milliseconds. */
+const DRAIN_DELAY_MS = 1_500;
+const REQUEST = work(400);
 
 /** Tries a fleet of real processes on a real server, and tells what happens. */
 export async function tryFleet(trial: FleetTrial, log: (line: string) => void): Promise<FleetReport> {
@@ -41,23 +58,30 @@ export async function tryFleet(trial: FleetTrial, log: (line: string) => void): 
     authentication: 'trust',
     maxConnections: budget + MIN * processes + spare,
   });
-  try {
+  return closing(server, async () => {
     log(`budget ${budget}, ${processes} processes, a look every ${checkMs} ms`);
-    const fleet = await LiveFleet.start(server.url, { connections: budget, checkMs }, processes);
+    const fleet = await LiveFleet.start(settingsOf(trial, server.url), processes);
     const direct = await closing(fleet, () => tryDirect(trial, fleet, log));
     return { ...direct, pooled: await tryPooled(trial, server.url, log) };
-  } finally {
-    await server.close();
-  }
+  });
 }
 
 /** Uses something and closes it, whatever happens. */
-async function closing<Result>(resource: AsyncDisposable, use: () => Promise<Result>): Promise<Result> {
+export async function closing<Result>(resource: AsyncDisposable, use: () => Promise<Result>): Promise<Result> {
   try {
     return await use();
   } finally {
     await resource[Symbol.asyncDispose]();
   }
+}
+
+/** What the processes of a trial are started with. */
+export function settingsOf(
+  { budget, checkMs }: Pick<FleetTrial, 'budget' | 'checkMs'>,
+  url: string,
+  readsStandbys = false,
+): WorkerSettings {
+  return { url, budget: { connections: budget, checkMs }, drainDelayMs: DRAIN_DELAY_MS, readsStandbys };
 }
 
 async function tryDirect(
@@ -67,19 +91,21 @@ async function tryDirect(
 ): Promise<Omit<FleetReport, 'pooled'>> {
   const { processes, budget, checkMs, loadMs, atOnce } = trial;
   const settledMs = 8 * checkMs + 15_000;
-  fleet.load(budget * 2);
-  await fleet.until('the whole budget is in use', () => fleet.connections >= budget - 2, settledMs);
+  fleet.load(budget * 2, REQUEST);
+  await fleet.until('the whole budget is in use', () => fleet.connections.now >= budget - 2, settledMs);
   await delay(loadMs);
   log(`under load: ${await fleet.shares()}`);
+  const steady = await fleet.account(REQUEST);
 
-  fleet.resetPeak();
+  fleet.connections.resetPeak();
   await fleet.rollingRestart(atOnce);
-  const { peak } = fleet;
-  log(`rolling restart, ${atOnce} at a time: peak ${peak} connections on the server`);
-  await fleet.until('the whole budget is in use again', () => fleet.connections >= budget - 2, settledMs);
+  const { peak } = fleet.connections;
+  const restart = await fleet.account(REQUEST);
+  log(`rolling restart, ${atOnce} at a time: peak ${peak} connections on the server; ${inWords(restart)}`);
+  await fleet.until('the whole budget is in use again', () => fleet.connections.now >= budget - 2, settledMs);
   log(`after it: ${await fleet.shares()}`);
 
-  await fleet.kill(fleet.workers[0]!);
+  const inFlightAtKill = await fleet.kill(fleet.workers[0]!);
   const takenOverMs = await fleet.until(
     'others use what a killed process had',
     async () => (await fleet.open()) >= budget - 2,
@@ -90,9 +116,11 @@ async function tryDirect(
   await delay(loadMs);
   log(`one added: ${await fleet.shares()}`);
   await fleet.stopLoad();
+  const kill = await fleet.account(REQUEST);
+  log(`around the kill: ${inWords(kill)}; ${inFlightAtKill} were with the process that was killed`);
 
   const busy = fleet.workers[0]!;
-  for (const worker of fleet.workers) fleet.load(worker === busy ? 60 : 1, { to: worker });
+  for (const worker of fleet.workers) fleet.load(worker === busy ? 60 : 1, REQUEST, worker);
   const of = async (): Promise<{ ceiling: number; left: number }> => {
     const all = await fleet.statistics();
     const others = all.slice(1).reduce((sum, { fleet: its }) => sum + (its?.ceiling ?? 0), 0);
@@ -108,28 +136,33 @@ async function tryDirect(
   );
   const busiest = await of();
   log(`one with many times the load of each other: ${await fleet.shares()}`);
-  const last = await fleet.stopLoad();
+  await fleet.stopLoad();
+  const uneven = await fleet.account(REQUEST);
   return {
     peak,
     allowed: budget + MIN * atOnce,
     takenOverMs,
     busiest,
-    served: last.served,
-    failures: last.failures,
+    requests: { steady, restart, kill, uneven },
+    inFlightAtKill,
+    crashes: fleet.crashes,
   };
 }
 
-async function tryPooled(trial: FleetTrial, url: string, log: (line: string) => void): Promise<FleetReport['pooled']> {
+async function tryPooled(
+  trial: FleetTrial,
+  serverUrl: string,
+  log: (line: string) => void,
+): Promise<PooledReport | undefined> {
   const program = findPgBouncer();
   if (program === undefined) {
     log('PgBouncer isn’t installed: left out');
     return undefined;
   }
   const processes = Math.max(2, Math.floor(trial.processes / 2));
-  const bouncer = await PgBouncer.start(program, url, 20);
+  const bouncer = await PgBouncer.start(program, serverUrl, 20);
   return closing(bouncer, async () => {
-    const budget = { connections: trial.budget, checkMs: trial.checkMs };
-    const fleet = await LiveFleet.start(bouncer.url, budget, processes, url);
+    const fleet = await LiveFleet.start(settingsOf(trial, bouncer.url), processes, serverUrl);
     return closing(fleet, () => tryThroughPooler(trial, fleet, log));
   });
 }
@@ -138,29 +171,39 @@ async function tryThroughPooler(
   trial: FleetTrial,
   fleet: LiveFleet,
   log: (line: string) => void,
-): Promise<NonNullable<FleetReport['pooled']>> {
+): Promise<PooledReport> {
   const processes = fleet.workers.length;
-  fleet.load(4 * processes);
+  fleet.load(4 * processes, REQUEST);
   await delay(trial.loadMs);
   await fleet.rollingRestart(Math.max(1, Math.floor(processes / 4)));
   const off = (await fleet.statistics()).filter(({ fleet: its }) => its?.state === 'off').length;
-  const report = await fleet.stopLoad();
+  await fleet.stopLoad();
+  const requests = await fleet.account(REQUEST);
   log(
-    `${processes} processes through PgBouncer, restarted one after the other: ${report.served} served, ` +
-      `${JSON.stringify(report.failures)} failed, the budget off in ${off}`,
+    `${processes} processes through PgBouncer, restarted one after the other: ${inWords(requests)}, the budget off in ${off}`,
   );
-  return { ...report, off };
+  return { processes, requests, off, crashes: fleet.crashes };
+}
+
+/** What became of requests, in a line. */
+export function inWords({ sent, served, failures, lost }: LoadReport): string {
+  return `${sent} sent, ${served} answered, ${JSON.stringify(failures)} failed, ${lost} lost`;
 }
 
 /** What of the promises wasn't kept. */
 export function brokenPromises(report: FleetReport): string[] {
+  const { requests, pooled } = report;
   const broken: string[] = [];
   if (report.peak > report.allowed) broken.push(`${report.peak} connections at once, ${report.allowed} may be`);
   if (report.takenOverMs > 10_000)
     broken.push(`a killed process's share was taken over after ${report.takenOverMs} ms`);
-  if (Object.keys(report.failures).length > 0) broken.push(`requests failed: ${JSON.stringify(report.failures)}`);
-  if (report.pooled !== undefined && Object.keys(report.pooled.failures).length > 0) {
-    broken.push(`requests failed through PgBouncer: ${JSON.stringify(report.pooled.failures)}`);
-  }
+  broken.push(
+    ...wrongWith('under load', requests.steady),
+    ...wrongWith('while all were replaced', requests.restart),
+    ...wrongWith('around the kill', requests.kill, report.inFlightAtKill),
+    ...wrongWith('with one that needs more', requests.uneven),
+    ...report.crashes,
+  );
+  if (pooled !== undefined) broken.push(...wrongWith('through PgBouncer', pooled.requests), ...pooled.crashes);
   return broken;
 }

@@ -1,96 +1,82 @@
-import { Agent, request } from 'node:http';
-import { Client } from 'pg';
 import { delay } from '#pooling/testing/delay.js';
 import type { DatabasePoolStatistics } from '#pooling/database/database-statistics.js';
-import { runTypeScript, type Child } from '#test/support/child.js';
+import { CountedConnections } from './counted-connections.js';
+import { Tally, type LoadReport } from './tally.js';
+import { WorkerProcess, type WorkerSettings } from './worker-process.js';
 
-/** One process of the fleet. */
-export interface Worker {
-  readonly child: Child;
-  readonly port: number;
-  readonly agent: Agent;
-  /** Requests that it has to answer. */
-  pending: number;
+/** What somebody asks for, again and again. */
+export interface Asked {
+  readonly method: 'GET' | 'POST';
+  /** The path of one request. */
+  path(): string;
 }
 
-/** What became of the requests. */
-export interface LoadReport {
-  readonly served: number;
-  /** Requests that failed, by what was wrong. */
-  readonly failures: Readonly<Record<string, number>>;
+/** A query that takes so long, in milliseconds. */
+export function work(ms: number): Asked {
+  return { method: 'GET', path: () => `/work?ms=${ms}` };
 }
 
 /** Real processes to one server, a proxy's choice among them, and somebody who counts connections on the server. */
 export class LiveFleet implements AsyncDisposable {
-  readonly workers: Worker[] = [];
-  readonly #settings: { readonly url: string; readonly budget: { connections: number; checkMs: number } };
-  readonly #control: Client;
-  #watching = true;
-  #watch: Promise<void> = Promise.resolve();
-  #served = 0;
-  readonly #failures: Record<string, number> = {};
+  readonly workers: WorkerProcess[] = [];
+  readonly connections = new CountedConnections();
+  readonly #settings: WorkerSettings;
+  readonly #tallies = new Map<Asked, Tally>();
   #loads: Promise<void>[] = [];
   #loading = true;
-  /** The most connections of the fleet at one time. */
-  peak = 0;
-  /** Connections of the fleet now. */
-  connections = 0;
+  readonly #crashes: string[] = [];
 
-  private constructor(settings: LiveFleet['settings'], control: Client) {
+  private constructor(settings: WorkerSettings) {
     this.#settings = settings;
-    this.#control = control;
   }
 
-  get settings(): { readonly url: string; readonly budget: { connections: number; checkMs: number } } {
-    return this.#settings;
+  /** @param serverUrl the server itself, where the workers' URL leads to a pooler or to several hosts */
+  static async start(settings: WorkerSettings, processes: number, serverUrl = settings.url): Promise<LiveFleet> {
+    const fleet = new LiveFleet(settings);
+    try {
+      await fleet.connections.on(serverUrl);
+      await fleet.add(processes);
+      return fleet;
+    } catch (error) {
+      await fleet[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
-  /** @param controlUrl the server itself, where the workers' URL leads to a pooler */
-  static async start(
-    url: string,
-    budget: { connections: number; checkMs: number },
-    processes: number,
-    controlUrl = url,
-  ): Promise<LiveFleet> {
-    const control = new Client({ connectionString: controlUrl, application_name: 'control' });
-    await control.connect();
-    const fleet = new LiveFleet({ url, budget }, control);
-    fleet.#watch = fleet.#watchConnections();
-    await fleet.add(processes);
-    return fleet;
+  /** Processes that didn't end in order. */
+  get crashes(): readonly string[] {
+    return this.#crashes;
   }
 
   /** Starts so many more, and lets them take part once they listen. */
-  async add(count: number): Promise<Worker[]> {
-    const added = await Promise.all(
-      Array.from({ length: count }, async () => {
-        const env = { FLEET_WORKER: JSON.stringify(this.#settings) };
-        const child = runTypeScript(new URL('./worker.ts', import.meta.url), { env });
-        const [, port] = await child.prints(/port (\d+)/);
-        return { child, port: Number(port), agent: new Agent({ keepAlive: true }), pending: 0 };
-      }),
-    );
-    this.workers.push(...added);
-    return added;
+  async add(count: number): Promise<void> {
+    const starting = Array.from({ length: count }, () => WorkerProcess.start(this.#settings));
+    // What one failed with is told when all are there to be ended.
+    const started = await Promise.allSettled(starting);
+    for (const each of started) if (each.status === 'fulfilled') this.workers.push(each.value);
+    await Promise.all(starting);
   }
 
-  /** Sends it no more requests, ends it in order, and waits until it is gone. */
-  async retire(worker: Worker): Promise<void> {
+  /**
+   * Ends a process in order. It is sent requests until its readiness says that it leaves, as a balancer does it, and has to
+   * answer all that it was sent.
+   */
+  async retire(worker: WorkerProcess): Promise<void> {
+    await worker.leaves();
     this.#forget(worker);
-    worker.child.process.kill('SIGTERM');
-    const { code } = await worker.child.ended;
-    worker.agent.destroy();
-    if (code !== 0) this.#failed(`exit ${code}`);
+    const wrong = await worker.ended();
+    if (wrong !== undefined) this.#crashes.push(wrong);
   }
 
-  /** Ends it in the middle of what it does. */
-  async kill(worker: Worker): Promise<void> {
+  /** Ends a process in the middle of what it does; returns how many requests it had to answer. */
+  async kill(worker: WorkerProcess): Promise<number> {
     this.#forget(worker);
-    worker.child.process.kill('SIGKILL');
-    await worker.child.ended;
+    const { pending } = worker;
+    await worker.kill();
+    return pending;
   }
 
-  #forget(worker: Worker): void {
+  #forget(worker: WorkerProcess): void {
     this.workers.splice(this.workers.indexOf(worker), 1);
   }
 
@@ -105,21 +91,23 @@ export class LiveFleet implements AsyncDisposable {
   }
 
   /** So many clients that ask one after the other, the process that has least to do or one of them, until {@link stopLoad}. */
-  load(clients: number, options: { readonly ms?: number; readonly to?: Worker } = {}): void {
-    for (let client = 0; client < clients; client++) this.#loads.push(this.#ask(options.ms ?? 400, options.to));
+  load(clients: number, asked: Asked, to?: WorkerProcess): void {
+    for (let client = 0; client < clients; client++) this.#loads.push(this.#ask(asked, to));
   }
 
-  async #ask(ms: number, to: Worker | undefined): Promise<void> {
+  async #ask(asked: Asked, to: WorkerProcess | undefined): Promise<void> {
     while (this.#loading) {
       const worker = to ?? this.#leastBusy();
+      const tally = this.tallyOf(asked);
+      tally.sent();
       worker.pending++;
       try {
-        const { status, body } = await get(worker, `/?ms=${ms}`);
-        if (status === 200) this.#served++;
-        else this.#failed(body);
+        const { status, body } = await worker.send(asked.method, asked.path());
+        if (status < 300) tally.served();
+        else tally.failed(body);
       } catch (error) {
-        // What a process that was killed has begun, another one does, as any proxy in front has it for a GET.
-        if (this.workers.includes(worker)) this.#failed((error as Error).message);
+        if (worker.killed) tally.lost();
+        else tally.failed((error as Error).message);
       } finally {
         worker.pending--;
       }
@@ -127,29 +115,35 @@ export class LiveFleet implements AsyncDisposable {
   }
 
   /** As a proxy chooses that counts what is under way. */
-  #leastBusy(): Worker {
+  #leastBusy(): WorkerProcess {
     return this.workers.reduce((least, worker) => (worker.pending < least.pending ? worker : least));
   }
 
-  #failed(what: string): void {
-    this.#failures[what] = (this.#failures[what] ?? 0) + 1;
+  /** The requests of one kind since the last account. */
+  tallyOf(asked: Asked): Tally {
+    let tally = this.#tallies.get(asked);
+    if (tally === undefined) this.#tallies.set(asked, (tally = new Tally()));
+    return tally;
   }
 
-  /** Ends the load, and says what became of it. */
-  async stopLoad(): Promise<LoadReport> {
+  /** What became of the requests of one kind that were sent since the last account, once that is known of all of them. */
+  async account(asked: Asked): Promise<LoadReport> {
+    const tally = this.tallyOf(asked);
+    this.#tallies.delete(asked);
+    return tally.report();
+  }
+
+  /** Ends the load, and waits for the last answers. */
+  async stopLoad(): Promise<void> {
     this.#loading = false;
     await Promise.all(this.#loads);
-    const report = { served: this.#served, failures: { ...this.#failures } };
     this.#loads = [];
     this.#loading = true;
-    return report;
   }
 
   /** What each process says of its pool. */
   async statistics(): Promise<DatabasePoolStatistics[]> {
-    return Promise.all(
-      this.workers.map(async (worker) => JSON.parse((await get(worker, '/statistics')).body) as DatabasePoolStatistics),
-    );
+    return Promise.all(this.workers.map((worker) => worker.statistics()));
   }
 
   /** Connections of the processes that there are, by what they say: the server may count a dead one's a moment longer. */
@@ -174,44 +168,9 @@ export class LiveFleet implements AsyncDisposable {
     return performance.now() - startedAt;
   }
 
-  /** Begins to count anew. */
-  resetPeak(): void {
-    this.peak = 0;
-  }
-
-  async #watchConnections(): Promise<void> {
-    while (this.#watching) {
-      const { rows } = await this.#control.query<{ count: number }>(
-        "select count(*)::int as count from pg_stat_activity where application_name like 'fleet#%' and backend_type = 'client backend'",
-      );
-      this.connections = rows[0]!.count;
-      this.peak = Math.max(this.peak, this.connections);
-      await delay(20);
-    }
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     this.#loading = false;
-    this.#watching = false;
-    await Promise.all([...this.workers].map((worker) => this.kill(worker)));
-    await Promise.all([...this.#loads, this.#watch]);
-    await this.#control.end();
+    await Promise.all([...this.workers].map((worker) => worker.kill()));
+    await Promise.all([...this.#loads, this.connections.stop()]);
   }
-}
-
-function get(worker: Worker, path: string): Promise<{ status: number; body: string }> {
-  return new Promise((resolve, reject) => {
-    const outgoing = request({ host: '127.0.0.1', port: worker.port, path, agent: worker.agent }, (response) => {
-      let body = '';
-      response.setEncoding('utf8').on('data', (text: string) => (body += text));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
-      response.on('error', reject);
-    });
-    // Whoever keeps a socket alive meets servers that close it as the next request goes out, and asks again.
-    outgoing.on('error', (error: Error & { code?: string }) => {
-      if (outgoing.reusedSocket && error.code === 'ECONNRESET') resolve(get(worker, path));
-      else reject(error);
-    });
-    outgoing.end();
-  });
 }

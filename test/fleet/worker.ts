@@ -1,39 +1,88 @@
-/** A process of a fleet: answers each request with a query of some milliseconds, and ends in order at SIGTERM. */
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { DatabasePool } from '#pooling/database/database-pool.js';
+/**
+ * A process of a fleet: a Nest application that answers each request with a statement, says by its readiness that it leaves,
+ * and ends in order at SIGTERM.
+ */
+import 'reflect-metadata';
+import { Controller, Get, HttpException, Module, Post, Query } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { InjectDbPool, PoolingModule, type DatabasePool, type DatabasePoolStatistics } from 'nestjs-pooling';
+import type { WorkerSettings } from './worker-process.js';
 
-const settings = JSON.parse(process.env['FLEET_WORKER'] as string) as {
-  url: string;
-  budget: { connections: number; checkMs: number };
-};
-const pool = new DatabasePool('fleet', {
-  url: settings.url,
-  applicationName: 'fleet',
-  size: 60,
-  maxOverflow: 0,
-  minIdle: 1,
-  budget: settings.budget,
-});
+const { url, budget, drainDelayMs, readsStandbys } = JSON.parse(
+  process.env['FLEET_WORKER'] as string,
+) as WorkerSettings;
 
-const server = createServer((request, response) => {
-  const answer = (status: number, body: unknown): void => {
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-  };
-  if (request.url === '/statistics') return answer(200, pool.statistics());
-  const ms = Number(new URL(request.url ?? '/', 'http://fleet').searchParams.get('ms') ?? 20);
-  pool.query('select pg_sleep($1::float8 / 1000)', [ms]).then(
-    () => answer(200, 'ok'),
-    (error: Error & { code?: string; cause?: { code?: string } }) =>
-      answer(503, { code: error.code, cause: error.cause?.code, message: error.message }),
-  );
-});
-server.listen(0, '127.0.0.1', () => {
-  pool.start();
-  process.stdout.write(`port ${(server.address() as AddressInfo).port}\n`);
-});
+async function answered(pool: DatabasePool, text: string, value: unknown): Promise<string> {
+  try {
+    await pool.query(text, [value]);
+    return 'ok';
+  } catch (error) {
+    const { code, cause, message } = error as Error & { code?: string; cause?: { code?: string } };
+    throw new HttpException({ code, cause: cause?.code, message }, 503);
+  }
+}
 
-process.once('SIGTERM', () => {
-  // Keep-alive sockets without a request are closed at once, the others when theirs is answered.
-  server.close(() => void pool.close({ deadlineMs: 10_000 }));
-});
+const SLEEP = 'select pg_sleep($1::float8 / 1000)';
+
+@Controller()
+class WorkController {
+  constructor(@InjectDbPool() private readonly pool: DatabasePool) {}
+
+  @Get('work')
+  work(@Query('ms') ms: string): Promise<string> {
+    return answered(this.pool, SLEEP, Number(ms));
+  }
+
+  @Post('write')
+  write(@Query('id') id: string): Promise<string> {
+    return answered(this.pool, 'insert into written (id) values ($1)', id);
+  }
+
+  @Get('statistics')
+  statistics(): DatabasePoolStatistics {
+    return this.pool.statistics();
+  }
+}
+
+@Controller()
+class ReadController {
+  constructor(@InjectDbPool('reads') private readonly pool: DatabasePool) {}
+
+  @Get('read')
+  read(@Query('ms') ms: string): Promise<string> {
+    return answered(this.pool, SLEEP, Number(ms));
+  }
+}
+
+/** What waits for a promotion waits for as long as it may take. */
+const acquireTimeoutMs = 30_000;
+
+@Module({
+  imports: [
+    PoolingModule.forRoot({
+      health: { path: 'health' },
+      metrics: false,
+      database: { url, applicationName: 'fleet', size: 60, maxOverflow: 0, minIdle: 1, budget, acquireTimeoutMs },
+      http: false,
+      shutdown: { drainDelayMs },
+    }),
+    ...(readsStandbys
+      ? [
+          PoolingModule.forDatabase({
+            name: 'reads',
+            url,
+            applicationName: 'fleet-reads',
+            targetSessionAttrs: 'prefer-standby',
+            acquireTimeoutMs,
+          }),
+        ]
+      : []),
+  ],
+  controllers: [WorkController, ...(readsStandbys ? [ReadController] : [])],
+})
+class WorkerModule {}
+
+const application = await NestFactory.create(WorkerModule, { logger: ['error', 'warn'] });
+application.enableShutdownHooks([], { useProcessExit: true });
+await application.listen(0, '127.0.0.1');
+process.stdout.write(`port ${new URL(await application.getUrl()).port}\n`);
