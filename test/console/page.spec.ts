@@ -96,6 +96,27 @@ describe.skipIf(!hasBrowser)('the console in a browser (needs chromium)', { time
     expect(complaints).toEqual([]);
   });
 
+  it('shows what each of several hosts is', async () => {
+    const { hostname, port } = new URL(database.url);
+    const hosts = [
+      { host: hostname, port: 1 },
+      { host: hostname, port: Number(port) },
+    ];
+    await using application = await start({ database: { hosts, size: 4 } });
+    await using opened = await openPage(browser, `${application.url}/pools`);
+    const { page, complaints } = opened;
+    const panel = page.locator('[data-pool="default"] [data-hosts]');
+    await expect
+      .poll(() => panel.locator('summary').innerText(), { timeout: 10_000 })
+      .toBe(`Hosts: 2, connected to ${hostname}:${port}; 0 fail-overs`);
+    await panel.locator('summary').click();
+    expect(await panel.locator('dt').allInnerTexts()).toEqual([`${hostname}:1`, `${hostname}:${port}`]);
+    await expect
+      .poll(() => panel.locator('dd').allInnerTexts(), { timeout: 10_000 })
+      .toEqual(['down; 0 open', expect.stringMatching(/^primary; \d open$/)]);
+    expect(complaints).toEqual([]);
+  });
+
   it('does not jump while connections come and go', async () => {
     await using application = await start();
     await using opened = await openPage(browser, `${application.url}/pools`);

@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import { Client } from 'pg';
 import { findPgBouncer, PgBouncer } from '#test/pgbouncer/pgbouncer.js';
 import type { DatabasePoolDependencies } from '#pooling/database/database-parts.js';
@@ -6,6 +7,7 @@ import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import { delay } from '#pooling/testing/delay.js';
 import { PostgresServer } from '#pooling/testing/postgres-server.js';
 import { instanceId } from '#pooling/database/fleet/published-name.js';
+import { PoolLog } from '#pooling/module/pool-log.js';
 
 let server: PostgresServer;
 let control: Client;
@@ -181,6 +183,49 @@ describe('a pool with a budget', () => {
     await eventually(async () => expect((await namesOnServer())[0]).toMatch(/\/1\.\d\.\w+$/));
   });
 
+  it.each<[string, DatabaseOptions, string]>([
+    [
+      'a hook that resets everything',
+      { reset: async (client) => void (await client.query('discard all')) },
+      'select 1',
+    ],
+    ['a borrower that resets everything', {}, 'reset all'],
+    ['a borrower that sets another one', {}, "set application_name = 'job'"],
+  ])('gives its connection the name again that %s has taken away', async (_what, options, statement) => {
+    // No further look mends it.
+    const pool = poolOf({ size: 1, budget: { ...budget, checkMs: 600_000 }, ...options });
+    await pool.query('select 1');
+    const published = new RegExp(`^orders#${instanceId()}/1\\.\\d\\.1$`);
+    await eventually(async () => expect((await namesOnServer())[0]).toMatch(published));
+    for (let uses = 0; uses < 3; uses++) {
+      await pool.withConnection((client) => client.query(statement));
+      await eventually(() => expect(pool.statistics().idle).toBe(1));
+      expect(await namesOnServer()).toEqual([expect.stringMatching(published)]);
+    }
+    expect(pool.statistics()).toMatchObject({ opened: 1 });
+  });
+
+  it('needs no privilege, and counts the connections of its own role alone', async () => {
+    await control.query('create role shop login');
+    const url = server.url.replace('postgres@', 'shop@');
+    const other = new Client({ connectionString: url, application_name: 'orders#000000/6.9.1' });
+    await other.connect();
+    others.push(other, await otherProcess('orders#111111/3.9.1'));
+    const pool = poolOf({ url });
+    await pool.query('select 1');
+    await eventually(() => expect(pool.statistics()).toMatchObject({ fleet: { processes: 2, connections: 2 } }));
+  });
+
+  it('counts the connections to every database of the server', async () => {
+    await control.query('create database elsewhere');
+    const other = new Client({ connectionString: server.urlOf('elsewhere'), application_name: 'orders#000000/6.9.1' });
+    await other.connect();
+    others.push(other);
+    const pool = poolOf();
+    await pool.query('select 1');
+    await eventually(() => expect(pool.statistics()).toMatchObject({ fleet: { processes: 2, connections: 2 } }));
+  });
+
   it('goes on with what is open when the server takes no more, and those who wait wait', async () => {
     const pool = poolOf({ budget: { ...budget, connections: 58 }, size: 58, acquireTimeoutMs: 15_000 });
     await pool.query('select 1');
@@ -235,6 +280,27 @@ describe('a pool with a budget', () => {
     expect(pool.statistics().max).toBe(20);
     await pool.query('select 1');
     expect(off).toEqual(['something changes application_name']);
+  });
+
+  it('is off in one line of the log', async () => {
+    const warn = vi.spyOn(Logger.prototype, 'warn').mockReturnValue();
+    onTestFinished(() => warn.mockRestore());
+    const pool = poolOf({ session: { application_name: 'else' } }, { observer: new PoolLog('orders') });
+    for (let at = 0; at < 3; at++) await pool.query('select 1');
+    await eventually(() => expect(pool.statistics().fleet).toMatchObject({ state: 'off' }));
+    await pool.query('select 1');
+    expect(warn.mock.calls).toEqual([
+      [
+        {
+          message: expect.stringMatching(
+            /^orders: the budget is off: something changes application_name, so that/,
+          ) as string,
+          event: 'budget-off',
+          pool: 'orders',
+          reason: 'something changes application_name',
+        },
+      ],
+    ]);
   });
 
   describe.runIf(findPgBouncer() !== undefined)('behind PgBouncer (needs pgbouncer)', () => {

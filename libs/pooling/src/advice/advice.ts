@@ -9,6 +9,7 @@ export type AdviceCode =
   | 'IDLE_IN_TRANSACTION'
   | 'LEAK_SUSPECTED'
   | 'READ_ONLY_SERVER'
+  | 'TWO_PRIMARIES'
   | 'FLEET_OVER_BUDGET'
   | 'NO_SHUTDOWN_HOOKS';
 
@@ -23,6 +24,7 @@ const EVERY_ADVICE_CODE: Readonly<Record<AdviceCode, true>> = {
   IDLE_IN_TRANSACTION: true,
   LEAK_SUSPECTED: true,
   READ_ONLY_SERVER: true,
+  TWO_PRIMARIES: true,
   FLEET_OVER_BUDGET: true,
   NO_SHUTDOWN_HOOKS: true,
 };

@@ -2,6 +2,7 @@ import type { Holder } from '../core/holders.js';
 import type { AcquireOptions } from '../core/pool-options.js';
 import type { PoolStatistics } from '../core/statistics.js';
 import type { FleetStatistics } from '../database/fleet/fleet-member.js';
+import type { HostsStatistics } from '../database/hosts/host-statistics.js';
 import type { ResolvedDatabaseOptions } from '../database/options/options.js';
 import type { HttpClientStatistics } from '../http/pool/statistics.js';
 
@@ -21,7 +22,11 @@ export type AdvisedConfiguration = Pick<ResolvedDatabaseOptions, 'target' | 'pre
 export interface AdvisedDatabase {
   readonly name: string;
   readonly configuration: AdvisedConfiguration;
-  statistics(): PoolStatistics & { readonly readOnly?: boolean; readonly fleet?: FleetStatistics };
+  statistics(): PoolStatistics & {
+    readonly readOnly?: boolean;
+    readonly fleet?: FleetStatistics;
+    readonly hosts?: HostsStatistics;
+  };
   holders(): readonly Holder[];
   connect(options: AcquireOptions): Promise<AdvisedConnection>;
 }

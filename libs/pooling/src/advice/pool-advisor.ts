@@ -4,6 +4,7 @@ import { serverOf, type AdvisedDatabase, type AdvisedHttpClient } from './advise
 import { sameDatabaseTwice, staleConnectionRisk } from './configuration-findings.js';
 import { fleetsOverBudget } from './fleet-findings.js';
 import { bodiesLeaked, idleInTransaction, leakSuspected } from './holder-findings.js';
+import { twoPrimaries } from './host-findings.js';
 import { LeakHistory } from './leak-history.js';
 import { LoadWatch, type PoolLoad } from './load.js';
 import { poolTooLarge, poolTooSmall } from './load-findings.js';
@@ -121,6 +122,7 @@ export class PoolAdvisor {
       found.push(
         staleConnectionRisk(database),
         readOnlyServer(database),
+        twoPrimaries(database),
         idleInTransaction(database, holders),
         leakSuspected(database, holders),
         ...this.#ofLoad(database),

@@ -90,18 +90,20 @@ export function databasePartsOf(
   const tally = new StatementTally(clock);
   const unnamed = new UnnamedTexts(commentOf(configuration.queryComments));
   const suspectAll = (): void => engine.suspectAll();
-  const hosts = choosesHost(configuration)
+  const hosts: PoolHosts<PostgresConnection> | undefined = choosesHost(configuration)
     ? new PoolHosts<PostgresConnection>(configuration, {
         clock,
         random: dependencies.random ?? Math.random,
         suspectAll,
+        failedOver: () => budget?.moved(),
         replace: (chosen, most) => engine.replace(chosen, most),
       })
     : undefined;
-  const budget = PoolBudget.of(configuration, {
+  const budget: PoolBudget | undefined = PoolBudget.of(configuration, {
     clock,
     random: dependencies.random ?? Math.random,
     engine: () => engine,
+    isPresent: (connection) => hosts?.isPresent(connection) ?? true,
     off: (reason) => observer.budgetOff?.({ pool: name, reason }),
   });
   const role = hosts?.role ?? new ServerRole({ clock, suspectAll });

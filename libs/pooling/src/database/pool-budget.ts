@@ -4,9 +4,9 @@ import type { Pool } from '../core/pool.js';
 import { refuseProblems } from '../core/validation.js';
 import type { PostgresConnection } from './connection/connection.js';
 import { budgetProblems, leaveFleet, memberOf, type MembershipOptions } from './fleet/fleet-members.js';
-import type { BudgetedPool, FleetMember, FleetStatistics } from './fleet/fleet-member.js';
-import type { FleetConnection } from './fleet/look.js';
+import type { BudgetedPool, FleetMember, FleetStatistics, Visit } from './fleet/fleet-member.js';
 import { fleetName } from './fleet/published-name.js';
+import { nameOfHost, type FindHosts } from './options/host-options.js';
 import type { ResolvedDatabaseOptions } from './options/options.js';
 
 /** The server takes no more clients. */
@@ -18,8 +18,22 @@ export interface PoolBudgetHost {
   /** 0 ≤ number < 1; for jitter. */
   readonly random: () => number;
   readonly engine: () => Pool<PostgresConnection>;
+  /** Whether a connection goes to the server that the budget counts on. */
+  isPresent(connection: PostgresConnection): boolean;
   /** The budget is off from now on. */
   off(reason: string): void;
+}
+
+/** Each function that gives hosts may lead to another server. */
+const found = new WeakMap<FindHosts, number>();
+let functions = 0;
+
+/** What all pools to one server, as one role, have in common: several hosts have one that takes writes, in whatever order. */
+function serverOf({ hosts, findHosts, target }: ResolvedDatabaseOptions): string {
+  if (findHosts === undefined) return JSON.stringify([hosts.map(nameOfHost).sort(), target.user]);
+  let number = found.get(findHosts);
+  if (number === undefined) found.set(findHosts, (number = ++functions));
+  return JSON.stringify([number, target.user]);
 }
 
 /** A pool's part in a budget that it shares with other processes and with other pools of its own process. */
@@ -41,10 +55,10 @@ export class PoolBudget implements BudgetedPool {
    * @throws `ERR_POOL_OPTIONS_INVALID` where another pool of this process has another budget for the same server.
    */
   static of(options: ResolvedDatabaseOptions, host: PoolBudgetHost): PoolBudget | undefined {
-    const { applicationName, budget, name, target } = options;
+    const { applicationName, budget, name } = options;
     if (budget === undefined) return undefined;
     const membership = {
-      server: JSON.stringify([target.host, target.port, target.user]),
+      server: serverOf(options),
       fleet: fleetName(applicationName),
       plain: applicationName,
       budget,
@@ -75,6 +89,11 @@ export class PoolBudget implements BudgetedPool {
   /** A connection's socket is gone. */
   removed(connection: PostgresConnection): void {
     this.#member.closed(connection);
+  }
+
+  /** Connections go to another one of several hosts from now on. */
+  moved(): void {
+    this.#member.moved();
   }
 
   /** The pool closes: others may have its part as soon as its connections are gone. */
@@ -108,8 +127,8 @@ export class PoolBudget implements BudgetedPool {
     this.#outside.set(ceiling);
   }
 
-  visit(visit: (connection: FleetConnection) => Promise<void>): void {
-    this.#outside.visit(visit);
+  visit(visit: Visit): void {
+    this.#outside.visit((connection) => visit(connection, () => this.#host.isPresent(connection)));
   }
 
   off(reason: string): void {

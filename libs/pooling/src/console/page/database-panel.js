@@ -5,6 +5,7 @@ import { make, setText } from './dom.js';
 import { Figures } from './figures.js';
 import { Fleet } from './fleet.js';
 import { Holders } from './holders.js';
+import { Hosts } from './hosts.js';
 import { Panel } from './panel.js';
 import { Statements } from './statements.js';
 import { duration, number } from './text.js';
@@ -16,7 +17,10 @@ import { duration, number } from './text.js';
 /**
  * @typedef {object} DatabaseNews
  * @property {string} name
- * @property {PoolStatistics & { fleet?: import('../../database/fleet/fleet-member.js').FleetStatistics }} statistics
+ * @property {PoolStatistics & {
+ *   fleet?: import('../../database/fleet/fleet-member.js').FleetStatistics,
+ *   hosts?: import('../../database/hosts/host-statistics.js').HostsStatistics,
+ * }} statistics
  * @property {Readonly<Record<string, number>>} [sample]
  * @property {readonly Holder[]} holders
  * @property {PoolLoad} [load]
@@ -115,6 +119,7 @@ export class DatabasePanel {
   #calculator = new Calculator();
   #fleet = new Fleet();
   #statements;
+  #hosts = new Hosts();
   #closed = make('p', { class: 'closed' });
   #figures = new Figures({
     inUse: 'In use',
@@ -147,7 +152,13 @@ export class DatabasePanel {
       charts: CHARTS,
       head: [this.#target, this.#actions.element],
       above: [this.#cells.element, this.#holders.element],
-      below: [this.#closed, this.#statements.element, this.#fleet.element, this.#calculator.element],
+      below: [
+        this.#closed,
+        this.#statements.element,
+        this.#hosts.element,
+        this.#fleet.element,
+        this.#calculator.element,
+      ],
     });
     this.element = this.#panel.element;
   }
@@ -195,6 +206,7 @@ export class DatabasePanel {
     this.#calculator.update(load);
     this.#fleet.update(statistics.fleet);
     this.#statements.update(statements);
+    this.#hosts.update(statistics.hosts);
     setText(this.#closed, closedInWords(statistics));
   }
 

@@ -13,6 +13,7 @@ import { endsConnection } from '../server-errors.js';
 import { MessageGuard } from '../wire/message-guard.js';
 import { AddedProperties } from './added-properties.js';
 import { Cancellation } from './cancellation.js';
+import { CarriedName } from './carried-name.js';
 import { refuseWithoutPassword } from './login-checks.js';
 import { Session } from './session.js';
 import type { RunnerHost } from './runner-host.js';
@@ -55,8 +56,8 @@ export class PostgresConnection {
   closeReason: CloseReason | undefined = undefined;
   /** The borrower's client, once that has listeners: it gets the events. */
   borrower: PoolClient | undefined = undefined;
-  /** The `application_name` that it was given for other processes of the fleet; `undefined`: the first one. */
-  carries: string | undefined = undefined;
+  /** The name that it was given for others of the fleet to read; `undefined`: it has the one that it began with. */
+  carries: CarriedName | undefined = undefined;
   /** What hooks have put on its client. */
   added: AddedProperties | undefined = undefined;
   readonly #lost: (error?: Error) => void;
@@ -164,6 +165,12 @@ export class PostgresConnection {
     const { stream } = protocolOf(this.client);
     if (hold) stream.ref();
     else stream.unref();
+  }
+
+  /** It was given a name for others of the fleet to read. */
+  carry(name: string): void {
+    if (this.carries === undefined) this.carries = new CarriedName(protocolOf(this.client), name);
+    else this.carries.renew(name);
   }
 
   /** What it does now, for people. */

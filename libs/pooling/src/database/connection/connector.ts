@@ -120,7 +120,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
       });
       protocolOf(connection.client).stream.once('connect', reached);
       await this.#connect(connection, stop);
-      if (this.#options.targetSessionAttrs !== 'any') await this.#askOlderServer(connection, stop);
+      if (hosts.mustAsk(connection)) await this.#askServer(connection, stop);
       return connection;
     };
     const chosen = await hosts.dialling.open(dialAddress, signal);
@@ -135,9 +135,8 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     return destroyedUnless(connection, signal, () => connection.connect(signal));
   }
 
-  /** PostgreSQL before 14 doesn't report its role. Asked before the session's settings, which may make it read-only. */
-  async #askOlderServer(connection: PostgresConnection, signal: AbortSignal): Promise<void> {
-    if (connection.told.speaks) return;
+  /** Asks a server what it is, before the session is set up, which may make it read-only. PostgreSQL before 14 doesn't say it. */
+  async #askServer(connection: PostgresConnection, signal: AbortSignal): Promise<void> {
     const abort = (): void => connection.destroy();
     signal.addEventListener('abort', abort, { once: true });
     try {
@@ -237,7 +236,8 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
 
   #resetSession(connection: PostgresConnection): undefined | Promise<CloseReason | undefined> {
     const { reset } = this.#options;
-    return reset === 'rollback' || reset === 'none' ? undefined : asNobody(this.#resetFully, connection);
+    if (reset !== 'rollback' && reset !== 'none') return asNobody(this.#resetFully, connection);
+    return connection.carries?.lost === true ? asNobody(this.#nameAgain, connection) : undefined;
   }
 
   async #resetAfter(
@@ -265,16 +265,23 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     if (typeof reset === 'function') {
       await reset(connection.client);
       // A hook that leaves something open isn't worth another round trip.
-      return connection.usable ? undefined : 'reset';
+      if (!connection.usable) return 'reset';
+      return connection.carries?.lost === true ? this.#nameAgain(connection) : undefined;
     }
     // In a message of its own: several statements in one message are one transaction, in which it can't run.
     await connection.run('discard all');
     forgetStatements(connection.client);
     connection.session.statements.clear();
     await this.#makeSession(connection);
-    if (connection.carries !== undefined) await connection.run(RENAME, [connection.carries]);
+    if (connection.carries !== undefined) await this.#nameAgain(connection);
     // `DISCARD ALL` has undone what it had set.
     await this.#options.onConnect?.(connection.client);
+    return connection.usable ? undefined : 'reset';
+  };
+
+  /** Others of the fleet read there what this process has. */
+  readonly #nameAgain = async (connection: PostgresConnection): Promise<CloseReason | undefined> => {
+    await connection.run(RENAME, [connection.carries?.name]);
     return connection.usable ? undefined : 'reset';
   };
 

@@ -41,10 +41,18 @@ export interface FleetStatistics {
   readonly members: readonly FleetProcess[];
 }
 
+/**
+ * What is done with a connection.
+ *
+ * @param isPresent - whether it goes to the server that the budget counts on, by what the server has told up to now: of
+ * several hosts the one that takes the pool's writes.
+ */
+export type Visit = (connection: FleetConnection, isPresent: () => boolean) => Promise<void>;
+
 /** A pool that has a part in the budget. */
 export interface BudgetedPool extends FleetPool {
   /** Runs something on an idle connection, or on the next one that comes back. */
-  visit(visit: (connection: FleetConnection) => Promise<void>): void;
+  visit(visit: Visit): void;
   /** The budget is off from now on. */
   off(reason: string): void;
 }
@@ -79,6 +87,8 @@ export class FleetMember {
   #again = false;
   /** The connection that carries the publication. */
   #publisher: FleetConnection | undefined = undefined;
+  /** Others can't see any more what was published. */
+  #unseen = false;
 
   constructor(options: FleetMemberOptions) {
     this.options = options;
@@ -126,21 +136,41 @@ export class FleetMember {
     else if (this.#off === undefined) this.#share();
   }
 
-  /** A pool has opened a connection: the first connection of the process looks at once. */
+  /** A pool has opened a connection: the first one looks at once, and the next one where others know nothing any more. */
   opened(): void {
-    if (this.#off !== undefined || this.#timer !== undefined) return;
-    this.#plan();
+    if (this.#off !== undefined || (this.#timer !== undefined && !this.#unseen)) return;
+    if (this.#timer === undefined) this.#plan();
     this.#look();
   }
 
-  /** A connection is gone. It may have carried the publication. */
+  /**
+   * A connection is gone: with it perhaps what others know of this process. What they can see then are the connections that
+   * are open, and none that is being opened, and those become fewer when a server dies.
+   */
   closed(connection: FleetConnection): void {
-    if (this.#off !== undefined || this.#publisher !== connection) return;
+    if (this.#off !== undefined) return;
+    if (this.#publisher === connection) this.#forget(this.#shares.open);
+    else if (this.#unseen) this.#fewer(this.#shares.open);
+  }
+
+  /** A pool's connections go to another server from now on, where nobody knows of this process. */
+  moved(): void {
+    if (this.#off !== undefined) return;
+    this.#view = undefined;
+    this.#forget(0);
+  }
+
+  #forget(visible: number): void {
     this.#publisher = undefined;
-    this.#standing.unseen(this.#shares.used);
+    this.#unseen = true;
     this.#again = true;
-    this.#share();
+    this.#fewer(visible);
     this.#look();
+  }
+
+  #fewer(visible: number): void {
+    this.#standing.unseen(visible);
+    this.#share();
   }
 
   /**
@@ -181,6 +211,7 @@ export class FleetMember {
     this.#timer = undefined;
     if (this.#looking !== 'under way') this.#looking = 'no';
     this.#publisher = undefined;
+    this.#unseen = false;
     this.#lookDueAt = -Infinity;
     this.#standing.unseen(0);
     if (!this.deserted) this.#share();
@@ -190,10 +221,10 @@ export class FleetMember {
   #look(): void {
     if (this.#looking === 'under way') return;
     this.#looking = 'waits for a connection';
-    for (const pool of this.#shares.pools) pool.visit((connection) => this.#visit(connection));
+    for (const pool of this.#shares.pools) pool.visit(this.#visit);
   }
 
-  async #visit(connection: FleetConnection): Promise<void> {
+  readonly #visit: Visit = async (connection, isPresent) => {
     // Another pool had a connection earlier.
     if (this.#looking !== 'waits for a connection' || this.#off !== undefined) return;
     this.#looking = 'under way';
@@ -203,7 +234,8 @@ export class FleetMember {
     // A look that fails changes nothing but the time of the next one.
     this.#lookDueAt = soon;
     try {
-      const claimed = await this.#lookOn(connection);
+      const claimed = await this.#lookOn(connection, isPresent);
+      if (claimed === undefined) return;
       this.#again = claimed;
       this.#lookDueAt = claimed ? soon : now + checkMs * (0.75 + random() * 0.5);
     } catch (error) {
@@ -211,12 +243,13 @@ export class FleetMember {
     } finally {
       this.#looking = 'no';
     }
-  }
+  };
 
-  /** Returns whether something was claimed. */
-  async #lookOn(connection: FleetConnection): Promise<boolean> {
+  /** Returns whether something was claimed; `undefined`: what was seen counts for nothing. */
+  async #lookOn(connection: FleetConnection, isPresent: () => boolean): Promise<boolean | undefined> {
     const { fleet, plain } = this.options;
     const sight = await look(connection, fleet, plain);
+    if (!isPresent()) return undefined;
     if ('blind' in sight) {
       this.#turnOff(sight.blind);
       return false;
@@ -239,7 +272,8 @@ export class FleetMember {
     const name = publishedName(instanceName(fleet, id), publication);
     await connection.run(RENAME, [name]);
     this.#publisher = connection;
-    connection.carries = name;
+    this.#unseen = false;
+    connection.carry(name);
     this.#standing.tell(publication);
   }
 

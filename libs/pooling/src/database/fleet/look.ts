@@ -6,8 +6,8 @@ export interface FleetConnection {
   readonly processId: number | undefined;
   /** Whether it can be used further. */
   readonly alive: boolean;
-  /** The name that it was given last: a reset of its session sets it again. */
-  carries: string | undefined;
+  /** It was given a name, which it has to be given again when its session is reset. */
+  carry(name: string): void;
   run(text: string, values: unknown[]): Promise<{ readonly rows: readonly unknown[] }>;
 }
 

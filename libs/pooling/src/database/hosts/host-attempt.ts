@@ -21,7 +21,7 @@ export interface AttemptHost<Connection> {
   /** Notes the facts of a host, and says how well it fits. */
   fit(host: HostTarget, connection: Connection): Fit;
   /** Why a connection doesn't fit, in words that follow the host's name. */
-  misfit(connection: Connection): string;
+  misfit(host: HostTarget, connection: Connection): string;
   close(connection: Connection): void;
 }
 
@@ -154,7 +154,7 @@ export class HostAttempt<Connection> {
     if (fit === 'first') return this.#settle.resolve({ connection, fit });
     if (fit === 'second' && this.#second === undefined) this.#second = connection;
     else {
-      this.#errors.push(new MisfitError(this.#host.misfit(connection)));
+      this.#errors.push(new MisfitError(this.#host.misfit(this.#target, connection)));
       this.#host.close(connection);
     }
     this.#tryNext();

@@ -7,7 +7,7 @@ import { endsDial, HostsError, MisfitError, type HostFailure } from './host-fail
 import { HostList } from './host-list.js';
 import { HostRound } from './host-round.js';
 import { HostStates } from './host-states.js';
-import { fitOf, misfit, type ServerFacts } from './server-facts.js';
+import { fitOf, misfit, type Fit, type ServerFacts } from './server-facts.js';
 
 /** How much earlier than its deadline a dial ends, so that its own error names the hosts: in milliseconds, and as a share. */
 const KEPT_MS = 100;
@@ -128,17 +128,50 @@ export class HostDialling<Connection extends HostConnection> {
     }
   }
 
+  /**
+   * Does something with a connection of its own to a host, where that takes what the pool wants; `undefined`: it doesn't, or
+   * something went wrong.
+   */
+  async visit<Result>(
+    host: HostTarget,
+    dial: DialAddress<Connection>,
+    use: (connection: Connection) => Promise<Result>,
+  ): Promise<Result | undefined> {
+    const how = { ...this.#howToDial(dial), fit: this.#fit };
+    const { signal } = new AbortController();
+    try {
+      const { connection, fit } = await this.#attempt(host, how, this.#options.connectTimeoutMs, signal);
+      try {
+        return fit === 'first' ? await use(connection) : undefined;
+      } finally {
+        how.close(connection);
+      }
+    } catch {
+      // What the host failed with is noted.
+      return undefined;
+    }
+  }
+
+  /** Notes what a host has told, and judges it. */
+  readonly #fit = (host: HostTarget, { facts }: Connection): Fit => {
+    this.states.told(host, facts);
+    return fitOf(this.#options.targetSessionAttrs, facts);
+  };
+
   #howToDial(dial: DialAddress<Connection>): AttemptHost<Connection> {
     const { targetSessionAttrs } = this.#options;
     return {
       clock: this.#clock,
       addresses: (host) => addressesOf(host, this.#shuffle),
       dial,
-      fit: (host, { facts }) => {
-        this.states.told(host, facts);
-        return fitOf(targetSessionAttrs, facts);
+      fit: (host, connection) => {
+        const fit = this.#fit(host, connection);
+        return this.states.supersededBy(host) === undefined ? fit : 'none';
       },
-      misfit: ({ facts }) => misfit(targetSessionAttrs, facts),
+      misfit: (host, { facts }) => {
+        const by = this.states.supersededBy(host);
+        return by === undefined ? misfit(targetSessionAttrs, facts) : `is a primary of an older timeline than ${by}`;
+      },
       close: (connection) => void connection.close(true),
     };
   }

@@ -9,6 +9,12 @@ interface HostState {
   readonly facts: ServerFacts | undefined;
 }
 
+/**
+ * How many times `hostRecheckMs` a host is believed to be superseded: in between it is asked again, and takes writes again
+ * when the one that has taken over doesn't any more.
+ */
+const BELIEVED_FOR = 2;
+
 /** Too many clients: the server lives and has no room. */
 const NOT_NOW = new Set(['53300']);
 
@@ -22,6 +28,8 @@ export class HostStates {
   readonly #recheckMs: number;
   readonly #isInUse: (host: HostTarget) => boolean;
   readonly #states = new Map<string, HostState>();
+  /** Hosts that take writes though another one has taken over, with its name and the time when that was found out. */
+  readonly #superseded = new Map<string, { readonly at: number; readonly by: string }>();
 
   /** @param isInUse - whether there are connections to a host, and it fits. */
   constructor(
@@ -46,6 +54,18 @@ export class HostStates {
     const { code } = error as { code?: unknown };
     if (typeof code === 'string' && NOT_NOW.has(code)) return;
     this.#states.set(nameOfHost(host), { at: this.#clock.now(), facts: undefined });
+  }
+
+  /** Hosts that take writes though another one has taken over; those that were it before aren't any more. */
+  supersede(hosts: readonly HostTarget[], by: HostTarget): void {
+    this.#superseded.clear();
+    for (const host of hosts) this.#superseded.set(nameOfHost(host), { at: this.#clock.now(), by: nameOfHost(by) });
+  }
+
+  /** The name of the host that has taken over from one that takes writes still; `undefined`: none has. */
+  supersededBy(host: HostTarget): string | undefined {
+    const found = this.#superseded.get(nameOfHost(host));
+    return found === undefined || this.#clock.now() - found.at >= BELIEVED_FOR * this.#recheckMs ? undefined : found.by;
   }
 
   /** The role that a host had last, or `'dead'`; `undefined`: nothing is known, or it is too old. */
@@ -77,6 +97,7 @@ export class HostStates {
 
   #rank(host: HostTarget): number {
     const state = this.of(host);
+    if (this.supersededBy(host) !== undefined) return 3;
     // The present primary stays first when an old one is back and stands before it in the list.
     if (state === undefined) return this.#isInUse(host) ? 0 : 1;
     if (state === 'dead') return 4;

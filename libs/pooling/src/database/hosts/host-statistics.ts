@@ -8,6 +8,11 @@ export interface HostStatistics {
   readonly state: 'up' | 'down' | 'unknown';
   /** Connections of the pool that go to it. */
   readonly connections: number;
+  /**
+   * `name:port` of the host that has taken over, where both take writes: an old primary that runs on without a fence. Nothing
+   * is sent to it.
+   */
+  readonly supersededBy?: string | undefined;
 }
 
 /** What is known of several hosts. */

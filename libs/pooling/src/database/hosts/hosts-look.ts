@@ -22,6 +22,13 @@ export class HostsLook {
     this.#plan();
   }
 
+  /** Looks now, if it has begun. */
+  now(): void {
+    if (this.#timer === undefined) return;
+    this.#clock.clearTimeout(this.#timer);
+    this.#begin();
+  }
+
   /** Looks no more. */
   stop(): void {
     this.#wanted = false;
@@ -31,9 +38,11 @@ export class HostsLook {
 
   #plan(): void {
     if (!this.#wanted || this.#timer !== undefined) return;
-    this.#timer = this.#clock.setBackgroundTimeout(() => {
-      this.#timer = undefined;
-      void this.#look().then(() => this.#plan());
-    }, this.#everyMs);
+    this.#timer = this.#clock.setBackgroundTimeout(() => this.#begin(), this.#everyMs);
+  }
+
+  #begin(): void {
+    this.#timer = undefined;
+    void this.#look().then(() => this.#plan());
   }
 }

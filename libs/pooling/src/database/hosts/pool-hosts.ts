@@ -8,6 +8,7 @@ import { HostsLook } from './hosts-look.js';
 import { isRefusedWrite } from './connection-role.js';
 import type { HostsStatistics, HostStatistics } from './host-statistics.js';
 import { fitOf, wantsWrites, type Fit, type ServerFacts } from './server-facts.js';
+import { branchOf, successionOf, type Primary } from './rival-primaries.js';
 import { WantedRole, type JudgedConnection } from './wanted-role.js';
 
 /** How long a server that has refused a write may take to report its role, in milliseconds. */
@@ -35,6 +36,8 @@ export interface PoolHostsHost<Connection> {
   readonly random: () => number;
   /** Every connection is checked before it is leased again. */
   suspectAll(): void;
+  /** The host that takes writes is another one than before. */
+  failedOver(): void;
   /** Replaces up to `most` of the chosen connections when they are next idle. */
   replace(chosen: (connection: Connection) => boolean, most: number): void;
 }
@@ -48,7 +51,9 @@ export class PoolHosts<Connection extends HostedConnection> {
   /** Whether the user's own settings make sessions read-only: then a read-only session says nothing about its server. */
   readonly #ownReadOnly: boolean;
   readonly #open = new Set<Connection>();
-  /** Whether connections may be of the second choice, or hosts may come and go. */
+  /** Whether several hosts may take writes at the same time. */
+  readonly #watchesRivals: boolean;
+  /** Whether the hosts are looked at from time to time: for rivals, for a better choice, or for those that come and go. */
   readonly #looks: boolean;
   readonly #look: HostsLook;
   #dial: DialAddress<Connection> | undefined = undefined;
@@ -61,8 +66,9 @@ export class PoolHosts<Connection extends HostedConnection> {
     this.#options = options;
     this.#host = host;
     this.#ownReadOnly = Object.keys(options.session).some((name) => /^default_transaction_read_only$/i.test(name));
-    const { targetSessionAttrs, hostRecheckMs, findHosts } = options;
-    this.#looks = findHosts !== undefined || targetSessionAttrs.startsWith('prefer-');
+    const { targetSessionAttrs, hosts, hostRecheckMs, findHosts } = options;
+    this.#watchesRivals = wantsWrites(targetSessionAttrs) && (hosts.length > 1 || findHosts !== undefined);
+    this.#looks = this.#watchesRivals || findHosts !== undefined || targetSessionAttrs.startsWith('prefer-');
     this.#look = new HostsLook(host.clock, hostRecheckMs, () => this.#lookAgain());
     this.dialling = new HostDialling(host.clock, options, host.random, (target) => this.#isInUse(target));
     this.role = new WantedRole<Connection>(options.targetSessionAttrs, {
@@ -84,8 +90,8 @@ export class PoolHosts<Connection extends HostedConnection> {
     connection.told.changed = (standby) => this.#told(connection, standby);
     this.#dial = dial;
     this.#open.add(connection);
-    this.#noteWritable(connection);
     if (this.#looks) this.#look.start();
+    this.#noteWritable(connection);
   }
 
   /** The host of the newest connection; without one, the first host. */
@@ -104,7 +110,13 @@ export class PoolHosts<Connection extends HostedConnection> {
       failovers: this.#failovers,
       states: this.dialling.hosts.map((target) => {
         const host = nameOfHost(target);
-        return { host, ...stateOf(this.#lastKnown(target)), connections: connections.get(host) ?? 0 };
+        const supersededBy = this.dialling.states.supersededBy(target);
+        return {
+          host,
+          ...stateOf(this.#lastKnown(target)),
+          connections: connections.get(host) ?? 0,
+          ...(supersededBy === undefined ? undefined : { supersededBy }),
+        };
       }),
     };
   }
@@ -119,7 +131,26 @@ export class PoolHosts<Connection extends HostedConnection> {
     if (facts.readOnly || hostTarget === undefined || !wantsWrites(this.#options.targetSessionAttrs)) return;
     const before = this.#writable;
     this.#writable = hostTarget;
-    if (before !== undefined && !isSame(before, hostTarget)) this.#failovers++;
+    if (before === undefined || isSame(before, hostTarget)) return;
+    this.#failovers++;
+    this.#host.failedOver();
+    // The one before may be back, without a fence.
+    this.#look.now();
+  }
+
+  /** Whether a connection goes to the host that took writes last, and takes them still by what it has told. */
+  isPresent({ facts, hostTarget }: Connection): boolean {
+    if (this.#writable === undefined || hostTarget === undefined) return true;
+    return isSame(this.#writable, hostTarget) && this.#fit(facts) === 'first';
+  }
+
+  /**
+   * Whether a new connection's server has to be asked what it is: it doesn't tell, or it tells that it isn't what is wanted
+   * when the hosts have changed their parts. A pooler tells what its server was when it was first connected to.
+   */
+  mustAsk({ facts, told }: Connection): boolean {
+    if (this.#options.targetSessionAttrs === 'any') return false;
+    return !told.speaks || (this.dialling.suspect && this.#fit(facts) === 'none');
   }
 
   /** A connection is closed. */
@@ -137,8 +168,31 @@ export class PoolHosts<Connection extends HostedConnection> {
       hostTarget !== undefined && !names.has(nameOfHost(hostTarget));
     const isSecond = ({ facts }: Connection): boolean => this.#fit(facts) === 'second';
     if ([...this.#open].some(isGone)) return this.#host.replace(isGone, maxConnecting);
-    if (this.#dial === undefined || ![...this.#open].some(isSecond)) return;
+    if (this.#dial === undefined) return;
+    if (this.#watchesRivals) await this.#lookForRivals(this.#dial, hosts);
+    if (![...this.#open].some(isSecond)) return;
     if (await this.dialling.lookForFirst(this.#dial)) this.#host.replace(isSecond, maxConnecting);
+  }
+
+  /** Asks every other host whether it takes writes as well, and leaves the present one where it was left behind. */
+  async #lookForRivals(dial: DialAddress<Connection>, hosts: readonly HostTarget[]): Promise<void> {
+    const present = this.#writable;
+    if (present === undefined) return;
+    const ask = async (host: HostTarget): Promise<Primary | undefined> => {
+      const branch = await this.dialling.visit(host, dial, branchOf);
+      return branch && { host, branch };
+    };
+    const asked = await Promise.all(hosts.filter((host) => !isSame(host, present)).map(ask));
+    const others = asked.filter((each) => each !== undefined);
+    if (others.length === 0) return this.dialling.states.supersede([], present);
+    const own = await ask(present);
+    // One that is away for a moment hasn't lost its place; what is known isn't believed for ever.
+    if (own === undefined) return;
+    const { newest, superseded } = successionOf(own, others);
+    this.dialling.states.supersede(superseded, newest);
+    if (!superseded.includes(present)) return;
+    this.dialling.suspectHosts();
+    this.#host.replace(({ hostTarget }) => hostTarget !== undefined && isSame(hostTarget, present), Infinity);
   }
 
   /** Whether there are connections to a host and it fits: while there are, it is dialled first. */

@@ -45,6 +45,20 @@ export function chosenHosts(
   };
 }
 
+/** What is wrong with a budget of several hosts: it counts on one server, and that is the one that takes writes. */
+export function budgetProblems(
+  { budget }: Pick<DatabaseOptions, 'budget'>,
+  { hosts, findHosts, targetSessionAttrs }: ChosenHosts,
+): string[] {
+  const several = hosts.length > 1 || findHosts !== undefined;
+  if (budget === undefined || !several) return [];
+  if (targetSessionAttrs === 'read-write' || targetSessionAttrs === 'primary') return [];
+  return [
+    `budget: with several hosts and targetSessionAttrs '${targetSessionAttrs}' it would count on several servers; ` +
+      `'read-write' or 'primary', or a pool for each server`,
+  ];
+}
+
 /** Whether a pool chooses among servers: it has several hosts, or accepts not every role. */
 export function choosesHost({
   hosts,

@@ -360,4 +360,38 @@ describe('a budget', () => {
   ])('%o is refused', (budget, message) => {
     expect(() => resolveDatabaseOptions('default', { budget: budget as never })).toThrow(message);
   });
+
+  it.each(['any', 'read-only', 'standby', 'prefer-standby', 'prefer-primary'] as const)(
+    'is refused with several hosts of which %s will do: it counts on one server',
+    (targetSessionAttrs) => {
+      const url = 'postgres://a,b/shop';
+      const budget = { connections: 100 };
+      expect(() => resolveDatabaseOptions('default', { url, targetSessionAttrs, budget })).toThrow(
+        new RegExp(
+          `budget: with several hosts and targetSessionAttrs '${targetSessionAttrs}' .*; 'read-write' or 'primary'`,
+        ),
+      );
+      const one = resolveDatabaseOptions('default', { url: 'postgres://a/shop', targetSessionAttrs, budget });
+      expect(one.budget).toBeDefined();
+    },
+  );
+
+  it('counts on each replica by itself, whatever their number', () => {
+    const { replicas } = resolveDatabaseOptions('default', {
+      url: 'postgres://a/shop',
+      budget: { connections: 100 },
+      replicas: { url: 'postgres://b,c/shop' },
+    });
+    expect(replicas?.pool).toMatchObject({ targetSessionAttrs: 'standby', budget: { connections: 100 } });
+  });
+
+  it('counts on the host that takes writes, which is what several hosts are asked for by default', () => {
+    const budget = { connections: 100 };
+    expect(resolveDatabaseOptions('default', { url: 'postgres://a,b/shop', budget }).budget).toBeDefined();
+    const primary = resolveDatabaseOptions('default', {
+      url: 'postgres://a,b/shop?target_session_attrs=primary',
+      budget,
+    });
+    expect(primary.budget).toBeDefined();
+  });
 });

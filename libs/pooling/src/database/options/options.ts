@@ -7,7 +7,7 @@ import { DATABASE_DEFAULTS, DATABASE_PRESETS, PRE_PING_DEFAULTS } from './databa
 import type { BudgetOptions, DatabaseOptions, ResolvedDatabaseOptions, SessionSettings } from './database-options.js';
 import { DATABASE_HINTS } from './option-hints.js';
 import { canBeMerged, DATABASE_RULES } from './option-rules.js';
-import { chosenHosts } from './chosen-hosts.js';
+import { budgetProblems, chosenHosts } from './chosen-hosts.js';
 import { resolveReplicas } from './replica-options.js';
 import { startupProblems } from './startup-texts.js';
 
@@ -16,9 +16,14 @@ export type * from './database-options.js';
 /**
  * Fills in every default and freezes the result. The environment is read here.
  *
+ * @param hostsApart - whether each host has a pool of its own, as replicas have.
  * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`: one error that lists all problems, without the password.
  */
-export function resolveDatabaseOptions(name: string, options: DatabaseOptions = {}): ResolvedDatabaseOptions {
+export function resolveDatabaseOptions(
+  name: string,
+  options: DatabaseOptions = {},
+  hostsApart = false,
+): ResolvedDatabaseOptions {
   const problems = optionProblems(DATABASE_RULES as Readonly<Record<string, Rule>>, options, DATABASE_HINTS);
   const environmentUrl =
     options.url === undefined && options.connection === undefined ? process.env['DATABASE_URL'] : undefined;
@@ -35,9 +40,10 @@ export function resolveDatabaseOptions(name: string, options: DatabaseOptions = 
       ? resolveConnection(options.url, options.connection, problems)
       : undefined;
   const chosen = source === undefined ? undefined : chosenHosts(options, source, problems);
+  if (chosen !== undefined && !hostsApart) problems.push(...budgetProblems(options, chosen));
   const replicas =
     problems.length === 0
-      ? resolveReplicas(options, problems, (given) => resolveDatabaseOptions(name, given))
+      ? resolveReplicas(options, problems, (given) => resolveDatabaseOptions(name, given, true))
       : undefined;
   refuseProblems(name, problems);
   if (source === undefined || chosen === undefined)
