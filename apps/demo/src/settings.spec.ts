@@ -9,6 +9,7 @@ describe('readSettings', () => {
       carrierUrl: undefined,
       databaseUrl: undefined,
       dataDirectory: '.data/postgres',
+      cluster: false,
       databaseBudget: undefined,
       drainDelayMs: 0,
       preparedStatements: true,
@@ -24,6 +25,12 @@ describe('readSettings', () => {
     expect(readSettings({ CONSOLE_ACTIONS: 'suspend, resume' }).consoleActions).toEqual(['suspend', 'resume']);
     expect(readSettings({ CONSOLE_ACTIONS: 'all' }).consoleActions).toContain('terminate');
     expect(() => readSettings({ CONSOLE_ACTIONS: 'explode' })).toThrow(/CONSOLE_ACTIONS/);
+  });
+
+  it('takes a cluster from the arguments or the variables, and not beside another database', () => {
+    expect(readSettings({}, ['--cluster']).cluster).toBe(true);
+    expect(readSettings({ CLUSTER: '1' }).cluster).toBe(true);
+    expect(() => readSettings({ DATABASE_URL: 'postgres://db/shop' }, ['--cluster'])).toThrow(/DATABASE_URL/);
   });
 
   it('takes an empty variable for one that is not set', () => {

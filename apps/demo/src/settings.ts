@@ -11,6 +11,7 @@ const environment = z.object({
   CARRIER_PORT: port.default(3001),
   CARRIER_URL: z.url({ protocol: /^https?$/ }).optional(),
   DATABASE_URL: z.string().min(1).optional(),
+  CLUSTER: z.stringbool().default(false),
   DATABASE_BUDGET: z.coerce.number().int().min(2).optional(),
   DRAIN_DELAY_MS: z.coerce.number().int().min(0).default(0),
   DATA_DIRECTORY: z.string().min(1).default('.data/postgres'),
@@ -37,6 +38,8 @@ export interface Settings {
   /** Left out: a PostgreSQL of its own, with its data in `dataDirectory`. */
   readonly databaseUrl: string | undefined;
   readonly dataDirectory: string;
+  /** Whether it has a primary and two standbys of its own instead. */
+  readonly cluster: boolean;
   /** The most connections of all processes of the shop together; left out: each goes by its own size. */
   readonly databaseBudget: number | undefined;
   /** How long it goes on to serve at its end, while load balancers take note, in milliseconds. */
@@ -56,15 +59,19 @@ export interface Settings {
 }
 
 /**
- * Reads the settings from environment variables.
+ * Reads the settings from environment variables, and from the arguments: `--cluster` is `CLUSTER=1`.
  *
  * @throws Error that names every variable that is wrong.
  */
-export function readSettings(variables: NodeJS.ProcessEnv): Settings {
+export function readSettings(variables: NodeJS.ProcessEnv, args: readonly string[] = []): Settings {
   const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
   const result = environment.safeParse(given);
   if (!result.success) throw new Error(`Wrong environment variables:\n${z.prettifyError(result.error)}`);
   const values = result.data;
+  const cluster = values.CLUSTER || args.includes('--cluster');
+  if (cluster && values.DATABASE_URL !== undefined) {
+    throw new Error('Wrong environment variables:\nDATABASE_URL names a database, and the cluster is one of its own');
+  }
   return {
     port: values.PORT,
     host: values.HOST,
@@ -72,6 +79,7 @@ export function readSettings(variables: NodeJS.ProcessEnv): Settings {
     carrierUrl: values.CARRIER_URL,
     databaseUrl: values.DATABASE_URL,
     dataDirectory: values.DATA_DIRECTORY,
+    cluster,
     databaseBudget: values.DATABASE_BUDGET,
     drainDelayMs: values.DRAIN_DELAY_MS,
     preparedStatements: values.PREPARED_STATEMENTS,
