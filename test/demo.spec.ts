@@ -171,6 +171,61 @@ describe('the demo', { timeout: 120_000 }, () => {
     ]);
   });
 
+  it('tells the carrier of an order that stands, and of no other', async () => {
+    await setCarrier('steady');
+    await database.query('UPDATE products SET stock = 100 WHERE id IN (13, 14)');
+    await database.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        IF NEW.quantity = 13 THEN RAISE EXCEPTION 'refused with order %', NEW.order_id; END IF;
+        RETURN NEW;
+      END $$`);
+    await database.query(
+      // At the commit: the order has asked for everything by then.
+      'CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON order_lines DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()',
+    );
+    const order = (quantity: number): Promise<Answer> =>
+      call(`${demo.shop}/orders`, { json: { customerId: 7, lines: [{ productId: 13, quantity }] } });
+    const told = async (id: number): Promise<boolean> =>
+      (await fetch(`${demo.carrier}/pickups/order-${id}`)).status === 200;
+    try {
+      const placed = await order(1);
+      expect(placed.status).toBe(201);
+      const id = placed.body['id'] as number;
+      expect(await told(id)).toBe(true);
+      expect((await order(13)).status).toBe(500);
+      // Of its number nothing is left but that the next one is higher.
+      const [error] = await demo.child.prints(/refused with order (\d+)/);
+      const refused = Number(error.match(/\d+/)?.[0]);
+      expect(refused).toBeGreaterThan(id);
+      expect(await told(refused)).toBe(false);
+      expect((await call(`${demo.shop}/orders/${refused}`)).status).toBe(404);
+      expect(await database.query('SELECT stock FROM products WHERE id = 13')).toEqual([{ stock: 99 }]);
+    } finally {
+      await database.query('DROP FUNCTION refuse CASCADE');
+      await setCarrier('normal');
+    }
+  });
+
+  it('lets an order stand of which the carrier can not be told, and says so', async () => {
+    await database.query('UPDATE products SET stock = 100 WHERE id = 13');
+    await setCarrier('failing');
+    try {
+      const order = { customerId: 7, lines: [{ productId: 13, quantity: 1 }] };
+      const placed = await call(`${demo.shop}/orders`, { json: order });
+      expect(placed.status).toBe(201);
+      const id = String(placed.body['id']);
+      expect((await call(`${demo.shop}/orders/${id}`)).status).toBe(200);
+      expect((await fetch(`${demo.carrier}/pickups/order-${id}`)).status).toBe(404);
+      await demo.child.prints(
+        /a hook of afterCommit of a transaction that was begun by OrdersService\.place has failed/,
+      );
+      const metrics = await (await fetch(`${demo.shop}/metrics`)).text();
+      expect(metrics).toMatch(/^db_pool_transaction_hook_failures_total{pool="default"} [1-9]/m);
+    } finally {
+      await setCarrier('normal');
+    }
+  });
+
   it('refuses an order for somebody or something unknown', async () => {
     const lines = [{ productId: 11, quantity: 1 }];
     expect(await call(`${demo.shop}/orders`, { json: { customerId: 999_999, lines } })).toMatchObject({

@@ -33,6 +33,14 @@ describe('the carrier', () => {
     expect(statuses.every((status) => status === 200 || status === 503)).toBe(true);
   });
 
+  it('is told what there is to be picked up, and knows it', async () => {
+    await ask('put', '/conditions').send({ condition: 'steady' }).expect(200);
+    await ask('get', '/pickups/order-7').expect(404);
+    await ask('put', '/pickups/order-7').expect(200, { reference: 'order-7' });
+    await ask('put', '/pickups/order-7').expect(200);
+    await ask('get', '/pickups/order-7').expect(200, { reference: 'order-7' });
+  });
+
   it('can be broken and mended', async () => {
     await ask('put', '/conditions').send({ condition: 'failing' }).expect(200, { condition: 'failing' });
     await ask('get', '/shipments/PX100000042NL').expect(503);

@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, ServiceUnavailableException } from '@nestjs/common';
 
 /**
- * How the carrier is today. `normal`: quick, with the odd slow answer and the odd failure. `slow`: every answer takes
- * seconds. `failing`: 503 to everybody. `silent`: requests are accepted and never answered.
+ * How the carrier is today. `normal`: quick, with the odd slow answer and the odd failure. `steady`: quick, without those.
+ * `slow`: every answer takes seconds. `failing`: 503 to everybody. `silent`: requests are accepted and never answered.
  */
-export const CONDITIONS = ['normal', 'slow', 'failing', 'silent'] as const;
+export const CONDITIONS = ['normal', 'steady', 'slow', 'failing', 'silent'] as const;
 export type Condition = (typeof CONDITIONS)[number];
 
 const USUAL_LATENCY_MS = { least: 8, spread: 40 };
@@ -37,7 +37,7 @@ export class Conditions {
       throw new ServiceUnavailableException('The carrier is out of order');
     }
     if (this.#condition === 'silent') await new Promise(() => undefined);
-    const isSlow = this.#condition === 'slow' || chance > 1 - SLOW_SHARE;
+    const isSlow = this.#condition === 'slow' || (this.#condition === 'normal' && chance > 1 - SLOW_SHARE);
     const { least, spread } = isSlow ? SLOW_LATENCY_MS : USUAL_LATENCY_MS;
     await sleep(least + Math.random() ** 3 * spread);
   }

@@ -18,8 +18,8 @@ export class OrdersController {
   }
 
   @Post()
-  place(@Body(new ZodPipe(newOrder)) order: NewOrder): Promise<Order> {
-    return this.orders.place(order);
+  async place(@Body(new ZodPipe(newOrder)) order: NewOrder): Promise<Order> {
+    return this.orders.byId(await this.orders.place(order));
   }
 
   @Get(':id/shipping')

@@ -1,7 +1,8 @@
 import { ConflictException, Injectable, NotFoundException, UnprocessableEntityException } from '@nestjs/common';
-import { sql, type Kysely, type Transaction } from 'kysely';
-import { InjectDb, prepareQuery, retryTransaction } from 'nestjs-pooling';
+import { sql, type Kysely } from 'kysely';
+import { afterCommit, InjectDb, prepareQuery, Transactional } from 'nestjs-pooling';
 import type { OrderStatus, Shop } from '../database/schema.js';
+import { ShippingService } from '../shipping/shipping.service.js';
 import type { NewOrder } from './orders.inputs.js';
 
 export interface OrderLine {
@@ -54,7 +55,10 @@ function prepareLines(db: Kysely<Shop>) {
 export class OrdersService {
   readonly #linesOf: ReturnType<typeof prepareLines>;
 
-  constructor(@InjectDb() private readonly db: Kysely<Shop>) {
+  constructor(
+    @InjectDb() private readonly db: Kysely<Shop>,
+    private readonly shipping: ShippingService,
+  ) {
     this.#linesOf = prepareLines(db);
   }
 
@@ -86,79 +90,78 @@ export class OrdersService {
   }
 
   /**
-   * Places an order and takes its goods from stock: all of it or nothing. A transaction that meets a deadlock or loses
-   * its connection before its commit is tried again.
+   * Places an order and takes its goods from stock: all of it or nothing. A transaction that meets a deadlock or loses its
+   * connection before its commit is tried again.
+   *
+   * The carrier is told once the order stands, and never of one that doesn't. When the carrier can't be told, the order stands all
+   * the same: that is logged, and counted as `db_pool_transaction_hook_failures_total`.
    */
-  async place(order: NewOrder): Promise<Order> {
-    const id = await retryTransaction(this.db, async (trx) => {
-      await requireCustomer(trx, order.customerId);
-      const prices = await takeFromStock(trx, order.lines);
-      return insertOrder(trx, order, prices);
-    });
-    return this.byId(id);
+  @Transactional({ retry: true })
+  async place(order: NewOrder): Promise<number> {
+    await this.requireCustomer(order.customerId);
+    const prices = await this.takeFromStock(order.lines);
+    const id = await this.insert(order, prices);
+    afterCommit(() => this.shipping.announce(id));
+    return id;
   }
-}
 
-async function requireCustomer(trx: Transaction<Shop>, id: number): Promise<void> {
-  const row = await trx.selectFrom('customers').select('id').where('id', '=', id).executeTakeFirst();
-  if (row === undefined) throw new UnprocessableEntityException(`There is no customer ${id}`);
-}
+  private async requireCustomer(id: number): Promise<void> {
+    const row = await this.db.selectFrom('customers').select('id').where('id', '=', id).executeTakeFirst();
+    if (row === undefined) throw new UnprocessableEntityException(`There is no customer ${id}`);
+  }
 
-/** Locks the products in the order of their ids, so that two orders never wait for each other. */
-async function takeFromStock(trx: Transaction<Shop>, lines: NewOrder['lines']): Promise<Map<number, number>> {
-  const products = await trx
-    .selectFrom('products')
-    .select(['id', 'name', 'stock', 'price_cents'])
-    .where(
-      'id',
-      'in',
-      lines.map((line) => line.productId),
-    )
-    .orderBy('id')
-    .forUpdate()
-    .execute();
-  const byId = new Map(products.map((product) => [product.id, product]));
-  const unknown = lines.filter((line) => !byId.has(line.productId)).map((line) => line.productId);
-  if (unknown.length > 0) throw new UnprocessableEntityException(`There is no product ${unknown.join(', ')}`);
-  const short = lines.flatMap(({ productId, quantity }) => {
-    const product = byId.get(productId);
-    return product === undefined || product.stock >= quantity
-      ? []
-      : [`${product.name}: ${quantity} wanted, ${product.stock} left`];
-  });
-  if (short.length > 0) throw new ConflictException(`Not in stock: ${short.join('; ')}`);
+  /** Locks the products in the order of their ids, so that two orders never wait for each other. */
+  private async takeFromStock(lines: NewOrder['lines']): Promise<Map<number, number>> {
+    const products = await this.db
+      .selectFrom('products')
+      .select(['id', 'name', 'stock', 'price_cents'])
+      .where(
+        'id',
+        'in',
+        lines.map((line) => line.productId),
+      )
+      .orderBy('id')
+      .forUpdate()
+      .execute();
+    const byId = new Map(products.map((product) => [product.id, product]));
+    const unknown = lines.filter((line) => !byId.has(line.productId)).map((line) => line.productId);
+    if (unknown.length > 0) throw new UnprocessableEntityException(`There is no product ${unknown.join(', ')}`);
+    const short = lines.flatMap(({ productId, quantity }) => {
+      const product = byId.get(productId);
+      return product === undefined || product.stock >= quantity
+        ? []
+        : [`${product.name}: ${quantity} wanted, ${product.stock} left`];
+    });
+    if (short.length > 0) throw new ConflictException(`Not in stock: ${short.join('; ')}`);
 
-  await sql`
-    UPDATE products SET stock = stock - taken.quantity
-      FROM unnest(${lines.map((line) => line.productId)}::int[], ${lines.map((line) => line.quantity)}::int[])
-        AS taken (product_id, quantity)
-     WHERE products.id = taken.product_id`.execute(trx);
-  return new Map(products.map((product) => [product.id, product.price_cents]));
-}
+    await sql`
+      UPDATE products SET stock = stock - taken.quantity
+        FROM unnest(${lines.map((line) => line.productId)}::int[], ${lines.map((line) => line.quantity)}::int[])
+          AS taken (product_id, quantity)
+       WHERE products.id = taken.product_id`.execute(this.db);
+    return new Map(products.map((product) => [product.id, product.price_cents]));
+  }
 
-async function insertOrder(
-  trx: Transaction<Shop>,
-  { customerId, lines }: NewOrder,
-  prices: ReadonlyMap<number, number>,
-): Promise<number> {
-  const priced = lines.map((line) => ({ ...line, unitPriceCents: prices.get(line.productId) ?? 0 }));
-  const totalCents = priced.reduce((sum, line) => sum + line.quantity * line.unitPriceCents, 0);
-  const { id } = await trx
-    .insertInto('orders')
-    .values({ customer_id: customerId, status: 'placed', tracking_number: null, total_cents: totalCents })
-    .returning('id')
-    .executeTakeFirstOrThrow();
-  await trx
-    .insertInto('order_lines')
-    .values(
-      priced.map((line, index) => ({
-        order_id: id,
-        line_number: index + 1,
-        product_id: line.productId,
-        quantity: line.quantity,
-        unit_price_cents: line.unitPriceCents,
-      })),
-    )
-    .execute();
-  return id;
+  private async insert({ customerId, lines }: NewOrder, prices: ReadonlyMap<number, number>): Promise<number> {
+    const priced = lines.map((line) => ({ ...line, unitPriceCents: prices.get(line.productId) ?? 0 }));
+    const totalCents = priced.reduce((sum, line) => sum + line.quantity * line.unitPriceCents, 0);
+    const { id } = await this.db
+      .insertInto('orders')
+      .values({ customer_id: customerId, status: 'placed', tracking_number: null, total_cents: totalCents })
+      .returning('id')
+      .executeTakeFirstOrThrow();
+    await this.db
+      .insertInto('order_lines')
+      .values(
+        priced.map((line, index) => ({
+          order_id: id,
+          line_number: index + 1,
+          product_id: line.productId,
+          quantity: line.quantity,
+          unit_price_cents: line.unitPriceCents,
+        })),
+      )
+      .execute();
+    return id;
+  }
 }

@@ -45,6 +45,16 @@ export class ShippingService {
       throw explain(error);
     }
   }
+
+  /**
+   * Tells the carrier that an order is to be picked up. To say so twice is the same as once, so that the client may try again.
+   *
+   * @throws what the client throws when the carrier is down or doesn't take it.
+   */
+  async announce(orderId: number): Promise<void> {
+    // An answer that isn't 2xx is an error, too.
+    await this.carrier.put(`/pickups/order-${orderId}`, { template: '/pickups/{reference}' }).text();
+  }
 }
 
 function explain(cause: unknown): HttpException {
