@@ -1,6 +1,6 @@
 import { Module } from '@nestjs/common';
 import { ClsPluginTransactional, type TransactionalAdapter } from '@nestjs-cls/transactional';
-import type { Kysely } from 'kysely';
+import type { ControlledTransaction, IsolationLevel, Kysely } from 'kysely';
 import { ClsModule } from 'nestjs-cls';
 import { getDbToken } from 'nestjs-pooling';
 
@@ -8,24 +8,48 @@ export interface Tables {
   book: { id: number; title: string };
 }
 
-type Options = { isolationLevel?: 'read committed' | 'repeatable read' | 'serializable' };
+type Options = { isolationLevel?: IsolationLevel } | undefined;
 
-/** `nestjs-cls`'s own adapter for Kysely does the same: the token of `@InjectDb()` is what it needs. */
+/** The token of `@InjectDb()` is what an adapter for Kysely needs, that of `nestjs-cls` as well; this one can nest. */
 export class KyselyAdapter implements TransactionalAdapter<Kysely<Tables>, Kysely<Tables>, Options> {
   connectionToken = getDbToken();
 
   optionsFactory = (db: Kysely<Tables>) => ({
-    wrapWithTransaction: (
-      options: Options | undefined,
-      run: (...args: unknown[]) => Promise<unknown>,
+    wrapWithTransaction: async (
+      options: Options,
+      run: () => Promise<unknown>,
       setTransaction: (transaction?: Kysely<Tables>) => void,
     ) => {
-      const builder = db.transaction();
+      const builder = db.startTransaction();
       const level = options?.isolationLevel;
-      return (level === undefined ? builder : builder.setIsolationLevel(level)).execute((transaction) => {
+      const transaction = await (level === undefined ? builder : builder.setIsolationLevel(level)).execute();
+      try {
         setTransaction(transaction);
-        return run();
-      });
+        const result = await run();
+        await transaction.commit().execute();
+        return result;
+      } catch (error) {
+        if (!transaction.isCommitted) await transaction.rollback().execute();
+        throw error;
+      }
+    },
+    wrapWithNestedTransaction: async (
+      _options: Options,
+      run: () => Promise<unknown>,
+      setTransaction: (transaction?: Kysely<Tables>) => void,
+      outer: Kysely<Tables>,
+    ) => {
+      const transaction = outer as ControlledTransaction<Tables, string[]>;
+      await transaction.savepoint('nested').execute();
+      try {
+        setTransaction(transaction);
+        return await run();
+      } catch (error) {
+        await transaction.rollbackToSavepoint('nested').execute();
+        throw error;
+      } finally {
+        await transaction.releaseSavepoint('nested').execute();
+      }
     },
     getFallbackInstance: () => db,
   });
