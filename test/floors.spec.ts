@@ -168,6 +168,10 @@ const ROOMS: Readonly<Record<string, { readonly refused: readonly string[]; read
     refused: ['undici', 'kysely', '@nestjs/testing', '../database/pg.js', '../module/tokens.js', '../index.js'],
     allowed: ['pg', '../core/clock.js'],
   },
+  'testing/transaction': {
+    refused: ['undici', 'kysely', '../../module/tokens.js', '../../index.js'],
+    allowed: ['../../core/clock.js', '../../database/pg.js'],
+  },
   module: {
     refused: ['pg', 'prom-client', '../testing/index.js', '../index.js'],
     allowed: [

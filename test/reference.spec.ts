@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import * as diagnostics from '#pooling/core/diagnostics.js';
 import * as errors from '#pooling/core/errors.js';
 import * as tracingChannels from '#pooling/core/tracing-channels.js';
+import { TRANSACTIONAL_RULES } from '#pooling/database/kysely/ambient/transactional-options.js';
 import { resolveDatabaseOptions, type ResolvedDatabaseOptions } from '#pooling/database/options/options.js';
 import { httpOptionProblems, resolveHttpClientOptions } from '#pooling/http/options.js';
 import { METRIC_FAMILIES } from '#pooling/metrics/published-metric.js';
@@ -75,6 +76,11 @@ describe('the reference', () => {
         );
       },
     );
+  });
+
+  it('lists the options of a transaction, all of them, and no others', () => {
+    const rows = table(OPTIONS, 'options:transactional');
+    expect(rows.map(([name]) => code(name)).toSorted()).toEqual(Object.keys(TRANSACTIONAL_RULES).toSorted());
   });
 
   describe('lists the HTTP options', () => {

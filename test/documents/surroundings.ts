@@ -2,7 +2,7 @@
  * What the fragments of the documents and of the doc comments are about, and doesn't stand in each of them: the packages'
  * names, and the things of one small shop.
  */
-import type { CanActivate } from '@nestjs/common';
+import type { CanActivate, INestApplication } from '@nestjs/common';
 import type { Kysely } from 'kysely';
 import type {
   DatabaseOptions,
@@ -55,6 +55,8 @@ export interface Shipment {
   status: string;
 }
 
+/** A Nest application. */
+export declare const app: INestApplication;
 export declare const db: Kysely<Database>;
 export declare const replicaDb: Kysely<Database>;
 export declare const token: string | undefined;

@@ -402,6 +402,9 @@ describe('without what it needs, @Transactional()', () => {
       }
       return Static;
     }).toThrow(/static/);
+    for (const value of [async function* () {}, function* () {}]) {
+      expect(() => Transactional()({}, 'rows', { value: value as never })).toThrow(/rows is a generator/);
+    }
   });
 });
 

@@ -4,7 +4,7 @@ import { withoutTransaction } from '#pooling/database/kysely/ambient/outcome-hoo
 import { currentTransaction, transactional } from '#pooling/database/kysely/ambient/transactional.js';
 import { prepareQuery } from '#pooling/database/kysely/prepare-query.js';
 import { retryTransaction } from '#pooling/database/kysely/retry-transaction.js';
-import { Laboratory, rejection, type Tables } from './laboratory.js';
+import { Laboratory, rejection, undone, type Tables } from './laboratory.js';
 
 let laboratory: Laboratory;
 let db: Kysely<Tables>;
@@ -212,7 +212,7 @@ describe('Kysely’s own transaction within', () => {
   });
 
   it('that is there already, with none around, stays its own: what is not made with it is outside', async () => {
-    await rejection(
+    await undone(
       db.transaction().execute(async (transaction) => {
         await transaction.insertInto('entry').values({ name: 'inner' }).execute();
         expect(currentTransaction(db)).toBeUndefined();
@@ -427,6 +427,10 @@ describe('how a transaction begins', () => {
     [{ isolationLevel: 'none' }, /isolationLevel/],
     [{ retries: 3 }, /retries/],
     [{ settings: { 'app.tenant': {} } }, /settings/],
+    [{ settings: { 'app.tenant': undefined } }, /settings\.app\.tenant: missing/],
+    [{ settings: () => ({ 'app.tenant': undefined }) }, /settings\.app\.tenant: missing/],
+    [{ settings: () => undefined }, /settings: missing/],
+    [{ settings: () => Promise.resolve({ 'app.tenant': 7 }) }, /settings/],
     [{ propagation: 'never', isolationLevel: 'serializable' }, /isolationLevel/],
     [{ propagation: 'not-supported', timeoutMs: 5 }, /timeoutMs/],
     [{ propagation: 'mandatory', retry: true }, /retry/],

@@ -4,7 +4,9 @@ import { createKysely, type CreateKyselyOptions } from '#pooling/database/kysely
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
 
-export { rejection } from '#test/support/outcomes.js';
+import { rejection } from '#test/support/outcomes.js';
+
+export { rejection };
 
 /** The tables of the tests. */
 export interface Tables {
@@ -33,6 +35,11 @@ export class Laboratory implements AsyncDisposable {
     return new Laboratory(database, pool, kysely);
   }
 
+  /** On a database that has the table already. */
+  static over(database: TestDatabase, options: DatabaseOptions): Laboratory {
+    return new Laboratory(database, new DatabasePool('default', { maxOverflow: 0, ...options }));
+  }
+
   /** Writes an entry through the `Kysely` that everybody has. */
   async write(name: string): Promise<void> {
     await this.db.insertInto('entry').values({ name }).execute();
@@ -58,4 +65,10 @@ export class Laboratory implements AsyncDisposable {
     await this.pool.close({ deadlineMs: 0 });
     await this.database.drop();
   }
+}
+
+/** Waits for one that is rolled back on purpose, and fails where it is for another reason: an assertion within, for one. */
+export async function undone(promise: Promise<unknown>): Promise<void> {
+  const error = await rejection(promise);
+  if (error.message !== 'rolled back') throw error;
 }

@@ -36,6 +36,16 @@ const arbitraries = fc.letrec<{ call: Call; step: Step }>((tie) => ({
 /** Random calls in each other. */
 export const calls: fc.Arbitrary<Call> = arbitraries.call;
 
+/** The same, of which a statement never fails: which others it would take along depends on their order. */
+export const callsAtOnce: fc.Arbitrary<Call> = calls.map(withoutErrors);
+
+function withoutErrors(call: Call): Call {
+  const steps = call.steps.map((step) =>
+    step === 'error' ? 'write' : typeof step === 'string' ? step : withoutErrors(step),
+  );
+  return { ...call, steps };
+}
+
 class Thrown extends Error {}
 
 /** What has become of everything: rows that stay, hooks that ran. */
@@ -71,11 +81,10 @@ function ambient(call: Call): Call {
   return call.mode === 'kysely' ? { ...call, mode: 'nested' } : call;
 }
 
-/** What ought to become of it. */
-export function modelOf(outermost: Call): Outcome {
+/** What ought to become of it, one step after the other or all steps of a call at once. */
+export function modelOf(outermost: Call, atOnce = false): Outcome {
   const rows: string[] = [];
   const hooks: string[] = [];
-  let number = 0;
 
   function statement(scope: Scope | undefined, fails: boolean): void {
     scope?.send();
@@ -85,35 +94,44 @@ export function modelOf(outermost: Call): Outcome {
     throw new Thrown();
   }
 
-  function body({ steps, fails }: Call, scope: Scope | undefined): void {
-    for (const step of steps) {
-      const name = String(++number);
-      if (step === 'write') {
-        statement(scope, false);
-        (scope?.rows ?? rows).push(name);
-      } else if (step === 'error') statement(scope, true);
-      else if (step === 'hooks') {
-        if (scope === undefined) hooks.push(`committed ${name}`);
-        else {
-          scope.commit.push(`committed ${name}`);
-          scope.rollback.push(`rolled back ${name}`);
-        }
-      } else {
-        try {
-          run(step, scope);
-        } catch (error) {
-          if (!(error instanceof Thrown) || !step.caught) throw error;
-        }
+  function body({ steps, fails }: Call, scope: Scope | undefined, path: string): void {
+    let failed = fails;
+    for (const [at, step] of steps.entries()) {
+      try {
+        one(step, scope, `${path}.${at}`);
+      } catch (error) {
+        if (!atOnce || !(error instanceof Thrown)) throw error;
+        failed = true;
       }
     }
-    if (fails) throw new Thrown();
+    if (failed) throw new Thrown();
   }
 
-  function begin(each: Call): void {
+  function one(step: Step, scope: Scope | undefined, name: string): void {
+    if (step === 'write') {
+      statement(scope, false);
+      (scope?.rows ?? rows).push(name);
+    } else if (step === 'error') statement(scope, true);
+    else if (step === 'hooks') {
+      if (scope === undefined) hooks.push(`committed ${name}`);
+      else {
+        scope.commit.push(`committed ${name}`);
+        scope.rollback.push(`rolled back ${name}`);
+      }
+    } else {
+      try {
+        run(step, scope, name);
+      } catch (error) {
+        if (!(error instanceof Thrown) || !step.caught) throw error;
+      }
+    }
+  }
+
+  function begin(each: Call, path: string): void {
     const scope = new Scope();
     let failed = false;
     try {
-      body(each, scope);
+      body(each, scope, path);
     } catch (error) {
       if (!(error instanceof Thrown)) throw error;
       failed = true;
@@ -124,11 +142,11 @@ export function modelOf(outermost: Call): Outcome {
     if (failed) throw new Thrown();
   }
 
-  function nest(each: Call, around: Scope): void {
+  function nest(each: Call, around: Scope, path: string): void {
     const scope = new Scope(around);
     let failed = false;
     try {
-      body(each, scope);
+      body(each, scope, path);
     } catch (error) {
       if (!(error instanceof Thrown)) throw error;
       failed = true;
@@ -145,17 +163,17 @@ export function modelOf(outermost: Call): Outcome {
     around.rollback.push(...scope.rollback);
   }
 
-  function run(each: Call, scope: Scope | undefined): void {
-    if (each.mode === 'not-supported') return body(each, undefined);
+  function run(each: Call, scope: Scope | undefined, path: string): void {
+    if (each.mode === 'not-supported') return body(each, undefined, path);
     // One of Kysely's own with none around is not what others belong to.
-    if (each.mode === 'kysely' && scope === undefined) return body(each, undefined);
-    if (each.mode === 'requires-new' || scope === undefined) return begin(each);
-    if (each.mode === 'required') return body(each, scope);
-    nest(each, scope);
+    if (each.mode === 'kysely' && scope === undefined) return body(each, undefined, path);
+    if (each.mode === 'requires-new' || scope === undefined) return begin(each, path);
+    if (each.mode === 'required') return body(each, scope, path);
+    nest(each, scope, path);
   }
 
   try {
-    run(ambient(outermost), undefined);
+    run(ambient(outermost), undefined, '0');
   } catch (error) {
     if (!(error instanceof Thrown)) throw error;
   }
@@ -163,35 +181,42 @@ export function modelOf(outermost: Call): Outcome {
 }
 
 /** What becomes of it. */
-export async function outcomeOf(outermost: Call, laboratory: Laboratory): Promise<Outcome> {
+export async function outcomeOf(outermost: Call, laboratory: Laboratory, atOnce = false): Promise<Outcome> {
   const { db } = laboratory;
   const hooks: string[] = [];
-  let number = 0;
   await laboratory.pool.query('delete from entry');
 
-  async function body({ steps, fails }: Call): Promise<void> {
-    for (const step of steps) {
-      const name = String(++number);
-      if (step === 'write') await laboratory.write(name);
-      else if (step === 'error') await sql`select 1 / 0`.execute(db);
-      else if (step === 'hooks') {
-        afterCommit(() => void hooks.push(`committed ${name}`));
-        afterRollback(() => void hooks.push(`rolled back ${name}`));
-      } else {
-        await run(step).catch((error: unknown) => {
-          if (!step.caught) throw error;
-        });
-      }
-    }
+  async function body({ steps, fails }: Call, path: string): Promise<void> {
+    const names = steps.map((step, at) => ({ step, name: `${path}.${at}` }));
+    if (atOnce) {
+      const settled = await Promise.allSettled(names.map(({ step, name }) => one(step, name)));
+      const failed = settled.find(({ status }) => status === 'rejected');
+      if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+    } else for (const { step, name } of names) await one(step, name);
     if (fails) throw new Thrown();
   }
 
-  async function run(each: Call): Promise<void> {
-    if (each.mode === 'kysely') await db.transaction().execute(() => body(each));
-    else await transactional(db, { propagation: each.mode }, () => body(each));
+  async function one(step: Step, name: string): Promise<void> {
+    if (step === 'write') await laboratory.write(name);
+    else if (step === 'error') await sql`select 1 / 0`.execute(db);
+    else if (step === 'hooks') {
+      afterCommit(() => void hooks.push(`committed ${name}`));
+      afterRollback(() => void hooks.push(`rolled back ${name}`));
+    } else {
+      await run(step, name).catch((error: unknown) => {
+        if (!step.caught) throw error;
+      });
+    }
   }
 
-  await run(ambient(outermost)).catch(() => undefined);
+  async function run(each: Call, path: string): Promise<void> {
+    if (each.mode === 'kysely') await db.transaction().execute(() => body(each, path));
+    else await transactional(db, { propagation: each.mode }, () => body(each, path));
+  }
+
+  await run(ambient(outermost), '0').catch((error: unknown) => {
+    if (!(error instanceof Thrown) && atOnce) throw error;
+  });
   const { rows } = await laboratory.pool.query<{ name: string }>('select name from entry');
   return { rows: rows.map(({ name }) => name).toSorted(), hooks: hooks.toSorted() };
 }

@@ -89,9 +89,9 @@ describe('ItemsService', () => {
 `,
     [`${tests}/pools.e2e-spec.ts`]: `${vitest}import { INestApplication } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import { Kysely, NoResultError } from 'kysely';
-import { DatabasePool, getDbPoolToken, getDbToken, getHttpClientToken, HttpClient, PoolClosedError } from 'nestjs-pooling';
-import { TcpProxy } from 'nestjs-pooling/testing';
+import { Kysely, NoResultError, sql } from 'kysely';
+import { DatabasePool, getDbPoolToken, getDbToken, getHttpClientToken, HttpClient, PoolClosedError, transactional } from 'nestjs-pooling';
+import { beginTestTransaction, cloneDatabase, TcpProxy } from 'nestjs-pooling/testing';
 import request from 'supertest';
 import { AppModule } from './../src/app.module${end}';
 import { ItemsService } from './../src/items.service${end}';
@@ -117,6 +117,22 @@ describe('pools (e2e)', () => {
     await request(app.getHttpServer()).get('/items').expect(200, { sum: 2, size: 1 });
     const { port } = app.getHttpServer().address();
     expect(await app.get(ItemsService).status(\`http://127.0.0.1:\${port}/health/live\`)).toBe(200);
+  });
+
+  it('undo what a test has done, and give it a database of its own', async () => {
+    const db = app.get<Kysely<unknown>>(getDbToken());
+    const exists = async () => (await sql<{ it: string | null }>\`select to_regclass('rolled_back') as it\`.execute(db)).rows[0].it;
+    const rollback = await beginTestTransaction(app.get<DatabasePool>(getDbPoolToken()));
+    await transactional(db, () => sql\`create table rolled_back (id int)\`.execute(db));
+    await request(app.getHttpServer()).get('/items').expect(200, { sum: 2, size: 1 });
+    expect(await exists()).toBe('rolled_back');
+    await rollback();
+    expect(await exists()).toBeNull();
+    const database = await cloneDatabase(process.env.DATABASE_URL as string, { template: 'template1' });
+    const pool = new DatabasePool({ url: database.url });
+    await pool.query('create table items (id int)');
+    await pool.close();
+    await database.drop();
   });
 
   it('are seen in the health, metrics and console routes', async () => {

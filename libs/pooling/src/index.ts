@@ -176,7 +176,7 @@ export type {
 export type { OpenSpan, QueryShape, SpanRef, SpanSink } from './core/span-sink.js';
 export { spansFor, type ConfigurableSpans } from './tracing/spans.js';
 export type { ResolvedTracing, Tracing, TracingMode, TracingOptions } from './tracing/tracing-options.js';
-export type { AcquireOrigin } from './core/acquire-origin.js';
+export type { AcquireOrigin, TransactionOrigin } from './core/acquire-origin.js';
 export type { CallTrace } from './core/call-trace.js';
 export type { Exemplar, HistogramSnapshot, Percentiles } from './core/histogram.js';
 export type { Acquirer, Holder, HolderActivity } from './core/holders.js';

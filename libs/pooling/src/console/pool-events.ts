@@ -23,7 +23,7 @@ function times(count: number, what: string): string {
   return count === 1 ? `1 ${what}` : `${count} ${what}s`;
 }
 
-function heldBy(leak: Pick<LeakNotice, 'heldMs' | 'label' | 'acquiredAt'>): string {
+function heldBy(leak: Pick<LeakNotice, 'heldMs' | 'label' | 'acquiredAt' | 'transaction'>): string {
   return `held for ${(leak.heldMs / 1000).toFixed(1)} s by ${nameAcquirer(leak) ?? 'unknown code'}`;
 }
 

@@ -11,6 +11,8 @@ export interface HolderActivity {
   readonly lost?: boolean;
   /** Whether a transaction is open. */
   readonly inTransaction?: boolean;
+  /** How many statements its borrower has run, a `BEGIN` of its own included, where a transaction is open. */
+  readonly statements?: number;
   /** The server's own name for the connection, such as PostgreSQL's process id. */
   readonly serverId?: number;
 }
@@ -21,6 +23,11 @@ export interface Acquirer {
   readonly label?: string;
   /** The code position that acquired, when leak detection is on: `OrdersService.create (orders.service.ts:42)`. */
   readonly acquiredAt?: string;
+  /**
+   * The transaction that it is held for, where that travels with its request: the method or the code position that began it.
+   * `acquiredAt` and `stack` are those of its beginning then.
+   */
+  readonly transaction?: string;
   /** The whole stack of the acquire, when leak detection is on. */
   readonly stack?: string;
   /** The trace in which it was acquired, where there is a tracer that records it. */
@@ -93,10 +100,12 @@ export function acquirerOf(origin: AcquireOrigin | undefined): Acquirer {
   const stack = origin?.trace?.stack;
   const label = origin?.label ?? handlerIn(stack);
   const acquiredAt = firstForeignFrame(stack);
+  const transaction = origin?.transaction?.begunBy;
   const traceId = origin?.span?.traceId;
   return {
     ...(label === undefined ? undefined : { label }),
     ...(acquiredAt === undefined ? undefined : { acquiredAt }),
+    ...(transaction === undefined ? undefined : { transaction }),
     ...(stack === undefined ? undefined : { stack }),
     ...(traceId === undefined ? undefined : { traceId }),
   };
@@ -106,6 +115,7 @@ export function acquirerOf(origin: AcquireOrigin | undefined): Acquirer {
 export function originOf({ origin }: { readonly origin: AcquireOrigin | undefined }): {
   label?: string;
   acquiredAt?: string;
+  transaction?: string;
   traceId?: string;
 } {
   const { stack: _stack, ...acquirer } = acquirerOf(origin);
@@ -122,10 +132,17 @@ function shortFrame(line: string): string {
 }
 
 /**
- * Who acquired, in one phrase: the handler and the position in the code, or whichever of them is known.
- * `OrdersController.create (orders.controller.ts:42)`, `OrdersController.create, in OrdersService.place (orders.service.ts:7)`.
+ * Who acquired, in one phrase: the handler, the position in the code and the transaction, or whichever of them is known.
+ * `OrdersController.create (orders.controller.ts:42)`, `OrdersController.create, in OrdersService.place (orders.service.ts:7)`,
+ * `OrdersController.create, in the transaction of OrdersService.place`.
  */
-export function nameAcquirer({ label, acquiredAt }: Acquirer): string | undefined {
+export function nameAcquirer({ label, acquiredAt, transaction }: Acquirer): string | undefined {
+  const who = nameCaller(label, acquiredAt);
+  if (transaction === undefined || who?.includes(transaction) === true) return who;
+  return who === undefined ? `the transaction of ${transaction}` : `${who}, in the transaction of ${transaction}`;
+}
+
+function nameCaller(label: string | undefined, acquiredAt: string | undefined): string | undefined {
   if (label === undefined || acquiredAt === undefined) return label ?? acquiredAt;
   return acquiredAt.startsWith(`${label} (`) ? acquiredAt : `${label}, in ${acquiredAt}`;
 }
@@ -139,12 +156,19 @@ export function summariseHolders(holders: readonly Holder[]): string {
   return longest.map(summariseHolder).join('; ');
 }
 
+/** `idle in transaction after 3 statements`. */
+function whereIn({ active, statements }: Holder): string {
+  if (active === true) return 'in transaction';
+  if (statements === undefined) return 'idle in transaction';
+  return `idle in transaction after ${statements} statement${statements === 1 ? '' : 's'}`;
+}
+
 function summariseHolder(holder: Holder): string {
   let text = `${(holder.heldMs / 1000).toFixed(1)} s`;
   const acquirer = nameAcquirer(holder);
   if (acquirer !== undefined) text += ` by ${acquirer}`;
   if (holder.lost === true) text += ', whose connection is lost';
-  else if (holder.inTransaction === true) text += holder.active === true ? ', in transaction' : ', idle in transaction';
+  else if (holder.inTransaction === true) text += `, ${whereIn(holder)}`;
   if (holder.statement !== undefined)
     text += `, ${holder.active === true ? 'running' : 'last ran'}: ${holder.statement}`;
   return text;

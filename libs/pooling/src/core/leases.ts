@@ -11,7 +11,12 @@ import type { Slots } from './slots.js';
 import type { PoolCounters } from './statistics.js';
 
 /** Who acquires, where nobody wants to know. */
-const ANONYMOUS: AcquireOrigin = Object.freeze({ trace: undefined, label: undefined, span: undefined });
+const ANONYMOUS: AcquireOrigin = Object.freeze({
+  trace: undefined,
+  label: undefined,
+  span: undefined,
+  transaction: undefined,
+});
 
 /** Begins and ends leases: counts them, tells observers of them, watches them for leaks. */
 export class Leases<T> {
@@ -42,7 +47,8 @@ export class Leases<T> {
   origin(use: LeaseUse, traced = this.#traces.active): AcquireOrigin {
     const watch = use === 'held' ? this.#leakWatch : undefined;
     if (watch === undefined && this.#label === undefined && !traced) return ANONYMOUS;
-    return { trace: watch?.trace(), label: this.#label?.(), span: traced ? this.#traces.currentSpan : undefined };
+    const span = traced ? this.#traces.currentSpan : undefined;
+    return { trace: watch?.trace(), label: this.#label?.(), span, transaction: undefined };
   }
 
   /** Lends a connection to one borrower; `waiter`: who waited for it. */

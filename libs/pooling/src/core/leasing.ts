@@ -1,3 +1,4 @@
+import type { AcquireOrigin } from './acquire-origin.js';
 import type { AsyncResource } from 'node:async_hooks';
 import type { AcquireQueue } from './acquire-queue.js';
 import type { AcquireTraces } from './acquire-traces.js';
@@ -73,14 +74,19 @@ export class Leasing<T> implements LeaseOwner<T> {
     this.visits = new Visits(parts.slots, parts.steps, { visited: this.#checked, failed: this.#checkFailed });
   }
 
-  /** A lease that can be had at once, if there is one; `traced`: whether a tracer listens to it, where that is known. */
-  tryAcquire(use: LeaseUse, traced?: boolean): Lease<T> | undefined {
+  /**
+   * A lease that can be had at once, if there is one.
+   *
+   * @param traced whether a tracer listens to it, where that is known.
+   * @param known who acquires, where that was captured before.
+   */
+  tryAcquire(use: LeaseUse, traced?: boolean, known?: AcquireOrigin): Lease<T> | undefined {
     if (this.#waiters.length > 0 || !this.#life.lending || this.#prepares(use)) return undefined;
     const now = this.#clock.now();
     const entry = this.#slots.newestIdle;
     if (entry === undefined) return use === 'shared' ? this.#joinOthers(now, traced) : undefined;
     if (this.#fitness.judge(entry, now) !== 'ready') return undefined;
-    const origin = this.#leases.origin(use, traced);
+    const origin = known ?? this.#leases.origin(use, traced);
     return use === 'shared'
       ? this.#leases.beginShared(this, entry, now, origin)
       : this.#leases.begin(this, entry, now, use, origin);

@@ -70,6 +70,8 @@ export interface EngineAcquireOptions extends AcquireOptions {
   readonly use?: LeaseUse | undefined;
   /** Whether a tracer listens to it, where that is known already: to ask takes time. */
   readonly traced?: boolean | undefined;
+  /** Who acquires, where that was captured before; left out: whoever calls. */
+  readonly origin?: AcquireOrigin | undefined;
 }
 
 /** The part of a slot that observers see. */

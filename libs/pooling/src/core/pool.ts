@@ -1,3 +1,4 @@
+import type { AcquireOrigin } from './acquire-origin.js';
 import { Closer } from './closer.js';
 import type { Connector } from './connector.js';
 import type { Deadlines } from './deadlines.js';
@@ -159,13 +160,19 @@ export class Pool<T> {
       this.#parts.counters.acquireAborted++;
       return this.#refuse(use, options.signal.reason, options.traced);
     }
-    const lease = this.#leasing.tryAcquire(use, options?.traced);
+    const lease = this.#leasing.tryAcquire(use, options?.traced, options?.origin);
     if (lease !== undefined) return Promise.resolve(lease);
     const traced = options?.traced ?? this.#parts.traces.active;
     if (this.#parts.life.refusing) return this.#refuse(use, this.#closedError(), traced);
     const refusal = this.#dialling.refusal();
     if (refusal !== undefined) return this.#refuse(use, refusal, traced);
-    return this.#parts.waiters.join(this.#leases.origin(use, traced), options, traced, this.#leasing.serve);
+    const origin = options?.origin ?? this.#leases.origin(use, traced);
+    return this.#parts.waiters.join(origin, options, traced, this.#leasing.serve);
+  }
+
+  /** Who calls now, as far as that is kept: for an acquire that comes later. */
+  origin(use: LeaseUse): AcquireOrigin {
+    return this.#leases.origin(use);
   }
 
   #refuse(use: LeaseUse, error: unknown, traced: boolean | undefined): Promise<never> {

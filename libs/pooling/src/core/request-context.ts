@@ -13,6 +13,8 @@ export interface RequestContext {
   readonly retried: object | undefined;
   /** What was written in it; the database floor knows its kind. */
   readonly writes: object | undefined;
+  /** Who holds a test's one connection; the laboratory knows its kind. */
+  readonly turn: object | undefined;
 }
 
 /** The context of what belongs to no request. */
@@ -21,6 +23,7 @@ const NO_REQUEST: RequestContext = {
   transaction: undefined,
   retried: undefined,
   writes: undefined,
+  turn: undefined,
 };
 
 /**

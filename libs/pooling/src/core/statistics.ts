@@ -106,6 +106,8 @@ export interface LeakNotice {
   readonly label?: string;
   /** The code position that acquired it. */
   readonly acquiredAt?: string;
+  /** The transaction that it is held for: what began it. */
+  readonly transaction?: string;
 }
 
 /** The distributions behind {@link PoolStatistics}, bucket by bucket, for Prometheus. */

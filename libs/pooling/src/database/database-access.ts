@@ -1,3 +1,4 @@
+import type { Clock } from '../core/clock.js';
 import type { DatabaseLeases } from './database-leases.js';
 import type { SingleQueries } from './query/single-queries.js';
 import type { StatementTally } from './query/statement-tally.js';
@@ -17,6 +18,7 @@ export interface DatabaseAccess {
   readonly transactions: TransactionTally;
   /** Takes notes of what is written, for those who read from replicas; `undefined`: nobody does. */
   readonly writes: PoolWrites | undefined;
+  readonly clock: Clock;
 }
 
 /** What a pool with replicas is made of besides. */
@@ -52,8 +54,25 @@ const refusing = new Proxy(
 
 /** The parts of a pool. Those of a stand-in throw a `TypeError` when they are used. */
 export function accessWhenUsed(pool: object): DatabaseAccess {
-  const none = { leases: refusing, queries: refusing, tally: refusing, transactions: refusing, writes: undefined };
+  const none = {
+    leases: refusing,
+    queries: refusing,
+    tally: refusing,
+    transactions: refusing,
+    writes: undefined,
+    clock: refusing,
+  };
   return granted.get(pool) ?? none;
+}
+
+/**
+ * What a pool is made of.
+ *
+ * @throws TypeError for what isn't a `DatabasePool` of this copy of the package.
+ */
+export function accessOf(pool: object): DatabaseAccess {
+  assertPool(pool);
+  return granted.get(pool) as DatabaseAccess;
 }
 
 /**

@@ -35,6 +35,8 @@ export interface SlowAcquireReport {
   /** On whose behalf, and the code that acquired it, where that is known. */
   readonly label?: string;
   readonly acquiredAt?: string;
+  /** The transaction that it was acquired for, where that travels with its request: what began it. */
+  readonly transaction?: string;
   /** The trace in which it was acquired, where there is a tracer that records it. */
   readonly traceId?: string;
 }

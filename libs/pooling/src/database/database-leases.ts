@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import type { PoolClient } from 'pg';
+import type { AcquireOrigin } from '../core/acquire-origin.js';
 import { releaseChannel } from '../core/diagnostics.js';
 import { PoolAcquireTimeoutError } from '../core/errors.js';
 import type { Pool } from '../core/pool.js';
@@ -9,6 +10,15 @@ import type { PostgresConnection } from './connection/connection.js';
 import type { DatabaseLease } from './database-lease.js';
 import type { WriteNote, WriteNotes } from './query/write-notes.js';
 import { PooledClient, type PooledClientHost } from './pooled-client.js';
+
+/** Who lends a connection in place of the pool: a test, in which everybody shares one. */
+export interface Lender {
+  acquire(options: EngineAcquireOptions | undefined): Promise<DatabaseLease>;
+  /** Runs what holds a connection, or will: what that acquires meanwhile is served before it gives its own back. */
+  holding<Result>(fn: () => Result): Result;
+  /** The pool is about to close. */
+  end(): void;
+}
 
 /** What leases need of their pool. */
 export interface LeasesHost {
@@ -39,6 +49,8 @@ export function announce(emitter: EventEmitter, event: string, ...parameters: un
 
 /** Every lease of a database pool begins and ends here, whoever it is for. */
 export class DatabaseLeases {
+  /** Who lends in place of the pool. */
+  lender: Lender | undefined = undefined;
   readonly #host: LeasesHost;
   readonly #clientHost: PooledClientHost;
   /** Nothing here may keep a lease alive that its borrower has dropped: leak detection waits for that. */
@@ -81,6 +93,7 @@ export class DatabaseLeases {
    * @param traced whether a tracer listens, where that is known.
    */
   tryAcquire(use: LeaseUse, traced?: boolean): DatabaseLease | undefined {
+    if (this.lender !== undefined && use !== 'own') return undefined;
     const lease = this.#host.engine.tryAcquire(use, traced);
     if (lease !== undefined && use !== 'own') this.#announceAcquire(lease);
     return lease;
@@ -91,13 +104,21 @@ export class DatabaseLeases {
     if (!this.#started) this.start();
     let lease: DatabaseLease;
     try {
-      lease = await this.#host.engine.acquire(options);
+      const { lender } = this;
+      lease = await (lender === undefined || options?.use === 'own'
+        ? this.#host.engine.acquire(options)
+        : lender.acquire(options));
     } catch (error) {
       if (error instanceof PoolAcquireTimeoutError) this.#host.timedOut(error);
       throw error;
     }
     if (options?.use !== 'own') this.#announceAcquire(lease);
     return lease;
+  }
+
+  /** Who calls now, as far as that is kept: for a lease that is taken later. */
+  get origin(): AcquireOrigin {
+    return this.#host.engine.origin('held');
   }
 
   /** The one client of a lease. */

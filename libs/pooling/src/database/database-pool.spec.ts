@@ -420,6 +420,7 @@ describe('a DatabasePool', () => {
         statement: 'select $1::text, pg_sleep(0.05)',
         active: true,
         inTransaction: true,
+        statements: 2,
         serverId: expect.any(Number) as number,
       },
     ]);

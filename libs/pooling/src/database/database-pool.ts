@@ -119,9 +119,19 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   }
 
   /** Runs `fn` with a connection and gives it back, whatever `fn` does. */
-  async withConnection<Result>(
+  withConnection<Result>(
     fn: (client: PoolClient) => Result | Promise<Result>,
     options?: AcquireOptions,
+  ): Promise<Result> {
+    const { lender } = this.#parts.leases;
+    return lender === undefined
+      ? this.#withConnection(fn, options)
+      : lender.holding(() => this.#withConnection(fn, options));
+  }
+
+  async #withConnection<Result>(
+    fn: (client: PoolClient) => Result | Promise<Result>,
+    options: AcquireOptions | undefined,
   ): Promise<Result> {
     const { leases } = this.#parts;
     const lease = await leases.acquire(options);
@@ -301,6 +311,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
    */
   close(options: { readonly deadlineMs?: number } = {}): Promise<CloseReport> {
     if (this.#closed === undefined) {
+      this.#parts.leases.lender?.end();
       const deadlineMs = options.deadlineMs ?? this.#closeDeadlineMs;
       this.#closed = this.#withReplicas(this.#parts.engine.close(deadlineMs), deadlineMs);
       this.#parts.ping.poolClosed();
@@ -313,6 +324,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   end(): Promise<void>;
   end(callback: () => void): void;
   end(callback?: () => void): Promise<void> | void {
+    this.#parts.leases.lender?.end();
     this.#closed ??= this.#withReplicas(
       closeAfterWaiting(this.#parts.engine, this.#parts.clock, this.#closeDeadlineMs),
       this.#closeDeadlineMs,

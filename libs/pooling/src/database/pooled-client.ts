@@ -199,7 +199,7 @@ class PooledClientFacade {
   /** The transaction status that the server sent last. It is there with any pg; pg's own clients have it from 8.21 on. */
   getTransactionStatus(): ReturnType<ClientBase['getTransactionStatus']> {
     if (this.#lease.released) throw this.#leaseOver('used');
-    return this.#connection.session.transactionStatus;
+    return this.#connection.transactionStatus;
   }
 
   /** Sets a type parser for this lease. */

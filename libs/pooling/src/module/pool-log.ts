@@ -105,11 +105,13 @@ export class PoolLog implements DatabasePoolObserver {
   }
 
   leaked(report: LeakReport): void {
-    const { connection, heldMs, label, stack, collected } = report;
+    const { connection, heldMs, label, transaction, stack, collected, activity } = report;
     const by = label === undefined ? '' : ` by ${label}`;
+    const held =
+      transaction === undefined ? '' : `, held for the transaction of ${transaction}${afterStatements(activity)}`;
     const what = collected ? 'was dropped without being released' : 'has not been released';
     this.#logger.warn(
-      `${this.#name}: connection ${connection}, acquired${by} ${howLong(heldMs)} ago, ${what}${framesOf(stack)}`,
+      `${this.#name}: connection ${connection}${held}, acquired${by} ${howLong(heldMs)} ago, ${what}${framesOf(stack)}`,
     );
   }
 
@@ -128,7 +130,13 @@ export function logHttpLeak({ client, method, url, unreadMs, stack }: HttpLeakRe
   );
 }
 
-function byWhom(acquirer: Pick<Holder, 'label' | 'acquiredAt'>): string {
+function afterStatements(activity: LeakReport['activity']): string {
+  const statements = activity?.statements;
+  if (statements === undefined) return '';
+  return ` after ${statements} statement${statements === 1 ? '' : 's'}`;
+}
+
+function byWhom(acquirer: Pick<Holder, 'label' | 'acquiredAt' | 'transaction'>): string {
   const who = nameAcquirer(acquirer);
   return who === undefined ? '' : ` by ${who}`;
 }

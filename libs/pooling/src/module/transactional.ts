@@ -1,5 +1,6 @@
 import { Inject, Logger, Optional } from '@nestjs/common';
 import type { Kysely } from 'kysely';
+import { firstValueFrom, from, isObservable, toArray } from 'rxjs';
 import { PoolNotConfiguredError } from '../core/errors.js';
 import { keepRequests } from '../core/request-context.js';
 import { runCall } from '../database/kysely/ambient/transactional-call.js';
@@ -67,17 +68,44 @@ export function Transactional(options: TransactionalOptions = {}): Transactional
     }
     const original = descriptor.value as Method | undefined;
     if (typeof original !== 'function') throw new TypeError(`@Transactional() is for methods, and ${name} isn't one`);
+    if (/Generator/.test(original.constructor.name)) {
+      throw new TypeError(
+        `@Transactional() is for methods that give a promise, and ${name} is a generator: what it does comes when it is read`,
+      );
+    }
     // A promise keeps its context from its beginning.
     keepRequests();
     injectInto(target, database);
     note(target.constructor, { method: name, database });
     const transactionalMethod: Method = async function (...args) {
       const way = wayFor(this, database, name);
-      return await runCall({ way, options, method: name, fn: () => original.apply(this, args) });
+      return await runCall({ way, options, method: name, fn: () => readWithin(name, original.apply(this, args)) });
     };
     resemble(transactionalMethod, original);
     descriptor.value = transactionalMethod as unknown as typeof descriptor.value;
   };
+}
+
+/**
+ * What a method gives, read within its transaction: an Observable would be read when that is over, and what it does then would run
+ * outside, though nobody has said so. Thus an interceptor is around its handler.
+ */
+async function readWithin(method: string, given: Promise<unknown>): Promise<unknown> {
+  const result = await given;
+  if (isObservable(result)) return from(await firstValueFrom(result.pipe(toArray())));
+  if (isIterator(result)) {
+    throw new TypeError(
+      `@Transactional() is for methods that give a promise of what they have read, and ${method} gave an iterator: what that does ` +
+        'comes when the transaction is over',
+    );
+  }
+  return result;
+}
+
+function isIterator(result: unknown): boolean {
+  if (typeof result !== 'object' || result === null) return false;
+  const { next } = result as { next?: unknown };
+  return typeof next === 'function' && (Symbol.asyncIterator in result || Symbol.iterator in result);
 }
 
 /** Nest sets the property on each instance that it makes, of any scope; a setter on the prototype keeps the value. */

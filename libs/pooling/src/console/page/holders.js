@@ -13,6 +13,7 @@ const SHORT_MS = 1_000;
  * @property {HTMLElement} kind
  * @property {HTMLElement} label
  * @property {HTMLElement} position
+ * @property {HTMLElement} transaction
  * @property {HTMLElement} trace
  * @property {HTMLDetailsElement} details
  * @property {HTMLElement} stack
@@ -23,11 +24,18 @@ const SHORT_MS = 1_000;
 
 /** @param {Holder} holder */
 function activityOf(holder) {
-  if (holder.active === true) return 'running';
+  if (holder.active === true)
+    return holder.inTransaction === true ? `running in transaction${afterStatements(holder)}` : 'running';
   const idle = holder.idleMs === undefined ? '' : ` for ${duration(holder.idleMs)}`;
-  if (holder.inTransaction === true) return `idle in transaction${idle}, last ran`;
+  if (holder.inTransaction === true) return `idle in transaction${idle}${afterStatements(holder)}, last ran`;
   if (holder.statement === undefined) return `nothing run yet`;
   return `idle${idle}, last ran`;
+}
+
+/** @param {Holder} holder */
+function afterStatements({ statements }) {
+  if (statements === undefined) return '';
+  return statements === 1 ? ' after 1 statement' : ` after ${number(statements)} statements`;
 }
 
 /** Who holds connections: for how long, on whose behalf, acquired where, doing what. */
@@ -122,6 +130,7 @@ export class Holders {
       kind: make('span', { class: 'tag' }),
       label: make('b', { class: 'who' }),
       position: make('span', { class: 'position' }),
+      transaction: make('span', { class: 'position' }),
       trace: make('span', { class: 'position' }),
       details: make('details', {}, make('summary', {}, 'Stack'), stack),
       stack,
@@ -133,7 +142,7 @@ export class Holders {
       'tr',
       { tabindex: '-1' },
       make('td', { 'data-column': 'Held' }, parts.held, ' ', parts.kind),
-      make('td', { 'data-column': 'By' }, parts.label, parts.position, parts.trace, parts.details),
+      make('td', { 'data-column': 'By' }, parts.label, parts.position, parts.transaction, parts.trace, parts.details),
       make('td', { 'data-column': 'Doing' }, parts.activity, parts.statement),
       make('td', { 'data-column': 'Connection' }, parts.connection),
     );
@@ -166,6 +175,7 @@ export class Holders {
     setAttribute(parts.kind, 'data-kind', kind);
     setText(parts.label, nameOf(holder));
     setText(parts.position, positionBeside(holder));
+    setText(parts.transaction, transactionBeside(holder));
     setText(parts.trace, holder.traceId === undefined ? '' : `trace ${holder.traceId}`);
     showStack(parts.stack, holder.stack ?? '');
     parts.details.hidden = holder.stack === undefined;
@@ -194,6 +204,17 @@ function positionBeside({ label, acquiredAt, stack }) {
   if (acquiredAt === undefined) return stack === undefined ? 'leakDetectionMs shows the code' : '';
   if (label === undefined) return '';
   return acquiredAt.startsWith(`${label} (`) ? fileOf(acquiredAt) : acquiredAt;
+}
+
+/**
+ * The transaction that it is held for, unless that is in what stands above it.
+ *
+ * @param {Holder} holder
+ */
+function transactionBeside(holder) {
+  const { transaction, acquiredAt } = holder;
+  if (transaction === undefined || acquiredAt?.includes(transaction)) return '';
+  return nameOf(holder) === transaction ? 'its transaction' : `transaction of ${transaction}`;
 }
 
 /**

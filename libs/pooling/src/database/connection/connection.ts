@@ -7,7 +7,13 @@ import type { ServerFacts } from '../hosts/server-facts.js';
 import { ToldRole } from '../hosts/told-role.js';
 import type { HostTarget } from '../options/host-options.js';
 import { pg } from '../pg.js';
-import { answerWaitersWhenEnded, guardIncoming, processIdOf, protocolOf } from '../pg-internals.js';
+import {
+  answerWaitersWhenEnded,
+  guardIncoming,
+  processIdOf,
+  protocolOf,
+  type TransactionStatus,
+} from '../pg-internals.js';
 import { rethrow } from '../query/statement.js';
 import { endsConnection } from '../server-errors.js';
 import { MessageGuard } from '../wire/message-guard.js';
@@ -17,7 +23,7 @@ import { CarriedName } from './carried-name.js';
 import { refuseWithoutPassword } from './login-checks.js';
 import { Session } from './session.js';
 import type { RunnerHost } from './runner-host.js';
-import { StatementRunner } from './statement-runner.js';
+import { StatementRunner, type StatementSender } from './statement-runner.js';
 import { StatementsUnderway } from './statements-underway.js';
 
 /** What a connection needs of its pool. */
@@ -45,7 +51,9 @@ export class PostgresConnection {
   /** The statements that run on it. */
   readonly underway: StatementsUnderway;
   /** Sends its statements. */
-  readonly runner: StatementRunner;
+  runner: StatementSender;
+  /** The transaction that its borrowers know of, in a test with another one around it; `undefined`: as the server tells. */
+  shownStatus: TransactionStatus | undefined = undefined;
   /** What is known of its server's role by asking. */
   readonly role = new ConnectionRole();
   /** What its server reports of its role by itself. */
@@ -60,6 +68,7 @@ export class PostgresConnection {
   carries: CarriedName | undefined = undefined;
   /** What hooks have put on its client. */
   added: AddedProperties | undefined = undefined;
+  readonly #runner: StatementRunner;
   readonly #lost: (error?: Error) => void;
   readonly #cancellation: Cancellation;
   #state: 'open' | 'closing' | 'ended' = 'open';
@@ -83,7 +92,8 @@ export class PostgresConnection {
     });
     this.session = new Session(client, host);
     this.underway = new StatementsUnderway(host, this, this.#cancellation);
-    this.runner = new StatementRunner(host, this, this.#guardIncoming());
+    this.#runner = new StatementRunner(host, this, this.#guardIncoming());
+    this.runner = this.#runner;
     this.ended = new Promise((resolve) => protocolOf(client).once('end', resolve));
     this.#listen();
   }
@@ -122,7 +132,7 @@ export class PostgresConnection {
     signal.throwIfAborted();
     client.removeListener('error', end);
     this.added = new AddedProperties(client);
-    this.runner.useWire();
+    this.#runner.useWire();
   }
 
   /** The role of its server; a primary where nothing is known. */
@@ -145,9 +155,14 @@ export class PostgresConnection {
     return this.alive && !this.inTransaction && this.underway.quiet;
   }
 
+  /** How the transaction of its borrower stands. */
+  get transactionStatus(): TransactionStatus {
+    return this.shownStatus ?? this.session.transactionStatus;
+  }
+
   /** Whether a transaction is open, failed or not. */
   get inTransaction(): boolean {
-    return this.session.inTransaction;
+    return this.transactionStatus !== 'I';
   }
 
   /** Why it died by itself. */
@@ -178,10 +193,12 @@ export class PostgresConnection {
     const serverId = this.processId;
     const lost = this.#failure !== undefined || this.#state === 'ended';
     const statement = this.underway.lastStatement;
+    const inTransaction = !lost && this.inTransaction;
     return {
       ...(lost ? { lost } : undefined),
       active: !lost && this.underway.active,
-      inTransaction: !lost && this.inTransaction,
+      inTransaction,
+      ...(inTransaction ? { statements: this.underway.count } : undefined),
       ...(statement === undefined ? undefined : { statement }),
       ...(serverId === undefined ? undefined : { serverId }),
     };

@@ -59,11 +59,6 @@ export class Session implements WireSession {
     return this.#transactionStatus;
   }
 
-  /** Whether a transaction is open, failed or not. */
-  get inTransaction(): boolean {
-    return this.#transactionStatus !== 'I';
-  }
-
   now(): number {
     return this.#clock.now();
   }

@@ -29,6 +29,9 @@ import { Wire } from '../wire/wire.js';
 import type { RunnerConnection, RunnerHost } from './runner-host.js';
 import type { StatementsUnderway } from './statements-underway.js';
 
+/** What sends the statements of a connection. */
+export type StatementSender = Omit<Pick<StatementRunner, keyof StatementRunner>, 'useWire'>;
+
 const NO_VALUES: readonly unknown[] = [];
 
 /**

@@ -59,6 +59,7 @@ export class StatementsUnderway implements StatementOwner, WireHost {
   readonly #client: Client;
   readonly #cancellation: Cancellation;
   #lastText: string | undefined = undefined;
+  #asked = 0;
   /** The last statement of the last borrower, after its return. */
   #leftText: string | undefined = undefined;
   #unanswered = 0;
@@ -81,6 +82,11 @@ export class StatementsUnderway implements StatementOwner, WireHost {
     return this.#unanswered > 0 || !isReadyForQuery(this.#client);
   }
 
+  /** How many statements the borrower has run. */
+  get count(): number {
+    return this.#asked;
+  }
+
   /** What the borrower ran last, shortened: for people. */
   get lastStatement(): string | undefined {
     return this.#lastText === undefined ? undefined : shortenStatement(this.#lastText);
@@ -95,6 +101,7 @@ export class StatementsUnderway implements StatementOwner, WireHost {
   forgetBorrower(): void {
     this.#leftText = this.#lastText;
     this.#lastText = undefined;
+    this.#asked = 0;
   }
 
   /** A statement is sent: its deadline begins. */
@@ -110,6 +117,7 @@ export class StatementsUnderway implements StatementOwner, WireHost {
   /** A borrower runs something. */
   asked(text: string): void {
     this.#lastText = text;
+    this.#asked++;
     this.#host.traffic.queries++;
   }
 

@@ -45,8 +45,8 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
     this.#pending++;
     try {
       // pg runs a text of several statements, and a COPY, one at a time.
-      if (this.#kind === 'connection' || formOf(query) === 'text') await this.#turns.alone();
-      else if (!this.#turns.tryShare()) await this.#turns.share();
+      if (this.#kind === 'connection' || formOf(query) === 'text') await this.#enterAlone(query);
+      else if (!this.#turns.tryShare()) await this.#behindStreams(this.#turns.share(), query);
       try {
         if (this.#isOver()) throw this.#connection.transactionOver();
         return await this.#connection.executeQuery(query);
@@ -78,7 +78,7 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
     if (this.#kind === 'connection') return await this.#provideAlone(consumer);
     this.#pending++;
     try {
-      if (!this.#turns.tryShare()) await this.#turns.share();
+      if (!this.#turns.tryShare()) await this.#behindStreams(this.#turns.share());
       try {
         // Awaited, so that an error's stack leads back to the caller.
         return await this.#letIn(consumer);
@@ -113,7 +113,7 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
   async #provideAlone<Result>(consumer: Consumer<Result>): Promise<Result> {
     this.#pending++;
     try {
-      await this.#turns.alone();
+      await this.#enterAlone();
       try {
         return await consumer(this.#isOver() ? new ClosedConnection(this.#connection) : this.#connection);
       } finally {
@@ -122,6 +122,14 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
     } finally {
       this.#left();
     }
+  }
+
+  async #enterAlone(query?: CompiledQuery): Promise<void> {
+    await (this.#turns.free ? this.#turns.alone() : this.#behindStreams(this.#turns.alone(), query));
+  }
+
+  #behindStreams(entered: Promise<void>, query?: CompiledQuery): Promise<void> {
+    return this.#connection.behindStreams(entered, query, () => this.#turns.leave());
   }
 
   #left(): void {

@@ -12,6 +12,7 @@ import { ConnectionNotes } from './connection-notes.js';
 import type { ConnectionWay } from './connection-way.js';
 import { kyselyResult } from './kysely-result.js';
 import { isLogging, logged, loggedStream } from './logged-queries.js';
+import { behindStreams, OpenStreams } from './open-streams.js';
 import { OrderedStatements } from './ordered-statements.js';
 import { installedCursor } from './pg-cursor.js';
 import { querySummary } from './query-summary.js';
@@ -64,7 +65,8 @@ export class KyselyConnection implements DatabaseConnection {
   /** What tracers hear of the transaction. */
   #trace: TransactionTrace | undefined = undefined;
   #beginLogged = true;
-  #streams = 0;
+  /** The streams that are open on it. */
+  readonly open = new OpenStreams();
 
   /** @param lease left out: it is leased with its first statement, by `acquire`. */
   constructor(way: ConnectionWay, lease?: DatabaseLease, acquire?: AcquireOptions) {
@@ -86,12 +88,12 @@ export class KyselyConnection implements DatabaseConnection {
 
   /** Whether a stream is open. */
   get streams(): boolean {
-    return this.#streams > 0;
+    return this.open.count > 0;
   }
 
   /** Statements without an answer, and open streams. */
   get pending(): number {
-    return this.#statements.running + this.#streams;
+    return this.#statements.running + this.open.count;
   }
 
   /** Whether anything of the transaction was sent, or is about to be. */
@@ -286,18 +288,21 @@ export class KyselyConnection implements DatabaseConnection {
     const cursor = new Cursor<Row>(query.sql, query.parameters.slice());
     const note = this.#asked(query);
     this.#statements.submit(cursor as unknown as Submittable);
-    this.#streams++;
+    this.open.count++;
     this.scope?.streams();
     try {
       for (;;) {
         const rows = await cursor.read(chunkSize);
         if (rows.length === 0) break;
+        this.open.offeredAt = this.#way.clock.now();
         yield { rows };
+        this.open.offeredAt = undefined;
       }
     } finally {
       // On a connection that died, the answer to the close never comes.
       await Promise.race([cursor.close(), connection.ended]);
-      this.#streams--;
+      this.open.count--;
+      this.open.offeredAt = undefined;
       note?.somewhere();
     }
   }
@@ -316,7 +321,13 @@ export class KyselyConnection implements DatabaseConnection {
   }
 
   get #busy(): boolean {
-    return this.#statements.running > 0 || this.#streams > 0;
+    return this.pending > 0;
+  }
+
+  /** Waits for a turn that may be behind a stream: not for longer than `streamIdleTimeoutMs` once that has no reader any more. */
+  async behindStreams(entered: Promise<void>, query: CompiledQuery | undefined, left: () => void): Promise<void> {
+    const { clock, pool } = this.#way;
+    await behindStreams(this.open, entered, { clock, pool, statement: query?.sql, left });
   }
 
   /** Gives the lease back; a second time does nothing. */

@@ -48,9 +48,19 @@ class ConnectionsOfPool implements ConnectionProvider {
     this.#way = way;
   }
 
-  async provideConnection<Result>(
+  provideConnection<Result>(
     consumer: (connection: DatabaseConnection) => Promise<Result>,
     options?: Pick<AcquireOptions, 'signal'>,
+  ): Promise<Result> {
+    const { lender } = this.#way.leases;
+    return lender === undefined
+      ? this.#provide(consumer, options)
+      : lender.holding(() => this.#provide(consumer, options));
+  }
+
+  async #provide<Result>(
+    consumer: (connection: DatabaseConnection) => Promise<Result>,
+    options: Pick<AcquireOptions, 'signal'> | undefined,
   ): Promise<Result> {
     const connection = connectionOn(this.#way, await this.#way.leases.acquire(options));
     try {

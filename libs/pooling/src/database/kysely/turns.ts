@@ -10,6 +10,11 @@ export class Turns {
   #alone = false;
   #waiting: Waiter[] = [];
 
+  /** Whether nobody is inside or waits. */
+  get free(): boolean {
+    return this.#inside === 0 && this.#waiting.length === 0;
+  }
+
   /** Shares it, if that is possible at once. */
   tryShare(): boolean {
     if (this.#alone || this.#waiting.length > 0) return false;

@@ -27,6 +27,8 @@ export interface SlowQueryReport {
   /** On whose behalf, and the code that acquired the connection, where that is known. */
   readonly label?: string;
   readonly acquiredAt?: string;
+  /** The transaction that it ran in, where that travels with its request: what began it. */
+  readonly transaction?: string;
   /** The trace in which it was acquired, where there is a tracer that records it. */
   readonly traceId?: string;
 }

@@ -1,8 +1,9 @@
 import type { QueryResult } from 'pg';
+import type { AcquireOrigin } from '../../core/acquire-origin.js';
 import type { EngineAcquireOptions } from '../../core/pool-options.js';
 import type { CloseReason } from '../../core/statistics.js';
 import type { DatabaseLease } from '../database-lease.js';
-import type { DatabaseLeases } from '../database-leases.js';
+import type { DatabaseLeases, Lender } from '../database-leases.js';
 import type { QueryText } from '../query/query-forms.js';
 import type { QueryTraces } from '../query/query-traces.js';
 import { isLostConnection } from '../server-errors.js';
@@ -116,6 +117,16 @@ export class ReplicaReads {
     return await this.#host.leases.acquire(options);
   }
 
+  /** In a test, everything runs on the one connection that it has of the primary. */
+  get lender(): Lender | undefined {
+    return this.#host.leases.lender;
+  }
+
+  /** Who calls now, as far as that is kept. */
+  get origin(): AcquireOrigin {
+    return this.#host.leases.origin;
+  }
+
   /** Ends a lease, of a replica or of the primary. */
   giveBack(lease: DatabaseLease, error?: Error | boolean, reason?: CloseReason): void {
     (this.#owners.get(lease) ?? this.#host.leases).giveBack(lease, error, reason);
@@ -123,6 +134,7 @@ export class ReplicaReads {
 
   /** `undefined`: the primary has to do it. */
   async #begin(): Promise<Search | undefined> {
+    if (this.lender !== undefined) return undefined;
     const { clock, options } = this.#set;
     const deadline = clock.now() + options.waitMs;
     const looking = this.#set.use();

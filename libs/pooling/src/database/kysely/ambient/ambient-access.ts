@@ -1,5 +1,6 @@
 import type { Kysely, Transaction } from 'kysely';
-import type { AcquireOptions } from '../../../core/pool-options.js';
+import type { AcquireOrigin, TransactionOrigin } from '../../../core/acquire-origin.js';
+import type { EngineAcquireOptions } from '../../../core/pool-options.js';
 import type { HookKind } from './hooks.js';
 import type { TransactionOutcomes } from '../../transaction-tally.js';
 import type { Membership } from './membership.js';
@@ -15,7 +16,11 @@ export interface TransactionalWay {
   /** Its name. */
   readonly name: string;
   /** A new transaction, on a connection of its own. */
-  session(beginning: Beginning, acquire: AcquireOptions): TransactionSession;
+  session(beginning: Beginning, acquire: EngineAcquireOptions): TransactionSession;
+  /** Who begins a transaction, captured at its beginning: its connection is leased with its first statement. */
+  origin(begun: TransactionOrigin): AcquireOrigin;
+  /** Runs the function of a new transaction. */
+  holding<Result>(fn: () => Result): Result;
   /** A transaction has ended. */
   ended(outcome: keyof TransactionOutcomes): void;
   /** A hook has thrown. */

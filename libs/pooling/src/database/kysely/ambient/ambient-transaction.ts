@@ -68,7 +68,7 @@ export class AmbientTransaction implements ScopedTransaction {
   /** The error of what comes after its end, or after that of a savepoint in it. */
   overError(what: 'savepoint' | 'transaction', reason: Error | undefined): PoolTransactionError {
     const { name } = this;
-    const begun = this.begunAt.toString();
+    const begun = this.begunAt.begunBy;
     const where = begun === undefined ? '' : ` that was begun by ${begun}`;
     return new PoolTransactionError(
       name,

@@ -26,7 +26,7 @@ export function refuseMismatch({ name, beginning, begunAt }: ScopedTransaction, 
   }
 
   function refuse(what: string, asked: unknown, has: unknown): never {
-    const begun = begunAt.toString();
+    const begun = begunAt.begunBy;
     throw new PoolTransactionError(
       name,
       `${name}: ${what} can't be ${String(asked)}: the running transaction` +

@@ -1,5 +1,5 @@
 import type { CompiledQuery, QueryResult } from 'kysely';
-import type { AcquireOptions } from '../../../core/pool-options.js';
+import type { EngineAcquireOptions } from '../../../core/pool-options.js';
 import type { CloseReason } from '../../../core/statistics.js';
 import { commandQuery } from '../command-query.js';
 import { ConnectionScope } from '../connection-scope.js';
@@ -14,7 +14,7 @@ export class ScopedSession implements TransactionSession {
   readonly #connection: KyselyConnection;
   readonly #scope: ConnectionScope;
 
-  constructor(way: ConnectionWay, beginning: Beginning, acquire: AcquireOptions) {
+  constructor(way: ConnectionWay, beginning: Beginning, acquire: EngineAcquireOptions) {
     this.#connection = connectionOn(way, undefined, acquire);
     this.#connection.begin(beginning);
     this.#scope = new ConnectionScope(this.#connection);

@@ -1,4 +1,5 @@
 import type { QueryResult } from 'kysely';
+import type { AcquireOrigin } from '../../../core/acquire-origin.js';
 import { PoolTransactionError } from '../../../core/errors.js';
 import type { TransactionSession } from './transaction-session.js';
 import type { TransactionalWay } from './ambient-access.js';
@@ -19,6 +20,8 @@ const NO_SESSION: TransactionSession = {
   rollback: () => Promise.resolve(),
   release: () => undefined,
 };
+
+const NOBODY: AcquireOrigin = { trace: undefined, label: undefined, span: undefined, transaction: undefined };
 
 const told = new WeakSet<object>();
 
@@ -49,6 +52,8 @@ export function standInWay(db: object, name: string = DEFAULT_NAME, warn = warnO
     database: db,
     name,
     session: () => NO_SESSION,
+    origin: () => NOBODY,
+    holding: (fn) => fn(),
     ended: () => undefined,
     hookFailed: (kind, error) => process.emitWarning(`${name}: a hook of ${kind} has failed: ${String(error)}`),
   };

@@ -9,7 +9,7 @@ import { refuseMismatch } from './mismatch.js';
 import { CallStatements, innermost, Membership, membershipIn } from './membership.js';
 import type { Scope } from './scope.js';
 import type { Beginning } from '../../query/opening.js';
-import type { TransactionalOptions } from './transactional-options.js';
+import { settingsOf, type TransactionalOptions } from './transactional-options.js';
 import type { TransactionalWay } from './ambient-access.js';
 
 /** One call of a transactional function. */
@@ -64,7 +64,7 @@ function forbidden(
   { way: { name }, method }: TransactionalCall<unknown>,
   { transaction }: Scope,
 ): PoolTransactionError {
-  const begun = transaction.begunAt.toString();
+  const begun = transaction.begunAt.begunBy;
   return new PoolTransactionError(
     name,
     `${name}: ${method ?? 'the function'} must not run in a transaction (propagation: 'never'), and there is one` +
@@ -150,10 +150,11 @@ async function begin<Result>(call: TransactionalCall<Result>): Promise<Result> {
   const outer = innermost();
   const deadline = deadlineOf(way, options);
   const begunAt = new BegunAt(call.method);
+  const origin = way.origin(begunAt);
   let transaction: AmbientTransaction | undefined;
   const attempt = async (): Promise<Result> => {
     const beginning = beginningOf(options);
-    const session = way.session(beginning, deadline === undefined ? {} : { signal: deadline.signal });
+    const session = way.session(beginning, { signal: deadline?.signal, origin });
     transaction = new AmbientTransaction({ name: way.name, beginning, begunAt, session });
     return await runOnce(transaction, call, outer, deadline);
   };
@@ -184,7 +185,8 @@ async function runOnce<Result>(
   outer: Membership | undefined,
   deadline: CallDeadline | undefined,
 ): Promise<Result> {
-  const work = new Membership(way, outer, transaction.root).run(async () => await fn());
+  const member = new Membership(way, outer, transaction.root);
+  const work = way.holding(() => member.run(async () => await fn()));
   let result: Result;
   try {
     result = await (deadline === undefined ? work : deadline.race(work));
@@ -208,7 +210,7 @@ async function runHooks(
     try {
       await hook.run(outer);
     } catch (error) {
-      way.hookFailed(hook.kind, error, begunAt.toString());
+      way.hookFailed(hook.kind, error, begunAt.begunBy);
     }
   }
 }
@@ -219,7 +221,7 @@ function beginningOf({ isolationLevel, accessMode, deferrable, settings, retry }
     isolationLevel: isolationLevel ?? inRetry?.isolationLevel,
     accessMode: accessMode ?? inRetry?.accessMode,
     deferrable,
-    settings: typeof settings === 'function' ? settings() : settings,
+    settings: typeof settings === 'function' ? settingsOf(settings) : settings,
   };
 }
 

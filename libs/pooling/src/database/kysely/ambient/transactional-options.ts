@@ -12,6 +12,7 @@ import {
   recordOf,
   refusal,
   refuseProblems,
+  required,
   rule,
   showValue,
   string,
@@ -82,13 +83,17 @@ const SETTING: Rule = rule('a text, a number or a boolean', (value) =>
   ['string', 'number', 'boolean'].includes(typeof value),
 );
 
-const RULES: Readonly<Record<keyof TransactionalOptions, Rule>> = {
+/** A setting that is `undefined` would be made so in letters: whoever forgets a tenant hears of it. */
+const SETTINGS = recordOf(required(SETTING));
+
+/** A rule for each option. */
+export const TRANSACTIONAL_RULES: Readonly<Record<keyof TransactionalOptions, Rule>> = {
   database: string(),
   propagation: oneOf('required', 'requires-new', 'nested', 'mandatory', 'supports', 'not-supported', 'never'),
   isolationLevel: oneOf(...ISOLATION_LEVELS),
   accessMode: ACCESS_MODES,
   deferrable: boolean(),
-  settings: either(func(), recordOf(SETTING)),
+  settings: either(func(), SETTINGS),
   retry: either(
     boolean(),
     object({
@@ -104,6 +109,18 @@ const RULES: Readonly<Record<keyof TransactionalOptions, Rule>> = {
   ),
   timeoutMs: durationMs({ min: 1 }),
 };
+
+/**
+ * The settings that a function gives, each time that a transaction begins.
+ *
+ * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID` for what are none: `undefined`, a promise.
+ */
+export function settingsOf(give: () => TransactionSettingsMap): TransactionSettingsMap {
+  const settings: unknown = give();
+  const given = settings instanceof Promise ? 'a promise' : settings;
+  refuseProblems('transactional', optionProblems({ settings: required(SETTINGS) }, { settings: given }));
+  return settings as TransactionSettingsMap;
+}
 
 /** These neither begin nor join a transaction, so that no option about one makes sense. */
 const WITHOUT = new Set<Propagation>(['not-supported', 'never']);
@@ -126,7 +143,7 @@ const BEGINS_NONE = new Set<Propagation>(['mandatory', 'supports']);
  * @throws PoolOptionsError `ERR_POOL_OPTIONS_INVALID`
  */
 export function refuseTransactionalOptions(of: string, options: TransactionalOptions): void {
-  const problems = optionProblems(RULES, options);
+  const problems = optionProblems(TRANSACTIONAL_RULES, options);
   if (problems.length === 0) problems.push(...contradictions(options));
   refuseProblems(of, problems);
 }

@@ -1,5 +1,6 @@
 import type { KyselyProps } from 'kysely';
-import type { AcquireOptions } from '../../../core/pool-options.js';
+import type { AcquireOrigin, TransactionOrigin } from '../../../core/acquire-origin.js';
+import type { EngineAcquireOptions } from '../../../core/pool-options.js';
 import type { TransactionOutcomes } from '../../transaction-tally.js';
 import type { ConnectionWay } from '../connection-way.js';
 import type { HookKind } from './hooks.js';
@@ -25,8 +26,18 @@ export class TransactionsOfPool implements TransactionalWay {
     this.#way = way;
   }
 
-  session(beginning: Beginning, acquire: AcquireOptions): TransactionSession {
+  session(beginning: Beginning, acquire: EngineAcquireOptions): TransactionSession {
     return new ScopedSession(this.#way, beginning, acquire);
+  }
+
+  origin(begun: TransactionOrigin): AcquireOrigin {
+    const { trace, label, span } = this.#way.leases.origin;
+    return { trace, label, span, transaction: begun };
+  }
+
+  holding<Result>(fn: () => Result): Result {
+    const { lender } = this.#way.leases;
+    return lender === undefined ? fn() : lender.holding(fn);
   }
 
   ended(outcome: keyof TransactionOutcomes): void {
