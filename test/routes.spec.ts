@@ -176,7 +176,8 @@ describe.each<Adapter>(['express', 'fastify'])('in an application with everythin
     const application = await start(adapter, ALL_OPEN);
     for (const { status, text, headers } of await often(application, '/api/metrics')) {
       expect(status).toBe(200);
-      expect(headers['content-type']).toContain('text/plain; version=0.0.4');
+      // An older Express puts the parameters in another order.
+      expect(headers['content-type']).toMatch(/^text\/plain;.* ?version=0\.0\.4\b/);
       expect(text).toContain('db_pool_size{pool="default"} 0');
     }
   });
