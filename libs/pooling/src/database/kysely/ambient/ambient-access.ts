@@ -27,8 +27,24 @@ export interface TransactionalWay {
   hookFailed(hook: HookKind, error: unknown, begunAt: string | undefined): void;
 }
 
+/** What every copy of this library knows the others' by. */
+const ANY_COPY = Symbol.for('nestjs-pooling:ambient-access');
+
+function ambientOf(db: object): unknown {
+  const { getExecutor } = db as Partial<Kysely<unknown>>;
+  if (typeof getExecutor !== 'function') return undefined;
+  return (getExecutor.call(db as Kysely<unknown>) as { readonly ambient?: unknown } | undefined)?.ambient;
+}
+
+/** Whether a Kysely is that of another copy of this library: its transactions can't be joined from here. */
+export function isOfAnotherCopy(db: object): boolean {
+  const ambient = ambientOf(db) as { readonly [ANY_COPY]?: unknown } | undefined;
+  return !(ambient instanceof AmbientAccess) && ambient?.[ANY_COPY] === true;
+}
+
 /** What an executor of this library's Kysely offers for ambient transactions. */
 export class AmbientAccess {
+  readonly [ANY_COPY] = true;
   readonly way: TransactionalWay;
   /** Kysely's `Transaction` for a membership, with the executor's plugins. */
   readonly transactionFor: (membership: Membership) => Transaction<unknown>;
@@ -40,10 +56,7 @@ export class AmbientAccess {
 
   /** The one of a Kysely; `undefined`: the Kysely isn't this library's, or it is a test's stand-in. */
   static of(db: object): AmbientAccess | undefined {
-    const { getExecutor } = db as Partial<Kysely<unknown>>;
-    if (typeof getExecutor !== 'function') return undefined;
-    const executor = getExecutor.call(db as Kysely<unknown>) as { readonly ambient?: unknown } | undefined;
-    const ambient = executor?.ambient;
+    const ambient = ambientOf(db);
     // A mock may have a property of any name.
     return ambient instanceof AmbientAccess ? ambient : undefined;
   }

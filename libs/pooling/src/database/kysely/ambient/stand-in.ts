@@ -2,7 +2,7 @@ import type { QueryResult } from 'kysely';
 import type { AcquireOrigin } from '../../../core/acquire-origin.js';
 import { PoolTransactionError } from '../../../core/errors.js';
 import type { TransactionSession } from './transaction-session.js';
-import type { TransactionalWay } from './ambient-access.js';
+import { isOfAnotherCopy, type TransactionalWay } from './ambient-access.js';
 
 const DEFAULT_NAME = 'default';
 
@@ -36,7 +36,7 @@ function warnOnce(about: object, message: string): void {
  * Transactions on what a test has put in the place of a database: functions run as they are, and their hooks after them.
  *
  * @throws PoolTransactionError `ERR_POOL_TRANSACTION_FORBIDDEN` for a transaction of Kysely's own: what is called would not
- * belong to it.
+ * belong to it; and for a database of another copy of this library.
  */
 export function standInWay(db: object, name: string = DEFAULT_NAME, warn = warnOnce): TransactionalWay {
   if ((db as { isTransaction?: unknown }).isTransaction === true) {
@@ -44,6 +44,14 @@ export function standInWay(db: object, name: string = DEFAULT_NAME, warn = warnO
       name,
       `${name}: code that is called here would not join a transaction of db.transaction(): pass the Kysely of @InjectDb(), ` +
         'or begin the transaction with transactional()',
+      { code: 'ERR_POOL_TRANSACTION_FORBIDDEN' },
+    );
+  }
+  if (isOfAnotherCopy(db)) {
+    throw new PoolTransactionError(
+      name,
+      `${name}: this database and what begins the transaction come from two copies of nestjs-pooling, and no transaction ` +
+        'reaches from one into the other: install the package once (npm ls nestjs-pooling shows where it is)',
       { code: 'ERR_POOL_TRANSACTION_FORBIDDEN' },
     );
   }
