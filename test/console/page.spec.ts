@@ -117,6 +117,25 @@ describe.skipIf(!hasBrowser)('the console in a browser (needs chromium)', { time
     expect(complaints).toEqual([]);
   });
 
+  it('shows the replicas, and where reads went', async () => {
+    const { hostname: host, port } = new URL(database.url);
+    await using application = await start({
+      database: { size: 4, replicas: { hosts: [{ host, port: Number(port) }] } },
+    });
+    await using opened = await openPage(browser, `${application.url}/pools`);
+    const { page, complaints } = opened;
+    const replicas = page.locator('[data-pool="default"] [data-replicas]');
+    await expect
+      .poll(() => replicas.locator('summary').innerText(), { timeout: 10_000 })
+      .toBe('Replicas: 0 of 1 fit; reads: 0 from replicas, 0 after a wait, 0 from the primary');
+    await replicas.locator('summary').click();
+    expect(await replicas.locator('dt').innerText()).toBe(`${host}:${port}`);
+    await expect
+      .poll(() => replicas.locator('dd').innerText(), { timeout: 10_000 })
+      .toBe('primary, not read from; 0 of 0 connections in use');
+    expect(complaints).toEqual([]);
+  });
+
   it('does not jump while connections come and go', async () => {
     await using application = await start();
     await using opened = await openPage(browser, `${application.url}/pools`);

@@ -277,6 +277,36 @@ describe('where nothing is missing,', { timeout: 60_000 }, () => {
   });
 });
 
+/** `PAIRS=100000` for what takes minutes. */
+const PAIRS = Number(process.env.PAIRS ?? 2_000);
+
+describe('replicas that show what was committed five seconds ago', { timeout: 600_000 }, () => {
+  it(`cost none of ${PAIRS} requests the sight of what they have written`, async () => {
+    for (const standby of laboratory.standbys) await standby.delayReplay(5_000);
+    onTestFinished(async () => {
+      for (const standby of laboratory.standbys) await standby.delayReplay(0);
+    });
+    const opened = laboratory.open({ size: 12 }, { waitMs: 0, maxLagMs: 3_600_000 });
+    await vi.waitFor(async () => {
+      await inRequest(() => ids(opened.replicas));
+      expect(readsOf(opened.pool).replica).toBeGreaterThan(0);
+    }, 20_000);
+    let next = 0;
+    let stale = 0;
+    const request = async (id: number): Promise<void> => {
+      await opened.db.insertInto('entry').values({ id, n: id }).execute();
+      const row = await opened.replicas.selectFrom('entry').select('n').where('id', '=', id).executeTakeFirst();
+      if (row?.n !== id) stale++;
+    };
+    const work = async (): Promise<void> => {
+      while (next < PAIRS) await inRequest(() => request(next++));
+    };
+    await Promise.all(Array.from({ length: 24 }, work));
+    expect(stale).toBe(0);
+    expect(readsOf(opened.pool).primary).toBeGreaterThan(PAIRS / 2);
+  });
+});
+
 describe('the flights', { timeout: 60_000 }, () => {
   const insert = (db: Kysely<Tables>, id: number): Promise<unknown> =>
     db.insertInto('entry').values({ id, n: 1 }).execute();

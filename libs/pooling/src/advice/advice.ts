@@ -10,6 +10,7 @@ export type AdviceCode =
   | 'LEAK_SUSPECTED'
   | 'READ_ONLY_SERVER'
   | 'TWO_PRIMARIES'
+  | 'REPLICAS_UNFIT'
   | 'FLEET_OVER_BUDGET'
   | 'NO_SHUTDOWN_HOOKS';
 
@@ -25,6 +26,7 @@ const EVERY_ADVICE_CODE: Readonly<Record<AdviceCode, true>> = {
   LEAK_SUSPECTED: true,
   READ_ONLY_SERVER: true,
   TWO_PRIMARIES: true,
+  REPLICAS_UNFIT: true,
   FLEET_OVER_BUDGET: true,
   NO_SHUTDOWN_HOOKS: true,
 };

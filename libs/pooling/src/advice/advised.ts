@@ -4,6 +4,7 @@ import type { PoolStatistics } from '../core/statistics.js';
 import type { FleetStatistics } from '../database/fleet/fleet-member.js';
 import type { HostsStatistics } from '../database/hosts/host-statistics.js';
 import type { ResolvedDatabaseOptions } from '../database/options/options.js';
+import type { ReplicasStatistics } from '../database/replicas/replica-statistics.js';
 import type { HttpClientStatistics } from '../http/pool/statistics.js';
 
 /** The part of a leased connection that advice needs. */
@@ -16,7 +17,7 @@ export interface AdvisedConnection {
 
 /** The options that are looked at. */
 export type AdvisedConfiguration = Pick<ResolvedDatabaseOptions, 'target' | 'prePing' | 'maxLifetimeMs' | 'startup'> &
-  Partial<Pick<ResolvedDatabaseOptions, 'applicationName' | 'budget'>>;
+  Partial<Pick<ResolvedDatabaseOptions, 'applicationName' | 'budget' | 'replicas'>>;
 
 /** The part of a `DatabasePool` that advice needs. */
 export interface AdvisedDatabase {
@@ -26,6 +27,7 @@ export interface AdvisedDatabase {
     readonly readOnly?: boolean;
     readonly fleet?: FleetStatistics;
     readonly hosts?: HostsStatistics;
+    readonly replicas?: ReplicasStatistics;
   };
   holders(): readonly Holder[];
   connect(options: AcquireOptions): Promise<AdvisedConnection>;

@@ -9,6 +9,7 @@ import { LeakHistory } from './leak-history.js';
 import { LoadWatch, type PoolLoad } from './load.js';
 import { poolTooLarge, poolTooSmall } from './load-findings.js';
 import { PoolCensus } from './pool-census.js';
+import { replicasUnfit } from './replica-findings.js';
 import { poolsExceedServers, readOnlyServer } from './server-findings.js';
 import { ServerWatch } from './server-watch.js';
 
@@ -123,6 +124,7 @@ export class PoolAdvisor {
         staleConnectionRisk(database),
         readOnlyServer(database),
         twoPrimaries(database),
+        replicasUnfit(database),
         idleInTransaction(database, holders),
         leakSuspected(database, holders),
         ...this.#ofLoad(database),

@@ -31,6 +31,7 @@ export const PAGE_FILES = [
   'http-panel.js',
   'icon.svg',
   'panel.js',
+  'replicas.js',
   'plan.js',
   'statements.js',
   'style.css',

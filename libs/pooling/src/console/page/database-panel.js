@@ -4,6 +4,7 @@ import { Cells } from './cells.js';
 import { make, setText } from './dom.js';
 import { Figures } from './figures.js';
 import { Fleet } from './fleet.js';
+import { Replicas } from './replicas.js';
 import { Holders } from './holders.js';
 import { Hosts } from './hosts.js';
 import { Panel } from './panel.js';
@@ -20,6 +21,7 @@ import { duration, number } from './text.js';
  * @property {PoolStatistics & {
  *   fleet?: import('../../database/fleet/fleet-member.js').FleetStatistics,
  *   hosts?: import('../../database/hosts/host-statistics.js').HostsStatistics,
+ *   replicas?: import('../../database/replicas/replica-statistics.js').ReplicasStatistics,
  * }} statistics
  * @property {Readonly<Record<string, number>>} [sample]
  * @property {readonly Holder[]} holders
@@ -118,6 +120,7 @@ export class DatabasePanel {
   #holders;
   #calculator = new Calculator();
   #fleet = new Fleet();
+  #replicas = new Replicas();
   #statements;
   #hosts = new Hosts();
   #closed = make('p', { class: 'closed' });
@@ -156,6 +159,7 @@ export class DatabasePanel {
         this.#closed,
         this.#statements.element,
         this.#hosts.element,
+        this.#replicas.element,
         this.#fleet.element,
         this.#calculator.element,
       ],
@@ -205,6 +209,7 @@ export class DatabasePanel {
     this.#holders.update(holders);
     this.#calculator.update(load);
     this.#fleet.update(statistics.fleet);
+    this.#replicas.update(statistics.replicas);
     this.#statements.update(statements);
     this.#hosts.update(statistics.hosts);
     setText(this.#closed, closedInWords(statistics));
