@@ -185,6 +185,8 @@ const { query: isQuery, exchange: isExchange } = isOf[TRACER] as (typeof isOf)[s
 
 const CALLERS = 8;
 const BATCH = 400;
+/** Half a minute. */
+const MOST_LOOKS = 600;
 const counts: Record<string, [operations: number, found: number, wanted: number]> = {};
 const attributes = new Set<string>();
 let open = 0;
@@ -214,17 +216,21 @@ async function runBatch(
   };
   await Promise.all(Array.from({ length: CALLERS }, caller));
   const sum = [...wanted.values()].reduce((all, name) => all + expectedOf(kinds[name] as Kind), 0);
-  // Some tracers give spans away a moment after their end.
+  // Some tracers give spans away a moment after their end, and a connection may still be dialled for nobody.
   await delay(50);
   let given = await tracer.spans();
-  for (let look = 0; look < 40 && given.filter(isOne).length < sum; look++) {
+  const complete = (): boolean => given.filter(isOne).length >= sum && given.every(({ ended }) => ended);
+  for (let look = 0; look < MOST_LOOKS && !complete(); look++) {
     await delay(50);
     given = await tracer.spans();
   }
   const found = new Map<string, number>();
   for (const span of given) {
     for (const name of span.attributes ?? []) attributes.add(name);
-    if (!span.ended) open++;
+    if (!span.ended) {
+      open++;
+      wrong.push(`${span.name} of ${span.parent} is open`);
+    }
     if (!isOne(span)) continue;
     if (span.parent === undefined || !wanted.has(span.parent)) strangers++;
     else found.set(span.parent, (found.get(span.parent) ?? 0) + 1);
