@@ -13,7 +13,7 @@ import { answerParent } from '../race/child.js';
 import { Meter } from '../race/meter.js';
 import { seededRandom } from '../race/random.js';
 import type { Slice } from '../race/slice.js';
-import type { Querying } from './subjects.js';
+import type { Querying, Subjects } from './subjects.js';
 
 /** The process's tracer. */
 export type ProcessTracer = 'none' | 'samples nothing' | 'records';
@@ -49,7 +49,7 @@ function use(tracing: Tracing): void {
   instrumentation.enable();
 }
 
-let queries: ReadonlyMap<Tracing, Querying> = new Map();
+let subjects: Subjects | undefined;
 const meter = new Meter();
 
 async function call(query: Querying, random: () => number): Promise<void> {
@@ -61,12 +61,13 @@ async function call(query: Querying, random: () => number): Promise<void> {
 
 answerParent({
   open: async (url: string): Promise<void> => {
-    queries = openSubjects(url);
+    subjects = openSubjects(url);
   },
   slice: async (tracing: Tracing, durationMs: number, seed: number): Promise<Slice> => {
-    const query = queries.get(tracing);
-    if (query === undefined) throw new Error(`${tracing} was not opened`);
+    if (subjects === undefined) throw new Error('nothing was opened');
     use(tracing);
+    subjects.trace(tracing.endsWith(', traced'));
+    const query = tracing.startsWith('pg.Pool') ? subjects.others : subjects.own;
     const random = seededRandom(seed);
     meter.start(durationMs, [], []);
     // Each caller is a request, whose span the application's server has begun.

@@ -112,6 +112,9 @@ export class OpenTelemetrySpans implements SpanSink {
   readonly #none: TracerProvider;
   #provider: TracerProvider | undefined = undefined;
   #tracer: Tracer | undefined = undefined;
+  /** The span that was active last, and whether the sampler has left it out. */
+  #judged: Span | undefined = undefined;
+  #judgedOut = false;
   /** The first attributes of a statement's spans; the same for all uses of its text. */
   #attributes = new WeakMap<QueryShape, Attributes>();
 
@@ -148,7 +151,12 @@ export class OpenTelemetrySpans implements SpanSink {
   /** Whether the sampler has left out the active span, and with it all spans within. */
   get #leftOut(): boolean {
     const span = this.#trace.getActiveSpan();
-    return span !== undefined && (span.spanContext().traceFlags & 1) === 0 && !span.isRecording();
+    // Many queries run in one span.
+    if (span !== this.#judged) {
+      this.#judged = span;
+      this.#judgedOut = span !== undefined && (span.spanContext().traceFlags & 1) === 0 && !span.isRecording();
+    }
+    return this.#judgedOut;
   }
 
   /** The tracer of the present provider, which may be set up or replaced at any time. */
