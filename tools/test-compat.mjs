@@ -13,7 +13,13 @@ import { parseArgs } from 'node:util';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-const DATABASE_SUITES = ['libs/pooling/src/database', 'test/kysely', 'test/compatibility', 'test/parity', 'test/tracers'];
+const DATABASE_SUITES = [
+  'libs/pooling/src/database',
+  'test/kysely',
+  'test/compatibility',
+  'test/parity',
+  'test/tracers',
+];
 const HTTP_SUITES = ['libs/pooling/src/http'];
 const NEST_SUITES = [
   'test/module.spec.ts',
