@@ -292,12 +292,14 @@ describe('a borrower that forgets', () => {
       { size: 1, leakDetectionMs: 100, acquireTimeoutMs: 400 },
       { clock, observer: { leaked: (report: LeakReport) => leaks.push(report) } },
     );
-    async function forgetfulHandler(): Promise<void> {
+    async function forgetfulHandler(): Promise<unknown> {
       const client = await pool.connect();
       await client.query('begin');
       await client.query('select $1::text as secret', ['hunter2']);
+      return client;
     }
-    await forgetfulHandler();
+    // Held, so that the garbage collector doesn't find it: that would free the connection.
+    const held = [await forgetfulHandler()];
     const starved = pool.query('select 1').catch((reason: unknown) => reason);
     await clock.advance(410);
     const error = (await starved) as Error;
@@ -306,6 +308,7 @@ describe('a borrower that forgets', () => {
     expect(error.message).not.toContain('hunter2');
     expect(leaks).toHaveLength(1);
     expect(leaks[0]?.stack).toContain('forgetfulHandler');
+    expect(held.pop()).toHaveProperty('processID');
   });
 });
 
