@@ -304,7 +304,7 @@ describe('a borrower that forgets', () => {
     await clock.advance(410);
     const error = (await starved) as Error;
     expect(error.message).toContain('forgetfulHandler');
-    expect(error.message).toContain('idle in transaction, last ran: select $1::text as secret');
+    expect(error.message).toContain('idle in transaction after 2 statements, last ran: select $1::text as secret');
     expect(error.message).not.toContain('hunter2');
     expect(leaks).toHaveLength(1);
     expect(leaks[0]?.stack).toContain('forgetfulHandler');
