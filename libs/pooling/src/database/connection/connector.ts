@@ -120,7 +120,8 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
       });
       protocolOf(connection.client).stream.once('connect', reached);
       await this.#connect(connection, stop);
-      if (hosts.mustAsk(connection)) await this.#askServer(connection, stop);
+      if (this.#options.targetSessionAttrs !== 'any' && !connection.told.speaks)
+        await this.#askOlderServer(connection, stop);
       return connection;
     };
     const chosen = await hosts.dialling.open(dialAddress, signal);
@@ -135,8 +136,8 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     return destroyedUnless(connection, signal, () => connection.connect(signal));
   }
 
-  /** Asks a server what it is, before the session is set up, which may make it read-only. PostgreSQL before 14 doesn't say it. */
-  async #askServer(connection: PostgresConnection, signal: AbortSignal): Promise<void> {
+  /** PostgreSQL before 14 doesn't report its role. Asked before the session's settings, which may make it read-only. */
+  async #askOlderServer(connection: PostgresConnection, signal: AbortSignal): Promise<void> {
     const abort = (): void => connection.destroy();
     signal.addEventListener('abort', abort, { once: true });
     try {

@@ -144,15 +144,6 @@ export class PoolHosts<Connection extends HostedConnection> {
     return isSame(this.#writable, hostTarget) && this.#fit(facts) === 'first';
   }
 
-  /**
-   * Whether a new connection's server has to be asked what it is: it doesn't tell, or it tells that it isn't what is wanted
-   * when the hosts have changed their parts. A pooler tells what its server was when it was first connected to.
-   */
-  mustAsk({ facts, told }: Connection): boolean {
-    if (this.#options.targetSessionAttrs === 'any') return false;
-    return !told.speaks || (this.dialling.suspect && this.#fit(facts) === 'none');
-  }
-
   /** A connection is closed. */
   removed(connection: Connection): void {
     this.#open.delete(connection);

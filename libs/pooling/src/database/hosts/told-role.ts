@@ -8,7 +8,7 @@ import type { ServerFacts } from './server-facts.js';
 export class ToldRole {
   #standby: boolean | undefined = undefined;
   #readOnlyByDefault = false;
-  /** What the server answered when it was asked, and hasn't told otherwise since. */
+  /** What an older server answered when it was asked. */
   #answered: ServerFacts | undefined = undefined;
   /** Called with each report; `standby`: of `in_hot_standby`, otherwise of `default_transaction_read_only`. */
   changed: ((standby: boolean) => void) | undefined = undefined;
@@ -19,11 +19,9 @@ export class ToldRole {
       ({ parameterName, parameterValue }: { readonly parameterName: string; readonly parameterValue: string }) => {
         if (parameterName === 'in_hot_standby') {
           this.#standby = parameterValue === 'on';
-          this.#answered = undefined;
           this.changed?.(true);
         } else if (parameterName === 'default_transaction_read_only') {
           this.#readOnlyByDefault = parameterValue === 'on';
-          this.#answered = undefined;
           this.changed?.(false);
         }
       },
@@ -32,7 +30,7 @@ export class ToldRole {
 
   /** The role; `undefined`: the server doesn't report it and wasn't asked. */
   get facts(): ServerFacts | undefined {
-    if (this.#standby === undefined || this.#answered !== undefined) return this.#answered;
+    if (this.#standby === undefined) return this.#answered;
     return { standby: this.#standby, readOnly: this.#standby || this.#readOnlyByDefault };
   }
 
@@ -41,7 +39,7 @@ export class ToldRole {
     return this.#standby !== undefined;
   }
 
-  /** A server that doesn't report its role, or whose role a pooler reports, was asked. */
+  /** A server that doesn't report its role was asked. */
   answered(facts: ServerFacts): void {
     this.#answered = facts;
   }

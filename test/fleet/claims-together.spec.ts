@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { decide, reservedBy, type FleetTerms, type Verdict } from './claim.js';
-import { fairShares } from './fair-shares.js';
-import type { FleetView, SeenProcess } from './fleet-view.js';
+import { decide, reservedBy, type FleetTerms, type Verdict } from '#pooling/database/fleet/claim.js';
+import { fairShares } from '#pooling/database/fleet/fair-shares.js';
+import type { FleetView, SeenProcess } from '#pooling/database/fleet/fleet-view.js';
 
 /** A process as it stands, with what it has published. */
 interface Standing {
