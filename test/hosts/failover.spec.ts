@@ -210,6 +210,25 @@ describe('where no server changes its role,', { timeout: 90_000 }, () => {
     });
   });
 
+  it('health fails with the reason of each host while none takes writes, and is up again with the first that does', async () => {
+    const [first, second] = cluster.nodes as Nodes;
+    await first.allowWrites(false);
+    onTestFinished(() => first.allowWrites(true));
+    const pool = createPool({ url: cluster.url, acquireTimeoutMs: 500 });
+    await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'ERR_POOL_ACQUIRE_TIMEOUT' });
+    await expect(pool.ping()).rejects.toMatchObject({
+      code: 'ERR_POOL_CONNECT_FAILED',
+      message: expect.stringContaining(
+        `127.0.0.1:${first.proxy.port} takes no writes by default and read-write is wanted; ` +
+          `127.0.0.1:${second.proxy.port} is a standby and read-write is wanted`,
+      ),
+    });
+    expect(pool.statistics()).toMatchObject({ readOnly: true });
+    await first.allowWrites(true);
+    await vi.waitFor(async () => expect(await pool.ping()).toMatchObject({ status: 'up' }), 20_000);
+    expect(pool.statistics()).toMatchObject({ readOnly: false });
+  });
+
   it('a host that is in use stays the one, though one before it in the list would do as well', async () => {
     const [first, second] = cluster.nodes as Nodes;
     await second.proxy.refuse();
