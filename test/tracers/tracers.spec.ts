@@ -130,7 +130,7 @@ function kindsOfWrapper(): string[] {
   const kinds = ['argument', 'spread', 'rebuilt', 'submit'];
   const client = new Client();
   const probe = { submit: () => {}, callback: undefined };
-  client.query(probe as never, undefined, (() => {}) as never);
+  client.query(probe as never, undefined as never, (() => {}) as never);
   // From some version on, pg takes the callback of a query of a class of its own as a third argument, too.
   if (probe.callback !== undefined) kinds.push('threeArguments');
   // Before, its queue has another name.
