@@ -16,6 +16,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const DATABASE_SUITES = [
   'libs/pooling/src/database',
   'test/kysely',
+  'test/transactional',
   'test/compatibility',
   'test/parity',
   'test/tracers',

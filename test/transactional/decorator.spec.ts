@@ -103,8 +103,14 @@ async function start(
   class Application {}
 
   const module = await Test.createTestingModule({ imports: [Application] }).compile();
+  try {
+    await module.init();
+  } catch (error) {
+    // Nest 11 rejects with it once more.
+    await module.close().catch(() => undefined);
+    throw error;
+  }
   modules.push(module);
-  await module.init();
   return module;
 }
 

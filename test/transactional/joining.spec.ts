@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql, type Kysely, type Transaction } from 'kysely';
+import { JoinedConnection } from '#pooling/database/kysely/ambient/joined-connection.js';
+import { membershipIn } from '#pooling/database/kysely/ambient/membership.js';
 import { withoutTransaction } from '#pooling/database/kysely/ambient/outcome-hooks.js';
 import { currentTransaction, transactional } from '#pooling/database/kysely/ambient/transactional.js';
 import { prepareQuery } from '#pooling/database/kysely/prepare-query.js';
@@ -167,6 +169,21 @@ describe('Kysely’s own transaction within', () => {
     expect(await laboratory.committed()).toEqual(['after', 'before']);
   });
 
+  it('that could not be begun undoes nothing, though Kysely 0.28.0 asks for it', async () => {
+    await transactional(db, { propagation: 'nested' }, async () => {
+      await transactional(db, { propagation: 'nested' }, async () => {
+        await laboratory.write('one');
+        const present = membershipIn(laboratory.pool)!;
+        const joined = new JoinedConnection(present.connectionWithin(present));
+        const begun = joined.begin({ isolationLevel: 'serializable' });
+        expect(await rejection(begun)).toMatchObject({ code: 'ERR_POOL_TRANSACTION_MISMATCH' });
+        await joined.rollback();
+        await laboratory.write('two');
+      });
+    });
+    expect(await laboratory.committed()).toEqual(['one', 'two']);
+  });
+
   it('that is controlled takes what is made with it, and the rest goes on beside it', async () => {
     await transactional(db, async () => {
       const own = await db.startTransaction().execute();
@@ -248,7 +265,10 @@ describe('the context decides', () => {
         await laboratory.write('inner');
       });
       expect(await namesWithin(outer)).toEqual(['inner']);
-      await expect(namesWithin(inner)).rejects.toThrow(/already committed/);
+      // Before 0.28.3 Kysely doesn't know that it is over: then the context decides.
+      const late = await namesWithin(inner).catch((error: Error) => error.message);
+      if (typeof late === 'string') expect(late).toMatch(/already committed/);
+      else expect(late).toEqual(['inner']);
     });
     expect(await laboratory.committed()).toEqual(['inner']);
   });

@@ -6,7 +6,6 @@ import type { Scope } from './scope.js';
 /** Kysely's connection to the ambient transaction: a transaction that Kysely begins on it is a savepoint. */
 export class JoinedConnection implements DatabaseConnection {
   readonly membership: Membership;
-
   constructor(membership: Membership) {
     this.membership = membership;
   }
@@ -39,18 +38,20 @@ export class JoinedConnection implements DatabaseConnection {
     const { membership } = this;
     membership.begun = true;
     if (innermost() === membership) {
-      membership.scope = await this.#scope.nest();
-      return;
+      membership.savepoint = await this.#scope.nest();
+    } else {
+      membership.savepoint = await this.#scope.nestBeside();
+      membership.byObject = true;
     }
-    membership.scope = await this.#scope.nestBeside();
-    membership.byObject = true;
+    membership.scope = membership.savepoint;
   }
 
   async commit(): Promise<void> {
     await this.#scope.release();
   }
 
+  /** Kysely 0.28.0 asks for it as well when the savepoint could not be begun: nothing around it may be undone for that. */
   async rollback(): Promise<void> {
-    await this.#scope.undo();
+    await this.membership.savepoint?.undo();
   }
 }

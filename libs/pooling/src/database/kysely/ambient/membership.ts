@@ -39,6 +39,8 @@ export class Membership {
   scope: Scope | undefined;
   /** Whether a statement belongs here by the object it is made with, and not by the context: that of `startTransaction()`. */
   byObject = false;
+  /** The savepoint that Kysely has begun for it. */
+  savepoint: Scope | undefined = undefined;
   /** Whether it stands for a transaction or savepoint, and not for a `db.connection()` within one. */
   begun = true;
   /** Counts its statements, when it is part of a call with a time limit of its own. */
