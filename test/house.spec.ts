@@ -87,7 +87,6 @@ const OF_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'type-parsers',
   ],
   'database/connection': ['lesser-servers'],
-  'database/fleet': ['claims-together'],
   http: [
     'answers',
     'deadlines',
