@@ -165,6 +165,9 @@ describe.skipIf(!hasBrowser)('the list of statements in a browser (needs chromiu
     const tree = statements.locator('.plan').first();
     expect(await tree.locator('ul li').count()).toBeGreaterThan(0);
     expect(await tree.innerText()).toMatch(/entry\s+\(?cost|cost [\d.]+, \d+ rows/);
+    // By its text, what has no number is sorted: from the beginning of the alphabet.
+    await statements.getByRole('button', { name: 'Plan', exact: true }).click();
+    expect(await statements.locator('th[aria-sort="ascending"]').innerText()).toMatch(/^Plan/);
     expect(await page.content()).not.toContain('secret');
     expect(complaints).toEqual([]);
   });

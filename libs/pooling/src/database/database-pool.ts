@@ -17,7 +17,7 @@ import type { AcquireOptions, CloseReport } from '../core/pool-options.js';
 import type { PoolHistograms } from '../core/statistics.js';
 import { integer, refuseProblems } from '../core/validation.js';
 import { grantAccess } from './database-access.js';
-import { closeAfterWaiting, closedTogether } from './database-close.js';
+import { DatabaseEnd } from './database-close.js';
 import { databasePartsOf, type DatabaseParts, type DatabasePoolDependencies } from './database-parts.js';
 import { replicasOf, type DatabaseReplicas } from './database-replicas.js';
 import { databaseStatistics, type DatabasePoolStatistics } from './database-statistics.js';
@@ -60,10 +60,9 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
   readonly Client = pg.Client;
   readonly #parts: DatabaseParts;
   readonly #replicas: DatabaseReplicas | undefined;
-  readonly #closeDeadlineMs: number;
+  readonly #end: DatabaseEnd;
   #size: number;
   #maxOverflow: number;
-  #closed: Promise<CloseReport> | undefined;
 
   /** @throws `ERR_POOL_OPTIONS_INVALID` with all that is wrong. */
   constructor(name?: string, options?: DatabaseOptions, dependencies?: DatabasePoolDependencies);
@@ -84,11 +83,11 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     this.configuration = configuration;
     this.#size = configuration.size;
     this.#maxOverflow = configuration.maxOverflow;
-    this.#closeDeadlineMs = dependencies.closeDeadlineMs ?? CLOSE_DEADLINE_MS;
     this.#parts = databasePartsOf(name, configuration, dependencies, this);
     const { hosts } = this.#parts;
     this.options = pgOptionsOf(configuration, hosts && (() => hosts.present));
     this.#replicas = replicasOf(configuration, this.#parts, dependencies, databasePartsOf);
+    this.#end = new DatabaseEnd(this.#parts, this.#replicas, dependencies.closeDeadlineMs ?? CLOSE_DEADLINE_MS);
     grantAccess(this, this.#parts, this.#replicas);
   }
 
@@ -205,7 +204,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
    * @throws `ERR_POOL_CONNECT_FAILED` with the real error as its cause, `ERR_POOL_QUERY_TIMEOUT`, `ERR_POOL_CLOSED`.
    */
   ping(options: { readonly timeoutMs?: number } = {}): Promise<PingResult> {
-    if (this.#closed !== undefined) return this.#parts.engine.acquire() as Promise<never>;
+    if (this.#end.begun) return this.#parts.engine.acquire() as Promise<never>;
     // Whoever asks how the database is wants to know of its replicas as well.
     void this.#replicas?.set.look();
     return this.#parts.ping.ping(options.timeoutMs ?? 1_000);
@@ -233,7 +232,7 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
 
   /** Whether `end()` or `close()` was called. */
   get ending(): boolean {
-    return this.#closed !== undefined;
+    return this.#end.begun;
   }
 
   /** Whether everything is closed. */
@@ -310,34 +309,16 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
    * every socket is gone. Never rejects; a second call gets the first one's promise.
    */
   close(options: { readonly deadlineMs?: number } = {}): Promise<CloseReport> {
-    if (this.#closed === undefined) {
-      this.#parts.leases.lender?.end();
-      const deadlineMs = options.deadlineMs ?? this.#closeDeadlineMs;
-      this.#closed = this.#withReplicas(this.#parts.engine.close(deadlineMs), deadlineMs);
-      this.#parts.ping.poolClosed();
-      this.#parts.budget?.leave();
-    }
-    return this.#closed;
+    return this.#end.close(options.deadlineMs);
   }
 
   /** `close()` as `pg.Pool` names it: who has been dialled for already is served first. */
   end(): Promise<void>;
   end(callback: () => void): void;
   end(callback?: () => void): Promise<void> | void {
-    this.#parts.leases.lender?.end();
-    this.#closed ??= this.#withReplicas(
-      closeAfterWaiting(this.#parts.engine, this.#parts.clock, this.#closeDeadlineMs),
-      this.#closeDeadlineMs,
-    );
-    this.#parts.budget?.leave();
-    const closed = this.#closed;
+    const closed = this.#end.afterWaiting();
     if (callback === undefined) return closed.then(ignore);
     void closed.then(() => process.nextTick(callback));
-  }
-
-  #withReplicas(closed: Promise<CloseReport>, deadlineMs: number): Promise<CloseReport> {
-    if (this.#replicas === undefined) return closed;
-    return closedTogether([closed, ...this.#replicas.set.close(deadlineMs)]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

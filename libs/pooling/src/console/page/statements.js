@@ -11,19 +11,19 @@ import { duration, number } from './text.js';
  * @typedef {object} Column
  * @property {string} title
  * @property {(line: Line) => string} textOf
- * @property {(line: Line) => number} [valueOf] what it is sorted by, most first; left out: by its text
+ * @property {(line: Line) => number} [amountOf] what it is sorted by, most first; left out: by its text
  */
 
 /** @type {readonly Column[]} */
 const COLUMNS = [
   { title: 'Handler', textOf: ({ handler }) => handler ?? '–' },
-  { title: 'Count', textOf: countOf, valueOf: ({ count }) => count },
-  { title: 'Total', textOf: (line) => timeOf(line, line.totalMs), valueOf: ({ totalMs }) => totalMs },
-  { title: 'p99', textOf: (line) => timeOf(line, line.p99Ms), valueOf: ({ p99Ms }) => p99Ms },
+  { title: 'Count', textOf: countOf, amountOf: ({ count }) => count },
+  { title: 'Total', textOf: (line) => timeOf(line, line.totalMs), amountOf: ({ totalMs }) => totalMs },
+  { title: 'p99', textOf: (line) => timeOf(line, line.p99Ms), amountOf: ({ p99Ms }) => p99Ms },
   {
     title: 'Rows',
     textOf: ({ count, rows, runs }) => (count === runs.streamed ? '–' : number(rows)),
-    valueOf: ({ rows }) => rows,
+    amountOf: ({ rows }) => rows,
   },
   { title: 'Plan', textOf: planKind },
 ];
@@ -127,7 +127,7 @@ export class Statements {
     const list = this.#list;
     if (list === undefined) return;
     for (const [index, head] of this.#heads.entries()) {
-      const order = COLUMNS[index]?.valueOf === undefined ? 'ascending' : 'descending';
+      const order = COLUMNS[index]?.amountOf === undefined ? 'ascending' : 'descending';
       setAttribute(head, 'aria-sort', index === this.#sortedBy ? order : undefined);
     }
     this.element.toggleAttribute(
@@ -149,9 +149,9 @@ export class Statements {
 
 /** @param {number} index @returns {(one: Line, other: Line) => number} */
 function orderBy(index) {
-  const { textOf, valueOf } = /** @type {Column} */ (COLUMNS[index]);
-  if (valueOf === undefined) return (one, other) => textOf(one).localeCompare(textOf(other));
-  return (one, other) => valueOf(other) - valueOf(one);
+  const { textOf, amountOf } = /** @type {Column} */ (COLUMNS[index]);
+  if (amountOf === undefined) return (one, other) => textOf(one).localeCompare(textOf(other));
+  return (one, other) => amountOf(other) - amountOf(one);
 }
 
 /** @param {string} text */

@@ -21,6 +21,7 @@ import type { TracedQuery } from '../query/traced-query.js';
 import type { TracedTransaction } from '../query/traced-transaction.js';
 import { queryTraced, runTraced, submitTraced } from '../query/traced-queries.js';
 import type { WireText } from '../query/unnamed-text.js';
+import { connectionLostError } from '../wire/failed-statement.js';
 import type { MessageGuard } from '../wire/message-guard.js';
 import type { WireValue } from '../wire/message-writer.js';
 import type { PlaceInTransaction } from '../wire/place-in-transaction.js';
@@ -337,11 +338,7 @@ export class StatementRunner {
   }
 
   #refuse(callback: QueryOutcome): void {
-    const cause = this.#connection.failure;
-    const error = Object.assign(
-      new Error('the connection is lost: the statement was not sent', cause === undefined ? undefined : { cause }),
-      { code: 'ECONNRESET' },
-    );
+    const error = connectionLostError(this.#connection.failure);
     process.nextTick(() => callback(error, undefined as never, true));
   }
 }

@@ -67,3 +67,9 @@ export function passedOverError(): Error {
     code: '25P02',
   });
 }
+
+/** The error of a statement whose connection is lost before it is sent. */
+export function connectionLostError(cause: Error | undefined): Error {
+  const message = 'the connection is lost: the statement was not sent';
+  return Object.assign(new Error(message, cause === undefined ? undefined : { cause }), { code: 'ECONNRESET' });
+}
