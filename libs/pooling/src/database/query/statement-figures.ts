@@ -49,7 +49,7 @@ export function periodOf(now: number): number {
 
 /** Sums of figures. */
 export class StatementSums {
-  readonly cells = new Float64Array(COLUMNS);
+  readonly cells: Float64Array = new Float64Array(COLUMNS);
 
   /** What they come to. */
   totals(): StatementTotals {
