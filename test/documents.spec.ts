@@ -170,7 +170,9 @@ describe.each(OPERATORS)('%s', (name) => {
     const fields = matches(
       [
         'core/diagnostics',
+        'core/holders',
         'database/database-events',
+        'database/options/database-options',
         'database/query/slow-queries',
         'module/log-throttle',
         'module/module-options',
