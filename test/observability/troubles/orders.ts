@@ -23,7 +23,7 @@ export class OrdersService {
   /** Forgets to give its connection back. */
   async exportAll(): Promise<void> {
     const client = await this.pool.connect();
-    await client.query('select * from generate_series(1, 3) as orders');
+    this.forgotten.push(client, await client.query('select * from generate_series(1, 3) as orders'));
   }
 
   /** Ends what `pay` has begun. */
@@ -43,12 +43,12 @@ export class OrdersService {
   /** Looks at the status only, and leaves the body. */
   async track(url: string): Promise<number> {
     const answer = await this.http.stream(url);
-    this.unread.push(answer);
+    this.forgotten.push(answer);
     return answer.statusCode;
   }
 
-  /** Nobody reads them, and the garbage collector doesn't get them either. */
-  private readonly unread: unknown[] = [];
+  /** Nobody gives them back or reads them, and the garbage collector doesn't get them either. */
+  private readonly forgotten: unknown[] = [];
 }
 
 @Controller('orders')
