@@ -84,6 +84,12 @@ export function settingsOf(
   return { url, budget: { connections: budget, checkMs }, drainDelayMs: DRAIN_DELAY_MS, readsStandbys };
 }
 
+/** Whether no process may have more than one connection more than another. */
+function isFair(all: readonly { readonly fleet?: { readonly ceiling: number } | undefined }[]): boolean {
+  const ceilings = all.map(({ fleet }) => fleet?.ceiling ?? 0);
+  return Math.max(...ceilings) - Math.min(...ceilings) <= 1;
+}
+
 async function tryDirect(
   trial: FleetTrial,
   fleet: LiveFleet,
@@ -103,6 +109,8 @@ async function tryDirect(
   const restart = await fleet.account(REQUEST);
   log(`rolling restart, ${atOnce} at a time: peak ${peak} connections on the server; ${inWords(restart)}`);
   await fleet.until('the whole budget is in use again', () => fleet.connections.now >= budget - 2, settledMs);
+  // Whoever has just started has `min`: how long a share takes to be taken over is asked of a fleet at rest.
+  await fleet.until('the shares are fair again', async () => isFair(await fleet.statistics()), settledMs);
   log(`after it: ${await fleet.shares()}`);
 
   const inFlightAtKill = await fleet.kill(fleet.workers[0]!);

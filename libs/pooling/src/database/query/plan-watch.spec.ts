@@ -120,6 +120,7 @@ describe('the watch over plans', () => {
  */
 class BackendClock implements Clock {
   processId: number | undefined;
+  #lastMs = 0;
   readonly wallNow = (): number => systemClock.wallNow();
   readonly setTimeout = (callback: () => void, delayMs: number): Timer => systemClock.setTimeout(callback, delayMs);
   readonly setBackgroundTimeout = (callback: () => void, delayMs: number): Timer =>
@@ -128,9 +129,13 @@ class BackendClock implements Clock {
 
   now(): number {
     if (!existsSync('/proc/self/schedstat')) return systemClock.now();
-    if (this.processId === undefined) return 0;
-    // The nanoseconds that it has run.
-    return Number(readFileSync(`/proc/${this.processId}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+    try {
+      // The nanoseconds that it has run.
+      this.#lastMs = Number(readFileSync(`/proc/${this.processId}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+    } catch {
+      // Before the backend has begun, and when it has ended, no time passes.
+    }
+    return this.#lastMs;
   }
 
   /** How long something takes, in milliseconds. */
