@@ -26,6 +26,7 @@ export const PAGE_FILES = [
   'events.js',
   'figures.js',
   'fleet.js',
+  'folded-list.js',
   'hosts.js',
   'holders.js',
   'http-panel.js',

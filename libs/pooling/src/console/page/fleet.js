@@ -1,4 +1,4 @@
-import { make, setText } from './dom.js';
+import { FoldedList } from './folded-list.js';
 import { number } from './text.js';
 
 /** @typedef {import('../../database/fleet/fleet-member.js').FleetStatistics} FleetStatistics */
@@ -9,31 +9,19 @@ const MOST_LISTED = 200;
 
 /** The processes that share a budget of connections, folded away below what they have together. */
 export class Fleet {
-  /** @type {HTMLDetailsElement} */
-  element;
-  #summary = make('summary');
-  #list = make('dl', { class: 'configuration' });
-  /** @type {readonly FleetProcess[]} */
-  #shown = [];
-
-  constructor() {
-    this.element = make('details', { class: 'fold', hidden: true, 'data-fleet': '' }, this.#summary, this.#list);
-  }
+  #list = new FoldedList('data-fleet');
+  element = this.#list.element;
 
   /** @param {FleetStatistics | undefined} fleet */
   update(fleet) {
-    this.element.hidden = fleet === undefined;
-    if (fleet === undefined) return;
-    setText(this.#summary, summaryOf(fleet));
-    const { members } = fleet;
-    if (members === this.#shown || JSON.stringify(members) === JSON.stringify(this.#shown)) return;
-    this.#shown = members;
-    const rows = members
-      .slice(0, MOST_LISTED)
-      .map((member) =>
-        make('div', {}, make('dt', {}, member.id === fleet.id ? `${member.id} (this one)` : member.id), textOf(member)),
-      );
-    this.#list.replaceChildren(...rows);
+    if (fleet === undefined) return this.#list.hide();
+    const { id, members } = fleet;
+    this.#list.show(
+      summaryOf(fleet),
+      members
+        .slice(0, MOST_LISTED)
+        .map((member) => [member.id === id ? `${id} (this one)` : member.id, textOf(member)]),
+    );
   }
 }
 
@@ -51,5 +39,5 @@ function summaryOf({ state, reason, budget, id, ceiling, processes, connections 
 /** @param {FleetProcess} member */
 function textOf({ connections, held, wanted }) {
   const wants = wanted === undefined ? '' : `, wants ${number(wanted)}`;
-  return make('dd', {}, `${number(connections)} open, holds ${number(held)}${wants}`);
+  return `${number(connections)} open, holds ${number(held)}${wants}`;
 }

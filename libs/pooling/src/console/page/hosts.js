@@ -1,4 +1,4 @@
-import { make, setText } from './dom.js';
+import { FoldedList } from './folded-list.js';
 import { number } from './text.js';
 
 /** @typedef {import('../../database/hosts/host-statistics.js').HostsStatistics} HostsStatistics */
@@ -6,26 +6,16 @@ import { number } from './text.js';
 
 /** The hosts of a database, folded away below how often the one that takes writes has changed. */
 export class Hosts {
-  /** @type {HTMLDetailsElement} */
-  element;
-  #summary = make('summary');
-  #list = make('dl', { class: 'configuration' });
-  #shown = '';
-
-  constructor() {
-    this.element = make('details', { class: 'fold', hidden: true, 'data-hosts': '' }, this.#summary, this.#list);
-  }
+  #list = new FoldedList('data-hosts');
+  element = this.#list.element;
 
   /** @param {HostsStatistics | undefined} hosts */
   update(hosts) {
-    this.element.hidden = hosts === undefined;
-    if (hosts === undefined) return;
-    setText(this.#summary, summaryOf(hosts));
-    const shown = JSON.stringify(hosts.states);
-    if (shown === this.#shown) return;
-    this.#shown = shown;
-    const rows = hosts.states.map((host) => make('div', {}, make('dt', {}, host.host), make('dd', {}, textOf(host))));
-    this.#list.replaceChildren(...rows);
+    if (hosts === undefined) return this.#list.hide();
+    this.#list.show(
+      summaryOf(hosts),
+      hosts.states.map((host) => [host.host, textOf(host)]),
+    );
   }
 }
 

@@ -1,4 +1,4 @@
-import { make, setText } from './dom.js';
+import { FoldedList } from './folded-list.js';
 import { duration, number } from './text.js';
 
 /** @typedef {import('../../database/replicas/replica-statistics.js').ReplicasStatistics} ReplicasStatistics */
@@ -6,28 +6,16 @@ import { duration, number } from './text.js';
 
 /** The replicas of a database, folded away below where its reads went. */
 export class Replicas {
-  /** @type {HTMLDetailsElement} */
-  element;
-  #summary = make('summary');
-  #list = make('dl', { class: 'configuration' });
-  #shown = '';
-
-  constructor() {
-    this.element = make('details', { class: 'fold', hidden: true, 'data-replicas': '' }, this.#summary, this.#list);
-  }
+  #list = new FoldedList('data-replicas');
+  element = this.#list.element;
 
   /** @param {ReplicasStatistics | undefined} replicas */
   update(replicas) {
-    this.element.hidden = replicas === undefined;
-    if (replicas === undefined) return;
-    setText(this.#summary, summaryOf(replicas));
-    const shown = JSON.stringify(replicas.states);
-    if (shown === this.#shown) return;
-    this.#shown = shown;
-    const rows = replicas.states.map((replica) =>
-      make('div', {}, make('dt', {}, replica.host), make('dd', {}, textOf(replica))),
+    if (replicas === undefined) return this.#list.hide();
+    this.#list.show(
+      summaryOf(replicas),
+      replicas.states.map((replica) => [replica.host, textOf(replica)]),
     );
-    this.#list.replaceChildren(...rows);
   }
 }
 

@@ -34,6 +34,13 @@ const fail = (transaction: Transaction<Schema>, state: string): Promise<unknown>
 const balance = async (id: number): Promise<number | undefined> =>
   (await proxied.database.query<{ balance: number }>('select balance from account where id = $1', [id]))[0]?.balance;
 
+const addFive = (transaction: Transaction<Schema>): Promise<unknown> =>
+  transaction
+    .updateTable('account')
+    .set({ balance: sql`balance + 5` })
+    .where('id', '=', 1)
+    .execute();
+
 const FAST = { baseDelayMs: 1, maxDelayMs: 2 };
 
 describe('retryTransaction', () => {
@@ -161,11 +168,7 @@ describe('retryTransaction', () => {
       db,
       async (transaction) => {
         tries++;
-        await transaction
-          .updateTable('account')
-          .set({ balance: sql`balance + 5` })
-          .where('id', '=', 1)
-          .execute();
+        await addFive(transaction);
       },
       FAST,
     );
@@ -180,11 +183,7 @@ describe('retryTransaction', () => {
       db,
       async (transaction) => {
         tries++;
-        await transaction
-          .updateTable('account')
-          .set({ balance: sql`balance + 5` })
-          .where('id', '=', 1)
-          .execute();
+        await addFive(transaction);
         if (tries === 1) await sql`select pg_terminate_backend(pg_backend_pid())`.execute(transaction);
       },
       FAST,
@@ -201,11 +200,7 @@ describe('retryTransaction', () => {
         db,
         async (transaction) => {
           tries++;
-          await transaction
-            .updateTable('account')
-            .set({ balance: sql`balance + 5` })
-            .where('id', '=', 1)
-            .execute();
+          await addFive(transaction);
         },
         FAST,
       );

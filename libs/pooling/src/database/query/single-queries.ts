@@ -152,8 +152,7 @@ export class SingleQueries {
       shared,
       traced,
       callback,
-      // A promise keeps its own context.
-      context: this.#leases.heard || traced || this.traces.subscribed ? presentContext() : undefined,
+      context: this.#contextOf(traced),
       note: reads ? undefined : this.#writes?.begin(),
       attempts: 1,
       trace: undefined,
@@ -172,12 +171,17 @@ export class SingleQueries {
         shared: false,
         traced,
         callback,
-        context: this.#leases.heard || traced || this.traces.subscribed ? presentContext() : undefined,
+        context: this.#contextOf(traced),
         note: undefined,
         attempts: MOST_ATTEMPTS,
         trace: undefined,
       }),
     );
+  }
+
+  /** The caller's context, where anybody hears of the query: a promise keeps its own. */
+  #contextOf(traced: boolean): AsyncResource | undefined {
+    return this.#leases.heard || traced || this.traces.subscribed ? presentContext() : undefined;
   }
 
   #dispatch(query: SingleQuery): void {
