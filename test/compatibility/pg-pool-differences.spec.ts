@@ -7,15 +7,10 @@ import { DatabasePool } from '#pooling/database/database-pool.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import { codeOf, messageOf, onBothPools, onDatabasePool, onPgPool } from '#test/support/both-pools.js';
 import { runTypeScript } from '#test/support/child.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import { isAtLeast } from '#test/support/peer-version.js';
 
-let database: TestDatabase;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-});
-afterAll(() => database.drop());
+const database = useTestDatabase();
 
 const nowhere = (): string => {
   const url = new URL(database.url);

@@ -3,14 +3,9 @@ import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
 import { codeOf, messageOf, onBothPools, type BothOptions, type EitherPool } from '#test/support/both-pools.js';
 import { runTypeScript } from '#test/support/child.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 
-let database: TestDatabase;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-});
-afterAll(() => database.drop());
+const database = useTestDatabase();
 
 const removal = (pool: EitherPool['pool']): Promise<unknown> => new Promise((resolve) => pool.once('remove', resolve));
 

@@ -7,14 +7,9 @@ import { accessWhenUsed } from '#pooling/database/database-access.js';
 import type { StatementList } from '#pooling/database/query/statement-tally.js';
 import { hasBrowser, openPage, startBrowser } from '#test/support/browser.js';
 import { startConsoleApplication, type ConsoleApplication } from '#test/support/console-application.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table entry (name text)');
-});
-afterAll(() => database.drop());
+const database = useTestDatabase('create table entry (name text)');
 
 function poolOf(options: DatabaseOptions = {}): DatabasePool {
   return new DatabasePool('counted', { url: database.url, size: 2, maxOverflow: 0, ...options });

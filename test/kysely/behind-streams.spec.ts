@@ -3,15 +3,10 @@ import { sql, type Kysely } from 'kysely';
 import { transactional } from '#pooling/database/kysely/ambient/transactional.js';
 import { withoutTransaction } from '#pooling/database/kysely/ambient/outcome-hooks.js';
 import { ManualClock } from '#pooling/testing/manual-clock.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import { KyselyLaboratory, NONE_LOST, type Tables } from './laboratory.js';
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table entry (id int primary key, name text)');
-});
-afterAll(() => database.drop());
+const database = useTestDatabase('create table entry (id int primary key, name text)');
 beforeEach(async () => {
   await database.query('truncate entry');
   await database.query("insert into entry select id, 'row' from generate_series(1, 5) as id");

@@ -4,17 +4,13 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { LeakReport } from '#pooling/core/pool-options.js';
 import { ManualClock } from '#pooling/testing/manual-clock.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import { KyselyLaboratory, NONE_LOST, rejection, SIZE, type Tables } from './laboratory.js';
 
-let database: TestDatabase;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table entry (id int primary key, name text not null)');
-  await database.query("insert into entry select n, 'entry ' || n from generate_series(1, 1000) n");
-});
-afterAll(() => database.drop());
+const database = useTestDatabase(
+  'create table entry (id int primary key, name text not null)',
+  "insert into entry select n, 'entry ' || n from generate_series(1, 1000) n",
+);
 
 describe('a stream', () => {
   it('read to its end gives its connection back', async () => {

@@ -5,7 +5,7 @@ import pg from 'pg';
 import { DatabasePool } from '#pooling/database/database-pool.js';
 import { createKysely } from '#pooling/database/kysely/kysely.js';
 import type { DatabaseOptions } from '#pooling/database/options/options.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 
 interface Tables {
   entry: { id: number; name: string };
@@ -73,12 +73,7 @@ function textOf(one: Step): { text: string; values: unknown[] } {
 
 const codeOf = (error: unknown): unknown => (error as { code?: string }).code ?? (error as Error).message;
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table entry (id int primary key, name text)');
-});
-afterAll(() => database.drop());
+const database = useTestDatabase('create table entry (id int primary key, name text)');
 
 /** One by one, over a plain client. */
 async function oneByOne(client: pg.Client, { groups, end }: Program): Promise<unknown[]> {

@@ -2,15 +2,10 @@ import type { INestApplication } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { getDbPoolToken, PoolHealthIndicator, PoolingModule, type DatabasePool } from 'nestjs-pooling';
 import { runTypeScript } from '#test/support/child.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import { LIBRARIES, type Books } from './libraries.js';
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table book (id int primary key, title text not null)');
-});
-afterAll(() => database.drop());
+const database = useTestDatabase('create table book (id int primary key, title text not null)');
 
 it('all of them on one DatabasePool, and the process ends by itself', async () => {
   await database.query('truncate book');

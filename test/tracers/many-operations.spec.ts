@@ -1,12 +1,8 @@
 import * as conventions from '@opentelemetry/semantic-conventions/incubating';
 import { runTypeScript } from '#test/support/child.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-});
-afterAll(() => database.drop());
+const database = useTestDatabase();
 
 /** `TRACER_OPERATIONS=10000` for the long form. */
 const OPERATIONS = Number(process.env['TRACER_OPERATIONS'] ?? 160);

@@ -1,13 +1,9 @@
 import { Client } from 'pg';
 import { runTypeScript } from '#test/support/child.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import type { SeenSpan } from './programs/traced-queries.js';
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-});
-afterAll(() => database.drop());
+const database = useTestDatabase();
 
 async function run(
   tracer: string,

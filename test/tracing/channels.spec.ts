@@ -10,14 +10,10 @@ import {
   type QueryOperation,
   type TransactionOperation,
 } from 'nestjs-pooling';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import { answerJson, CountingServer, refusedPort } from '#test/support/http-server.js';
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-});
-afterAll(() => database.drop());
+const database = useTestDatabase();
 
 /** What is published on one channel while it is in use: the events of each message, in order. */
 class Listener<Message extends object> implements Disposable {

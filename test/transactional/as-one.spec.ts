@@ -15,15 +15,10 @@ import {
 import { ManualClock } from '#pooling/testing/manual-clock.js';
 import { createKysely } from '#pooling/database/kysely/kysely.js';
 import { transactional } from '#pooling/database/kysely/ambient/transactional.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import { rejection, undone, type Tables } from './laboratory.js';
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table entry (name text not null unique)');
-});
-afterAll(() => database.drop());
+const database = useTestDatabase('create table entry (name text not null unique)');
 
 const write = async (db: Kysely<Tables>, name: string): Promise<void> => {
   await db.insertInto('entry').values({ name }).execute();

@@ -31,15 +31,10 @@ import {
   Transactional,
   transactional,
 } from 'nestjs-pooling';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import { Laboratory, rejection, type Tables } from './laboratory.js';
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table entry (name text not null unique)');
-});
-afterAll(() => database.drop());
+const database = useTestDatabase('create table entry (name text not null unique)');
 beforeEach(() => database.query('truncate entry'));
 
 async function committed(): Promise<string[]> {

@@ -2,17 +2,13 @@ import * as kysely from 'kysely';
 import { createKysely, DatabasePool } from 'nestjs-pooling';
 import { inject } from 'vitest';
 import { runTypeScript } from '#test/support/child.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import { answerJson, CountingServer } from '#test/support/http-server.js';
 import { openShop } from './shop.js';
 
-let database: TestDatabase;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query(`create table orders (id int primary key, item text); insert into orders values (7, 'lamp')`);
-});
-afterAll(() => database.drop());
+const database = useTestDatabase(
+  `create table orders (id int primary key, item text); insert into orders values (7, 'lamp')`,
+);
 
 function createPool(): DatabasePool {
   const pool = new DatabasePool('shop', { url: database.url, size: 2 });

@@ -2,18 +2,14 @@ import pg, { type Pool, type PoolClient, type Submittable } from 'pg';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
 import { codeOf, messageOf, onBothPools, onDatabasePool, onPgPool, type EitherPool } from '#test/support/both-pools.js';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import { isAtLeast } from '#test/support/peer-version.js';
 import { DatabasePool } from './database-pool.js';
 
-let database: TestDatabase;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table item (id int primary key, name text)');
-  await database.query("insert into item select n, 'item ' || n from generate_series(1, 250) n");
-});
-afterAll(() => database.drop());
+const database = useTestDatabase(
+  'create table item (id int primary key, name text)',
+  "insert into item select n, 'item ' || n from generate_series(1, 250) n",
+);
 
 /** Cases whose outcome must be the same for both pools. What they return is compared. */
 const CASES: Record<string, (either: EitherPool) => Promise<unknown>> = {

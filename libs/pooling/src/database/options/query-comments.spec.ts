@@ -6,18 +6,14 @@ import { Query, type PoolClient } from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import { DatabasePool } from '../database-pool.js';
 import { createKysely } from '../kysely/kysely.js';
 import { withComment } from '../query/query-comment.js';
 import type { DatabaseOptions } from './options.js';
 import { commentOf } from './query-comments.js';
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-});
-afterAll(() => database.drop());
+const database = useTestDatabase();
 
 const COMMENT = "/*application='shop',team='it%27s%20%2Fours'*/";
 const queryComments = { team: "it's /ours", application: 'shop' };

@@ -1,15 +1,10 @@
-import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { useTestDatabase } from '#test/support/database.js';
 import { ManualClock } from '../../testing/manual-clock.js';
 import { DatabasePool } from '../database-pool.js';
 import type { DatabaseOptions } from '../options/options.js';
 import { SlowQueryPlans, type SlowQueryPlan } from './slow-query-plans.js';
 
-let database: TestDatabase;
-beforeAll(async () => {
-  database = await createTestDatabase();
-  await database.query('create table parcels (id int primary key, place text)');
-});
-afterAll(() => database.drop());
+const database = useTestDatabase('create table parcels (id int primary key, place text)');
 
 const SLOW =
   "select *, pg_sleep(0.02) from parcels right join (select $1::int as n) v on id = n where place is distinct from 'secret'";
