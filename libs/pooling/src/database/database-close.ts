@@ -1,6 +1,7 @@
-import type { Clock, Timer } from '../core/clock.js';
+import type { Clock } from '../core/clock.js';
 import type { Pool } from '../core/pool.js';
 import type { CloseReport } from '../core/pool-options.js';
+import { within } from '../core/within.js';
 import type { DatabaseParts } from './database-parts.js';
 import type { DatabaseReplicas } from './database-replicas.js';
 
@@ -58,12 +59,9 @@ function closeAfterWaiting(
   const served = engine.finishWaiting();
   if (served === undefined) return engine.close(deadlineMs);
   const startedAt = clock.now();
-  let timer: Timer | undefined;
-  const late = new Promise<void>((resolve) => (timer = clock.setTimeout(resolve, deadlineMs)));
-  return Promise.race([served, late]).then(() => {
-    clock.clearTimeout(timer as Timer);
-    return engine.close(Math.max(0, deadlineMs - (clock.now() - startedAt)));
-  });
+  return within(clock, deadlineMs, served).then(() =>
+    engine.close(Math.max(0, deadlineMs - (clock.now() - startedAt))),
+  );
 }
 
 /** One report of pools that end at the same time. */

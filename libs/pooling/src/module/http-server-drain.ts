@@ -1,6 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Clock } from '../core/clock.js';
+import { pause } from '../core/within.js';
 
 /** The part of Node's HTTP and HTTPS servers that draining needs. An HTTP/2 server has no idle connections to close. */
 export interface DrainableServer {
@@ -81,7 +82,7 @@ export class HttpServerDrain {
     NetServer.prototype.close.call(this.#server as unknown as NetServer);
     const giveUpAt = this.#clock.now() + SETTLE_AT_MOST_MS;
     while (this.#sockets.size > 0 && this.#clock.now() < Math.min(this.#lastRequestAt + SETTLED_AFTER_MS, giveUpAt)) {
-      await new Promise<void>((resolve) => this.#clock.setTimeout(resolve, SETTLE_LOOK_MS));
+      await pause(this.#clock, SETTLE_LOOK_MS);
     }
   }
 

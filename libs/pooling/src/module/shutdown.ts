@@ -10,6 +10,7 @@ import { HttpAdapterHost } from '@nestjs/core';
 import { systemClock } from '../core/clock.js';
 import { describeCause } from '../core/errors.js';
 import { summariseHolders } from '../core/holders.js';
+import { pause } from '../core/within.js';
 import { HttpServerDrain } from './http-server-drain.js';
 import type { ShutdownOptions } from './module-options.js';
 import { PoolStore, type ClosedPool } from './pool-store.js';
@@ -66,7 +67,7 @@ export class PoolShutdown
     const { drainDelayMs } = this.#options;
     if (drainDelayMs > 0) {
       this.#logger.log(`Draining: serving for another ${drainDelayMs} ms while readiness fails`);
-      await new Promise<void>((resolve) => systemClock.setTimeout(resolve, drainDelayMs));
+      await pause(systemClock, drainDelayMs);
     }
     await drain.settle();
     drain.reapIdle();

@@ -1,8 +1,9 @@
 import { systemClock } from '../core/clock.js';
+import { pause } from '../core/within.js';
 
 /** Waits `delayMs` of real time: time can't be turned by hand for processes and sockets. */
 export function delay(delayMs: number): Promise<void> {
-  return new Promise((resolve) => systemClock.setTimeout(resolve, delayMs));
+  return pause(systemClock, delayMs);
 }
 
 /** Checks `condition` every `everyMs` until it holds; returns `false` when it doesn't hold within `withinMs`. */

@@ -35,16 +35,3 @@ export async function leaseWithin(
     clock.clearTimeout(timer);
   }
 }
-
-/** Waits for something that never rejects, and not for longer than this. */
-export async function within(clock: Clock, limitMs: number, done: Promise<void>): Promise<void> {
-  let over!: () => void;
-  const late = new Promise<void>((resolve) => (over = resolve));
-  const timer = clock.setTimeout(over, limitMs);
-  await Promise.race([done, late]);
-  clock.clearTimeout(timer);
-}
-
-export function pause(clock: Clock, ms: number): Promise<void> {
-  return new Promise((resolve) => void clock.setTimeout(resolve, ms));
-}

@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock.js';
 import { PoolTransactionError } from '../../core/errors.js';
 import { keepRequests } from '../../core/request-context.js';
 import { oneOf, optionProblems, refuseProblems } from '../../core/validation.js';
+import { within } from '../../core/within.js';
 import { accessOf } from '../../database/database-access.js';
 import type { DatabaseLease } from '../../database/database-lease.js';
 import type { DatabaseLeases } from '../../database/database-leases.js';
@@ -134,7 +135,7 @@ class TestTransaction {
   /** Whether nobody holds the connection any more, in time. */
   async #quiet(): Promise<boolean> {
     const shared = this.#shared;
-    if (await this.#within(shared.quiet())) return true;
+    if (await within(this.#clock, END_MS, shared.quiet())) return true;
     const { holders } = shared;
     if (holders.length > 0) {
       process.emitWarning(
@@ -143,14 +144,6 @@ class TestTransaction {
       );
     }
     shared.takeAway();
-    return await this.#within(shared.quiet());
-  }
-
-  async #within(done: Promise<void>): Promise<boolean> {
-    let timer: object | undefined;
-    const late = new Promise<boolean>((resolve) => (timer = this.#clock.setTimeout(() => resolve(false), END_MS)));
-    const inTime = await Promise.race([done.then(() => true), late]);
-    this.#clock.clearTimeout(timer as object);
-    return inTime;
+    return await within(this.#clock, END_MS, shared.quiet());
   }
 }
