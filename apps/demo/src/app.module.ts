@@ -44,6 +44,8 @@ export class AppModule {
           }: RunningSettings): PoolingModuleOptions => ({
             database: {
               url: databaseUrl,
+              // Of all servers, those that are standbys: a promotion changes which.
+              replicas: ofItsOwn ? { url: databaseUrl } : undefined,
               applicationName: 'shop',
               budget: databaseBudget === undefined ? undefined : { connections: databaseBudget },
               minIdle: 2,

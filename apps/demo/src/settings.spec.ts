@@ -33,6 +33,11 @@ describe('readSettings', () => {
     expect(() => readSettings({ DATABASE_URL: 'postgres://db/shop' }, ['--cluster'])).toThrow(/DATABASE_URL/);
   });
 
+  it('refuses an argument that there is not', () => {
+    expect(() => readSettings({}, ['--clustr'])).toThrow(/^Wrong arguments: Unknown option '--clustr'/);
+    expect(() => readSettings({}, ['cluster'])).toThrow(/^Wrong arguments: .*'cluster'/);
+  });
+
   it('takes an empty variable for one that is not set', () => {
     expect(readSettings({ PORT: '', DATABASE_URL: '' })).toMatchObject({ port: 3000, databaseUrl: undefined });
   });

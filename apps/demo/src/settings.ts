@@ -1,3 +1,4 @@
+import { parseArgs } from 'node:util';
 import type { ConsoleAction } from 'nestjs-pooling';
 import { z } from 'zod';
 
@@ -61,14 +62,14 @@ export interface Settings {
 /**
  * Reads the settings from environment variables, and from the arguments: `--cluster` is `CLUSTER=1`.
  *
- * @throws Error that names every variable that is wrong.
+ * @throws Error that names every variable that is wrong, or the argument.
  */
 export function readSettings(variables: NodeJS.ProcessEnv, args: readonly string[] = []): Settings {
   const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
   const result = environment.safeParse(given);
   if (!result.success) throw new Error(`Wrong environment variables:\n${z.prettifyError(result.error)}`);
   const values = result.data;
-  const cluster = values.CLUSTER || args.includes('--cluster');
+  const cluster = values.CLUSTER || wantsCluster(args);
   if (cluster && values.DATABASE_URL !== undefined) {
     throw new Error('Wrong environment variables:\nDATABASE_URL names a database, and the cluster is one of its own');
   }
@@ -89,4 +90,12 @@ export function readSettings(variables: NodeJS.ProcessEnv, args: readonly string
     faults: values.DEMO_FAULTS,
     traces: values.OTEL,
   };
+}
+
+function wantsCluster(args: readonly string[]): boolean {
+  try {
+    return parseArgs({ args: [...args], options: { cluster: { type: 'boolean', default: false } } }).values.cluster;
+  } catch (error) {
+    throw new Error(`Wrong arguments: ${(error as Error).message}. There is --cluster alone; the rest are variables`);
+  }
 }

@@ -28,8 +28,20 @@ export function welcome(addresses: { shop: string; carrier: string; database: st
 /** What else there is to try where the shop has a cluster of its own. */
 export function breakTheCluster(shop: string): string {
   const change = (name: string, action: string): string => `    curl -X POST ${shop}/cluster/${name}/${action}`;
-  const order = `    curl -i ${shop}/orders -H 'content-type: application/json' -d '{"customerId":7,"lines":[{"productId":11,"quantity":1}]}'`;
+  const placed = `${shop}/orders -H 'content-type: application/json' -d '{"customerId":7,"lines":[{"productId":11,"quantity":1}]}'`;
+  const order = `    curl -i ${placed}`;
   return `
+  Let the standbys, which products and orders are read from, fall five seconds behind, and place an order. The answer shows it;
+  the stock of the product is less at once for whoever brings along what the order has set, and for others five seconds later:
+${change('db2', 'delay')}
+${change('db3', 'delay')}
+    curl -c jar.txt ${placed}
+    curl -b jar.txt ${shop}/products/11
+    curl ${shop}/products/11
+    curl -s ${shop}/metrics | grep ^db_pool_replica
+${change('db2', 'keep-up')}
+${change('db3', 'keep-up')}
+
   Kill the primary, promote a standby, and take the old one back, while npm run load runs:
     curl ${shop}/cluster
 ${change('db1', 'kill')}

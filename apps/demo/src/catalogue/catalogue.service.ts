@@ -1,6 +1,6 @@
 import { Injectable, NotFoundException } from '@nestjs/common';
 import type { Kysely, Selectable } from 'kysely';
-import { InjectDb } from 'nestjs-pooling';
+import { InjectReplicaDb } from 'nestjs-pooling';
 import type { ProductsTable, Shop } from '../database/schema.js';
 import type { ProductSearch } from './catalogue.inputs.js';
 
@@ -15,10 +15,16 @@ export interface Product {
 
 @Injectable()
 export class CatalogueService {
-  constructor(@InjectDb() private readonly db: Kysely<Shop>) {}
+  constructor(@InjectReplicaDb() private readonly replicas: Kysely<Shop>) {}
 
   async search({ search, category, inStock, limit, offset }: ProductSearch): Promise<Product[]> {
-    let query = this.db.selectFrom('products').selectAll().orderBy('name').orderBy('id').limit(limit).offset(offset);
+    let query = this.replicas
+      .selectFrom('products')
+      .selectAll()
+      .orderBy('name')
+      .orderBy('id')
+      .limit(limit)
+      .offset(offset);
     // Every word, in any order.
     for (const word of search?.split(/\s+/).filter(Boolean) ?? []) {
       query = query.where('name', 'ilike', `%${word.replace(/[\\%_]/g, '\\$&')}%`);
@@ -29,7 +35,7 @@ export class CatalogueService {
   }
 
   async byId(id: number): Promise<Product> {
-    const row = await this.db.selectFrom('products').selectAll().where('id', '=', id).executeTakeFirst();
+    const row = await this.replicas.selectFrom('products').selectAll().where('id', '=', id).executeTakeFirst();
     if (row === undefined) throw new NotFoundException(`There is no product ${id}`);
     return toProduct(row);
   }

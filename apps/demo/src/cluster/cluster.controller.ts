@@ -7,10 +7,13 @@ import { CLUSTER } from './cluster.token.js';
 
 const change = z.object({
   name: z.string(),
-  action: z.enum(['kill', 'freeze', 'resume', 'promote', 'rejoin']),
+  action: z.enum(['kill', 'freeze', 'resume', 'promote', 'rejoin', 'delay', 'keep-up']),
 });
 
 type Action = z.infer<typeof change>['action'];
+
+/** How far behind a standby is that is delayed: less than replicas may be by default. */
+const DELAY_MS = 5_000;
 
 /** What a server has to be for what is done to it. */
 const DONE_TO: Readonly<Record<Action, readonly ClusterRole[]>> = {
@@ -19,6 +22,8 @@ const DONE_TO: Readonly<Record<Action, readonly ClusterRole[]>> = {
   resume: ['frozen'],
   promote: ['standby'],
   rejoin: ['primary', 'standby', 'stopped'],
+  delay: ['standby'],
+  'keep-up': ['standby'],
 };
 
 /** Breaks the shop's own cluster, and mends it, to watch what the logs, the metrics and the console say of it. */
@@ -78,5 +83,9 @@ function perform(action: Action, node: ClusterNode, cluster: PostgresCluster): P
       return cluster.promote(node);
     case 'rejoin':
       return cluster.rejoin(node);
+    case 'delay':
+      return node.delayReplay(DELAY_MS);
+    case 'keep-up':
+      return node.delayReplay(0);
   }
 }

@@ -1,11 +1,13 @@
-import { Body, Controller, Get, Param, Post } from '@nestjs/common';
+import { Body, Controller, Get, Param, Post, UseInterceptors } from '@nestjs/common';
 import { idParameter } from '../http/inputs.js';
+import { ReadYourWrites } from '../http/read-your-writes.js';
 import { ZodPipe } from '../http/zod.pipe.js';
 import { ShippingService, type ShippingStatus } from '../shipping/shipping.service.js';
 import { newOrder, type NewOrder } from './orders.inputs.js';
 import { OrdersService, type Order } from './orders.service.js';
 
 @Controller('orders')
+@UseInterceptors(ReadYourWrites)
 export class OrdersController {
   constructor(
     private readonly orders: OrdersService,

@@ -1,6 +1,6 @@
 import { ConflictException, Injectable, NotFoundException, UnprocessableEntityException } from '@nestjs/common';
 import { sql, type Kysely } from 'kysely';
-import { afterCommit, InjectDb, prepareQuery, Transactional } from 'nestjs-pooling';
+import { afterCommit, InjectDb, InjectReplicaDb, prepareQuery, Transactional } from 'nestjs-pooling';
 import type { OrderStatus, Shop } from '../database/schema.js';
 import { ShippingService } from '../shipping/shipping.service.js';
 import type { NewOrder } from './orders.inputs.js';
@@ -57,12 +57,16 @@ export class OrdersService {
 
   constructor(
     @InjectDb() private readonly db: Kysely<Shop>,
+    @InjectReplicaDb() private readonly replicas: Kysely<Shop>,
     private readonly shipping: ShippingService,
   ) {
-    this.#linesOf = prepareLines(db);
+    this.#linesOf = prepareLines(replicas);
   }
 
-  /** An order with its customer, lines and products: one query over four tables. */
+  /**
+   * An order with its customer, lines and products: one query over four tables. From a replica, but never without what this
+   * request has written.
+   */
   async byId(id: number): Promise<Order> {
     const rows = await this.#linesOf.execute({ id });
     const [first] = rows;
@@ -84,7 +88,11 @@ export class OrdersService {
   }
 
   async trackingNumberOf(id: number): Promise<string | null> {
-    const row = await this.db.selectFrom('orders').select('tracking_number').where('id', '=', id).executeTakeFirst();
+    const row = await this.replicas
+      .selectFrom('orders')
+      .select('tracking_number')
+      .where('id', '=', id)
+      .executeTakeFirst();
     if (row === undefined) throw new NotFoundException(`There is no order ${id}`);
     return row.tracking_number;
   }
