@@ -42,7 +42,7 @@ describe('the demo on a cluster of its own', { timeout: 180_000 }, () => {
     return Number(count);
   }
 
-  async function stock(headers: HeadersInit = {}): Promise<number> {
+  async function stock(headers: Record<string, string> = {}): Promise<number> {
     const response = await fetch(`${demo.shop}/products/11`, { headers });
     return ((await response.json()) as { stock: number }).stock;
   }

@@ -204,6 +204,44 @@ describe('a replica', { timeout: 90_000 }, () => {
     }, 20_000);
   });
 
+  it('is no further behind for that nobody has looked at it: its lag isn’t known then', async () => {
+    const opened = laboratory.open({}, { maxLagMs: 500, consistency: 'eventual' });
+    const { pool, db, replicas } = opened;
+    const states = () => pool.statistics().replicas?.states ?? [];
+    await untilRead(opened);
+    await laboratory.pause();
+    await db.insertInto('entry').values({ id: 1, n: 1 }).execute();
+    await vi.waitFor(async () => {
+      await portOf(replicas);
+      for (const { lagMs, lagBytes, fit } of states()) {
+        expect(lagMs).toBeGreaterThan(500);
+        expect(lagBytes).toBeGreaterThan(0);
+        expect(fit).toBe(false);
+      }
+    }, 20_000);
+    await vi.waitFor(() => {
+      for (const state of states()) {
+        expect(state).toMatchObject({ state: 'up', role: 'standby', lagMs: undefined, lagBytes: undefined, fit: true });
+      }
+    }, 20_000);
+    // The next reads look before they trust.
+    expect(await servers(replicas, 5)).toEqual(portsOf([laboratory.primary]));
+  });
+
+  it('whose idle connection is checked before it is used isn’t counted as waited for', async () => {
+    const opened = laboratory.open({}, { size: 1, minIdle: 1, maxOverflow: 0, prePing: { idleMs: 1 } });
+    const reads = () => opened.pool.statistics().replicas?.reads;
+    await untilRead(opened);
+    await vi.waitFor(async () => expect(await servers(opened.replicas)).toEqual(portsOf(laboratory.standbys)), 20_000);
+    const before = reads();
+    for (let at = 0; at < 20; at++) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await portOf(opened.replicas);
+    }
+    expect(reads()?.replica).toBeGreaterThan(before?.replica ?? 0);
+    expect(reads()?.waited).toBe(before?.waited);
+  });
+
   it('that is full is passed by: its borrowers cost others no more than waitMs', async () => {
     const opened = laboratory.open({}, { size: 1, maxOverflow: 0, waitMs: 30 });
     await untilRead(opened);

@@ -7,6 +7,7 @@ const FIT: ReplicaStatistics = {
   role: 'standby',
   state: 'up',
   lagMs: 0,
+  lagBytes: 0,
   fit: true,
   connections: 2,
   inUse: 1,

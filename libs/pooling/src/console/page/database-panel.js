@@ -211,7 +211,7 @@ export class DatabasePanel {
     this.#fleet.update(statistics.fleet);
     this.#replicas.update(statistics.replicas);
     this.#statements.update(statements);
-    this.#hosts.update(statistics.hosts);
+    this.#hosts.update(statistics.hosts, statistics.replicas);
     setText(this.#closed, closedInWords(statistics));
   }
 

@@ -1,5 +1,5 @@
 import { FoldedList } from './folded-list.js';
-import { duration, number } from './text.js';
+import { behind, number } from './text.js';
 
 /** @typedef {import('../../database/replicas/replica-statistics.js').ReplicasStatistics} ReplicasStatistics */
 /** @typedef {import('../../database/replicas/replica-statistics.js').ReplicaStatistics} ReplicaStatistics */
@@ -27,8 +27,8 @@ function summaryOf({ reads, states }) {
 }
 
 /** @param {ReplicaStatistics} replica */
-function textOf({ role, state, lagMs, fit, connections, inUse }) {
-  const lag = lagMs === undefined ? '' : `, ${duration(lagMs)} behind`;
+function textOf({ role, state, lagMs, lagBytes, fit, connections, inUse }) {
+  const lag = lagMs === undefined ? '' : `, ${behind(lagMs, lagBytes)}`;
   const used = `${number(inUse)} of ${number(connections)} connections in use`;
   return `${state === 'up' ? (role ?? state) : state}${lag}${fit ? '' : ', not read from'}; ${used}`;
 }

@@ -25,6 +25,29 @@ export function shortDuration(ms) {
 }
 
 /**
+ * An amount of data for people: `820 B`, `12.3 kB`, `4.0 GB`.
+ *
+ * @param {number} bytes
+ */
+export function amount(bytes) {
+  const units = ['B', 'kB', 'MB', 'GB'];
+  let [value, unit] = [bytes, 0];
+  for (; value >= 999.95 && unit < units.length - 1; unit++) value /= 1000;
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/**
+ * How far behind a replica is, for people: `120 ms (12.3 kB) behind`, `up to date`.
+ *
+ * @param {number} lagMs
+ * @param {number | undefined} lagBytes
+ */
+export function behind(lagMs, lagBytes) {
+  if (lagMs === 0) return 'up to date';
+  return `${duration(lagMs)}${lagBytes === undefined ? '' : ` (${amount(lagBytes)})`} behind`;
+}
+
+/**
  * A count for people: `12,345`.
  *
  * @param {number} value

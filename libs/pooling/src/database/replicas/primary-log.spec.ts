@@ -22,6 +22,16 @@ describe('how far behind a replica is', () => {
     expect(log.lagMs(300n, 5_000, undefined)).toBe(0);
   });
 
+  it('is told in bytes as well, by where the primary was seen last', () => {
+    const log = new PrimaryLog();
+    expect(log.lagBytes(100n)).toBeUndefined();
+    log.note(100n, 1_000);
+    log.note(5_000_000_300n, 2_000);
+    expect(log.lagBytes(100n)).toBe(5_000_000_200);
+    expect(log.lagBytes(5_000_000_300n)).toBe(0);
+    expect(log.lagBytes(5_000_000_301n)).toBe(0);
+  });
+
   it('is as long as its last transaction is old where the primary wasn’t looked at in between, within what was seen', () => {
     const log = new PrimaryLog();
     log.note(100n, 0);

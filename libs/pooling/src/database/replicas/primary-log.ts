@@ -24,6 +24,13 @@ export class PrimaryLog {
     if (this.#marks.length > MOST_MARKS) this.#marks.shift();
   }
 
+  /** How much of the primary's log, as it was seen last, a replica hasn't replayed, in bytes; `undefined`: it was never seen. */
+  lagBytes(replayed: bigint): number | undefined {
+    const last = this.#marks.at(-1);
+    if (last === undefined) return undefined;
+    return last.lsn > replayed ? Number(last.lsn - replayed) : 0;
+  }
+
   /**
    * For how long the primary has had what a replica hasn't replayed, in milliseconds; 0: nothing is known that it lacks.
    *

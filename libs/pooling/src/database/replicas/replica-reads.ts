@@ -152,8 +152,10 @@ export class ReplicaReads {
       const { parts } = replica;
       const ready = options.signal?.aborted === true ? undefined : parts.leases.tryAcquire(options.use ?? 'held');
       if (ready !== undefined) return { replica, lease: ready, waited: false };
+      // A connection that is only checked first isn't waited for.
+      const waited = parts.engine.idle === 0;
       const lease = await leaseWithin(parts, Math.max(0, deadline - this.#set.clock.now()), options);
-      if (lease !== undefined) return { replica, lease, waited: true };
+      if (lease !== undefined) return { replica, lease, waited };
       // Not a single connection could be had: nobody else should wait for one.
       if (parts.engine.open === 0) replica.suspect();
     }

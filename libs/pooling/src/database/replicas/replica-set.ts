@@ -129,13 +129,21 @@ export class ReplicaSet {
 
   #isFit(replica: Replica, now: number): boolean {
     if (!replica.serves || !this.#isTrusted(replica.lookedAt, now)) return false;
-    return (this.#lagMs(replica, now) ?? 0) <= this.options.maxLagMs;
+    return this.#isNear(this.#lagMs(replica, now));
+  }
+
+  #isNear(lagMs: number | undefined): boolean {
+    return lagMs === undefined || lagMs <= this.options.maxLagMs;
+  }
+
+  /** Where it was in the log; `undefined`: that isn't known, or was too long ago to tell how far behind it is now. */
+  #replayed({ lookedAt, position, serves }: Replica, now: number): bigint | undefined {
+    return serves && this.#isTrusted(lookedAt, now) ? position?.lsn : undefined;
   }
 
   #lagMs(replica: Replica, now: number): number | undefined {
-    const { position, serves } = replica;
-    if (position === undefined || !serves) return undefined;
-    return this.#log.lagMs(position.lsn, now, replica.replayedAgo(now));
+    const replayed = this.#replayed(replica, now);
+    return replayed === undefined ? undefined : this.#log.lagMs(replayed, now, replica.replayedAgo(now));
   }
 
   /**
@@ -217,13 +225,17 @@ export class ReplicaSet {
       reads: { ...this.reads },
       states: this.#replicas.map((replica) => {
         const { open, idle } = replica.parts.engine;
-        const { host, role, state } = replica;
+        const { host, role, serves, state } = replica;
+        const replayed = this.#replayed(replica, now);
+        const lagMs = this.#lagMs(replica, now);
         return {
           host,
           role,
           state,
-          lagMs: this.#lagMs(replica, now),
-          fit: this.#isFit(replica, now),
+          lagMs,
+          lagBytes: replayed === undefined ? undefined : this.#log.lagBytes(replayed),
+          // One that nobody has looked at for a while is looked at by the next read.
+          fit: serves && this.#isNear(lagMs),
           connections: open,
           inUse: open - idle,
         };

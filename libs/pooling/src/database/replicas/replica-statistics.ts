@@ -6,9 +6,11 @@ export interface ReplicaStatistics {
   readonly role: 'primary' | 'standby' | undefined;
   /** `down`: it did not answer when it was looked at last; `unknown`: nobody has looked, or it has lost its connections since. */
   readonly state: 'up' | 'down' | 'unknown';
-  /** How old what it lacks is, in milliseconds; `undefined` where that isn't known. */
+  /** How old what it lacks is, in milliseconds; `undefined` where that isn't known, as while nobody reads from replicas. */
   readonly lagMs: number | undefined;
-  /** Whether reads go to it: it is up, a standby, and not too far behind. */
+  /** How much of the primary's log it lacks, in bytes; `undefined` where that isn't known. */
+  readonly lagBytes: number | undefined;
+  /** Whether reads go to it, by what is known: it is up, a standby, and not too far behind. */
   readonly fit: boolean;
   /** Connections to it, and how many of them are in use. */
   readonly connections: number;
