@@ -2,6 +2,7 @@
 import { sql, type Kysely } from 'kysely';
 import { batch, DatabasePool, retryTransaction, transactional, withConsistency } from 'nestjs-pooling';
 import type { ClusterNode } from 'nestjs-pooling/testing';
+import { accessWhenUsed } from '#pooling/database/database-access.js';
 import { ask, ReplicaLaboratory, type Tables } from './replica-laboratory.js';
 
 let laboratory: ReplicaLaboratory;
@@ -70,6 +71,29 @@ describe('reads from replicas', { timeout: 60_000 }, () => {
       expect(await portOf(replicas)).toBe(port);
     });
     await retryTransaction(replicas, async (transaction) => expect(standbys).toContain(await portOf(transaction)));
+  });
+
+  it('are counted among the statements of the database, and the pool’s own questions aren’t', async () => {
+    const opened = laboratory.open();
+    const { tally } = accessWhenUsed(opened.pool);
+    await untilRead(opened);
+    tally.start();
+    await withConsistency(undefined, async () => {
+      await opened.db.insertInto('entry').values({ id: 1, n: 1 }).execute();
+      await opened.replicas.selectFrom('entry').select('n').execute();
+    });
+    const before = opened.pool.statistics().replicas?.reads.replica ?? 0;
+    for (let at = 0; at < 5; at++) {
+      await withConsistency(undefined, () => opened.replicas.selectFrom('entry').select('id').execute());
+    }
+    expect(opened.pool.statistics().replicas?.reads.replica).toBeGreaterThan(before);
+    const counted = tally.list()?.statements.map(({ text, count }) => [text, count] as const);
+    expect(Object.fromEntries(counted ?? [])).toEqual({
+      'insert into "entry" ("id", "n") values ($1, …)': 1,
+      // Once more where the replica wasn't there yet.
+      'select "n" from "entry"': expect.any(Number),
+      'select "id" from "entry"': 5,
+    });
   });
 
   it('go to the database where it has no replicas, which may write by it', async () => {
@@ -229,10 +253,15 @@ describe('a replica', { timeout: 90_000 }, () => {
   });
 
   it('whose idle connection is checked before it is used isn’t counted as waited for', async () => {
-    const opened = laboratory.open({}, { size: 1, minIdle: 1, maxOverflow: 0, prePing: { idleMs: 1 } });
+    const opened = laboratory.open({}, { size: 3, minIdle: 3, maxOverflow: 0, prePing: { idleMs: 1 } });
     const reads = () => opened.pool.statistics().replicas?.reads;
+    opened.pool.start();
     await untilRead(opened);
-    await vi.waitFor(async () => expect(await servers(opened.replicas)).toEqual(portsOf(laboratory.standbys)), 20_000);
+    // One for the read, and one for a look that is under way.
+    await vi.waitFor(() => {
+      const open = opened.pool.statistics().replicas?.states.map(({ connections }) => connections);
+      expect(open).toEqual([3, 3]);
+    }, 20_000);
     const before = reads();
     for (let at = 0; at < 20; at++) {
       await new Promise((resolve) => setTimeout(resolve, 5));

@@ -75,19 +75,23 @@ interface Making {
   readonly configuration: ResolvedDatabaseOptions;
 }
 
-/** Makes the parts of a pool and wires them. `emitter` is the pool: its listeners hear of connections and leases. */
+/**
+ * Makes the parts of a pool and wires them. `emitter` is the pool: its listeners hear of connections and leases. `counting` counts
+ * its statements, together with another pool's; left out: it counts its own.
+ */
 export function databasePartsOf(
   name: string,
   configuration: ResolvedDatabaseOptions,
   dependencies: DatabasePoolDependencies,
   emitter: EventEmitter,
+  counting?: StatementTally,
 ): DatabaseParts {
   const { clock = systemClock, observer = {}, spans } = dependencies;
   const { clientConfig } = configuration;
   const making = { name, clock, observer, configuration };
   const counters: DatabaseCounters = { queries: 0, transactionsLeftOpen: 0, cancelFailures: 0 };
   const statements = statementCacheOf(making);
-  const tally = new StatementTally(clock);
+  const tally = counting ?? new StatementTally(clock);
   const unnamed = new UnnamedTexts(commentOf(configuration.queryComments));
   const suspectAll = (): void => engine.suspectAll();
   const hosts: PoolHosts<PostgresConnection> | undefined = choosesHost(configuration)

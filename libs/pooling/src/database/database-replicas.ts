@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { DatabasePoolDependencies, DatabaseParts } from './database-parts.js';
 import type { ResolvedDatabaseOptions } from './options/options.js';
+import type { StatementTally } from './query/statement-tally.js';
 import { PrimaryPosition } from './replicas/primary-position.js';
 import type { ReplicaParts } from './replicas/replica.js';
 import { ReplicaReads } from './replicas/replica-reads.js';
@@ -15,6 +16,7 @@ type MakeParts = (
   configuration: ResolvedDatabaseOptions,
   dependencies: DatabasePoolDependencies,
   emitter: EventEmitter,
+  tally: StatementTally,
 ) => ReplicaParts;
 
 /** The replicas of a pool. */
@@ -32,13 +34,13 @@ export function replicasOf(
 ): DatabaseReplicas | undefined {
   const { replicas, queryTimeoutMs } = configuration;
   if (replicas === undefined) return undefined;
-  const { clock, engine, hosts, leases, writes } = parts;
+  const { clock, engine, hosts, leases, tally, writes } = parts;
   const primary = new PrimaryPosition({ clock, leases }, writes);
   const set = new ReplicaSet(replicas, {
     clock,
     random: dependencies.random ?? Math.random,
     make: (options, removed) =>
-      makeParts(options.name, options, dependencies, new EventEmitter().on('remove', removed)),
+      makeParts(options.name, options, dependencies, new EventEmitter().on('remove', removed), tally),
     askPrimary: async () => {
       const position = await primary.ask(LOOK_MS);
       return position === 'nowhere' ? undefined : position;
