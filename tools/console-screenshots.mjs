@@ -1,20 +1,19 @@
-/**
- * Takes the screenshots of the console in docs/console, from the running demo:
- *
- *   OTEL=1 DEMO_FAULTS=1 LEAK_DETECTION_MS=5000 SLOW_QUERY_MS=5 npm start
- *   node tools/console-screenshots.mjs [--url http://127.0.0.1:3000] [--seconds 90]
- */
+/** `node tools/console-screenshots.mjs --help` tells. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
+import { number, readCommandLine, text } from './command-line.mjs';
 
-const { values: options } = parseArgs({
+const { values: options } = readCommandLine({
+  usage: 'node tools/console-screenshots.mjs [options]',
+  about:
+    'Takes the screenshots of the console in docs/console, from the running demo:\n' +
+    'OTEL=1 DEMO_FAULTS=1 LEAK_DETECTION_MS=5000 SLOW_QUERY_MS=5 npm start -- --cluster',
   options: {
-    url: { type: 'string', default: 'http://127.0.0.1:3000' },
-    seconds: { type: 'string', default: '90' },
+    url: text('address', 'where the shop is', { fallback: 'http://127.0.0.1:3000' }),
+    seconds: number('how long it is under load before, in seconds', { fallback: 90, least: 20 }),
   },
 });
 const folder = join(import.meta.dirname, '../docs/console');
@@ -48,6 +47,16 @@ async function screenshotStatements(page) {
   await statements.screenshot({ path: join(folder, 'statements.png') });
 }
 
+/** What each server is, where reads went, and how far behind the standbys are. */
+async function screenshotHosts(page) {
+  const lists = ['data-hosts', 'data-replicas'].map((name) => page.locator(`[data-pool="default"] [${name}]`));
+  for (const list of lists) await list.locator('summary').click();
+  const [hosts, replicas] = await Promise.all(lists.map((list) => list.boundingBox()));
+  const { x, y, width } = hosts;
+  const clip = { x, y: y + (await page.evaluate('scrollY')), width, height: replicas.y + replicas.height - y };
+  await page.screenshot({ path: join(folder, 'hosts.png'), fullPage: true, clip });
+}
+
 const VIEWS = {
   light: { viewport: { width: 1280, height: 1000 }, colorScheme: 'light' },
   dark: { viewport: { width: 1280, height: 1000 }, colorScheme: 'dark' },
@@ -56,9 +65,9 @@ const VIEWS = {
 
 // What is slow first, all at once, is the first to be explained.
 await Promise.all(Array.from({ length: 40 }, () => fetch(`${options.url}/products?search=oak`)));
-const endsAt = Date.now() + Number(options.seconds) * 1_000;
+const endsAt = Date.now() + options.seconds * 1_000;
 const loading = load(endsAt + 15_000);
-await pause((Number(options.seconds) * 1_000) / 2);
+await pause((options.seconds * 1_000) / 2);
 for (let leak = 0; leak < 2; leak++) await fetch(`${options.url}/faults/leak`, { method: 'POST' });
 await pause(endsAt - Date.now());
 mkdirSync(folder, { recursive: true });
@@ -71,7 +80,10 @@ for (const [name, view] of Object.entries(VIEWS)) {
   await page.locator('tr[data-kind="leaked"]').first().waitFor();
   await pause(2_500);
   await page.screenshot({ path: join(folder, `${name}.png`) });
-  if (name === 'light') await screenshotStatements(page);
+  if (name === 'light') {
+    await screenshotStatements(page);
+    await screenshotHosts(page);
+  }
   await context.close();
 }
 await browser.close();

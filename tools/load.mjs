@@ -1,16 +1,14 @@
-/**
- * Drives the running demo with a mix of requests, so that there is something to watch.
- *
- *   npm run load -- [--seconds 15] [--connections 64] [--url http://127.0.0.1:3000]
- */
-import { parseArgs } from 'node:util';
+/** `npm run load -- --help` tells. */
 import autocannon from 'autocannon';
+import { number, readCommandLine, text } from './command-line.mjs';
 
-const { values: options } = parseArgs({
+const { values: options } = readCommandLine({
+  usage: 'npm run load -- [options]',
+  about: 'Drives the running demo with a mix of requests, so that there is something to watch.',
   options: {
-    seconds: { type: 'string', default: '15' },
-    connections: { type: 'string', default: '64' },
-    url: { type: 'string', default: `http://127.0.0.1:${process.env.PORT || 3000}` },
+    seconds: number('how long, in seconds', { fallback: 15, least: 1 }),
+    connections: number('how many requests at once', { fallback: 64, least: 1 }),
+    url: text('address', 'where the shop is', { fallback: `http://127.0.0.1:${process.env.PORT || 3000}` }),
   },
 });
 
@@ -74,8 +72,8 @@ console.log(`${options.connections} connections to ${options.url} for ${options.
 
 const result = await autocannon({
   url: options.url,
-  connections: Number(options.connections),
-  duration: Number(options.seconds),
+  connections: options.connections,
+  duration: options.seconds,
   timeout: 30,
   requests: [
     {

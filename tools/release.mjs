@@ -1,20 +1,22 @@
-/**
- * `npm run release [-- --dry-run]`: makes the next version of the changesets in `.changeset`, writes it into the manifests
- * and CHANGELOG.md, packs and checks the package, publishes it, and commits and tags that. It publishes with provenance
- * where the machine can prove what it is. A dry run does everything but publish, and leaves everything as it was. So does
- * a run that fails.
- */
+/** `npm run release -- --help` tells; CONTRIBUTING.md tells more. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { flag, readCommandLine } from './command-line.mjs';
 import { nextVersion, readChangesets, withVersion } from './release/changesets.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const MANIFESTS = ['libs/pooling/package.json', 'package.json', 'package-lock.json'];
 
-const { values } = parseArgs({ options: { 'dry-run': { type: 'boolean', default: false } } });
+const { values } = readCommandLine({
+  usage: 'npm run release -- [options]',
+  about:
+    'Makes the next version of the changesets in `.changeset`, writes it into the manifests and CHANGELOG.md, packs and checks\n' +
+    'the package, publishes it, and commits and tags that. It publishes with provenance where the machine can prove what it\n' +
+    'is. A run that fails leaves everything as it was.',
+  options: { 'dry-run': flag('does everything but publish, and leaves everything as it was') },
+});
 const isDry = values['dry-run'];
 
 function refuse(message) {

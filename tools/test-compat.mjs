@@ -1,15 +1,10 @@
-/**
- * `npm run test:compat [-- newest|oldest] [--pipelining]`: runs the suites that meet our peers with other versions of them
- * than the lock file has: the newest there are, and the oldest that package.json of the library allows. Each in a copy of
- * the checkout under the temporary folder, with a newer Node from npm where the peers want one. With `--pipelining` the
- * database's suites are run, with pipelining as the default.
- */
+/** `npm run test:compat -- --help` tells. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { flag, readCommandLine } from './command-line.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
@@ -136,15 +131,16 @@ function test(name, { packages, node: major, types }, { mode, suites }) {
   }
 }
 
-const { values, positionals: wanted } = parseArgs({
-  allowPositionals: true,
-  options: { pipelining: { type: 'boolean' } },
+const { values, names: wanted } = readCommandLine({
+  usage: 'npm run test:compat -- [options] [newest] [oldest]',
+  about:
+    'Runs the suites that meet our peers with other versions of them than the lock file has: the newest there are, and the\n' +
+    'oldest that package.json of the library allows. Each in a copy of the checkout under the temporary folder, with a newer\n' +
+    'Node from npm where the peers want one.',
+  options: { pipelining: flag("the database's suites alone, with pipelining as the default") },
+  names: { text: 'Ends of the range (both)', among: Object.keys(ENDS) },
+  examples: ['npm run test:compat -- oldest', 'npm run test:compat -- newest --pipelining'],
 });
-const unknown = wanted.filter((name) => !(name in ENDS));
-if (unknown.length > 0) {
-  console.error(`what is ${unknown.join(', ')}? There are: ${Object.keys(ENDS).join(', ')}`);
-  process.exit(2);
-}
 const results = Object.entries(ENDS)
   .filter(([name]) => wanted.length === 0 || wanted.includes(name))
   .map(([name, end]) => test(name, end, values.pipelining ? RUNS.pipelining : RUNS.usual));

@@ -1,15 +1,10 @@
-/**
- * `npm run test:projects [-- --short] [-- --node 20,24] [-- nest-11 nest-12-esbuild …]`: makes new Nest projects in scratch
- * folders, from the registry and the packed tarball alone, gives them the library with `nest add`, builds them with `skipLibCheck: false`,
- * runs their tests, and runs them: they answer with the database up, and end on SIGTERM with exit code 0. Without
- * arguments: every project on Node 20, 22, 24 and 26, which takes an hour. `--short`: two of them on this Node. `--keep`
- * leaves the folders of projects that failed.
- */
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+/** `npm run test:projects -- --help` tells; see projects/recipes.mjs. */
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { flag, numbers, readCommandLine } from './command-line.mjs';
 import { nodeFolder } from './projects/node-versions.mjs';
 import { RECIPES, SHORT } from './projects/recipes.mjs';
 import { startRegistry } from './projects/start-registry.mjs';
@@ -18,24 +13,31 @@ import { cleanEnvironment, Shell } from './projects/shell.mjs';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const NODES = [20, 22, 24, 26];
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { short: { type: 'boolean' }, keep: { type: 'boolean' }, node: { type: 'string' } },
+const thisNode = Number(process.versions.node.split('.')[0]);
+const { values, names } = readCommandLine({
+  usage: 'npm run test:projects -- [options] [project …]',
+  about:
+    'Makes new Nest projects in scratch folders, from the registry and the packed tarball alone, gives them the library with\n' +
+    '`nest add`, builds them with `skipLibCheck: false`, runs their tests, and runs them: they answer with the database up, and\n' +
+    'end on SIGTERM with exit code 0. All of them take an hour.',
+  options: {
+    node: numbers('the versions of Node', { shown: `${NODES.join(',')}; with --short ${thisNode}, this one` }),
+    short: flag(`${SHORT.join(' and ')} alone`),
+    pack: flag('packs the library first, as `npm run test:projects` does'),
+    keep: flag('leaves the folders of projects that failed'),
+  },
+  names: { text: 'Projects (all)', among: Object.keys(RECIPES) },
+  examples: ['npm run test:projects -- --short', 'npm run test:projects -- --node 20,24 nest-11 nest-12-esbuild'],
 });
-const unknown = positionals.filter((name) => !(name in RECIPES));
-const name = readdirSync(join(ROOT, 'dist')).find((file) => file.endsWith('.tgz'));
-if (unknown.length > 0 || name === undefined) {
-  console.error(
-    unknown.length > 0
-      ? `what is ${unknown.join(', ')}? There are: ${Object.keys(RECIPES).join(', ')}`
-      : 'There is no tarball in dist/: run `npm run pack` first',
-  );
+if (values.pack) execFileSync('npm', ['run', '-s', 'pack'], { cwd: ROOT, stdio: 'inherit' });
+const name = existsSync(join(ROOT, 'dist')) && readdirSync(join(ROOT, 'dist')).find((file) => file.endsWith('.tgz'));
+if (!name) {
+  console.error('There is no tarball in dist/: run `npm run pack` first');
   process.exit(2);
 }
 const tarball = join(ROOT, 'dist', name);
-const wanted = positionals.length > 0 ? positionals : values.short ? SHORT : Object.keys(RECIPES);
-const thisNode = Number(process.versions.node.split('.')[0]);
-const nodes = values.node ? values.node.split(',').map(Number) : values.short ? [thisNode] : NODES;
+const wanted = names.length > 0 ? names : values.short ? SHORT : Object.keys(RECIPES);
+const nodes = values.node ?? (values.short ? [thisNode] : NODES);
 
 const { PostgresServer } = await import('../dist/package/lib/testing/index.js');
 const scratch = mkdtempSync(join(tmpdir(), 'nestjs-pooling-projects-'));

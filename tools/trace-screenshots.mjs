@@ -1,17 +1,16 @@
-/**
- * Takes the pictures of traces in docs/tracing, from the running demo:
- *
- *   OTEL=1 DEMO_FAULTS=1 npm start
- *   node tools/trace-screenshots.mjs [--url http://127.0.0.1:3000]
- */
+/** `node tools/trace-screenshots.mjs --help` tells. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
+import { readCommandLine, text } from './command-line.mjs';
 
-const { values: options } = parseArgs({ options: { url: { type: 'string', default: 'http://127.0.0.1:3000' } } });
+const { values: options } = readCommandLine({
+  usage: 'node tools/trace-screenshots.mjs [options]',
+  about: 'Takes the pictures of traces in docs/tracing, from the running demo: OTEL=1 DEMO_FAULTS=1 npm start',
+  options: { url: text('address', 'where the shop is', { fallback: 'http://127.0.0.1:3000' }) },
+});
 const folder = join(import.meta.dirname, '../docs/tracing');
 
 async function traceOf(name) {

@@ -1,21 +1,23 @@
-/**
- * `npm run fleet [-- --processes 20 --budget 100]`: real processes, see live-checks.ts; with `--cluster` on a cluster through
- * a fail-over, see cluster-checks.ts; `npm run fleet -- --simulate [--histories N] [--seed N]`: see simulation.ts.
- */
-import { parseArgs } from 'node:util';
+/** `npm run fleet -- --help` tells; see live-checks.ts, cluster-checks.ts and simulation.ts. */
+import { flag, number, readCommandLine, seed } from '../../tools/command-line.mjs';
 import { brokenClusterPromises, tryCluster } from './cluster-checks.js';
 import { runSimulation } from './histories.js';
 import { brokenPromises, tryFleet } from './live-checks.js';
 
-const { values } = parseArgs({
+const { values } = readCommandLine({
+  usage: 'npm run fleet -- [options]',
+  about:
+    'Processes that share a budget of connections, under load: killed, added, and replaced one after the other. Fails\n' +
+    'where they have more connections together than they may, or where a request fails.',
   options: {
-    processes: { type: 'string', default: '4' },
-    budget: { type: 'string', default: '20' },
-    cluster: { type: 'boolean', default: false },
-    simulate: { type: 'boolean', default: false },
-    histories: { type: 'string', default: '10000' },
-    seed: { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
+    processes: number('how many', { fallback: 4, least: 1 }),
+    budget: number('the most connections of all of them', { fallback: 20, least: 2 }),
+    cluster: flag('through a fail-over of a primary and two standbys instead'),
+    simulate: flag('random histories of simulated fleets instead, without processes and servers'),
+    histories: number('with --simulate: how many', { fallback: 10_000, least: 1 }),
+    seed: seed(),
   },
+  examples: ['npm run fleet -- --processes 20 --budget 100', 'npm run fleet -- --simulate --histories 1000 --seed 7'],
 });
 const log = (line: string): void => console.log(line);
 
@@ -26,13 +28,13 @@ function tell(report: object, broken: readonly string[]): void {
 }
 
 if (values.simulate) {
-  const broken = runSimulation(Number(values.histories), Number(values.seed), log);
+  const broken = runSimulation(values.histories, values.seed, log);
   process.exitCode = broken === 0 ? 0 : 1;
 } else {
-  const processes = Number(values.processes);
+  const { budget, processes } = values;
   const trial = {
     processes,
-    budget: Number(values.budget),
+    budget,
     checkMs: 5_000,
     loadMs: 10_000,
     atOnce: Math.max(1, Math.ceil(processes / 4)),

@@ -1,21 +1,22 @@
-/**
- * `npm run hostile -- --seed N [--exchanges N] [--verbose]`: the database pool before a server that lies, see
- * database-hostile.ts; with `--http` the HTTP client, see http-hostile.ts.
- */
-import { parseArgs } from 'node:util';
+/** `npm run hostile -- --help` tells; see database-hostile.ts and http-hostile.ts. */
+import { flag, number, readCommandLine, seed as seedOption } from '../../tools/command-line.mjs';
 import { runDatabaseHostile } from './database-hostile.js';
 import { runHttpHostile } from './http-hostile.js';
 
-const { values } = parseArgs({
+const { values } = readCommandLine({
+  usage: 'npm run hostile -- [options]',
+  about:
+    'The database pool before a PostgreSQL whose messages are changed, cut and made up on their way. Fails where an answer\n' +
+    'reaches somebody else, or where anything hangs.',
   options: {
-    http: { type: 'boolean', default: false },
-    seed: { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
-    exchanges: { type: 'string', default: '20000' },
-    verbose: { type: 'boolean', default: false },
+    http: flag('the HTTP client before such servers instead'),
+    exchanges: number('how many queries, transactions and cursors, or requests', { fallback: 20_000, least: 1 }),
+    seed: seedOption(),
+    verbose: flag('tells each change of a message; with --http that is always told'),
   },
+  examples: ['npm run hostile -- --seed 7 --exchanges 2000', 'npm run hostile -- --http'],
 });
-const seed = Number(values.seed);
-const exchanges = Number(values.exchanges);
+const { seed, exchanges } = values;
 console.log(`hostile: seed ${seed}, ${exchanges} exchanges`);
 const log = (line: string): void => console.log(line);
 if (values.http) {
