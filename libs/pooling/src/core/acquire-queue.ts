@@ -86,6 +86,7 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
         timeoutMs,
         origin,
         options?.use ?? 'held',
+        options?.follows ?? false,
         this.#host.actsForWaiters() ? presentContext() : undefined,
         options?.signal,
         resolve,

@@ -30,6 +30,8 @@ export class AcquireWaiter<T> extends TimedWaiter implements PendingBorrower {
     readonly origin: AcquireOrigin,
     /** What the connection is wanted for: a `shared` one may be used by others at the same time. */
     readonly use: LeaseUse,
+    /** Whether it may have a connection on which the end of the last borrower's work isn't answered yet. */
+    readonly follows: boolean,
     /** What runs on its behalf runs in it; left out where nothing does. */
     readonly context: AsyncResource | undefined,
     signal: AbortSignal | undefined,

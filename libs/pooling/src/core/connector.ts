@@ -46,6 +46,14 @@ export interface Connector<T> {
    */
   reset?(connection: T, own: boolean): CloseReason | undefined | Promise<CloseReason | undefined>;
 
+  /**
+   * Called when a borrower has sent the last thing that it will send, and somebody waits for a connection: makes this one
+   * ready for a borrower whose work is answered behind that. `false`: it has to be given back first. Without it, every connection has.
+   *
+   * @param heldMs for how long its borrower had it.
+   */
+  handOn?(connection: T, heldMs: number): boolean;
+
   /** Whether one more borrower may join those that share a connection; without it, always. */
   shareable?(connection: T): boolean;
 

@@ -7,6 +7,8 @@ import type { CloseReason } from './statistics.js';
 export interface LeaseOwner<T> {
   /** A lease came back. */
   giveBack(entry: PoolEntry<T>, reason: CloseReason | undefined): void;
+  /** The borrower has sent the last thing that it will send: gives the connection to the first waiter, if that may have it now. */
+  handOn(entry: PoolEntry<T>): boolean;
   /** One of those who share a connection, since `since`, gave it back. */
   giveBackShare(entry: PoolEntry<T>, since: number, reason: CloseReason | undefined): void;
   /** The error of a lease that is over. */
@@ -20,11 +22,14 @@ export interface LeaseOwner<T> {
 export class Lease<T> {
   protected readonly owner: LeaseOwner<T>;
   protected readonly entry: PoolEntry<T>;
+  /** Who has it, as far as that is known. Still known after the end: the answer to the last statement may come later. */
+  readonly origin: AcquireOrigin | undefined;
   readonly #epoch: number;
 
   constructor(owner: LeaseOwner<T>, entry: PoolEntry<T>) {
     this.owner = owner;
     this.entry = entry;
+    this.origin = entry.origin;
     this.#epoch = entry.epoch;
   }
 
@@ -48,6 +53,14 @@ export class Lease<T> {
     this.owner.giveBack(this.entry, reason);
   }
 
+  /**
+   * Ends the lease before the answer to the last thing that was sent has come, if the first waiter can have the connection
+   * now: what that sends is answered behind. Returns whether it has ended.
+   */
+  handOn(): boolean {
+    return this.entry.epoch === this.#epoch && this.owner.handOn(this.entry);
+  }
+
   /** The connection's number in its pool. */
   get connectionId(): number {
     return this.entry.id;
@@ -56,11 +69,6 @@ export class Lease<T> {
   /** What it is for. */
   get use(): LeaseUse {
     return this.entry.use;
-  }
-
-  /** Who has it, as far as that is known. */
-  get origin(): AcquireOrigin | undefined {
-    return this.entry.origin;
   }
 
   /** The connection has just answered: proof of life without a ping. */
@@ -72,17 +80,11 @@ export class Lease<T> {
 /** The right to use a connection together with others. */
 export class SharedLease<T> extends Lease<T> {
   readonly #since: number;
-  readonly #origin: AcquireOrigin | undefined;
   #over = false;
 
-  constructor(owner: LeaseOwner<T>, entry: PoolEntry<T>, since: number, origin: AcquireOrigin | undefined) {
+  constructor(owner: LeaseOwner<T>, entry: PoolEntry<T>, since: number) {
     super(owner, entry);
-    this.#origin = origin;
     this.#since = since;
-  }
-
-  override get origin(): AcquireOrigin | undefined {
-    return this.#origin;
   }
 
   override get released(): boolean {
@@ -92,6 +94,11 @@ export class SharedLease<T> extends Lease<T> {
   override get connection(): T {
     if (this.#over) throw this.owner.leaseOver('used');
     return super.connection;
+  }
+
+  /** Others may be on the connection: it is given back in the usual way. */
+  override handOn(): boolean {
+    return false;
   }
 
   override release(reason?: CloseReason): void {

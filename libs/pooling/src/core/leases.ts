@@ -83,7 +83,7 @@ export class Leases<T> {
     entry.origin = origin;
     entry.use = 'shared';
     this.#sharing.join(entry);
-    const lease = new SharedLease<T>(owner, entry, now, origin);
+    const lease = new SharedLease<T>(owner, entry, now);
     this.#begun(entry, now, waiter);
     return lease;
   }

@@ -226,6 +226,20 @@ export class Leasing<T> implements LeaseOwner<T> {
     this.takeBack(entry, reason);
   }
 
+  handOn(entry: PoolEntry<T>): boolean {
+    const waiter = this.#waiters.first;
+    const { handOn } = this.#connector;
+    if (handOn === undefined || waiter?.follows !== true || this.#prepares(waiter.use)) return false;
+    if (!this.#life.serving || this.visits.waiting || this.#slots.overfull(true) || entry.leakReported) return false;
+    const now = this.#clock.now();
+    const fit = this.#fitness.retireReason(entry, now) === undefined && this.#fitness.provenByLease(entry);
+    if (!fit || !handOn.call(this.#connector, entry.connection as T, now - entry.leasedAt)) return false;
+    this.#waiters.shift();
+    this.#leases.end(entry, now);
+    this.#hand(entry, waiter, now);
+    return true;
+  }
+
   giveBackShare(entry: PoolEntry<T>, since: number, reason: CloseReason | undefined): void {
     entry.closeReason ??= reason;
     const now = this.#clock.now();

@@ -72,6 +72,8 @@ export interface EngineAcquireOptions extends AcquireOptions {
   readonly traced?: boolean | undefined;
   /** Who acquires, where that was captured before; left out: whoever calls. */
   readonly origin?: AcquireOrigin | undefined;
+  /** Whether it may have a connection on which the end of the last borrower's work isn't answered yet. */
+  readonly follows?: boolean | undefined;
 }
 
 /** The part of a slot that observers see. */

@@ -141,9 +141,21 @@ export class DatabaseLeases {
     return note;
   }
 
+  /**
+   * The borrower has sent the end of its transaction and will send nothing more: lends the connection to the first waiter,
+   * if it may have it before the answer. The lease is over then, and is not given back.
+   */
+  handOn(lease: DatabaseLease): void {
+    if (this.#host.engine.waiting === 0 || this.lender !== undefined || this.heard || this.#clients.has(lease)) return;
+    lease.handOn();
+  }
+
   /** Ends a lease, unless it was ended by force already. Never throws. */
   giveBack(lease: DatabaseLease, error?: Error | boolean, reason?: CloseReason): void {
     if (lease.released) return;
+    const { before } = lease.connection.underway;
+    // It has sent nothing, or won't wait: the connection is still busy with the transaction before.
+    if (before !== undefined) return void before.then(() => this.giveBack(lease, error, reason));
     // What a cursor or a COPY has written is known to nobody but its borrower.
     this.#notes?.get(lease)?.somewhere();
     const { connection } = lease;

@@ -6,6 +6,7 @@ import { Pool } from '../core/pool.js';
 import { keepRequests } from '../core/request-context.js';
 import type { SpanSink } from '../core/span-sink.js';
 import type { PostgresConnection } from './connection/connection.js';
+import { HandingOn } from './connection/handing-on.js';
 import { DatabaseConnector, type ConnectorHost } from './connection/connector.js';
 import { ServerRole } from './connection/server-role.js';
 import { DatabaseEvents, type DatabasePoolObserver } from './database-events.js';
@@ -141,6 +142,7 @@ export function databasePartsOf(
     hosts,
     traffic: counters,
     tally,
+    handingOn: new HandingOn(clock),
     submissions: {
       idleTimeoutMs: configuration.streamIdleTimeoutMs,
       statementTimeout: statementTimeoutOf(configuration),

@@ -12,6 +12,7 @@ import {
   guardIncoming,
   processIdOf,
   protocolOf,
+  queuedQueries,
   type TransactionStatus,
 } from '../pg-internals.js';
 import { rethrow } from '../query/statement.js';
@@ -227,11 +228,28 @@ export class PostgresConnection {
   }
 
   /**
+   * Its borrower has sent the last thing that it will send. Returns whether the next one may have it at once, whose statements
+   * then stand behind that.
+   */
+  handOn(): boolean {
+    const { head } = this.#runner;
+    if (head?.place?.role !== 'end' || !this.alive || this.session.pooled || !this.#runner.asksAlong) return false;
+    if (queuedQueries(this.client) > 0 || this.underway.follows) return false;
+    this.runner.transaction = undefined;
+    this.underway.handOn(head);
+    this.forgetBorrower();
+    return true;
+  }
+
+  /**
    * Asks the server to cancel what runs now. A request that fails is counted, and the connection is closed on return: the
    * request may still arrive later, and cancel another query.
    */
-  cancel(): Promise<void> {
-    return this.#cancellation.request();
+  async cancel(): Promise<void> {
+    const { before } = this.underway;
+    // It would cancel somebody else's `COMMIT`.
+    if (before !== undefined) await before;
+    await this.#cancellation.request();
   }
 
   /** Closes it, politely with a goodbye to the server or at once; resolves when the socket is gone. */

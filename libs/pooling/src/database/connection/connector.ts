@@ -210,6 +210,12 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     connection.holdProcess(!idle);
   }
 
+  handOn(connection: PostgresConnection, heldMs: number): boolean {
+    const { reset } = this.#options;
+    const plain = (reset === 'rollback' || reset === 'none') && connection.carries?.lost !== true;
+    return plain && !connection.role.refusedWrite && this.#host.handingOn.allows(heldMs) && connection.handOn();
+  }
+
   shareable(connection: PostgresConnection): boolean {
     return connection.shareable;
   }

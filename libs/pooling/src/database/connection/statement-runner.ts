@@ -31,7 +31,7 @@ import type { RunnerConnection, RunnerHost } from './runner-host.js';
 import type { StatementsUnderway } from './statements-underway.js';
 
 /** What sends the statements of a connection. */
-export type StatementSender = Omit<Pick<StatementRunner, keyof StatementRunner>, 'useWire'>;
+export type StatementSender = Omit<Pick<StatementRunner, keyof StatementRunner>, 'useWire' | 'head'>;
 
 const NO_VALUES: readonly unknown[] = [];
 
@@ -78,6 +78,11 @@ export class StatementRunner {
   /** Whether one more query may join those that are under way: not where the present one takes much longer than usual. */
   get shareable(): boolean {
     return this.#wire?.shareable ?? false;
+  }
+
+  /** What the server works on, where that was sent by the wire. */
+  get head(): WireQuery | undefined {
+    return this.#wire?.head;
   }
 
   /**
@@ -304,7 +309,7 @@ export class StatementRunner {
     } catch (error) {
       trace?.end(error, undefined);
       // It may have sent half a message. The caller gets the error here, and not once more when the connection ends.
-      (submittable as { handleError?: unknown }).handleError = ignore;
+      (submittable as { handleError?: unknown }).handleError = () => undefined;
       clearPgWriter();
       this.#connection.fail(error as Error);
       this.#connection.destroy();
@@ -341,8 +346,4 @@ export class StatementRunner {
     const error = connectionLostError(this.#connection.failure);
     process.nextTick(() => callback(error, undefined as never, true));
   }
-}
-
-function ignore(): void {
-  // A connection that is closed anyway may fail at it.
 }

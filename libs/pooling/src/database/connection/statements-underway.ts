@@ -13,6 +13,7 @@ import { WireQuery } from '../wire/wire-query.js';
 import type { WireHost } from '../wire/wire.js';
 import type { Cancellation } from './cancellation.js';
 import type { ConnectionRole } from '../hosts/connection-role.js';
+import type { HandingOn } from './handing-on.js';
 
 /** What borrowers have run. */
 export interface DatabaseTraffic {
@@ -30,6 +31,8 @@ export interface UnderwayHost {
   readonly traffic: DatabaseTraffic;
   /** Counts it by statement, where somebody wants that. */
   readonly tally: StatementTally;
+  /** Decides which connections are handed on before the answer to `COMMIT`. */
+  readonly handingOn: HandingOn;
   /** A statement took longer than it may. */
   queryTimedOut(error: Error): void;
   /** A statement of this lease got a result: proof that the connection lives. */
@@ -64,6 +67,10 @@ export class StatementsUnderway implements StatementOwner, WireHost {
   #leftText: string | undefined = undefined;
   #unanswered = 0;
   #answeredQuery: unknown = undefined;
+  /** The end of the last borrower's transaction, where the connection was handed on before its answer. */
+  #before: Statement | undefined = undefined;
+  #over: Promise<void> | undefined = undefined;
+  #tellOver: (() => void) | undefined = undefined;
 
   constructor(host: UnderwayHost, connection: UnderwayConnection, cancellation: Cancellation) {
     this.#host = host;
@@ -104,6 +111,30 @@ export class StatementsUnderway implements StatementOwner, WireHost {
     this.#asked = 0;
   }
 
+  /** Whether what runs now stands behind the end of the last borrower's transaction. */
+  get follows(): boolean {
+    return this.#before !== undefined;
+  }
+
+  /** Resolves when the last borrower's transaction has ended, where what runs now stands behind that. */
+  get before(): Promise<void> | undefined {
+    if (this.#before === undefined) return undefined;
+    return (this.#over ??= new Promise((resolve) => (this.#tellOver = resolve)));
+  }
+
+  /** The connection is handed on: what is sent from now on stands behind this end of a transaction. */
+  handOn(end: Statement): void {
+    this.#before = end;
+  }
+
+  #beforeAnswered({ sentAt }: Statement): void {
+    this.#before = undefined;
+    this.#host.handingOn.answered(sentAt);
+    this.#tellOver?.();
+    this.#over = undefined;
+    this.#tellOver = undefined;
+  }
+
   /** A statement is sent: its deadline begins. */
   start(statement: Statement): void {
     if (statement.lease !== undefined) {
@@ -139,6 +170,7 @@ export class StatementsUnderway implements StatementOwner, WireHost {
 
   answered(statement: Statement, error: Error | undefined, result: QueryResult | undefined, untouched: boolean): void {
     this.#unanswered--;
+    if (statement === this.#before) this.#beforeAnswered(statement);
     // A statement that the server has done nothing for is sent again, or was never run.
     if (statement.figures !== undefined && !untouched) this.#host.tally.ended(statement, error, result);
     // Kept only while pg keeps it as well: longer, it would keep a dropped lease alive.
@@ -151,6 +183,8 @@ export class StatementsUnderway implements StatementOwner, WireHost {
 
   overdue(statement: Statement): Error {
     this.#unanswered--;
+    // The connection is given up at once: nothing waits for its answer any more.
+    if (statement === this.#before) this.#beforeAnswered(statement);
     const { text, timeoutMs } = statement;
     const shown = shortenStatement(text);
     const error = this.#timeoutError(

@@ -34,6 +34,7 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
 
   constructor(connection: KyselyConnection) {
     this.#connection = connection;
+    connection.scopes++;
     // Kysely makes it before the transaction is begun, or right after that.
     this.#number = connection.transactions + (connection.transaction === 'open' ? 0 : 1);
   }

@@ -4,7 +4,7 @@ import type { DatabaseLeases } from '../database-leases.js';
 import type { DatabasePool } from '../database-pool.js';
 
 /** Where connections of Kysely's get their leases, and give them back. */
-export type LeaseSource = Pick<DatabaseLeases, 'acquire' | 'giveBack' | 'lender' | 'origin'>;
+export type LeaseSource = Pick<DatabaseLeases, 'acquire' | 'giveBack' | 'handOn' | 'lender' | 'origin'>;
 
 /** What connections of Kysely's are made with. */
 export interface ConnectionWay extends Pick<DatabaseAccess, 'queries' | 'transactions' | 'writes' | 'clock'> {

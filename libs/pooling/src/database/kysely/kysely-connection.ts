@@ -57,6 +57,8 @@ export class KyselyConnection implements DatabaseConnection {
   transactions = 0;
   /** How many statements were asked for in the last transaction. */
   statements = 0;
+  /** How many scopes were made on it: a transaction within `db.connection()` has the second one. */
+  scopes = 0;
   /** The scope of the last transaction. */
   scope: TransactionScope | undefined = undefined;
   readonly #way: ConnectionWay;
@@ -200,12 +202,14 @@ export class KyselyConnection implements DatabaseConnection {
     let answer: PgQueryResult | undefined;
     let untouched = false;
     const run = async (): Promise<void> => {
-      answer = await promiseOf((outcome) =>
+      answer = await promiseOf((outcome) => {
         statements.commit(this.#notes.ofTransaction, (error, result, unsent) => {
           untouched = unsent === true;
           outcome(error, result);
-        }),
-      );
+        });
+        // Where Kysely has this connection for the transaction alone, it gives it back after that.
+        if (this.scope !== undefined && this.scopes === 1) statements.handOn();
+      });
     };
     try {
       await this.#told('commit', run);

@@ -31,7 +31,7 @@ export class KyselyDriver implements Driver {
   }
 
   async acquireConnection(options?: AbortableOptions): Promise<KyselyConnection> {
-    return connectionOn(this.#way, await this.#way.leases.acquire(options));
+    return connectionOn(this.#way, await this.#way.leases.acquire({ ...options, follows: true }));
   }
 
   /** Sends nothing: that goes along with the first statement. */

@@ -20,6 +20,9 @@ interface StatementsWay {
   readonly leases: LeaseSource;
 }
 
+/** How often a transaction is begun at most, when its connection was lost before the server began with it. */
+const MOST_ATTEMPTS = 3;
+
 /** A statement, or a request for the connection itself. */
 interface Asked {
   /** `undefined`: a request for the connection, for which nothing is sent. */
@@ -27,8 +30,10 @@ interface Asked {
   readonly values: unknown[];
   readonly form: StatementForm;
   readonly outcome: QueryOutcome;
-  /** The context in which it is sent, when it had to wait. */
+  /** The context in which it is sent, when it had to wait or is sent again. */
   context: AsyncResource | undefined;
+  /** That of its transaction, where that wasn't answered when it was sent. */
+  opening: Opening | undefined;
 }
 
 /**
@@ -50,6 +55,8 @@ export class OrderedStatements {
   #idle: (() => void) | undefined = undefined;
   /** What waits for the lease, or for the answer to a `BEGIN` that had to be sent by itself. */
   #held: Asked[] | undefined = undefined;
+  /** That of the last transaction of which somebody has an answer. */
+  #answered: Opening | undefined = undefined;
 
   /** @param lease left out: it is leased with the first statement, by `acquire`. */
   constructor(way: StatementsWay, lease: DatabaseLease | undefined, acquire: AcquireOptions | undefined) {
@@ -96,6 +103,11 @@ export class OrderedStatements {
     write.sent();
   }
 
+  /** `COMMIT` was sent and nothing will follow it: the next borrower may have the connection now. */
+  handOn(): void {
+    if (this.#lease !== undefined && !this.over) this.#way.leases.handOn(this.#lease);
+  }
+
   /** Resolves when the connection is leased, and the transaction that was begun is open. */
   ready(): Promise<PostgresConnection> {
     return new Promise((resolve, reject) => {
@@ -110,11 +122,13 @@ export class OrderedStatements {
   #ask(text: QueryText | undefined, values: unknown[], form: StatementForm, outcome: QueryOutcome): void {
     this.#running++;
     const answered: QueryOutcome = (error, result, untouched) => {
+      if (error !== undefined && untouched === true && this.#beginsAgain(asked)) return;
+      this.#answered = this.opening;
       this.#running--;
       if (this.#running === 0) this.#idle?.();
       outcome(error, result, untouched);
     };
-    const asked: Asked = { text, values, form, outcome: answered, context: undefined };
+    const asked: Asked = { text, values, form, outcome: answered, context: undefined, opening: undefined };
     if (this.#held === undefined) return this.#send(asked);
     asked.context = presentContext();
     this.#held.push(asked);
@@ -139,11 +153,17 @@ export class OrderedStatements {
     const { runner } = lease.connection;
     const { opening } = this;
     const { queryTimeoutMs } = this.#way.pool.configuration;
+    if (opening !== undefined && opening.state !== 'open') {
+      asked.opening = opening;
+      asked.context ??= presentContext();
+    }
     if (opening?.state === 'failed' && form !== 'end') return outcome(opening.failure(), undefined as never, true);
     if (opening !== undefined && text !== undefined && runner.runsInOrder(text, form)) {
       const place = new PlaceInTransaction(opening, form === 'command' || form === 'end' ? form : this.role);
       return runner.executeInOrder(lease, text, values, place, queryTimeoutMs, outcome);
     }
+    const { before } = lease.connection.underway;
+    if (before !== undefined) return this.#holdUntil(asked, before);
     if (opening !== undefined && form !== 'end' && opening.state !== 'open')
       return this.#openFor(asked, lease, opening);
     if (text === undefined) outcome(undefined, undefined as never);
@@ -153,6 +173,10 @@ export class OrderedStatements {
   #leaseFor(asked: Asked): void {
     asked.context ??= presentContext();
     this.#held = [asked];
+    this.#acquireLease();
+  }
+
+  #acquireLease(): void {
     this.#way.leases.acquire(this.#acquire).then(
       (lease) => {
         if (this.#over) this.#way.leases.giveBack(lease);
@@ -167,9 +191,40 @@ export class OrderedStatements {
     );
   }
 
+  /**
+   * Whether a statement is sent again on another connection: its own was lost before the server began with the transaction, or
+   * behind the `COMMIT` of another one. What may have been done is undone, and nobody has an answer that rests on it.
+   */
+  #beginsAgain(asked: Asked): boolean {
+    const { form, opening } = asked;
+    if (opening === undefined || form === 'end' || this.role === 'batched') return false;
+    if (opening !== this.opening) {
+      // One before it has begun the transaction again.
+      this.#held?.push(asked);
+      return this.#held !== undefined;
+    }
+    const lease = this.#lease;
+    if (lease === undefined || this.over || !hasDied(lease.connection)) return false;
+    if (opening === this.#answered || opening.attempt >= MOST_ATTEMPTS) return false;
+    this.opening = opening.again();
+    this.#lease = undefined;
+    this.#held = [asked];
+    this.#way.leases.giveBack(lease, undefined, 'broken');
+    // Later in this turn: by then the pool knows which other connections the server has ended.
+    setImmediate(() => (asked.context as AsyncResource).runInAsyncScope(this.#acquireLease, this));
+    return true;
+  }
+
   #leased(lease: DatabaseLease): void {
     this.#lease = lease;
     if (this.#trace !== undefined) lease.connection.runner.transaction = this.#trace;
+  }
+
+  /** The end of the last borrower's transaction isn't answered yet. */
+  #holdUntil(asked: Asked, before: Promise<void>): void {
+    asked.context ??= presentContext();
+    this.#held = [asked];
+    void before.then(() => this.#letGo());
   }
 
   #openFor(asked: Asked, lease: DatabaseLease, opening: Opening): void {
@@ -202,4 +257,9 @@ export class OrderedStatements {
       `${name}: the connection was used after it had been given back to the pool`,
     );
   }
+}
+
+/** Whether a connection was lost, and not given up by this side, as after a time-out. */
+function hasDied({ alive, closeReason }: PostgresConnection): boolean {
+  return !alive && (closeReason === undefined || closeReason === 'broken');
 }

@@ -62,7 +62,7 @@ class ConnectionsOfPool implements ConnectionProvider {
     consumer: (connection: DatabaseConnection) => Promise<Result>,
     options: Pick<AcquireOptions, 'signal'> | undefined,
   ): Promise<Result> {
-    const connection = connectionOn(this.#way, await this.#way.leases.acquire(options));
+    const connection = connectionOn(this.#way, await this.#way.leases.acquire({ ...options, follows: true }));
     try {
       return await consumer(connection);
     } finally {

@@ -29,6 +29,9 @@ export type OpeningState = 'due' | 'sent' | 'open' | 'failed';
  */
 export class Opening {
   readonly statements: readonly OpeningStatement[];
+  readonly #beginning: Beginning;
+  /** Counts the connections on which it was tried. */
+  readonly attempt: number;
   /** Whether it is about to be sent. */
   claimed = false;
   #state: OpeningState = 'due';
@@ -38,7 +41,9 @@ export class Opening {
   #told = false;
   #waiting: (() => void)[] | undefined = undefined;
 
-  constructor(beginning: Beginning) {
+  constructor(beginning: Beginning, attempt = 1) {
+    this.#beginning = beginning;
+    this.attempt = attempt;
     const { settings } = beginning;
     const text = textOf(beginning);
     if (settings === undefined && text === 'begin') this.statements = PLAIN;
@@ -57,6 +62,11 @@ export class Opening {
   /** The server's error. */
   get error(): Error | undefined {
     return this.#error;
+  }
+
+  /** The same, for another try on another connection. */
+  again(): Opening {
+    return new Opening(this.#beginning, this.attempt + 1);
   }
 
   /** It is being sent. */

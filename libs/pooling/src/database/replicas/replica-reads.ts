@@ -128,6 +128,11 @@ export class ReplicaReads {
     return this.#host.leases.origin;
   }
 
+  /** The borrower of a lease, of a replica or of the primary, has sent the end of its transaction. */
+  handOn(lease: DatabaseLease): void {
+    (this.#owners.get(lease) ?? this.#host.leases).handOn(lease);
+  }
+
   /** Ends a lease, of a replica or of the primary. */
   giveBack(lease: DatabaseLease, error?: Error | boolean, reason?: CloseReason): void {
     (this.#owners.get(lease) ?? this.#host.leases).giveBack(lease, error, reason);

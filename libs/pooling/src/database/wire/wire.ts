@@ -1,6 +1,7 @@
 import type { FieldDef } from 'pg';
 import { LinkedList } from '../../core/linked-list.js';
 import { parseMessage, protocolOf, type ProtocolConnection, type TransactionStatus } from '../pg-internals.js';
+import type { Opening } from '../query/opening.js';
 import { PreparedText } from '../query/statement-cache.js';
 import { endsConnection } from '../server-errors.js';
 import { FAILED, nextStep, ROWS } from './exchange-order.js';
@@ -295,14 +296,23 @@ export class Wire {
     asked.settle(error, undefined as never, queued);
   }
 
-  /** @param untouched whether the server has done nothing for a query; left out: it is so for those that weren't sent. */
+  /**
+   * @param untouched whether the server has done nothing for a query; left out: it is so for those that weren't sent, and for
+   * the beginning of a transaction that stands behind the end of another one: what it has done is undone.
+   */
   #loseAll(error: Error, untouched?: (query: WireQuery) => boolean): void {
     const unsent = this.#sender.takeUnsent();
+    const first = this.#underway.first?.place?.opening;
+    let undone: Opening | undefined;
     if (this.#underway.length > 0) this.#sender.ended();
     for (let query = this.#underway.shift(); query !== undefined; query = this.#underway.shift()) {
-      const { opening } = query.place ?? {};
-      if (opening?.state === 'due' || opening?.state === 'sent') opening.failed(error, true);
-      query.settle(error, undefined as never, untouched?.(query) ?? unsent.has(query));
+      const { opening, role } = query.place ?? {};
+      if (opening?.state === 'due' || opening?.state === 'sent') {
+        opening.failed(error, true);
+        if (opening !== first && role === 'statement') undone = opening;
+      }
+      const isUndone = opening !== undefined && opening === undone;
+      query.settle(error, undefined as never, untouched?.(query) ?? (isUndone || unsent.has(query)));
     }
   }
 }

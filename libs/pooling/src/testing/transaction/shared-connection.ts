@@ -129,6 +129,11 @@ export class SharedConnection implements Lender, TestConnection {
     void held.finish().then(() => this.#finished(held));
   }
 
+  /** The next holder has to wait: each one's transaction is a savepoint of the test's. */
+  handOn(): boolean {
+    return false;
+  }
+
   giveBackShare(entry: PoolEntry<PostgresConnection>): void {
     this.giveBack(entry);
   }

@@ -27,7 +27,7 @@ export class TransactionsOfPool implements TransactionalWay {
   }
 
   session(beginning: Beginning, acquire: EngineAcquireOptions): TransactionSession {
-    return new ScopedSession(this.#way, beginning, acquire);
+    return new ScopedSession(this.#way, beginning, { ...acquire, follows: true });
   }
 
   origin(begun: TransactionOrigin): AcquireOrigin {
