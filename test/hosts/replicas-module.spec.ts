@@ -9,15 +9,19 @@ import {
   type CanActivate,
   type INestApplication,
 } from '@nestjs/common';
+import { ExternalContextCreator } from '@nestjs/core';
 import { Test, type TestingModuleBuilder } from '@nestjs/testing';
+import { buildSchema, graphql, type GraphQLObjectType, type GraphQLSchema } from 'graphql';
 import type { Kysely } from 'kysely';
 import {
+  consistencyToken,
   getDbToken,
   getReplicaDbToken,
   InjectDb,
   InjectReplicaDb,
   PoolingModule,
   PoolRegistry,
+  withConsistency,
   type DatabaseOptions,
 } from 'nestjs-pooling';
 import { ReplicaLaboratory, type Tables } from './replica-laboratory.js';
@@ -83,11 +87,44 @@ class EntriesController {
   }
 }
 
+@Injectable()
+class EntriesResolver {
+  constructor(private readonly entries: Entries) {}
+
+  ids(): Promise<number[]> {
+    return this.entries.ids();
+  }
+
+  async write(_root: unknown, { id }: { readonly id: number }): Promise<object> {
+    await this.entries.write(id);
+    return {};
+  }
+}
+
+/** A schema whose resolvers, those of fields as well, run as those of `@nestjs/graphql`: with the application's interceptors. */
+function schemaOf(running: INestApplication): GraphQLSchema {
+  const schema = buildSchema(`
+    type Written { ids: [Int!]! }
+    type Query { ids: [Int!]! }
+    type Mutation { write(id: Int!): Written!, ids: [Int!]! }`);
+  const resolver = running.get(EntriesResolver);
+  for (const type of ['Written', 'Query', 'Mutation']) {
+    const fields = (schema.getType(type) as GraphQLObjectType).getFields();
+    for (const [name, field] of Object.entries(fields)) {
+      const method = resolver[name as 'ids' | 'write'] as (...given: unknown[]) => unknown;
+      field.resolve = running
+        .get(ExternalContextCreator)
+        .create(resolver, method, name, undefined, undefined, undefined, undefined, undefined, 'graphql');
+    }
+  }
+  return schema;
+}
+
 function testing(replicas: DatabaseOptions['replicas']): TestingModuleBuilder {
   @Module({
     imports: [PoolingModule.forRoot({ database: { url: laboratory.cluster.url, replicas }, http: false })],
     controllers: [EntriesController],
-    providers: [Entries],
+    providers: [Entries, EntriesResolver],
   })
   class ApplicationModule {}
   return Test.createTestingModule({ imports: [ApplicationModule] });
@@ -129,6 +166,38 @@ describe('an application with replicas', { timeout: 60_000 }, () => {
     // What a guard writes belongs to no request, and is seen by all.
     expect(await get('entries/guarded')).toEqual([1, 2, 100]);
     expect(await get('entries')).toEqual([1, 2, 100]);
+  });
+
+  it('reads in each resolver of a GraphQL operation what the others have written, and in other operations what has arrived', async () => {
+    const get = await start({ hosts: hosts() });
+    const schema = schemaOf(application as INestApplication);
+    const operate = async (source: string, contextValue: unknown = {}): Promise<unknown> => {
+      const { data, errors } = await graphql({ schema, source, contextValue });
+      if (errors !== undefined) throw errors[0] as Error;
+      return JSON.parse(JSON.stringify(data)) as unknown;
+    };
+    await vi.waitFor(async () => {
+      await get('entries');
+      expect(readsOf()['replica']).toBeGreaterThan(0);
+    }, 20_000);
+    await laboratory.pause();
+    expect(await operate('mutation { write(id: 1) { ids } }')).toEqual({ write: { ids: [1] } });
+    await vi.waitFor(async () => expect(await operate('{ ids }')).toEqual({ ids: [] }), 20_000);
+    expect(await operate('mutation { one: write(id: 2) { ids } two: write(id: 3) { ids } ids }')).toEqual({
+      one: { ids: [1, 2] },
+      two: { ids: [1, 2, 3] },
+      ids: [1, 2, 3],
+    });
+    // Without a context there is nothing to know them by.
+    expect(await operate('mutation { write(id: 4) { ids } }', null)).toHaveProperty('write');
+    // What a request around the operation has to see, it sees, also where operations share a context.
+    const shared = {};
+    const token = await withConsistency(undefined, async () => {
+      await application?.get(Entries).write(5);
+      return consistencyToken(application?.get(getDbToken()) as Kysely<Tables>);
+    });
+    await vi.waitFor(async () => expect(await operate('{ ids }', shared)).toEqual({ ids: [] }), 20_000);
+    expect(await withConsistency(token, () => operate('{ ids }', shared))).toEqual({ ids: [1, 2, 3, 4, 5] });
   });
 
   it('is degraded while one of them is down, and says so in its metrics', async () => {
