@@ -69,6 +69,11 @@ describe('the short form of the benchmark', { timeout: 120_000 }, () => {
     expect(candidates).toEqual(expect.arrayContaining(['kysely over pg.Pool', 'nestjs-pooling, kept queries']));
   });
 
+  it('asks at a rate, however much is unanswered', async () => {
+    const candidates = await shortForm('--workload', 'mixed', '--rate', '200', '--only', 'kept queries');
+    expect(candidates).toEqual(expect.arrayContaining(['kysely over pg.Pool', 'nestjs-pooling, kept queries']));
+  });
+
   it('measures what watching costs', async () => {
     expect(await shortForm('observability')).toContain('ten consoles open');
   });

@@ -19,6 +19,8 @@ export interface Scenario {
   readonly workload: Workload;
   readonly concurrency: number;
   readonly poolSize: number;
+  /** Operations asked for per second, however many aren't answered; left out: callers who wait for their answers. */
+  readonly rate?: number;
   /** How much longer a round trip takes than within one machine, in milliseconds; left out: no longer. */
   readonly roundTripMs?: number;
 }
@@ -55,6 +57,7 @@ export const HELP = `npm run bench -- [database|network|pool|http|scale|observab
   --smoke                 a short run that judges nothing and writes nothing
   --workload <names>      ${WORKLOADS.join(', ')}
   --concurrency <numbers> callers at once
+  --rate <numbers>        operations asked for per second, instead of callers who wait for their answers
   --pool <numbers>        connections
   --rtt <numbers>         with network: what is added to a round trip, in milliseconds (0.5,1,5)
   --only <names>          candidates whose name contains one of these
@@ -124,6 +127,7 @@ export function readSettings(parameters: readonly string[]): BenchSettings | und
       help: { type: 'boolean', default: false },
       workload: { type: 'string' },
       concurrency: { type: 'string' },
+      rate: { type: 'string' },
       pool: { type: 'string' },
       rtt: { type: 'string', default: '0.5,1,5' },
       only: { type: 'string' },
@@ -145,12 +149,14 @@ export function readSettings(parameters: readonly string[]): BenchSettings | und
   const workloads = workloadsOf(values.workload);
   const concurrencies = numbersOf('concurrency', values.concurrency);
   const pools = numbersOf('pool', values.pool);
-  const chosen = workloads !== undefined || concurrencies !== undefined || pools !== undefined;
+  const rates = numbersOf('rate', values.rate);
+  const chosen = [workloads, concurrencies, pools, rates].some((given) => given !== undefined);
   let scenarios = subject === 'checkouts' ? HOT_PATHS : DEFAULT_SCENARIOS;
   if (values.full) scenarios = every(workloads ?? WORKLOADS, concurrencies ?? [1, 64, 512], pools ?? [2, 10, 20]);
   else if (chosen) scenarios = every(workloads ?? WORKLOADS, concurrencies ?? [64], pools ?? [DEFAULT_POOL]);
   else if (subject === 'network') scenarios = every(NETWORK_WORKLOADS, [64], [DEFAULT_POOL]);
   else if (smoke) scenarios = every(subject === 'checkouts' ? ['select-by-key'] : WORKLOADS, [8], [4]);
+  if (rates !== undefined) scenarios = scenarios.flatMap((scenario) => rates.map((rate) => ({ ...scenario, rate })));
   if (subject === 'network') {
     const roundTrips = roundTripsOf(values.rtt, smoke);
     scenarios = roundTrips.flatMap((roundTripMs) => scenarios.map((scenario) => ({ ...scenario, roundTripMs })));

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { race, type Contestant } from '../race/race.js';
 import { seededRandom } from '../race/random.js';
 import type { Summary } from '../race/slice.js';
-import { reportDatabase } from '../report/database-report.js';
+import { reportDatabase, titleOf } from '../report/database-report.js';
 import type { BenchSettings, Scenario } from '../settings.js';
 import { CANDIDATES, REFERENCE } from './candidates/index.js';
 import { Participant } from './participant.js';
@@ -103,17 +103,14 @@ export async function benchDatabase(settings: BenchSettings): Promise<void> {
   for (const [first] of groupsOf(settings.scenarios)) {
     const { poolSize, roundTripMs } = first as Scenario;
     await using distant = roundTripMs === undefined ? undefined : await DistantServer.before(server.port, roundTripMs);
-    const distance = roundTripMs === undefined ? '' : `, ${roundTripMs} ms of round trip`;
     const participants = names.map((name) => new Participant(name, server));
     try {
       await Promise.all(participants.map((participant) => participant.open(poolSize, distant?.urlOf(server.url))));
       await compareResults(participants, server);
       for (const scenario of settings.scenarios.filter((other) => isOf(first as Scenario, other))) {
-        process.stderr.write(
-          `${scenario.workload}, ${scenario.concurrency} callers, pool of ${poolSize}${distance} …\n`,
-        );
-        // The C client goes the short way.
-        const program = roundTripMs === undefined ? pgbench : undefined;
+        process.stderr.write(`${titleOf(scenario)} …\n`);
+        // The C client goes the short way, and waits for its answers.
+        const program = roundTripMs === undefined && scenario.rate === undefined ? pgbench : undefined;
         results.push(await measureScenario(scenario, participants, program, settings, server));
       }
       await Promise.all(participants.map((participant) => participant.close()));

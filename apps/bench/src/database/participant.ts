@@ -33,11 +33,11 @@ export class Participant {
     return this.#child.ask('sample');
   }
 
-  async slice({ workload, concurrency }: Scenario, durationMs: number, seed: number): Promise<Slice> {
+  async slice({ workload, concurrency, rate }: Scenario, durationMs: number, seed: number): Promise<Slice> {
     const backends = await this.#server.backendsOf(this.#applicationName);
     // What delays what is sent runs in this process.
     const server = [...this.#server.family(), process.pid];
-    const order: SliceOrder = { workload, concurrency, durationMs, seed, backends, server };
+    const order: SliceOrder = { workload, concurrency, rate, durationMs, seed, backends, server };
     return this.#child.ask('slice', order);
   }
 

@@ -10,6 +10,8 @@ import { operate, sample, type Workload } from './workload.js';
 export interface SliceOrder {
   readonly workload: Workload;
   readonly concurrency: number;
+  /** Operations asked for per second, however many aren't answered; left out: callers who wait for their answers. */
+  readonly rate?: number | undefined;
   readonly durationMs: number;
   readonly seed: number;
   /** The server's processes that work for this candidate. */
@@ -31,6 +33,23 @@ async function call({ workload }: SliceOrder, random: () => number): Promise<voi
   }
 }
 
+/** Asks so many times a second. A latency counts from when the operation was due, so that what had to wait shows. */
+async function callAtRate(order: SliceOrder, rate: number, random: () => number): Promise<void> {
+  const startedAt = performance.now();
+  const all = Math.round((rate * order.durationMs) / 1_000);
+  const answered: Promise<unknown>[] = [];
+  while (answered.length < all) {
+    const due = Math.min(all, Math.ceil(((performance.now() - startedAt) * rate) / 1_000));
+    while (answered.length < due) {
+      const dueAt = startedAt + (answered.length * 1_000) / rate;
+      const { timed, done } = operate(candidate, order.workload, random);
+      answered.push(done.then(() => meter.ended(timed ? dueAt : undefined)));
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await Promise.all(answered);
+}
+
 answerParent({
   open: async (name: string, options: CandidateOptions): Promise<void> => {
     const load = CANDIDATES[name];
@@ -40,8 +59,11 @@ answerParent({
   sample: () => sample(candidate),
   slice: async (order: SliceOrder): Promise<Slice> => {
     const random = seededRandom(order.seed);
-    meter.start(order.durationMs, order.backends, order.server);
-    await Promise.all(Array.from({ length: order.concurrency }, () => call(order, random)));
+    const { rate } = order;
+    // What was asked for at a rate is measured to the last answer.
+    meter.start(rate === undefined ? order.durationMs : Infinity, order.backends, order.server);
+    if (rate === undefined) await Promise.all(Array.from({ length: order.concurrency }, () => call(order, random)));
+    else await callAtRate(order, rate, random);
     return meter.result();
   },
   close: () => candidate.close(),

@@ -12,9 +12,11 @@ const PACKAGES = ['kysely', 'pg', 'postgres', 'drizzle-orm', 'knex', 'typeorm'];
 /** This library's candidates begin with its name. */
 const OWN = 'nestjs-pooling';
 
-function titleOf({ workload, concurrency, poolSize, roundTripMs }: Scenario): string {
+/** What a scenario is called in tables. */
+export function titleOf({ workload, concurrency, poolSize, rate, roundTripMs }: Scenario): string {
   const distance = roundTripMs === undefined ? '' : `, ${roundTripMs} ms of round trip`;
-  return `${workload}, ${concurrency} ${concurrency === 1 ? 'caller' : 'callers'}, pool of ${poolSize}${distance}`;
+  const callers = `${concurrency} ${concurrency === 1 ? 'caller' : 'callers'}`;
+  return `${workload}, ${rate === undefined ? callers : `${rate} a second`}, pool of ${poolSize}${distance}`;
 }
 
 function rowOf(name: string, summary: Summary, reference: Summary | undefined): string[] {
@@ -64,9 +66,9 @@ function plotOf({ scenario, summaries }: ScenarioResult): string {
   return barChart(`${titleOf(scenario)}: throughput against ${REFERENCE}`, '×', bars);
 }
 
-function fileOf({ workload, concurrency, poolSize, roundTripMs }: Scenario): string {
+function fileOf({ workload, concurrency, poolSize, rate, roundTripMs }: Scenario): string {
   const distance = roundTripMs === undefined ? '' : `-r${roundTripMs}`;
-  return `database-${workload}-c${concurrency}-p${poolSize}${distance}.svg`;
+  return `database-${workload}-${rate === undefined ? `c${concurrency}` : `s${rate}`}-p${poolSize}${distance}.svg`;
 }
 
 /** Prints the tables; writes them with the figures and plots. */
