@@ -135,6 +135,28 @@ describe('a transaction that travels with its caller', () => {
     expect(spans()).toEqual([INSERT, SELECT, COMMITTED, { ...SELECT, parent: 'caller' }, COMMITTED]);
   });
 
+  it('that begins again on another connection has one, which says so', async () => {
+    await using alone = poolOf({ size: 1, maxOverflow: 0 });
+    const kysely = createKysely<Shop>(alone);
+    await recorder.run('caller', () =>
+      kysely.transaction().execute(async (transaction) => {
+        const [holder] = alone.holders();
+        await database.query('select pg_terminate_backend($1)', [holder?.serverId]);
+        await vi.waitFor(() => expect(alone.holders()[0]?.lost).toBe(true));
+        await transaction.insertInto('orders').values({ id: 1 }).execute();
+      }),
+    );
+    const taken = recorder.take().filter(({ name }) => name === 'transaction');
+    expect(taken).toMatchObject([
+      {
+        failed: false,
+        events: ['nestjs_pooling.retried_elsewhere'],
+        attributes: { 'nestjs_pooling.transaction.attempts': 2, 'nestjs_pooling.transaction.outcome': 'committed' },
+      },
+    ]);
+    expect(await database.query('select id from orders')).toEqual([{ id: 1 }]);
+  });
+
   it('that is tried again has one, which counts', async () => {
     let tries = 0;
     await recorder.run('caller', () =>

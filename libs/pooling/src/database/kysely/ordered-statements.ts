@@ -209,6 +209,10 @@ export class OrderedStatements {
     this.opening = opening.again();
     this.#lease = undefined;
     this.#held = [asked];
+    if (this.#trace !== undefined) {
+      this.#trace.attempts++;
+      this.#trace.event('nestjs_pooling.retried_elsewhere');
+    }
     this.#way.leases.giveBack(lease, undefined, 'broken');
     // Later in this turn: by then the pool knows which other connections the server has ended.
     setImmediate(() => (asked.context as AsyncResource).runInAsyncScope(this.#acquireLease, this));
