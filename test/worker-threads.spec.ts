@@ -31,7 +31,7 @@ describe('pools in worker threads', { timeout: 120_000 }, () => {
   afterEach(() => database.query('truncate written'));
 
   it('have transactions of their own, and let their threads end once they are closed', async () => {
-    const threads = [1, 2, 3].map((thread) => start({ url: database.url, thread, then: 'close' }));
+    const threads = [1, 2, 3].map((thread) => start({ url: database.url, thread, end: 'close' }));
     expect(await Promise.all(threads.map(({ ended }) => ended))).toEqual([0, 0, 0]);
     for (const { said } of threads) {
       expect(said).toEqual(['committed', 'rolled back', { transaction: false, rows: 1 }]);
@@ -42,7 +42,7 @@ describe('pools in worker threads', { timeout: 120_000 }, () => {
   });
 
   it('end with a thread that is terminated, whatever runs on their connections', async () => {
-    const { worker, said, ended } = start({ url: database.url, thread: 7, then: 'hang' });
+    const { worker, said, ended } = start({ url: database.url, thread: 7, end: 'hang' });
     await vi.waitFor(() => expect(said).toContain('hangs'), 60_000);
     await worker.terminate();
     expect(await ended).toBe(1);

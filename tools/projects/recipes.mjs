@@ -1,6 +1,7 @@
 // The projects: how each one is made, how the library comes into it, and what is run.
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
+import { GRAPHQL_PACKAGES, graphqlSources, withOrders } from './graphql.mjs';
 import { runApplication } from './running.mjs';
 import { sourcesFor, withItems } from './sources.mjs';
 
@@ -29,13 +30,23 @@ function editJson(path, edit) {
   writeFileSync(path, `${JSON.stringify(content, null, 2)}\n`);
 }
 
-function writeSources(folder, options) {
-  for (const [file, content] of Object.entries(sourcesFor(options))) {
+function writeFiles(folder, files) {
+  for (const [file, content] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, file)), { recursive: true });
     writeFileSync(join(folder, file), content);
   }
+}
+
+function writeSources(folder, options) {
+  writeFiles(folder, sourcesFor(options));
   const root = join(folder, options.source ?? 'src', 'app.module.ts');
   writeFileSync(root, withItems(readFileSync(root, 'utf8'), options));
+}
+
+function writeGraphql(folder, options) {
+  writeFiles(folder, graphqlSources(options));
+  const root = join(folder, 'src/app.module.ts');
+  writeFileSync(root, withOrders(readFileSync(root, 'utf8'), options));
 }
 
 /** Nest's default project, as its own command line makes it. */
@@ -148,7 +159,7 @@ function build(project, ...parameters) {
 }
 
 /** Made, built, tested and run as the template has it. */
-function plain({ nest, manager = 'npm', extra = [], prepare = () => {} }) {
+function plain({ nest, manager = 'npm', extra = [], prepare = () => {}, write = () => {} }) {
   return {
     nest,
     manager: MANAGERS[manager],
@@ -159,11 +170,23 @@ function plain({ nest, manager = 'npm', extra = [], prepare = () => {} }) {
       if (extra.length > 0) project.manager.add(project, extra);
       addLibrary(project);
       writeSources(project.folder, { esm: nest >= 12 });
+      write(project.folder, { esm: nest >= 12 });
       build(project);
       test(project);
       await start(project);
     },
   };
+}
+
+/** The types of `@nestjs/apollo` and `@nestjs/graphql` name packages that nobody has to have. */
+function skipTypesOfOthers({ folder }) {
+  editJson(join(folder, 'tsconfig.json'), ({ compilerOptions }) => {
+    compilerOptions.skipLibCheck = true;
+  });
+}
+
+function graphql(nest) {
+  return plain({ nest, extra: GRAPHQL_PACKAGES[nest], prepare: skipTypesOfOthers, write: writeGraphql });
 }
 
 function useSwc({ folder }) {
@@ -248,6 +271,8 @@ export const RECIPES = {
   'nest-12-esbuild': bundled(12, 'esbuild'),
   'nest-11-rolldown': bundled(11, 'rolldown'),
   'nest-12-rolldown': bundled(12, 'rolldown'),
+  'nest-11-graphql': graphql(11),
+  'nest-12-graphql': graphql(12),
   'nest-11-pnpm': plain({ nest: 11, manager: 'pnpm' }),
   'nest-12-pnpm': plain({ nest: 12, manager: 'pnpm' }),
   // ts-jest requires jest-util without saying so.

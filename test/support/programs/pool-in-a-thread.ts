@@ -6,10 +6,10 @@ import { afterCommit, createKysely, currentTransaction, DatabasePool, transactio
 export interface ThreadTask {
   readonly url: string;
   readonly thread: number;
-  readonly then: 'close' | 'hang';
+  readonly end: 'close' | 'hang';
 }
 
-const { url, thread, then } = workerData as ThreadTask;
+const { url, thread, end } = workerData as ThreadTask;
 const say = (said: unknown): void => parentPort?.postMessage(said);
 const pool = new DatabasePool({ url, size: 2, applicationName: `thread ${thread}`, leakDetectionMs: 10_000 });
 const db = createKysely<{ written: { thread: number; n: number } }>(pool);
@@ -23,7 +23,7 @@ await transactional(db, async () => {
   throw new Error('rolled back');
 }).catch((error: Error) => say(error.message));
 say({ transaction: currentTransaction(db) !== undefined, rows: (await pool.query('select 1')).rowCount });
-if (then === 'close') await pool.close();
+if (end === 'close') await pool.close();
 else {
   const hanging = sql`select pg_sleep(600)`.execute(db);
   say('hangs');
