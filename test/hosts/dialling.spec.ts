@@ -3,8 +3,9 @@ import { createServer, type Server } from 'node:net';
 import { DatabasePool, type DatabaseOptions } from 'nestjs-pooling';
 import type { DatabasePoolDependencies } from '#pooling/database/database-parts.js';
 import { ManualClock } from '#pooling/testing/manual-clock.js';
+import { FlightCounter } from '#test/support/flight-counter.js';
 import { refusedAfterDial } from '#test/support/turned-time.js';
-import { PostgresCluster, TcpProxy, type ClusterNode } from 'nestjs-pooling/testing';
+import { PostgresCluster, type ClusterNode } from 'nestjs-pooling/testing';
 
 let cluster: PostgresCluster;
 let nodes: readonly [ClusterNode, ClusterNode, ClusterNode];
@@ -156,6 +157,22 @@ describe('a host that is dead', () => {
   });
 });
 
+describe('a dial that fails when its host was chosen', () => {
+  it('counts as no connection to that host', async () => {
+    let failures = 2;
+    const pool = createPool({
+      url: urlOf(nodes),
+      size: 1,
+      onConnect: () => {
+        if (failures-- > 0) throw new Error('not now');
+      },
+    });
+    await portOf(pool);
+    expect(pool.statistics()).toMatchObject({ size: 1, connectErrors: 2 });
+    expect(pool.statistics().hosts?.states.map(({ connections }) => connections)).toEqual([1, 0, 0]);
+  });
+});
+
 describe('no host that will do', () => {
   it('is said with the name of every host, and why not', async () => {
     const [first, second, third] = nodes;
@@ -205,19 +222,22 @@ describe('no host that will do', () => {
 });
 
 describe('one host', () => {
-  it('costs not one more round trip: nothing is asked where the server tells', async () => {
+  it('costs not one more round trip: what is to be known of its role is told, or answered with the session’s set-up', async () => {
     const [first] = nodes;
-    const proxy = await TcpProxy.listen({ port: first.server.port });
-    onTestFinished(() => proxy.close());
-    const bytesFor = async (parameters: string): Promise<number> => {
-      proxy.resetCounters();
+    await using counter = await FlightCounter.before(first.server.port);
+    const flightsFor = async (parameters: string): Promise<number> => {
+      counter.reset();
       await using pool = new DatabasePool('one', {
-        url: `postgres://postgres@127.0.0.1:${proxy.port}/postgres${parameters}`,
+        url: `postgres://postgres@127.0.0.1:${counter.port}/postgres${parameters}`,
         startup: 'lazy',
       });
       await pool.query('select 1');
-      return proxy.bytes.toServer;
+      return counter.flights;
     };
-    expect(await bytesFor('?target_session_attrs=read-write')).toBe(await bytesFor(''));
+    // The login, the set-up, the query.
+    expect(await flightsFor('')).toBe(3);
+    for (const attrs of ['any', 'read-write', 'primary', 'prefer-standby']) {
+      expect(await flightsFor(`?target_session_attrs=${attrs}`)).toBe(3);
+    }
   });
 });

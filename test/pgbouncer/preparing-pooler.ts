@@ -30,7 +30,8 @@ interface Expected {
 /**
  * A pooler like PgBouncer from 1.21 on in transaction mode, as small as its tests need it. Clients share few connections
  * to the server, each for a transaction. It prepares by itself: a client's statement is prepared again, without a word, on
- * whichever connection it is used next. Logging in is its own, keys included.
+ * whichever connection it is used next. Logging in is its own, keys included: whoever logs in hears what the server was when
+ * it was connected to first, and hears with a first statement that it is dead.
  */
 export class PreparingPooler implements AsyncDisposable {
   /** How often a statement was prepared on a connection that didn't have it. */
@@ -41,6 +42,7 @@ export class PreparingPooler implements AsyncDisposable {
   readonly #idle: ServerSide[] = [];
   readonly #waiting: ((server: ServerSide) => void)[] = [];
   readonly #poolSize: number;
+  #welcome: readonly Buffer[] | undefined;
   #generation = 0;
   #open = 0;
 
@@ -83,20 +85,37 @@ export class PreparingPooler implements AsyncDisposable {
 
   /** A connection to the server, for one transaction. */
   async take(): Promise<ServerSide> {
-    const idle = this.#idle.shift();
-    if (idle !== undefined) return idle;
+    for (let idle = this.#idle.shift(); idle !== undefined; idle = this.#idle.shift()) {
+      if (!idle.lost) return idle;
+      this.#close(idle);
+    }
     if (this.#open >= this.#poolSize) return new Promise((resolve) => this.#waiting.push(resolve));
     this.#open++;
     const socket = connect(this.#target.port, this.#target.host);
     this.track(socket);
-    return ServerSide.logIn(socket, this.#target, this.#generation);
+    try {
+      return await ServerSide.logIn(socket, this.#target, this.#generation);
+    } catch (error) {
+      this.#open--;
+      throw error;
+    }
+  }
+
+  /** The settings that its server told first. */
+  async welcome(): Promise<readonly Buffer[]> {
+    if (this.#welcome === undefined) {
+      const server = await this.take();
+      this.giveBack(server);
+      this.#welcome = server.settings;
+    }
+    return this.#welcome;
   }
 
   giveBack(server: ServerSide): void {
     if (server.generation !== this.#generation || server.lost) {
       this.#close(server);
       const next = this.#waiting.shift();
-      if (next !== undefined) void this.take().then(next);
+      if (next !== undefined) void this.take().then(next, () => undefined);
       return;
     }
     const next = this.#waiting.shift();
@@ -230,18 +249,25 @@ class ClientSide {
   /** Lets it in with a key of its own. */
   #logIn(): void {
     this.#loggedIn = true;
-    this.#turn = this.#turn.then(async () => {
-      const server = await this.#pooler.take();
-      this.#pooler.giveBack(server);
+    this.#inTurn(async () => {
+      const settings = await this.#pooler.welcome();
       const key = message('K', randomBytes(8));
       const ready = message('Z', Buffer.from('I'));
-      this.#socket.write(Buffer.concat([message('R', Buffer.alloc(4)), ...server.settings, key, ready]));
+      this.#socket.write(Buffer.concat([message('R', Buffer.alloc(4)), ...settings, key, ready]));
+    });
+  }
+
+  /** Does something when all before it is done; without a server, its client is told so and sent away. */
+  #inTurn(pass: () => Promise<void>): void {
+    this.#turn = this.#turn.then(pass).catch(() => {
+      const fields = ['SFATAL', 'VFATAL', 'C08P01', 'Mserver login has been failing', '', ''];
+      this.#socket.end(message('E', Buffer.from(fields.join('\0'))));
     });
   }
 
   #received(bytes: Buffer): void {
     const sent = this.#cutter.cut(bytes);
-    this.#turn = this.#turn.then(async () => {
+    this.#inTurn(async () => {
       for (const each of sent) await this.#pass(each);
     });
   }

@@ -99,7 +99,7 @@ export class DatabasePing {
     try {
       if (idle === undefined) return true;
       // On return, the server is asked for its role, and the connection may be closed.
-      if (role.doubts(connection)) connection.role.refusedWrite = true;
+      if (role.doubts(connection)) connection.role.toBeAsked = true;
       return await new Promise<boolean>((resolve, reject) => {
         connection.runner.execute(lease, '', undefined, timeoutMs, (error) => {
           if (error === undefined) resolve(true);

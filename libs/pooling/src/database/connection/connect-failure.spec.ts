@@ -337,6 +337,13 @@ describe('the words for a failed dial', () => {
     const pooler = (words: string): Error => Object.assign(new Error(words), { code: '08P01' });
     expect(adviceOf(pooler('no such database: shop'))).toMatch(/pooler knows no database shop/);
     expect(adviceOf(pooler('no more connections allowed (max_client_conn)'))).toMatch(/pooler has no connection left/);
+    for (const words of [
+      'server login has been failing, cached error: connect failed (server_login_retry)',
+      'client_login_timeout (server down)',
+      'query_wait_timeout',
+    ]) {
+      expect(adviceOf(pooler(words))).toMatch(/pooler gets no connection to its server/);
+    }
     expect(adviceOf(pooler('unsupported startup parameter: options'))).toMatch(/session settings/);
     expect(adviceOf(new AggregateError([failure('ETIMEDOUT'), failure('ECONNREFUSED')]))).toMatch(/Nothing listens/);
     expect(adviceOf(new TypeError('x is not a function'))).toMatch(/fault is in this process, not in the server/);

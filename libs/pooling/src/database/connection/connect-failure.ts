@@ -168,6 +168,10 @@ const BY_MESSAGE: readonly (readonly [words: RegExp, explanation: Explanation])[
     /no such database/i,
     permanent(({ database }) => `The pooler knows no database ${database}: add it there, or name another one.`),
   ],
+  [
+    /server login has been failing|client_login_timeout|query_wait_timeout|server conn crashed/i,
+    passing(() => 'The pooler gets no connection to its server: that is down, or has none left for it.'),
+  ],
   [/no more connections/i, passing(() => 'The pooler has no connection left: it takes no more clients at this time.')],
   [
     /unsupported startup parameter/i,

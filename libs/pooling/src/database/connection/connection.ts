@@ -143,7 +143,7 @@ export class PostgresConnection {
 
   /** Whether one more query may join those that are under way: not where the server's role is to be asked for. */
   get shareable(): boolean {
-    return this.alive && this.runner.shareable && !this.role.refusedWrite;
+    return this.alive && this.runner.shareable && !this.role.toBeAsked;
   }
 
   /** Whether its socket is open and the connection isn't being closed. */

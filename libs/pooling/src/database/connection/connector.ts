@@ -7,8 +7,8 @@ import { RENAME } from '../fleet/look.js';
 import { failedAt, type DialStep } from '../options/dial-step.js';
 import type { ResolvedDatabaseOptions } from '../options/options.js';
 import { requireChannelBinding } from './login-checks.js';
+import { SessionSetUp } from './session-set-up.js';
 import { forgetStatements, protocolOf } from '../pg-internals.js';
-import { isMomentary } from '../server-errors.js';
 import type { DialAddress } from '../hosts/host-dialling.js';
 import { explainHosts, HostsError } from '../hosts/host-failures.js';
 import type { PoolHosts } from '../hosts/pool-hosts.js';
@@ -28,35 +28,7 @@ export interface ConnectorHost extends ConnectionHost {
   removed(connection: PostgresConnection): void;
 }
 
-/** The settings that each new session is made with; a time-out of 0 leaves the server's own. */
-export function sessionSettings(options: ResolvedDatabaseOptions): ReadonlyMap<string, string> {
-  const settings = new Map<string, string>();
-  const timeouts = {
-    statement_timeout: options.statementTimeoutMs,
-    lock_timeout: options.lockTimeoutMs,
-    idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
-  };
-  for (const [setting, timeoutMs] of Object.entries(timeouts)) {
-    if (timeoutMs > 0) settings.set(setting, String(timeoutMs));
-  }
-  // Names of settings are the same in any case; what the user names wins.
-  for (const [setting, value] of Object.entries(options.session)) settings.set(setting.toLowerCase(), String(value));
-  return settings;
-}
-
-/** Whether a server refuses a statement itself, and not only at this moment. */
-function isRefusal(error: unknown): boolean {
-  const { code } = error as { code?: unknown };
-  return typeof code === 'string' && code.length === 5 && !isMomentary(code);
-}
-
-/**
- * Gives one row where the backend has the process id that the connection was told, and two behind a pooler, which makes up
- * process ids. It is read by the number of rows, because type parsers may be the user's own.
- */
-function backends(parameter: number): string {
-  return ` from generate_series(1, case when pg_backend_pid() = $${parameter}::int then 1 else 2 end)`;
-}
+const LOST_MEANWHILE = 'the connection was lost while it was set up';
 
 /** Opens, checks, resets and closes PostgreSQL connections for the engine. */
 export class DatabaseConnector implements Connector<PostgresConnection> {
@@ -64,23 +36,14 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   readonly prepare?: (connection: PostgresConnection) => void | Promise<void>;
   readonly #options: ResolvedDatabaseOptions;
   readonly #host: ConnectorHost;
-  /** Sets the session up; `undefined`: there is nothing to set. */
-  readonly #sessionText: string | undefined;
-  /** The same, and asks which backend it is. `undefined`: nothing is prepared, or the server can't be asked. */
-  #askingText: string | undefined;
-  readonly #sessionValues: string[];
+  readonly #setUp: SessionSetUp;
   /** Connections whose end was reported: `close` is called again when the first call takes too long. */
   readonly #removed = new WeakSet<PostgresConnection>();
 
   constructor(options: ResolvedDatabaseOptions, host: ConnectorHost) {
     this.#options = options;
     this.#host = host;
-    const settings = sessionSettings(options);
-    const calls = [...settings].map((_, at) => `set_config($${2 * at + 1}, $${2 * at + 2}, false)`);
-    const text = `select ${calls.join(', ')}`;
-    this.#sessionText = calls.length === 0 ? undefined : text;
-    this.#askingText = host.statements === undefined ? undefined : `${text}${backends(2 * calls.length + 1)}`;
-    this.#sessionValues = [...settings].flat();
+    this.#setUp = new SessionSetUp(options, host.statements !== undefined);
     const { onAcquire } = options;
     if (onAcquire !== undefined) {
       this.prepare = (connection) => {
@@ -93,39 +56,53 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
 
   async open(context: OpenContext): Promise<PostgresConnection> {
     const { signal } = context;
-    const connection = await this.#logIn(context);
-    return destroyedUnless(connection, signal, async () => {
-      signal.throwIfAborted();
-      await this.#during('session', connection, () => this.#makeSession(connection));
-      await this.#host.role.opened(connection);
-      await this.#during('onConnect', connection, () => this.#options.onConnect?.(connection.client));
-      this.#host.opened(connection);
-      connection.added?.find();
-      // A listener of 'connect' may have sent something: it has to end before the first lease.
-      await this.#quiet(connection);
-      signal.throwIfAborted();
-    });
+    const connection = await this.#begin(context);
+    try {
+      return await destroyedUnless(connection, signal, async () => {
+        signal.throwIfAborted();
+        await this.#host.role.opened(connection);
+        await this.#during('onConnect', connection, () => this.#options.onConnect?.(connection.client));
+        this.#host.opened(connection);
+        connection.added?.find();
+        // A listener of 'connect' may have sent something: it has to end before the first lease.
+        await this.#quiet(connection);
+        signal.throwIfAborted();
+      });
+    } catch (error) {
+      // The engine never had it, and won't close it.
+      this.#host.hosts?.removed(connection);
+      throw error;
+    }
   }
 
-  async #logIn({ signal, lost }: OpenContext): Promise<PostgresConnection> {
+  /** A connection whose session is set up. */
+  async #begin({ signal, lost }: OpenContext): Promise<PostgresConnection> {
     const { hosts } = this.#host;
-    if (hosts === undefined) return this.#connect(new PostgresConnection(this.#host, lost), signal);
+    if (hosts === undefined) {
+      const connection = await this.#connect(new PostgresConnection(this.#host, lost), signal);
+      return destroyedUnless(connection, signal, () => this.#setUp.run(connection));
+    }
     const dial: { chosen: PostgresConnection | undefined } = { chosen: undefined };
-    const dialAddress: DialAddress<PostgresConnection> = async (hostTarget, address, stop, reached) => {
+    // What sets a session up is part of the attempt: a pooler logs everybody in, though its server may be dead.
+    const dialAddress: DialAddress<PostgresConnection> = async (hostTarget, address, stop, progress) => {
       const host = { ...this.#host, clientConfig: hosts.configOf(hostTarget, address), hostTarget };
       const connection = new PostgresConnection(host, (error) => {
         if (connection !== dial.chosen) return;
         hosts.lost();
         lost(error);
       });
-      protocolOf(connection.client).stream.once('connect', reached);
+      protocolOf(connection.client).stream.once('connect', progress.reached);
       await this.#connect(connection, stop);
-      if (this.#options.targetSessionAttrs !== 'any' && !connection.told.speaks)
-        await this.#askOlderServer(connection, stop);
-      return connection;
+      progress.loggedIn();
+      return destroyedUnless(connection, stop, () => this.#setUp.run(connection));
     };
     const chosen = await hosts.dialling.open(dialAddress, signal);
     dial.chosen = chosen;
+    // It may have died while others were asked: nobody has heard of that.
+    if (!chosen.alive) {
+      chosen.destroy();
+      throw chosen.failure ?? new Error(LOST_MEANWHILE);
+    }
     hosts.chosen(chosen, dialAddress);
     return chosen;
   }
@@ -134,24 +111,6 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   async #connect(connection: PostgresConnection, signal: AbortSignal): Promise<PostgresConnection> {
     if (this.#options.bindsChannel) requireChannelBinding(connection.client);
     return destroyedUnless(connection, signal, () => connection.connect(signal));
-  }
-
-  /** PostgreSQL before 14 doesn't report its role. Asked before the session's settings, which may make it read-only. */
-  async #askOlderServer(connection: PostgresConnection, signal: AbortSignal): Promise<void> {
-    const abort = (): void => connection.destroy();
-    signal.addEventListener('abort', abort, { once: true });
-    try {
-      const { rows } = await connection.run(
-        "select pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only",
-      );
-      const { standby, read_only: readOnly } = rows[0] as { standby: boolean; read_only: boolean };
-      connection.told.answered({ standby, readOnly: standby || readOnly });
-    } catch (error) {
-      connection.destroy();
-      throw signal.aborted ? signal.reason : error;
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
   }
 
   /** Notes in an error at which step the set-up failed. The error of a dead connection already says why it died. */
@@ -163,33 +122,13 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     }
   }
 
-  async #makeSession(connection: PostgresConnection): Promise<void> {
-    const text = this.#askingText;
-    if (text === undefined) return this.#setUp(connection);
-    try {
-      const { rowCount } = await connection.run(text, [...this.#sessionValues, connection.processId]);
-      connection.session.pooled = rowCount !== 1;
-    } catch (error) {
-      if (!connection.alive || !isRefusal(error)) throw error;
-      // Either a setting is wrong, or the server lacks these functions: the settings alone show which.
-      await this.#setUp(connection);
-      this.#askingText = undefined;
-    }
-  }
-
-  /** Sets the session up without asking for the backend: a pooler must be assumed. */
-  async #setUp(connection: PostgresConnection): Promise<void> {
-    connection.session.pooled = true;
-    if (this.#sessionText !== undefined) await connection.run(this.#sessionText, this.#sessionValues);
-  }
-
   async #quiet(connection: PostgresConnection): Promise<void> {
     while (connection.underway.settle() !== undefined) {
       await new Promise<void>((resolve) => {
         connection.client.once('drain', resolve);
         connection.client.once('end', resolve);
       });
-      if (!connection.alive) throw connection.failure ?? new Error('the connection was lost while it was set up');
+      if (!connection.alive) throw connection.failure ?? new Error(LOST_MEANWHILE);
     }
   }
 
@@ -226,7 +165,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     if (!role.doubts(connection)) {
       await connection.run('');
       // Its answer may have brought a change of its role.
-      if (this.#host.hosts === undefined || !connection.role.refusedWrite) return;
+      if (this.#host.hosts === undefined || !connection.role.toBeAsked) return;
     }
     if (!(await role.ask(connection))) throw new Error('the server has another role by now');
   }
@@ -235,7 +174,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     if (connection.closeReason !== undefined) return connection.closeReason;
     connection.session.takeBackTypeParsers();
     const settled = connection.underway.settle();
-    if (settled === undefined && !connection.inTransaction && !connection.role.refusedWrite)
+    if (settled === undefined && !connection.inTransaction && !connection.role.toBeAsked)
       return own ? undefined : this.#resetSession(connection);
     if (settled === 'busy') return 'broken';
     return this.#resetAfter(connection, settled, own);
@@ -262,7 +201,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
         return 'transaction';
       }
     }
-    if (connection.role.refusedWrite && !(await this.#host.role.ask(connection))) return 'invalid';
+    if (connection.role.toBeAsked && !(await this.#host.role.ask(connection))) return 'invalid';
     return own ? undefined : this.#resetSession(connection);
   }
 
@@ -279,7 +218,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
     await connection.run('discard all');
     forgetStatements(connection.client);
     connection.session.statements.clear();
-    await this.#makeSession(connection);
+    await this.#setUp.run(connection);
     if (connection.carries !== undefined) await this.#nameAgain(connection);
     // `DISCARD ALL` has undone what it had set.
     await this.#options.onConnect?.(connection.client);

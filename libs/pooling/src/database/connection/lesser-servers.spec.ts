@@ -71,9 +71,21 @@ describe('a server that can’t say which backend it is', () => {
     });
   });
 
+  it('hears of a setting that can’t be changed', async () => {
+    await using pool = poolOn('lesser', { session: { max_connections: '10' } });
+    await expect(pool.query('select 1')).rejects.toMatchObject({
+      code: 'ERR_POOL_CONNECT_FAILED',
+      message: expect.stringContaining('refuses a setting') as string,
+      cause: { code: '55P02' },
+    });
+  });
+
   it('is not taken for one because the question was cancelled', async () => {
     const clock = new ManualClock();
     await using pool = poolOn('moments', { acquireTimeoutMs: 1_000 }, { clock });
-    expect(await refusedAfterDial(pool, clock)).toMatchObject({ cause: { code: '57014' } });
+    const refused = await refusedAfterDial(pool, clock);
+    expect(refused).toMatchObject({ code: 'ERR_POOL_ACQUIRE_TIMEOUT', cause: { code: '57014' } });
+    // Nothing is wrong with a setting: waiting may help.
+    expect(refused.message).not.toContain('setting');
   });
 });

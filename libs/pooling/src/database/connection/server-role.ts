@@ -60,7 +60,7 @@ export class ServerRole implements RoleOfServer {
   async ask(connection: AskedConnection): Promise<boolean> {
     const { rows } = await connection.run(QUESTION);
     const { role } = connection;
-    role.refusedWrite = false;
+    role.toBeAsked = false;
     role.readOnly = (rows[0] as { refuses: boolean }).refuses;
     const fit = role.readOnly ? this.#refuses(role) : this.#takes(role);
     role.askedIn = this.#changes;

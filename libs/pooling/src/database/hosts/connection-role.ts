@@ -6,6 +6,15 @@ export function isRefusedWrite(error: Error): boolean {
   return (error as { code?: unknown }).code === READ_ONLY_TRANSACTION;
 }
 
+/** SQLSTATEs with which a pooler says that it has no server: lost connections, shutdown, its own system. */
+const WITHOUT_SERVER = /^(?:08|57P|58)/;
+
+/** Whether a pooler may say that its server is gone. A function of the server's can raise the same. */
+function mayLackServer(error: Error): boolean {
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' && WITHOUT_SERVER.test(code);
+}
+
 /** A connection that can be asked for its server's role. */
 export interface AskedConnection {
   readonly role: ConnectionRole;
@@ -30,12 +39,17 @@ export class ConnectionRole {
   /** How many changes of the server's role were known when it was opened, and when it was last asked. */
   openedIn = 0;
   askedIn = 0;
+  /** When it was last asked. */
+  askedAt = 0;
   readOnly = false;
-  /** It has answered a write with 25006 and wasn't asked for its role since. */
-  refusedWrite = false;
+  /** Its server is asked for its role when the connection is given back: it has answered a write with 25006, for example. */
+  toBeAsked = false;
 
-  /** A statement failed: after a refused write the server's role is asked for when the connection is given back. */
+  /** Whether a pooler stands before one of several hosts: it may go on without its server. */
+  pooled = false;
+
+  /** A statement failed. */
   failed(error: Error): void {
-    if (isRefusedWrite(error)) this.refusedWrite = true;
+    if (isRefusedWrite(error) || (this.pooled && mayLackServer(error))) this.toBeAsked = true;
   }
 }

@@ -9,6 +9,7 @@ interface Dialled {
   readonly address: string | undefined;
   readonly signal: AbortSignal;
   reach(): void;
+  logIn(): void;
   open(fit?: Fit): void;
   fail(error: Error): void;
 }
@@ -24,13 +25,14 @@ class Laboratory {
       {
         clock: this.clock,
         addresses: () => Promise.resolve(addresses),
-        dial: (_host, address, stop, reach) =>
+        dial: (_host, address, stop, { reached, loggedIn }) =>
           new Promise((resolve, reject) => {
             stop.addEventListener('abort', () => reject(stop.reason as Error));
             this.dialled.push({
               address,
               signal: stop,
-              reach,
+              reach: reached,
+              logIn: loggedIn,
               open: (fit = 'first') => {
                 fits.set(address as string, fit);
                 resolve(address as string);
@@ -141,6 +143,21 @@ describe('an attempt at a host with several addresses', () => {
     expect(laboratory.dialled.every(({ signal }) => signal.aborted)).toBe(true);
     await laboratory.clock.advance(0);
     expect(laboratory.clock.pendingTimers).toBe(0);
+  });
+
+  it('says of a host that has let it in and is silent then: a pooler logs in without its server', async () => {
+    const laboratory = new Laboratory();
+    const found = laboratory.run(['a', 'b']).catch((error: Error) => error);
+    await laboratory.clock.advance(0);
+    laboratory.dialled[0]?.logIn();
+    await laboratory.clock.advance(500);
+    expect(laboratory.dialled[0]?.signal.reason).toMatchObject({
+      code: 'ETIMEDOUT',
+      message: 'let us in, and its server gave no answer within 500 ms',
+    });
+    laboratory.dialled[1]?.logIn();
+    await laboratory.clock.advance(500);
+    expect(await found).toMatchObject({ message: 'let us in, and its server gave no answer within 1000 ms' });
   });
 
   it('is given up with the dial that it belongs to', async () => {

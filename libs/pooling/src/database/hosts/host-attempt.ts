@@ -7,17 +7,23 @@ import type { Fit } from './server-facts.js';
 /** How long an address may be silent before the next one is dialled in parallel: https://www.rfc-editor.org/rfc/rfc8305#section-8 */
 const ATTEMPT_DELAY_MS = 250;
 
+/** Hears how far a dial has got. */
+export interface DialProgress {
+  /** The network has made the connection. */
+  reached(): void;
+  /** The login was answered: by the server, or by a pooler before it. */
+  loggedIn(): void;
+}
+
 /** How connections to a host are made, judged and given up. */
 export interface AttemptHost<Connection> {
   readonly clock: Clock;
   /** Every address of a host. */
   addresses(host: HostTarget): Promise<Addresses>;
   /**
-   * Opens a connection to one address and logs in. The signal's abort destroys it.
-   *
-   * @param reached - to be called when the network has made the connection.
+   * Opens a connection to one address, logs in, and sets the session up. The signal's abort destroys it.
    */
-  dial(host: HostTarget, address: string | undefined, signal: AbortSignal, reached: () => void): Promise<Connection>;
+  dial(host: HostTarget, address: string | undefined, signal: AbortSignal, progress: DialProgress): Promise<Connection>;
   /** Notes the facts of a host, and says how well it fits. */
   fit(host: HostTarget, connection: Connection): Fit;
   /** Why a connection doesn't fit, in words that follow the host's name. */
@@ -31,8 +37,10 @@ export interface Found<Connection> {
   readonly fit: 'first' | 'second';
 }
 
-function timeoutError(limitMs: number): Error {
-  return Object.assign(new Error(`gave no answer within ${Math.round(limitMs)} ms`), { code: 'ETIMEDOUT' });
+/** @param loggedIn - whether the login was answered: then it is a pooler without a server, or a server that stands still. */
+function timeoutError(limitMs: number, loggedIn: boolean): Error {
+  const what = loggedIn ? 'let us in, and its server gave no answer' : 'gave no answer';
+  return Object.assign(new Error(`${what} within ${Math.round(limitMs)} ms`), { code: 'ETIMEDOUT' });
 }
 
 /**
@@ -47,6 +55,7 @@ export class HostAttempt<Connection> {
   #addresses: Addresses = [];
   #next = 0;
   #reached = 0;
+  #loggedIn = 0;
   #delay: Timer | undefined = undefined;
   #deadline = 0;
   #second: Connection | undefined = undefined;
@@ -70,7 +79,7 @@ export class HostAttempt<Connection> {
     return new Promise((resolve, reject) => {
       const abort = (): void => this.#end(() => reject(signal.reason));
       // The last address has the same limit, and its own error.
-      const timer = clock.setTimeout(() => this.#end(() => reject(timeoutError(limitMs))), limitMs);
+      const timer = clock.setTimeout(() => this.#end(() => reject(timeoutError(limitMs, this.#loggedIn > 0))), limitMs);
       const over = (): void => {
         clock.clearTimeout(timer);
         signal.removeEventListener('abort', abort);
@@ -115,31 +124,38 @@ export class HostAttempt<Connection> {
     const controller = new AbortController();
     const limitMs = (this.#deadline - clock.now()) / left;
     let reached = false;
-    const timer = clock.setTimeout(() => controller.abort(timeoutError(limitMs)), limitMs);
+    let loggedIn = false;
+    const timer = clock.setTimeout(() => controller.abort(timeoutError(limitMs, loggedIn)), limitMs);
     const ended = (): void => {
       clock.clearTimeout(timer);
       this.#underway.delete(controller);
       if (reached) this.#reached--;
+      if (loggedIn) this.#loggedIn--;
+    };
+    const progress: DialProgress = {
+      reached: () => {
+        reached = true;
+        this.#reached++;
+      },
+      loggedIn: () => {
+        loggedIn = true;
+        this.#loggedIn++;
+      },
     };
     this.#underway.add(controller);
     if (left > 1) this.#delay = clock.setTimeout(() => this.#silent(), ATTEMPT_DELAY_MS);
-    this.#host
-      .dial(this.#target, address, controller.signal, () => {
-        reached = true;
-        this.#reached++;
-      })
-      .then(
-        (connection) => {
-          ended();
-          this.#dialled(connection);
-        },
-        (error: Error) => {
-          ended();
-          if (endsDial(error)) return this.#settle.reject(error);
-          this.#errors.push(error);
-          this.#tryNext();
-        },
-      );
+    this.#host.dial(this.#target, address, controller.signal, progress).then(
+      (connection) => {
+        ended();
+        this.#dialled(connection);
+      },
+      (error: Error) => {
+        ended();
+        if (endsDial(error)) return this.#settle.reject(error);
+        this.#errors.push(error);
+        this.#tryNext();
+      },
+    );
   }
 
   /** Dials the next address in parallel, unless one was reached: a server that is slow to log in isn't dialled twice. */

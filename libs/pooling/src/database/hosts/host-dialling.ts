@@ -1,4 +1,5 @@
 import type { Clock } from '../../core/clock.js';
+import { within } from '../../core/within.js';
 import type { HostTarget, LoadBalanceHosts } from '../options/host-options.js';
 import type { ResolvedDatabaseOptions } from '../options/options.js';
 import { addressesOf, shuffleWith, type Shuffle } from './addresses.js';
@@ -130,7 +131,7 @@ export class HostDialling<Connection extends HostConnection> {
 
   /**
    * Does something with a connection of its own to a host, where that takes what the pool wants; `undefined`: it doesn't, or
-   * something went wrong.
+   * something went wrong, or took as long as a dial may.
    */
   async visit<Result>(
     host: HostTarget,
@@ -142,7 +143,9 @@ export class HostDialling<Connection extends HostConnection> {
     try {
       const { connection, fit } = await this.#attempt(host, how, this.#options.connectTimeoutMs, signal);
       try {
-        return fit === 'first' ? await use(connection) : undefined;
+        if (fit !== 'first') return undefined;
+        const used = use(connection);
+        return (await within(this.#clock, this.#options.connectTimeoutMs, used)) ? await used : undefined;
       } finally {
         how.close(connection);
       }
@@ -150,6 +153,23 @@ export class HostDialling<Connection extends HostConnection> {
       // What the host failed with is noted.
       return undefined;
     }
+  }
+
+  /** What a host is, by a connection of its own; `undefined`: it can't be connected to. */
+  async factsOf(host: HostTarget, dial: DialAddress<Connection>): Promise<ServerFacts | undefined> {
+    let facts: ServerFacts | undefined;
+    const how = { ...this.#howToDial(dial) };
+    const judge = how.fit;
+    how.fit = (target, connection) => {
+      ({ facts } = connection);
+      return judge(target, connection);
+    };
+    const { signal } = new AbortController();
+    await this.#attempt(host, how, this.#options.connectTimeoutMs, signal).then(
+      ({ connection }) => how.close(connection),
+      () => undefined,
+    );
+    return facts;
   }
 
   /** Notes what a host has told, and judges it. */

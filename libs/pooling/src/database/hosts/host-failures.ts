@@ -4,7 +4,7 @@ import { nameOfHost, type HostTarget } from '../options/host-options.js';
 import { stepOf } from '../options/dial-step.js';
 
 /** The longest pause before the next dial when hosts answer and none fits, in milliseconds: a promotion is soon over. */
-const PAUSE_FOR_PROMOTION_MS = 500;
+export const PAUSE_FOR_PROMOTION_MS = 500;
 
 /** What ends a dial, because no other host would help: password, authorisation, database, permission. */
 const ENDS_DIAL = new Set(['28P01', '28000', '3D000', '42501']);

@@ -15,8 +15,11 @@ interface HostState {
  */
 const BELIEVED_FOR = 2;
 
-/** Too many clients: the server lives and has no room. */
-const NOT_NOW = new Set(['53300']);
+/** Too many clients: the server lives and has no room. PgBouncer's own refusal has the code of a protocol violation. */
+function hasNoRoom(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return code === '53300' || (code === '08P01' && /no more connections/i.test(String(message)));
+}
 
 /**
  * What a pool knows of its hosts: their roles, and which are dead. It is believed for a while, and only changes the order in
@@ -51,8 +54,7 @@ export class HostStates {
 
   /** A host couldn't be connected to. */
   failed(host: HostTarget, error: unknown): void {
-    const { code } = error as { code?: unknown };
-    if (typeof code === 'string' && NOT_NOW.has(code)) return;
+    if (hasNoRoom(error)) return;
     this.#states.set(nameOfHost(host), { at: this.#clock.now(), facts: undefined });
   }
 

@@ -48,8 +48,6 @@ export class PoolHosts<Connection extends HostedConnection> {
   readonly role: WantedRole<Connection>;
   readonly #options: ResolvedDatabaseOptions;
   readonly #host: PoolHostsHost<Connection>;
-  /** Whether the user's own settings make sessions read-only: then a read-only session says nothing about its server. */
-  readonly #ownReadOnly: boolean;
   readonly #open = new Set<Connection>();
   /** Whether several hosts may take writes at the same time. */
   readonly #watchesRivals: boolean;
@@ -65,13 +63,14 @@ export class PoolHosts<Connection extends HostedConnection> {
   constructor(options: ResolvedDatabaseOptions, host: PoolHostsHost<Connection>) {
     this.#options = options;
     this.#host = host;
-    this.#ownReadOnly = Object.keys(options.session).some((name) => /^default_transaction_read_only$/i.test(name));
     const { targetSessionAttrs, hosts, hostRecheckMs, findHosts } = options;
     this.#watchesRivals = wantsWrites(targetSessionAttrs) && (hosts.length > 1 || findHosts !== undefined);
     this.#looks = this.#watchesRivals || findHosts !== undefined || targetSessionAttrs.startsWith('prefer-');
     this.#look = new HostsLook(host.clock, hostRecheckMs, () => this.#lookAgain());
     this.dialling = new HostDialling(host.clock, options, host.random, (target) => this.#isInUse(target));
     this.role = new WantedRole<Connection>(options.targetSessionAttrs, {
+      clock: host.clock,
+      recheckMs: hostRecheckMs,
       noneFits: () => this.dialling.noneFits,
       suspicions: () => this.#suspicions,
       changed: (connection, facts) => this.#changed(connection, facts),
@@ -90,7 +89,7 @@ export class PoolHosts<Connection extends HostedConnection> {
     connection.told.changed = (standby) => this.#told(connection, standby);
     this.#dial = dial;
     this.#open.add(connection);
-    if (this.#looks) this.#look.start();
+    if (this.#looks || this.#mustBeAsked(connection)) this.#look.start();
     this.#noteWritable(connection);
   }
 
@@ -160,9 +159,45 @@ export class PoolHosts<Connection extends HostedConnection> {
     const isSecond = ({ facts }: Connection): boolean => this.#fit(facts) === 'second';
     if ([...this.#open].some(isGone)) return this.#host.replace(isGone, maxConnecting);
     if (this.#dial === undefined) return;
+    await this.#askSilent(this.#dial);
     if (this.#watchesRivals) await this.#lookForRivals(this.#dial, hosts);
     if (![...this.#open].some(isSecond)) return;
     if (await this.dialling.lookForFirst(this.#dial)) this.#host.replace(isSecond, maxConnecting);
+  }
+
+  /** Whether a server doesn't report its role, and the pool wants to know it. */
+  #mustBeAsked({ told }: Connection): boolean {
+    return !told.speaks && this.#options.targetSessionAttrs !== 'any';
+  }
+
+  /** The connections to a host whose server doesn't report its role. */
+  #silentOf(host: HostTarget): Connection[] {
+    return [...this.#open].filter(
+      ({ hostTarget, told }) => !told.speaks && hostTarget !== undefined && isSame(hostTarget, host),
+    );
+  }
+
+  /** A host has another role: its connections that don't hear of it ask when they are given back. */
+  #doubt(host: HostTarget): void {
+    for (const { role } of this.#silentOf(host)) role.toBeAsked = true;
+  }
+
+  /** Asks hosts in use whose servers don't report their roles: busy connections may never be asked. */
+  async #askSilent(dial: DialAddress<Connection>): Promise<void> {
+    const silent = new Map<string, HostTarget>();
+    for (const connection of this.#open) {
+      const { hostTarget } = connection;
+      if (hostTarget !== undefined && this.#mustBeAsked(connection)) silent.set(nameOfHost(hostTarget), hostTarget);
+    }
+    const ask = async (host: HostTarget): Promise<void> => {
+      const facts = await this.dialling.factsOf(host, dial);
+      if (facts === undefined) return;
+      for (const { told } of this.#silentOf(host)) told.answered(facts);
+      if (this.#fit(facts) !== 'none') return;
+      this.#doubt(host);
+      this.#suspect();
+    };
+    await Promise.all([...silent.values()].map(ask));
   }
 
   /** Asks every other host whether it takes writes as well, and leaves the present one where it was left behind. */
@@ -189,7 +224,7 @@ export class PoolHosts<Connection extends HostedConnection> {
   /** Whether there are connections to a host and it fits: while there are, it is dialled first. */
   #isInUse(host: HostTarget): boolean {
     for (const { facts, hostTarget, role } of this.#open) {
-      const fits = !role.refusedWrite && this.#fit(facts) === 'first';
+      const fits = !role.toBeAsked && this.#fit(facts) === 'first';
       if (fits && hostTarget !== undefined && isSame(hostTarget, host)) return true;
     }
     return false;
@@ -224,17 +259,23 @@ export class PoolHosts<Connection extends HostedConnection> {
 
   /** A server reports a new role. Where it doesn't fit any more, the connection asks for the role when it is given back. */
   #told(connection: Connection, standby: boolean): void {
-    if (!standby && this.#ownReadOnly) return;
     const { facts, hostTarget, role } = connection;
     if (standby && hostTarget !== undefined) this.dialling.states.told(hostTarget, facts);
     if (this.#fit(facts) !== 'none') return;
-    role.refusedWrite = true;
+    role.toBeAsked = true;
     this.#host.suspectAll();
   }
 
   #changed({ hostTarget }: Connection, facts: ServerFacts): void {
-    if (hostTarget !== undefined) this.dialling.states.told(hostTarget, facts);
-    if (this.dialling.suspect) return;
+    if (hostTarget !== undefined) {
+      this.dialling.states.told(hostTarget, facts);
+      this.#doubt(hostTarget);
+    }
+    if (!this.dialling.suspect) this.#suspect();
+  }
+
+  /** Servers may have changed their roles: connections are checked before they are used, and the next dial asks all hosts. */
+  #suspect(): void {
     this.#suspicions++;
     this.dialling.suspectHosts();
     this.#host.suspectAll();

@@ -1,16 +1,9 @@
+import type { Clock } from '../../core/clock.js';
 import type { AskedConnection, RoleOfServer } from './connection-role.js';
 import type { TargetSessionAttrs } from '../options/host-options.js';
+import { factsOfRow, ROLE_QUESTION } from './role-question.js';
 import { fitOf, type ServerFacts } from './server-facts.js';
 import type { ToldRole } from './told-role.js';
-
-/**
- * Asks for the role of the server. Settings that make only this session, role or database read-only (`SET`, the URL,
- * `ALTER ROLE`) don't count: they say nothing about the server.
- */
-const QUESTION = `select pg_is_in_recovery() as standby, exists (
-  select from pg_settings where name = 'default_transaction_read_only' and setting = 'on'
-  and source not in ('client', 'user', 'database', 'database user', 'session', 'interactive')
-) as read_only`;
 
 /** A connection whose server can be asked, or reports its role. */
 export interface JudgedConnection extends AskedConnection {
@@ -19,6 +12,9 @@ export interface JudgedConnection extends AskedConnection {
 
 /** What needs to know of a connection that was asked. */
 export interface WantedRoleHost<Connection> {
+  readonly clock: Clock;
+  /** How long an answer is believed where the server doesn't report changes, in milliseconds. */
+  readonly recheckMs: number;
   /** Whether hosts answered the last dial, and none of them fits. */
   noneFits(): boolean;
   /** How often the hosts were suspected of having changed their roles. */
@@ -29,7 +25,8 @@ export interface WantedRoleHost<Connection> {
 
 /**
  * The role of a server among several hosts: a connection whose server doesn't fit any more is given up. It is asked when it
- * has refused a write, and, where an older server doesn't report its role, before it is used after a suspicion.
+ * has refused a write, and, where the server doesn't report its role (an older one, or one behind a pooler), before it is used
+ * after a suspicion, and when it is pinged after `recheckMs`.
  */
 export class WantedRole<Connection extends JudgedConnection> implements RoleOfServer<Connection> {
   readonly #wanted: TargetSessionAttrs;
@@ -48,19 +45,23 @@ export class WantedRole<Connection extends JudgedConnection> implements RoleOfSe
 
   opened({ role }: Connection): void {
     role.askedIn = this.#host.suspicions();
+    role.askedAt = this.#host.clock.now();
   }
 
   doubts({ role, told }: Connection): boolean {
-    return role.refusedWrite || (!told.speaks && role.askedIn < this.#host.suspicions());
+    if (role.toBeAsked) return true;
+    if (told.speaks || this.#wanted === 'any') return false;
+    const { clock, recheckMs } = this.#host;
+    return role.askedIn < this.#host.suspicions() || clock.now() - role.askedAt >= recheckMs;
   }
 
   async ask(connection: Connection): Promise<boolean> {
-    const { rows } = await connection.run(QUESTION);
-    const { role } = connection;
-    const { standby, read_only: readOnly } = rows[0] as { standby: boolean; read_only: boolean };
-    const facts = { standby, readOnly: standby || readOnly };
-    role.refusedWrite = false;
-    role.askedIn = this.#host.suspicions();
+    const { rows } = await connection.run(ROLE_QUESTION);
+    const { role, told } = connection;
+    const facts = factsOfRow(rows[0]);
+    role.toBeAsked = false;
+    this.opened(connection);
+    if (!told.speaks) told.answered(facts);
     if (fitOf(this.#wanted, facts) !== 'none') return true;
     this.#host.changed(connection, facts);
     return false;

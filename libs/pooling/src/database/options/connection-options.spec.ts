@@ -5,7 +5,7 @@ import { inspect } from 'node:util';
 import pg from 'pg';
 import { PoolOptionsError } from '../../core/errors.js';
 import { redactUrl } from './connection-url.js';
-import { sessionSettings } from '../connection/connector.js';
+import { sessionSettings } from '../connection/session-set-up.js';
 import { resolveDatabaseOptions, type DatabaseOptions, type ResolvedDatabaseOptions } from './options.js';
 import { pgOptionsOf } from './pg-options.js';
 import { serverMilliseconds, settingsOf } from './server-settings.js';

@@ -111,7 +111,10 @@ export interface DatabaseOptions {
    * function has answered.
    */
   readonly hosts?: readonly HostAddress[] | FindHosts | undefined;
-  /** Which of the hosts may be connected to: `'any'` with one host, `'read-write'` with several. libpq's `target_session_attrs`. */
+  /**
+   * Which of the hosts may be connected to: `'any'` with one host, `'read-write'` with several. Behind a pooler the server itself is
+   * asked for its role. libpq's `target_session_attrs`.
+   */
   readonly targetSessionAttrs?: TargetSessionAttrs | undefined;
   /** `'random'`: hosts, and then each one's addresses, in another order at each dial. `'disable'`, in their order, by default. libpq's. */
   readonly loadBalanceHosts?: LoadBalanceHosts | undefined;
