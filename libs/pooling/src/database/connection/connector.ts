@@ -152,7 +152,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   handOn(connection: PostgresConnection, heldMs: number): boolean {
     const { reset } = this.#options;
     const plain = (reset === 'rollback' || reset === 'none') && connection.carries?.lost !== true;
-    return plain && !connection.role.refusedWrite && this.#host.handingOn.allows(heldMs) && connection.handOn();
+    return plain && !connection.role.toBeAsked && this.#host.handingOn.allows(heldMs) && connection.handOn();
   }
 
   shareable(connection: PostgresConnection): boolean {
