@@ -16,6 +16,11 @@ beforeAll(async () => {
     create function lesser.generate_series(int, int) returns setof int language plpgsql as $$begin
       raise 'set-returning functions are not supported' using errcode = 'feature_not_supported';
     end$$;
+    create schema unaware;
+    create function unaware.pg_is_in_recovery() returns bool language plpgsql as $$begin
+      raise 'function pg_is_in_recovery() does not exist' using errcode = 'undefined_function';
+    end$$;
+    create function unaware.pg_backend_pid() returns int language sql as 'select 0';
     create schema moments;
     create function moments.pg_backend_pid() returns int language plpgsql as $$begin
       raise 'canceling statement due to user request' using errcode = 'query_canceled';
@@ -69,6 +74,17 @@ describe('a server that can’t say which backend it is', () => {
       code: 'ERR_POOL_CONNECT_FAILED',
       cause: { code: '22023' },
     });
+  });
+
+  it.each([
+    ['has no series to count by', 'lesser'],
+    ['doesn’t know of recovery, and is what it has reported', 'unaware'],
+  ])('is judged by its role all the same: one that %s', async (_what, schema) => {
+    await using pool = poolOn(schema, { targetSessionAttrs: 'read-write' });
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect(pool.statistics()).toMatchObject({ connectErrors: 0, hosts: { states: [{ role: 'primary' }] } });
+    await using other = poolOn(schema, { targetSessionAttrs: 'standby', acquireTimeoutMs: 500 });
+    await expect(other.query('select 1')).rejects.toThrow('is a primary and standby is wanted');
   });
 
   it('hears of a setting that can’t be changed', async () => {
