@@ -151,6 +151,11 @@ export class PostgresConnection {
     return this.#state === 'open' && this.closeReason === undefined && protocolOf(this.client).stream.writable;
   }
 
+  /** Whether this side has given it up while something ran on it. */
+  get abandoned(): boolean {
+    return this.#ending !== undefined;
+  }
+
   /** Whether the next borrower can have it: alive, nothing running, queued or left open. */
   get usable(): boolean {
     return this.alive && !this.inTransaction && this.underway.quiet;
@@ -234,7 +239,10 @@ export class PostgresConnection {
   handOn(): boolean {
     const { head } = this.#runner;
     if (head?.place?.role !== 'end' || !this.alive || this.session.pooled || !this.#runner.asksAlong) return false;
-    if (queuedQueries(this.client) > 0 || this.underway.follows) return false;
+    // A cancel request that is on its way could hit what the next borrower runs.
+    if (queuedQueries(this.client) > 0 || this.underway.follows || this.#cancellation.underway !== undefined)
+      return false;
+    this.session.ends();
     this.runner.transaction = undefined;
     this.underway.handOn(head);
     this.forgetBorrower();

@@ -398,6 +398,18 @@ describe('HandingOn', () => {
     expect(handingOn.allows(0)).toBe(true);
   });
 
+  it('learns nothing of a COMMIT that was lost before it was sent', async () => {
+    const clock = new ManualClock();
+    const handingOn = new HandingOn(clock);
+    handingOn.answered(Infinity);
+    for (const tookMs of [5, 500]) {
+      const sentAt = clock.now();
+      await clock.advance(tookMs);
+      handingOn.answered(sentAt);
+    }
+    expect(handingOn.allows(0)).toBe(false);
+  });
+
   it('takes for usual what has become usual', async () => {
     const clock = new ManualClock();
     const handingOn = new HandingOn(clock);

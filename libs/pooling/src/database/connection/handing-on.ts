@@ -33,6 +33,8 @@ export class HandingOn {
 
   /** A `COMMIT` with the next borrower behind it was answered. `sentAt`: by the pool's clock, in milliseconds. */
   answered(sentAt: number): void {
+    // Its connection was lost before.
+    if (sentAt === Infinity) return;
     const now = this.#clock.now();
     const tookMs = now - sentAt;
     const usualMs = this.#usualMs ?? tookMs;

@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/clock.js';
 import type { ConnectionStatements } from '../query/connection-statements.js';
 import type { TransactionStatus } from '../pg-internals.js';
-import { effectOf } from '../query/statement-effects.js';
+import { effectOf, effectWhenSent } from '../query/statement-effects.js';
 
 /** Settings that a server reports by itself: those by which names are looked up, and those by which literals are read. */
 const REPORTED_PATH = new Set(['search_path', 'session_authorization']);
@@ -19,6 +19,8 @@ export class SessionChanges {
   /** What the transaction that is open, or the text that runs, has changed so far. */
   #pending: 'none' | 'session' | 'unsure' | 'schema' = 'none';
   #rolledBack = false;
+  /** Whether the server has reported a change in the transaction that is open. */
+  #hasReported = false;
   /** What this server reports: "search_path" from PostgreSQL 18 on. */
   readonly #reported = new Set<string>();
   #suspectedAt = -Infinity;
@@ -45,6 +47,16 @@ export class SessionChanges {
     else this.#pending = 'session';
   }
 
+  /** A text was sent, and others are sent behind it before its answer: they are read as it leaves its session. */
+  sent(text: string, values: readonly unknown[]): void {
+    if (effectWhenSent(text, values) !== 'none') this.#undone();
+  }
+
+  /** The end of the transaction was sent, and what is sent behind it before its answer is read as it leaves its session. */
+  ends(): void {
+    if (this.#pending !== 'none' || this.#hasReported) this.#undone();
+  }
+
   /** A transaction ends, perhaps in the middle of a text; or a part of it is undone. */
   #ended(tag: string, now: number): void {
     this.#rolledBack = tag === 'ROLLBACK';
@@ -61,6 +73,7 @@ export class SessionChanges {
 
   /** The server is ready. */
   ready(status: TransactionStatus, clock: Clock): void {
+    if (status === 'I') this.#hasReported = false;
     if (this.#pending === 'none' || status !== 'I') return;
     this.#undone();
     if (this.#rolledBack) this.#pending = 'none';
@@ -81,5 +94,7 @@ export class SessionChanges {
     this.#reported.add(name);
     if (REPORTED_PATH.has(name)) this.#statements.sessionChanged();
     else if (REPORTED_LITERALS.has(name)) this.#statements.literalsChanged();
+    else return;
+    this.#hasReported = true;
   }
 }

@@ -72,6 +72,15 @@ export class Session implements WireSession {
     this.#changes?.completed(tag, text, values, this.now());
   }
 
+  sent(text: string, values: readonly unknown[]): void {
+    this.#changes?.sent(text, values);
+  }
+
+  /** The end of its transaction was sent, and what the next borrower sends stands behind that. */
+  ends(): void {
+    this.#changes?.ends();
+  }
+
   typeParser(dataTypeId: number): (text: string) => unknown {
     return textParserOf(this.client, dataTypeId);
   }

@@ -5,6 +5,7 @@ import { PoolLeaseReleasedError } from '../../core/errors.js';
 import type { AcquireOptions } from '../../core/pool-options.js';
 import type { CloseReason } from '../../core/statistics.js';
 import type { PostgresConnection } from '../connection/connection.js';
+import { mayEndTransaction } from '../connection/transaction-end.js';
 import type { DatabaseLease } from '../database-lease.js';
 import type { DatabasePool } from '../database-pool.js';
 import type { Opening } from '../query/opening.js';
@@ -30,10 +31,14 @@ interface Asked {
   readonly values: unknown[];
   readonly form: StatementForm;
   readonly outcome: QueryOutcome;
+  /** Counts what was asked for before it. */
+  readonly turn: number;
   /** The context in which it is sent, when it had to wait or is sent again. */
   context: AsyncResource | undefined;
   /** That of its transaction, where that wasn't answered when it was sent. */
   opening: Opening | undefined;
+  /** Why its connection is lost, where the server has done nothing for it that stays. */
+  loss: Error | undefined;
 }
 
 /**
@@ -52,11 +57,14 @@ export class OrderedStatements {
   readonly #acquire: AcquireOptions | undefined;
   #over = false;
   #running = 0;
+  #turns = 0;
   #idle: (() => void) | undefined = undefined;
   /** What waits for the lease, or for the answer to a `BEGIN` that had to be sent by itself. */
   #held: Asked[] | undefined = undefined;
-  /** That of the last transaction of which somebody has an answer. */
-  #answered: Opening | undefined = undefined;
+  /** Whether somebody has an answer that rests on this lease. */
+  #answered = false;
+  /** What was lost with the connection and may begin again, once it is known that all of it may. */
+  #lost: Asked[] | undefined = undefined;
 
   /** @param lease left out: it is leased with the first statement, by `acquire`. */
   constructor(way: StatementsWay, lease: DatabaseLease | undefined, acquire: AcquireOptions | undefined) {
@@ -122,13 +130,25 @@ export class OrderedStatements {
   #ask(text: QueryText | undefined, values: unknown[], form: StatementForm, outcome: QueryOutcome): void {
     this.#running++;
     const answered: QueryOutcome = (error, result, untouched) => {
-      if (error !== undefined && untouched === true && this.#beginsAgain(asked)) return;
-      this.#answered = this.opening;
+      if (error !== undefined && untouched === true && this.#mayBeginAgain(asked)) {
+        return this.#lose(asked, error);
+      }
+      this.#answered = true;
       this.#running--;
       if (this.#running === 0) this.#idle?.();
       outcome(error, result, untouched);
+      this.#giveUp();
     };
-    const asked: Asked = { text, values, form, outcome: answered, context: undefined, opening: undefined };
+    const asked: Asked = {
+      text,
+      values,
+      form,
+      outcome: answered,
+      turn: this.#turns++,
+      context: undefined,
+      opening: undefined,
+      loss: undefined,
+    };
     if (this.#held === undefined) return this.#send(asked);
     asked.context = presentContext();
     this.#held.push(asked);
@@ -148,16 +168,16 @@ export class OrderedStatements {
   #send(asked: Asked): void {
     const { text, values, form, outcome } = asked;
     if (this.over) return outcome(this.#leaseOver(), undefined as never, true);
-    const lease = this.#lease;
-    if (lease === undefined) return this.#leaseFor(asked);
-    const { runner } = lease.connection;
     const { opening } = this;
-    const { queryTimeoutMs } = this.#way.pool.configuration;
     if (opening !== undefined && opening.state !== 'open') {
       asked.opening = opening;
       asked.context ??= presentContext();
     }
     if (opening?.state === 'failed' && form !== 'end') return outcome(opening.failure(), undefined as never, true);
+    const lease = this.#lease;
+    if (lease === undefined) return this.#leaseFor(asked);
+    const { runner } = lease.connection;
+    const { queryTimeoutMs } = this.#way.pool.configuration;
     if (opening !== undefined && text !== undefined && runner.runsInOrder(text, form)) {
       const place = new PlaceInTransaction(opening, form === 'command' || form === 'end' ? form : this.role);
       return runner.executeInOrder(lease, text, values, place, queryTimeoutMs, outcome);
@@ -177,6 +197,8 @@ export class OrderedStatements {
   }
 
   #acquireLease(): void {
+    // Nobody wants it any more.
+    if (this.#over) return this.#letGo();
     this.#way.leases.acquire(this.#acquire).then(
       (lease) => {
         if (this.#over) this.#way.leases.giveBack(lease);
@@ -184,6 +206,9 @@ export class OrderedStatements {
         this.#letGo();
       },
       (error: Error) => {
+        const { opening } = this;
+        // Some of its statements have failed with the connection before: the others must not be committed without them.
+        if (opening !== undefined && opening.attempt > 1) opening.failed(error, true);
         const held = this.#held ?? [];
         this.#held = undefined;
         for (const { outcome } of held) outcome(error, undefined as never, true);
@@ -192,31 +217,54 @@ export class OrderedStatements {
   }
 
   /**
-   * Whether a statement is sent again on another connection: its own was lost before the server began with the transaction, or
-   * behind the `COMMIT` of another one. What may have been done is undone, and nobody has an answer that rests on it.
+   * Whether a statement may be sent again on another connection: its own was lost before the server began with the transaction,
+   * or behind the `COMMIT` of another one. What may have been done is undone, and nobody has an answer that rests on it.
    */
-  #beginsAgain(asked: Asked): boolean {
-    const { form, opening } = asked;
-    if (opening === undefined || form === 'end' || this.role === 'batched') return false;
-    if (opening !== this.opening) {
-      // One before it has begun the transaction again.
-      this.#held?.push(asked);
-      return this.#held !== undefined;
-    }
+  #mayBeginAgain({ text, form, opening }: Asked): boolean {
     const lease = this.#lease;
+    if (opening === undefined || opening !== this.opening || opening.attempt >= MOST_ATTEMPTS) return false;
+    if (this.#answered || form === 'end' || this.role === 'batched') return false;
     if (lease === undefined || this.over || !hasDied(lease.connection)) return false;
-    if (opening === this.#answered || opening.attempt >= MOST_ATTEMPTS) return false;
-    this.opening = opening.again();
+    // What ends its transaction by itself may have committed it.
+    return text === undefined || !mayEndTransaction(text);
+  }
+
+  /** A statement may begin again, if all that were sent with it may: those of a transaction are done together or not at all. */
+  #lose(asked: Asked, error: Error): void {
+    asked.loss = error;
+    (this.#lost ??= []).push(asked);
+    this.#held ??= [];
+    this.#beginAgain();
+  }
+
+  #beginAgain(): void {
+    const { opening } = this;
+    const lost = this.#lost;
+    const held = this.#held ?? [];
+    if (opening === undefined || lost === undefined || lost.length + held.length < this.#running) return;
+    const lease = this.#lease as DatabaseLease;
+    this.#lost = undefined;
     this.#lease = undefined;
-    this.#held = [asked];
+    this.opening = opening.again();
+    // The last one may have been refused before the first one was lost.
+    this.#held = [...lost, ...held].sort((one, other) => one.turn - other.turn);
     if (this.#trace !== undefined) {
       this.#trace.attempts++;
       this.#trace.event('nestjs_pooling.retried_elsewhere');
     }
     this.#way.leases.giveBack(lease, undefined, 'broken');
+    const { context } = this.#held[0] as Asked;
     // Later in this turn: by then the pool knows which other connections the server has ended.
-    setImmediate(() => (asked.context as AsyncResource).runInAsyncScope(this.#acquireLease, this));
-    return true;
+    setImmediate(() => (context as AsyncResource).runInAsyncScope(this.#acquireLease, this));
+  }
+
+  /** One of the statements of the transaction was answered: those that were lost with its connection fail. */
+  #giveUp(): void {
+    const lost = this.#lost;
+    if (lost === undefined) return;
+    this.#lost = undefined;
+    for (const { outcome, loss } of lost) outcome(loss as Error, undefined as never, true);
+    this.#letGo();
   }
 
   #leased(lease: DatabaseLease): void {
@@ -239,6 +287,8 @@ export class OrderedStatements {
   }
 
   #letGo(): void {
+    // What was lost goes first.
+    if (this.#lost !== undefined) return;
     const held = this.#held ?? [];
     this.#held = undefined;
     for (const asked of held) {
@@ -246,6 +296,7 @@ export class OrderedStatements {
       if (this.#held === undefined) (asked.context as AsyncResource).runInAsyncScope(this.#send, this, asked);
       else (this.#held as Asked[]).push(asked);
     }
+    this.#beginAgain();
   }
 
   /** Gives the lease back, or lets none be taken any more; a second time does nothing. */
@@ -264,6 +315,6 @@ export class OrderedStatements {
 }
 
 /** Whether a connection was lost, and not given up by this side, as after a time-out. */
-function hasDied({ alive, closeReason }: PostgresConnection): boolean {
-  return !alive && (closeReason === undefined || closeReason === 'broken');
+function hasDied({ alive, abandoned, closeReason }: PostgresConnection): boolean {
+  return !alive && !abandoned && (closeReason === undefined || closeReason === 'broken');
 }

@@ -40,6 +40,9 @@ const SUSPICIOUS = /\b(?:set_config|create)\b|(?<!^\s*(?:insert|merge)\s+)\binto
 const QUOTED = /'(?:[^']|'')*'|"[^"]*"|(\$\w*\$)[\s\S]*?\1|--[^\n]*|\/\*[\s\S]*?\*\//g;
 /** `INTO` of a `SELECT`; that of an `INSERT` or `MERGE` makes no table. */
 const MAKES_TABLE = /(?<!\b(?:insert|merge)\s+)\binto\b/i;
+const LEADING_COMMENTS = /^(?:\s|--.*\n|\/\*[^]*?\*\/)+/;
+/** The first words of texts that give or change rows, besides those that are their tags. */
+const OF_ROWS = new Set(['WITH', 'VALUES', 'TABLE']);
 const TEMPORARY = /^\s*create\s+(?:(?:global|local)\s+)?temp/i;
 const SEVERAL = /;\s*\S/;
 
@@ -90,6 +93,14 @@ export function effectOf(
     default:
       return 'none';
   }
+}
+
+/** What a text does that is sent and isn't answered: told by its first word, in place of a tag. */
+export function effectWhenSent(text: string, values: readonly unknown[]): StatementEffect {
+  const word = /[a-z]+/i.exec(text.replace(LEADING_COMMENTS, ''))?.[0].toUpperCase() ?? '';
+  // What was set since a savepoint is undone.
+  if (word === 'ROLLBACK') return 'session';
+  return effectOf(OF_ROWS.has(word) ? 'SELECT' : word, text, values);
 }
 
 function ofRows(text: string, values: readonly unknown[] | undefined, reported: ReadonlySet<string>): StatementEffect {

@@ -28,6 +28,8 @@ export class WireSender {
   readonly #session: WireSession;
   readonly #protocol: ProtocolConnection;
   #unsent: WireQuery[] = [];
+  /** The last statement of a transaction that was sent. */
+  #ahead: WireQuery | undefined = undefined;
 
   constructor(session: WireSession) {
     this.#session = session;
@@ -146,6 +148,9 @@ export class WireSender {
     const none = opening.state === 'failed' && this.#session.transactionStatus === 'I';
     if (none || place.refused) throw opening.failure();
     const inUnit = opening.state === 'due' || opening.state === 'sent';
+    const ahead = this.#ahead;
+    this.#ahead = query;
+    if (ahead?.settled === false && ahead.prepared.changing) this.#session.sent(ahead.text, ahead.values);
     if (opening.state === 'due') this.#writeOpening(opening, place);
     else if (inUnit) place.amidUnit = true;
     place.chained = chained;
@@ -161,6 +166,7 @@ export class WireSender {
       writer.parse(NO_NAME, text);
       writer.bind(NO_NAME, values);
       writer.execute();
+      if (values.length > 0) this.#session.sent(text, values);
     }
     opening.sent();
     place.opens = true;

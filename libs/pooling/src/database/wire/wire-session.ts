@@ -17,4 +17,6 @@ export interface WireSession extends TypeParserSource {
   ready(status: TransactionStatus): void;
   /** A command was answered that may have changed how other texts are read. */
   completed(tag: string, text: string, values: readonly unknown[]): void;
+  /** A text was sent that may change how those are read that are sent behind it before its answer. */
+  sent(text: string, values: readonly unknown[]): void;
 }
