@@ -277,7 +277,7 @@ class DatabaseChaos {
       [2, ['restart immediate', () => this.server.restart('immediate')]],
       [2, ['freeze', () => this.#freeze()]],
       [2, ['expire all', () => this.#pool.expireAll()]],
-      [2, ['resize', () => this.#pool.resize({ size: random.between(2, 10), maxOverflow: random.between(0, 4) })]],
+      [2, ['resize', () => this.#resize()]],
       [1, ['suspend', () => this.#suspend()]],
       [1, ['block the event loop', () => block(random.between(50, 400))]],
       [3, ['leave in peace', () => pause(500)]],
@@ -303,6 +303,12 @@ class DatabaseChaos {
     await this.server.pause();
     await pause(this.#random.between(50, 700));
     await this.server.resume();
+  }
+
+  #resize(): void {
+    // What was opened since the last look is measured by the bounds that held until now.
+    this.#watch();
+    this.#pool.resize({ size: this.#random.between(2, 10), maxOverflow: this.#random.between(0, 4) });
   }
 
   async #suspend(): Promise<void> {
