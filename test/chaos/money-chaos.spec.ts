@@ -22,6 +22,8 @@ it.each([
     const { outcomes, cuts, broken } = await runMoneyChaos({
       seed: SEED,
       durationMs: DURATION_MS,
+      enough: (committed, cut) =>
+        committed > 20 && cut > 5 && handedOn.mock.calls.length > 0 && begunAgain.mock.calls.length > 0,
       url: database.url,
       createPool: (url) =>
         new DatabasePool('money', {
@@ -38,5 +40,5 @@ it.each([
     expect(handedOn).toHaveBeenCalled();
     expect(begunAgain).toHaveBeenCalled();
   },
-  60_000 + 2 * DURATION_MS,
+  120_000 + 2 * DURATION_MS,
 );

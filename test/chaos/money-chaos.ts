@@ -54,7 +54,10 @@ interface Moved {
 
 export interface MoneyChaosRun {
   readonly seed: number;
+  /** How long it takes at least. */
   readonly durationMs: number;
+  /** Whether it has seen enough: on a busy machine that takes longer. */
+  readonly enough: (committed: number, cuts: number) => boolean;
   /** The database, in which nothing is. */
   readonly url: string;
   /** Makes the pool, at that address. */
@@ -259,9 +262,8 @@ class Caller {
 }
 
 /** Cuts connections at random moments, and at random bytes of theirs. */
-async function cutting(proxy: TcpProxy, admin: Client, seed: number, goesOn: () => boolean): Promise<number> {
+async function cutting(proxy: TcpProxy, admin: Client, seed: number, goesOn: () => boolean): Promise<void> {
   const random = new SeededRandom(seed);
-  let cuts = 0;
   while (goesOn()) {
     await delay(random.between(1, 60));
     proxy.delay(random.between(0, 3), random.next() < 0.5 ? 'toServer' : 'toClient');
@@ -290,9 +292,7 @@ async function cutting(proxy: TcpProxy, admin: Client, seed: number, goesOn: () 
           ),
       ],
     ])();
-    cuts++;
   }
-  return cuts;
 }
 
 /** What the database says of one transaction against what its caller was told. */
@@ -310,7 +310,8 @@ function broken(moved: Moved, marked: ReadonlySet<number>): string | undefined {
 }
 
 /** Runs it. Each caller's choices are repeated by the seed; what the network does meanwhile isn't. */
-export async function runMoneyChaos({ seed, durationMs, url, createPool }: MoneyChaosRun): Promise<MoneyChaosReport> {
+export async function runMoneyChaos(run: MoneyChaosRun): Promise<MoneyChaosReport> {
+  const { seed, durationMs, url, createPool } = run;
   const admin = new Client({ connectionString: url });
   await admin.connect();
   await using proxy = await TcpProxy.listen({ port: Number(new URL(url).port) });
@@ -319,13 +320,18 @@ export async function runMoneyChaos({ seed, durationMs, url, createPool }: Money
   const pool = createPool(through.href);
   const db = createKysely<Schema>(pool);
   const endsAt = performance.now() + durationMs;
-  const goesOn = (): boolean => performance.now() < endsAt;
   const all: Moved[] = [];
+  const count = (outcome: Moved['outcome']): number => all.filter((moved) => moved.outcome === outcome).length;
+  let cuts = 0;
+  const goesOn = (): boolean => performance.now() < endsAt || !run.enough(count('committed'), cuts);
   const calling = Array.from({ length: CALLERS }, async (_, at) => {
     const caller = new Caller(pool, db, seed * 1_000 + at, String(at));
     while (goesOn()) all.push(await caller.move());
   });
-  const cuts = await cutting(proxy, admin, seed, goesOn);
+  await cutting(proxy, admin, seed, () => {
+    cuts++;
+    return goesOn();
+  });
   await proxy.forward();
   await Promise.all(calling);
   const { inUse, waiting, acquired, released } = pool.statistics();
@@ -344,7 +350,6 @@ export async function runMoneyChaos({ seed, durationMs, url, createPool }: Money
   const [sum] = (await admin.query<{ sum: string }>('select sum(balance)::text as sum from account')).rows;
   if (sum?.sum !== String(ACCOUNTS * BALANCE)) problems.push(`the sum is ${sum?.sum}`);
   await admin.end();
-  const count = (outcome: Moved['outcome']): number => all.filter((moved) => moved.outcome === outcome).length;
   return {
     outcomes: { committed: count('committed'), not: count('not'), unknown: count('unknown') },
     cuts,
