@@ -17,8 +17,8 @@ it.each([
   async (_, options) => {
     await using database = await createTestDatabase();
     for (const statement of MONEY_TABLES) await database.query(statement);
-    const handedOn = vi.spyOn(HandingOn.prototype, 'answered');
-    const begunAgain = vi.spyOn(Opening.prototype, 'again');
+    using handedOn = vi.spyOn(HandingOn.prototype, 'answered');
+    using begunAgain = vi.spyOn(Opening.prototype, 'again');
     const { outcomes, cuts, broken } = await runMoneyChaos({
       seed: SEED,
       durationMs: DURATION_MS,
