@@ -1,6 +1,6 @@
 /** A transaction whose connection was lost before it began: all of it begins again on another connection, or none of it. */
 import type { Socket } from 'node:net';
-import { Log, sql, type Generated, type Kysely, type Transaction } from 'kysely';
+import { Log, sql, type Kysely, type Transaction } from 'kysely';
 import { TcpProxy } from 'nestjs-pooling/testing';
 import { accessWhenUsed } from '#pooling/database/database-access.js';
 import type { DatabasePool } from '#pooling/database/database-pool.js';
@@ -11,26 +11,15 @@ import type { DatabaseOptions } from '#pooling/database/options/options.js';
 import { ManualClock } from '#pooling/testing/manual-clock.js';
 import { urlAt, useTestDatabase } from '#test/support/database.js';
 import { Gate } from '#test/support/gate.js';
+import { add, commitHeld, GATED_COMMIT, type GatedSchema } from '#test/support/gated-commit.js';
 import { usePools } from '#test/support/pools.js';
 import { TrackedSockets } from '#test/support/tracked-sockets.js';
 import { rejection } from './laboratory.js';
 
-interface Schema {
-  item: { id: Generated<number>; name: string; gate: string | null };
-}
-
-/** `COMMIT` takes until the gates of the rows that were added are open. */
 const database = useTestDatabase(
-  'create table item (id serial primary key, name text not null, gate text)',
+  ...GATED_COMMIT,
   'create schema tenant',
   'create table tenant.item (id serial primary key, name text not null, gate text)',
-  `create function pass_gate() returns trigger language plpgsql as $$
-   begin
-     if new.gate is not null then execute 'select ' || new.gate; end if;
-     return null;
-   end $$`,
-  `create constraint trigger at_commit after insert on item deferrable initially deferred
-   for each row execute function pass_gate()`,
 );
 const createPool = usePools('begun again', () => ({
   url: database.url,
@@ -41,16 +30,10 @@ const createPool = usePools('begun again', () => ({
 
 afterEach(async () => void (await database.query('truncate item, tenant.item')));
 
-function create(options: DatabaseOptions = {}): { pool: DatabasePool; db: Kysely<Schema> } {
+function create(options: DatabaseOptions = {}): { pool: DatabasePool; db: Kysely<GatedSchema> } {
   const pool = createPool(options, { clock: new ManualClock() });
-  return { pool, db: createKysely<Schema>(pool) };
+  return { pool, db: createKysely<GatedSchema>(pool) };
 }
-
-const add = (db: Kysely<Schema>, name: string, gate?: Gate): Promise<unknown> =>
-  db
-    .insertInto('item')
-    .values({ name, gate: gate?.passed ?? null })
-    .execute();
 
 const names = async (table = 'item'): Promise<string[]> =>
   (await database.query<{ name: string }>(`select name from ${table} order by id`)).map(({ name }) => name);
@@ -67,30 +50,12 @@ async function loseConnection(pool: DatabasePool): Promise<void> {
   await vi.waitFor(() => expect(pool.holders()[0]?.lost).toBe(true));
 }
 
-/** Leaves a `COMMIT` waiting at the gate, behind which somebody waited for the only connection while it was sent. */
-async function commitHeld<Result>(
-  { pool, db }: { readonly pool: DatabasePool; readonly db: Kysely<Schema> },
-  gate: Gate,
-  next: () => Promise<Result>,
-): Promise<{ first: Promise<void>; second: Promise<Result> }> {
-  let second!: Promise<Result>;
-  const first = db.transaction().execute(async (transaction) => {
-    await add(transaction, 'first', gate);
-    second = next();
-    second.catch(() => undefined);
-    await vi.waitFor(() => expect(pool.statistics().waiting).toBe(1));
-  });
-  first.catch(() => undefined);
-  await gate.waitedAt();
-  return { first, second };
-}
-
 function wayOf(pool: DatabasePool): ConnectionWay {
   return { ...accessWhenUsed(pool), pool, log: new Log([]), cursor: undefined, readOnly: false };
 }
 
 describe('a transaction of db.connection()', () => {
-  it.each<[string, (connection: Kysely<Schema>) => Promise<unknown>]>([
+  it.each<[string, (connection: Kysely<GatedSchema>) => Promise<unknown>]>([
     ['a setting', (connection) => sql`set search_path to tenant`.execute(connection)],
     ['a lock', (connection) => sql`select pg_advisory_lock(77)`.execute(connection)],
     [
@@ -128,7 +93,7 @@ describe('statements at the end of a connection', () => {
   }
 
   async function ended(
-    second: (transaction: Transaction<Schema>) => Promise<unknown>,
+    second: (transaction: Transaction<GatedSchema>) => Promise<unknown>,
     ahead: boolean,
   ): Promise<PromiseSettledResult<unknown>> {
     await using gate = await Gate.closed(database.url);
@@ -282,7 +247,7 @@ describe('a transaction that can have no other connection', () => {
     await using proxy = await TcpProxy.listen({ port: Number(new URL(database.url).port) });
     const clock = new ManualClock();
     const pool = createPool({ url: urlAt(database.url, proxy.port), acquireTimeoutMs: 1_000 }, { clock });
-    const db = createKysely<Schema>(pool);
+    const db = createKysely<GatedSchema>(pool);
     let lost!: Promise<unknown>;
     const outcome = db.transaction().execute(async (transaction) => {
       await proxy.refuse();

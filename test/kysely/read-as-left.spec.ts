@@ -6,25 +6,10 @@ import { createKysely } from '#pooling/database/kysely/kysely.js';
 import { ManualClock } from '#pooling/testing/manual-clock.js';
 import { useTestDatabase } from '#test/support/database.js';
 import { Gate } from '#test/support/gate.js';
+import { add, GATED_COMMIT, transactionAhead, type GatedSchema } from '#test/support/gated-commit.js';
 import { usePools } from '#test/support/pools.js';
 
-interface Schema {
-  item: { name: string; gate: string | null };
-}
-
-/** `COMMIT` takes until the gates of the rows that were added are open. */
-const database = useTestDatabase(
-  'create table item (name text not null, gate text)',
-  'create table wide (a int)',
-  `create function pass_gate() returns trigger language plpgsql as $$
-   begin
-     if new.gate is not null then execute 'select ' || new.gate; end if;
-     if new.name = 'refused' then raise exception 'refused at COMMIT' using errcode = '23514'; end if;
-     return null;
-   end $$`,
-  `create constraint trigger at_commit after insert on item deferrable initially deferred
-   for each row execute function pass_gate()`,
-);
+const database = useTestDatabase(...GATED_COMMIT, 'create table wide (a int)');
 const createPool = usePools('read as left', () => ({
   url: database.url,
   size: 1,
@@ -32,13 +17,13 @@ const createPool = usePools('read as left', () => ({
   session: { timezone: 'UTC' },
 }));
 
-function create(): { pool: DatabasePool; db: Kysely<Schema> } {
+function create(): { pool: DatabasePool; db: Kysely<GatedSchema> } {
   const pool = createPool({}, { clock: new ManualClock() });
-  return { pool, db: createKysely<Schema>(pool) };
+  return { pool, db: createKysely<GatedSchema>(pool) };
 }
 
 /** The hour of a literal that the server reads when it prepares the text. */
-async function hour(db: Kysely<Schema>): Promise<string> {
+async function hour(db: Kysely<GatedSchema>): Promise<string> {
   const text = sql<{ hour: string }>`
     select (timestamptz '2020-01-01 00:00' at time zone 'UTC')::time::text as hour where ${1}::int = 1`;
   const { rows } = await text.execute(db);
@@ -47,33 +32,32 @@ async function hour(db: Kysely<Schema>): Promise<string> {
 
 const IN_UTC = '00:00:00';
 const IN_TOKYO = '15:00:00';
-const toTokyo = (db: Kysely<Schema>): Promise<unknown> =>
+const toTokyo = (db: Kysely<GatedSchema>): Promise<unknown> =>
   sql`select set_config(${'timezone'}, ${'Asia/Tokyo'}, true)`.execute(db);
 
-async function prepared(db: Kysely<Schema>): Promise<void> {
+async function prepared(db: Kysely<GatedSchema>): Promise<void> {
   for (let use = 0; use < 3; use++) expect(await hour(db)).toBe(IN_UTC);
 }
 
 /** Runs a transaction whose `COMMIT` is held, and another one behind that. */
 async function oneBehindAnother<Result>(
-  { pool, db }: { readonly pool: DatabasePool; readonly db: Kysely<Schema> },
+  { pool, db }: { readonly pool: DatabasePool; readonly db: Kysely<GatedSchema> },
   name: string,
-  first: (transaction: Kysely<Schema>) => Promise<unknown>,
-  second: (transaction: Kysely<Schema>) => Promise<Result>,
+  first: (transaction: Kysely<GatedSchema>) => Promise<unknown>,
+  second: (transaction: Kysely<GatedSchema>) => Promise<Result>,
 ): Promise<readonly [PromiseSettledResult<void>, PromiseSettledResult<Result>]> {
   await using gate = await Gate.closed(database.url);
-  let behind!: Promise<Result>;
-  const ahead = db.transaction().execute(async (transaction) => {
-    await first(transaction);
-    await transaction.insertInto('item').values({ name, gate: gate.passed }).execute();
-    behind = db.transaction().execute(second);
-    behind.catch(() => undefined);
-    await vi.waitFor(() => expect(pool.statistics().waiting).toBe(1));
-  });
-  ahead.catch(() => undefined);
+  const { first: ahead, second: behind } = transactionAhead(
+    { pool, db },
+    async (transaction) => {
+      await first(transaction);
+      await add(transaction, name, gate);
+    },
+    () => db.transaction().execute(second),
+  );
   await gate.waitedAt();
   await gate.open();
-  return await Promise.allSettled([ahead, behind]);
+  return await Promise.allSettled([ahead, behind()]);
 }
 
 describe('a statement behind the COMMIT of another transaction', () => {
@@ -96,7 +80,8 @@ describe('a statement behind the COMMIT of another transaction', () => {
 
   it('finds the tables as they were where that is refused', async () => {
     const made = create();
-    const columns = async (db: Kysely<Schema>): Promise<unknown> => (await sql`select * from wide`.execute(db)).rows;
+    const columns = async (db: Kysely<GatedSchema>): Promise<unknown> =>
+      (await sql`select * from wide`.execute(db)).rows;
     const [first, second] = await oneBehindAnother(
       made,
       'refused',

@@ -1,7 +1,8 @@
-import { sql, type Generated, type Kysely, type Transaction } from 'kysely';
+import { sql, type Kysely, type Transaction } from 'kysely';
 import { TcpProxy } from 'nestjs-pooling/testing';
 import { urlAt, useTestDatabase } from '#test/support/database.js';
 import { Gate } from '#test/support/gate.js';
+import { add, commitHeld, GATED_COMMIT, type GatedSchema } from '#test/support/gated-commit.js';
 import { usePools } from '#test/support/pools.js';
 import { ManualClock } from '../../testing/manual-clock.js';
 import type { DatabasePool } from '../database-pool.js';
@@ -11,22 +12,7 @@ import { createKysely } from '../kysely/kysely.js';
 import type { DatabaseOptions } from '../options/options.js';
 import { HandingOn } from './handing-on.js';
 
-interface Schema {
-  item: { id: Generated<number>; name: string; gate: string | null };
-}
-
-/** `COMMIT` takes until the gates of the rows that were added are open. */
-const database = useTestDatabase(
-  'create table item (id serial primary key, name text not null, gate text)',
-  `create function pass_gate() returns trigger language plpgsql as $$
-   begin
-     if new.name = 'refused' then raise exception 'refused at COMMIT' using errcode = '23514'; end if;
-     if new.gate is not null then execute 'select ' || new.gate; end if;
-     return null;
-   end $$`,
-  `create constraint trigger at_commit after insert on item deferrable initially deferred
-   for each row execute function pass_gate()`,
-);
+const database = useTestDatabase(...GATED_COMMIT);
 const createPool = usePools('handing on', () => ({
   url: database.url,
   size: 1,
@@ -37,19 +23,13 @@ const createPool = usePools('handing on', () => ({
 afterEach(async () => void (await database.query('truncate item')));
 
 /** Its time stands still, so that no `COMMIT` is late. */
-function create(options: DatabaseOptions = {}): { pool: DatabasePool; db: Kysely<Schema>; clock: ManualClock } {
+function create(options: DatabaseOptions = {}): { pool: DatabasePool; db: Kysely<GatedSchema>; clock: ManualClock } {
   const clock = new ManualClock();
   const pool = createPool(options, { clock });
-  return { pool, db: createKysely<Schema>(pool), clock };
+  return { pool, db: createKysely<GatedSchema>(pool), clock };
 }
 
-const add = (db: Kysely<Schema>, name: string, gate?: Gate): Promise<unknown> =>
-  db
-    .insertInto('item')
-    .values({ name, gate: gate?.passed ?? null })
-    .execute();
-
-const addInTransaction = (db: Kysely<Schema>, name: string, gate?: Gate): Promise<void> =>
+const addInTransaction = (db: Kysely<GatedSchema>, name: string, gate?: Gate): Promise<void> =>
   db.transaction().execute(async (transaction) => void (await add(transaction, name, gate)));
 
 const names = async (): Promise<string[]> =>
@@ -70,28 +50,6 @@ function watch(promise: Promise<unknown>): { readonly settled: boolean } {
   return watched;
 }
 
-/**
- * Leaves a `COMMIT` waiting at the gate, behind which somebody waited for the only connection while it was sent.
- *
- * @param next begins what waits for the connection.
- */
-async function commitHeld<Result>(
-  { pool, db }: { readonly pool: DatabasePool; readonly db: Kysely<Schema> },
-  gate: Gate,
-  next: () => Promise<Result>,
-): Promise<{ first: Promise<void>; second: Promise<Result> }> {
-  let second!: Promise<Result>;
-  const first = db.transaction().execute(async (transaction) => {
-    await add(transaction, 'first', gate);
-    second = next();
-    second.catch(() => undefined);
-    await vi.waitFor(() => expect(pool.statistics().waiting).toBe(1));
-  });
-  first.catch(() => undefined);
-  await gate.waitedAt();
-  return { first, second };
-}
-
 describe('a connection whose COMMIT was sent', () => {
   it('goes to who waits for it, whose statements are answered behind the COMMIT', async () => {
     await using gate = await Gate.closed(database.url);
@@ -106,7 +64,7 @@ describe('a connection whose COMMIT was sent', () => {
     expect(pool.statistics()).toMatchObject({ opened: 1, size: 1, inUse: 0, acquired: 2, released: 2 });
   });
 
-  it.each<[string, (db: Kysely<Schema>) => Promise<unknown>]>([
+  it.each<[string, (db: Kysely<GatedSchema>) => Promise<unknown>]>([
     [
       'statements asked for at once',
       (db) =>
@@ -188,7 +146,7 @@ describe('a connection whose COMMIT was sent', () => {
     expect(await names()).toEqual(['first', 'second']);
   });
 
-  it.each<[string, DatabaseOptions, (db: Kysely<Schema>, pool: DatabasePool) => Promise<unknown>]>([
+  it.each<[string, DatabaseOptions, (db: Kysely<GatedSchema>, pool: DatabasePool) => Promise<unknown>]>([
     [
       'to who gets a client of pg',
       {},
@@ -256,7 +214,7 @@ describe('a connection whose COMMIT was sent', () => {
   it('refuses statements of its last borrower, as after any end', async () => {
     await using gate = await Gate.closed(database.url);
     const { pool, db } = create();
-    let escaped!: Transaction<Schema>;
+    let escaped!: Transaction<GatedSchema>;
     let second!: Promise<void>;
     const first = db.transaction().execute(async (transaction) => {
       escaped = transaction;
