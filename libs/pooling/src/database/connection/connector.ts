@@ -35,6 +35,8 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   /** Left out without `onAcquire`: then the engine leases in the same tick. */
   readonly prepare?: (connection: PostgresConnection) => void | Promise<void>;
   readonly #options: ResolvedDatabaseOptions;
+  /** Whether the session goes to the next borrower as it is, but for what was left open. */
+  readonly #keepsSession: boolean;
   readonly #host: ConnectorHost;
   readonly #setUp: SessionSetUp;
   /** Connections whose end was reported: `close` is called again when the first call takes too long. */
@@ -42,6 +44,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
 
   constructor(options: ResolvedDatabaseOptions, host: ConnectorHost) {
     this.#options = options;
+    this.#keepsSession = options.reset === 'rollback' || options.reset === 'none';
     this.#host = host;
     this.#setUp = new SessionSetUp(options, host.statements !== undefined);
     const { onAcquire } = options;
@@ -150,9 +153,8 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   }
 
   handOn(connection: PostgresConnection, heldMs: number): boolean {
-    const { reset } = this.#options;
-    const plain = (reset === 'rollback' || reset === 'none') && connection.carries?.lost !== true;
-    return plain && !connection.role.toBeAsked && this.#host.handingOn.allows(heldMs) && connection.handOn();
+    if (!this.#keepsSession || connection.carries?.lost === true || connection.role.toBeAsked) return false;
+    return this.#host.handingOn.allows(heldMs) && connection.handOn();
   }
 
   shareable(connection: PostgresConnection): boolean {
@@ -181,8 +183,7 @@ export class DatabaseConnector implements Connector<PostgresConnection> {
   }
 
   #resetSession(connection: PostgresConnection): undefined | Promise<CloseReason | undefined> {
-    const { reset } = this.#options;
-    if (reset !== 'rollback' && reset !== 'none') return asNobody(this.#resetFully, connection);
+    if (!this.#keepsSession) return asNobody(this.#resetFully, connection);
     return connection.carries?.lost === true ? asNobody(this.#nameAgain, connection) : undefined;
   }
 

@@ -1,3 +1,4 @@
+import { judgesServer } from '../options/chosen-hosts.js';
 import { failedAt } from '../options/dial-step.js';
 import type { ResolvedDatabaseOptions } from '../options/options.js';
 import { factsOfNumber, factsOfRow, ROLE_NUMBER, ROLE_NUMBERS, ROLE_QUESTION } from '../hosts/role-question.js';
@@ -70,13 +71,6 @@ function askingForRole(text: string, parameter: number): AskingTexts {
 function behindPooler({ role, told }: PostgresConnection): void {
   role.pooled = true;
   told.behindPooler();
-}
-
-type SetUpOptions = Pick<ResolvedDatabaseOptions, 'hosts' | 'findHosts' | 'targetSessionAttrs'>;
-
-/** Whether a dial has to know its server's role, and that there is a server behind the login. */
-function judgesServer({ hosts, findHosts, targetSessionAttrs }: SetUpOptions): boolean {
-  return hosts.length > 1 || findHosts !== undefined || targetSessionAttrs !== 'any';
 }
 
 /**

@@ -59,11 +59,14 @@ export function budgetProblems(
   ];
 }
 
-/** Whether a pool chooses among servers: it has several hosts, or accepts not every role. */
-export function choosesHost({
-  hosts,
-  findHosts,
-  targetSessionAttrs,
-}: Pick<ResolvedDatabaseOptions, 'hosts' | 'findHosts' | 'targetSessionAttrs'>): boolean {
-  return hosts.length > 1 || findHosts !== undefined || targetSessionAttrs !== 'any' || hosts[0]?.address !== undefined;
+type HostChoice = Pick<ResolvedDatabaseOptions, 'hosts' | 'findHosts' | 'targetSessionAttrs'>;
+
+/** Whether a dial has to know its server's role, and that there is a server behind the login: there are several hosts, or not every role will do. */
+export function judgesServer({ hosts, findHosts, targetSessionAttrs }: HostChoice): boolean {
+  return hosts.length > 1 || findHosts !== undefined || targetSessionAttrs !== 'any';
+}
+
+/** Whether a pool dials by the list of its hosts: it judges their servers, or a host has an address beside its name. */
+export function choosesHost(options: HostChoice): boolean {
+  return judgesServer(options) || options.hosts[0]?.address !== undefined;
 }
