@@ -333,6 +333,11 @@ describe('a plain client that sends BEGIN and COMMIT itself', () => {
   it.each([
     ['commit'],
     ['  /* of the order */ -- and\n COMMIT;'],
+    ['-- of the order\rcommit'],
+    ['/* of /* the */ order */ commit'],
+    [';commit'],
+    ['insert into ledger values (7); /* and */ commit'],
+    ['insert into ledger values (7); -- and\r\n;commit'],
     ['end'],
     ['rollback'],
     ['abort work'],
@@ -436,9 +441,63 @@ describe('a plain client that sends BEGIN and COMMIT itself', () => {
     ]);
   });
 
+  /** Whether another transaction is there after a text, or none. */
+  async function endsOnServer(text: string): Promise<boolean> {
+    const client = new pg.Client(database.url);
+    await client.connect();
+    const transaction = async (): Promise<unknown> =>
+      (await client.query('select pg_current_xact_id_if_assigned()::text as id')).rows[0];
+    try {
+      await client.query('begin; create temporary table own (); savepoint a');
+      const before = await transaction();
+      await client.query(text);
+      return JSON.stringify(await transaction()) !== JSON.stringify(before);
+    } finally {
+      await client.end();
+    }
+  }
+
+  it.each([
+    ['commit', true],
+    ['commit and chain', true],
+    ['rollback work', true],
+    ['abort', true],
+    ['end', true],
+    ['-- a\rcommit', true],
+    ['-- a\r\ncommit', true],
+    ['-- a\ncommit', true],
+    ['/* a /* b */ c */ commit', true],
+    ['; ;commit', true],
+    ['select 1; /* a /* b */ c */ commit', true],
+    ['select 1 -- ;\r;-- a\rcommit', true],
+    ["select 1 as a, '; /*'; commit /* ' */", true],
+    ['rollback to a', false],
+    ['rollback/**/to a', false],
+    ['rollback -- a\r work /* b */ to savepoint a', false],
+    ['select 1; rollback /* commit */ to a', false],
+    ['release a', false],
+    ['-- a\\ncommit', false],
+    ['/* a /* b */ commit */ select 1', false],
+  ])('knows the end of a transaction as the server does: %j %j', async (text, ends) => {
+    expect(await endsOnServer(text)).toBe(ends);
+    expect(mayEndTransaction(text)).toBe(ends);
+  });
+
+  it('is soon sure of nothing where a text has comments in comments by the thousand', () => {
+    const text = `select '${'; /*; --'.repeat(100_000)}'`;
+    const begunAt = performance.now();
+    expect(mayEndTransaction(text)).toBe(true);
+    expect(performance.now() - begunAt).toBeLessThan(5_000);
+  });
+
   it.each([
     ['COMMIT', true],
     ['commit and chain', true],
+    ["prepare transaction/**/'x'", true],
+    ["prepare /* a */ transaction 'x'", true],
+    ['prepare a as select 1', false],
+    [`select '${';'.repeat(1_000)}'`, false],
+    [`select 1${'; '.repeat(1_000)}`, false],
     ["prepare transaction 'x'", true],
     ['rollback work', true],
     ['rollback to savepoint a', false],

@@ -1,10 +1,12 @@
+import { afterBlanks } from '../query/leading-words.js';
 import { textOf, type QueryText } from '../query/query-forms.js';
+import { transactionCommandAt } from '../query/transaction-commands.js';
 import type { Submittable } from 'pg';
 
-/** `ROLLBACK TO` a savepoint ends nothing. */
-const END = String.raw`(?:commit|end|abort|rollback(?!\s+(?:work\s+|transaction\s+)?to\b)|prepare\s+transaction)\b`;
-const BEGINS_WITH_END = new RegExp(`^${END}`, 'i');
-const HOLDS_END = new RegExp(String.raw`;\s*${END}`, 'i');
+/** A semicolon before what may end a transaction, or before a comment. */
+const BEFORE_END = /;\s*(?:--|\/\*|commit|end|abort|rollback|prepare)/gi;
+/** How often over a text is read before it is taken for one that ends its transaction. */
+const MOST_READINGS = 8;
 
 /**
  * Whether a text that is run in a transaction may end it, as its first statement or a later one. Not certain: a string or
@@ -12,15 +14,34 @@ const HOLDS_END = new RegExp(String.raw`;\s*${END}`, 'i');
  */
 export function mayEndTransaction(query: QueryText | Submittable): boolean {
   const text = textOf(query);
-  return BEGINS_WITH_END.test(withoutLeadingComments(text)) || (text.includes(';') && HOLDS_END.test(text));
+  return endsAt(text, 0) || (text.includes(';') && mayEndLater(text));
 }
 
-function withoutLeadingComments(text: string): string {
-  let rest = text.trimStart();
-  for (;;) {
-    const end = rest.startsWith('--') ? rest.indexOf('\n') : rest.startsWith('/*') ? rest.indexOf('*/') : -1;
-    if (end < 0) return rest;
-    rest = rest.slice(end + (rest.startsWith('--') ? 1 : 2)).trimStart();
+/** Strings aren't looked for: how they are read depends on the session. */
+function mayEndLater(text: string): boolean {
+  let read = 0;
+  BEFORE_END.lastIndex = 0;
+  for (let found = BEFORE_END.exec(text); found !== null; found = BEFORE_END.exec(text)) {
+    const next = afterBlanks(text, found.index + 1);
+    if (endsAt(text, next)) return true;
+    // Many semicolons with a long comment behind each are within one another: nobody writes that by hand.
+    read += next - found.index;
+    if (read > MOST_READINGS * text.length) return true;
+    BEFORE_END.lastIndex = found.index + 1;
+  }
+  return false;
+}
+
+function endsAt(text: string, from: number): boolean {
+  switch (transactionCommandAt(text, from)) {
+    case 'commit':
+    case 'end':
+    case 'rollback':
+    case 'abort':
+    case 'prepare transaction':
+      return true;
+    default:
+      return false;
   }
 }
 

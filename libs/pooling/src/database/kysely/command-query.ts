@@ -1,4 +1,5 @@
 import type { CompiledQuery, QueryId, RawNode } from 'kysely';
+import { beginsWith } from '../query/leading-words.js';
 import type { StatementForm } from '../query/query-forms.js';
 
 /** The id of such commands: no plugin sees them. */
@@ -10,12 +11,10 @@ export function commandQuery(text: string): CompiledQuery {
   return { sql: text, query, parameters: [], queryId: COMMAND_ID };
 }
 
-const COPY = /^(?:\s|--.*\n|\/\*[^]*?\*\/)*copy\b/i;
-
 /** What is known of a query's form. */
 export function formOf({ query, queryId, sql, parameters }: CompiledQuery): StatementForm {
   if (queryId === COMMAND_ID) return 'command';
   // What Kysely has built is one statement, and so is what has parameters.
   if (query.kind !== 'RawNode' || parameters.length > 0) return 'statement';
-  return sql.includes(';') || COPY.test(sql) ? 'text' : 'statement';
+  return sql.includes(';') || beginsWith(sql, 'COPY') ? 'text' : 'statement';
 }

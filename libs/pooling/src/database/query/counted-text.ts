@@ -1,6 +1,7 @@
 import { showText } from '../../core/shown-text.js';
-import { transactionCommandOf, withoutLiterals } from './query-words.js';
+import { withoutLiterals } from './query-words.js';
 import { StatementFigures, StatementSums, type StatementTotals } from './statement-figures.js';
+import { transactionCommandOf } from './transaction-commands.js';
 
 /** How much of a text is read, and how much of it is shown, in characters. */
 const READ_LENGTH = 2_000;

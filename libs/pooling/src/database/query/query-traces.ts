@@ -4,7 +4,8 @@ import type { Traced } from '../../core/traced.js';
 import { queryOperations, transactionOperations } from '../../core/tracing-channels.js';
 import { isTraced } from '../pg-internals.js';
 import { parametersOf, textOf, type QueryText } from './query-forms.js';
-import { commandOf, isTransactionCommand, withoutLiterals } from './query-words.js';
+import { commandOf, withoutLiterals } from './query-words.js';
+import { transactionCommandOf } from './transaction-commands.js';
 import { TracedQuery } from './traced-query.js';
 import { TracedTransaction, type TracedSettings } from './traced-transaction.js';
 
@@ -104,7 +105,7 @@ export class QueryTraces {
     // An instrumentation of pg may be loaded, or disabled, at any time.
     const spanned = traced && sink !== undefined && !(sink.yields && isTraced(client));
     if (!spanned && !queryOperations.hasSubscribers) return undefined;
-    if (text === '' || (transaction !== undefined && isTransactionCommand(text))) return undefined;
+    if (text === '' || (transaction !== undefined && transactionCommandOf(text) !== undefined)) return undefined;
     const known = this.#known.get(text) ?? this.#keep(text, isParametrised(config, values), undefined);
     const shape = this.#shapeAt(known, host);
     const query = new TracedQuery(this.#pool, shape, connection);

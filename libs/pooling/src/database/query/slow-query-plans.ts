@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.js';
 import { planText, type PlanNode } from './plan-text.js';
+import { afterBlanks, wordAt } from './leading-words.js';
 import { shortenStatement } from './shown-statement.js';
 
 /** How often a statement is explained, and any of the pool's, in milliseconds. */
@@ -8,9 +9,14 @@ const ANY_TEXT_MS = 60_000;
 /** How many statements are remembered. */
 const MOST_KNOWN = 1_000;
 /** What can be explained. */
-const EXPLAINABLE = /^\s*(?:select|insert|update|delete|merge|with|values)\b/i;
+const EXPLAINABLE = /^(?:select|insert|update|delete|merge|with|values)$/i;
 /** The server doesn't know `GENERIC_PLAN`: it is older than 16. */
 const SYNTAX_ERROR = '42601';
+
+/** An empty statement before it would be taken for what is explained. */
+function isExplainable(text: string): boolean {
+  return EXPLAINABLE.test(wordAt(text, afterBlanks(text, 0)));
+}
 
 /** The plan of a statement that was slow, for any values of its parameters. */
 export interface SlowQueryPlan {
@@ -48,7 +54,7 @@ export class SlowQueryPlans {
   /** A statement was slow. Its text is known to hold one statement: the server has parsed it as such. */
   slow(text: string): void {
     const now = this.#host.clock.now();
-    if (this.#off || now < this.#lastAt + ANY_TEXT_MS || !EXPLAINABLE.test(text)) return;
+    if (this.#off || now < this.#lastAt + ANY_TEXT_MS || !isExplainable(text)) return;
     if (now < (this.#explainedAt.get(text) ?? -Infinity) + SAME_TEXT_MS) return;
     const answer = this.#host.ask(`EXPLAIN (GENERIC_PLAN, FORMAT JSON) ${text}`);
     if (answer === undefined) return;

@@ -1,4 +1,8 @@
-import { effectOf, mayChangeReading, type StatementEffect } from './statement-effects.js';
+import pg from 'pg';
+import { useTestDatabase } from '#test/support/database.js';
+import { effectOf, effectWhenSent, mayChangeReading, type StatementEffect } from './statement-effects.js';
+
+const database = useTestDatabase('create table item (a int)');
 
 const REPORTED = new Set(['search_path', 'timezone']);
 
@@ -13,6 +17,13 @@ describe('what a command may have changed', () => {
     ['unsure', 'SELECT 3', 'with a as (select 1) select * into other from a'],
     ['schema', 'SELECT 3', 'create table other as select 1 as a'],
     ['session', 'SELECT 3', 'create temporary table other as select 1 as a'],
+    ['schema', 'SELECT 3', '; create table other as select 1 as a'],
+    ['schema', 'SELECT 3', 'select 1; /* a */ create table other as select 1 as a'],
+    ['schema', 'EXPLAIN', 'explain analyze create table other as select 1 as a'],
+    ['session', 'EXPLAIN', 'explain (analyze) create temp table other as select 1 as a'],
+    ['session', 'EXPLAIN', "explain analyze select set_config('search_path', 'x', false)"],
+    ['session', 'COPY 1', "copy (select set_config('search_path', 'x', false)) to stdout"],
+    ['session', 'SET', 'set local /* a */ search_path = x'],
     ['none', 'INSERT 0 1', 'insert into item values ($1)'],
     ['session', 'INSERT 0 1', "insert into item select set_config('search_path', 'x', false)"],
     ['none', 'UPDATE 1', 'update item set a = 1'],
@@ -46,6 +57,8 @@ describe('what a command may have changed', () => {
     ['schema', 'IMPORT FOREIGN SCHEMA', 'import foreign schema a from server b into c'],
     ['session', 'CREATE TABLE', 'create local temp table a (b int)'],
     ['schema', 'CREATE TABLE', 'create temp table a (b int); create table c (d int)'],
+    ['session', 'CREATE TABLE', '/* a /* b */ c */ create temp table a (b int)'],
+    ['schema', 'CREATE TABLE', '/* create temp */ create table a (b int)'],
     ['unsure', 'DO', 'do $$ begin end $$'],
     ['unsure', 'CALL', 'call a($1)'],
     ['unsure', 'COMMIT PREPARED', "commit prepared 'a'"],
@@ -71,5 +84,99 @@ describe('what a command may have changed', () => {
     expect(mayChangeReading('select a from item where a = $1')).toBe(false);
     expect(mayChangeReading('select a into other from item where a = $1')).toBe(true);
     expect(mayChangeReading("select set_config('search_path', $1, true)")).toBe(true);
+  });
+});
+
+describe('what a text that is sent may change', () => {
+  let client: pg.Client;
+  beforeAll(async () => {
+    client = new pg.Client(database.url);
+    await client.connect();
+  });
+  afterAll(() => client.end());
+
+  const reading = async (): Promise<unknown> => {
+    const facts =
+      "current_setting('search_path') as path, current_setting('timezone') as zone, to_regclass('made') as made";
+    return (await client.query(`select ${facts}`)).rows[0];
+  };
+
+  /** Whether the server looks names up otherwise after a text, in a transaction that has a schema and a savepoint of its own. */
+  async function changes(text: string): Promise<boolean> {
+    await client.query('begin');
+    try {
+      await client.query(
+        "create schema other; savepoint a; set local search_path = other, public; set local timezone = 'UTC'",
+      );
+      const before = await reading();
+      await client.query(text);
+      return JSON.stringify(await reading()) !== JSON.stringify(before);
+    } finally {
+      await client.query('rollback');
+      await client.query('drop table if exists made; drop schema if exists other');
+    }
+  }
+
+  it.each([
+    ['set local search_path = public'],
+    ['-- of the tenant\r\nset local search_path = public'],
+    ['-- of the tenant\rset local search_path = public'],
+    ['/* a /* b */ c */ set local search_path = public'],
+    ['; set local search_path = public'],
+    ['set local /* a */ search_path = public'],
+    ['set /* a */ "search_path" = public'],
+    ['set local -- a\rsearch_path = public'],
+    ['set local statement_timeout = 5000; set local/**/search_path = public'],
+    ["select set_config('search_path', 'public', true)"],
+    ["select set_config/**/('search_path', 'public', true)"],
+    ["select set_config -- a\r('search_path', 'public', true)"],
+    [`select "set_config"('search_path', 'public', true)`],
+    ["explain analyze select set_config('search_path', 'public', true)"],
+    ["explain (analyze, costs off) select set_config('search_path', 'public', true)"],
+    ["copy (select set_config('search_path', 'public', true)) to stdout"],
+    ["( -- a\n(select set_config('search_path', 'public', true)))"],
+    ["with a as (select set_config('search_path', 'public', true)) select * from a"],
+    ["values (set_config('search_path', 'public', true))"],
+    ["select set_config('timezone', 'Asia/Tokyo', true)"],
+    ["set local time zone 'Asia/Tokyo'"],
+    ['rollback to a'],
+    ['/* a /* b */ c */ rollback to a'],
+    ['abort'],
+    ['commit'],
+    ['end'],
+    ['create table made ()'],
+    ['create table made as select 1 as a'],
+    ['; create table made as select 1 as a'],
+    ['/* a /* b */ c */ create table made as select 1 as a'],
+    ['explain analyze create table made as select 1 as a'],
+    ['explain (analyze) /* a */ create table made as select 1 as a'],
+    ['explain analyze select 1 as a into made'],
+    ['select 1 as a into made'],
+    ['select 1 as a -- why\rinto made'],
+    ['select 1 as a /* a /* b */ */ into made'],
+    [`select e'\\'', a into made from item where '' = ''`],
+    ['select a$$, b$$ into made from (select 1 as a$$, 2 as b$$) as c'],
+    [`select 1 as "a""b", 'c' as d into made`],
+  ])('is seen before its answer is there: %j', async (text) => {
+    expect(await changes(text)).toBe(true);
+    expect(effectWhenSent(text, [])).not.toBe('none');
+  });
+
+  it.each([
+    ['select 1'],
+    ['select a into_ from item'],
+    ['/* set search_path = public */ select 1'],
+    ['select 1 /* a /* b */ into made */'],
+    ["select $$ into made $$, $a$ create $$ $a$, 'set_config'"],
+    ['insert into item select 1'],
+    ['explain analyze insert into item select 1'],
+    ['explain select 1'],
+    ['copy item to stdout'],
+    ['set local statement_timeout = 5000'],
+    ["set local /* search_path */ app.tenant = 'search_path'"],
+    ['savepoint b'],
+  ])('is nothing, and known to be: %j', async (text) => {
+    expect(await changes(text)).toBe(false);
+    expect(effectWhenSent(text, [])).toBe('none');
   });
 });

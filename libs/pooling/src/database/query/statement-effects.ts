@@ -1,3 +1,6 @@
+import { afterBlanks, firstWord } from './leading-words.js';
+import { withoutComments, withoutQuoted } from './query-words.js';
+
 /**
  * What a statement that has run may have changed about how other texts are read:
  *
@@ -33,17 +36,18 @@ const NOTHING: ReadonlySet<string> = new Set();
 /** `SET x`, `SET LOCAL x`, `SET SESSION x`, `RESET x`: the name. */
 const SETTING = /\b(?:re)?set\s+(?:local\s+|session\s+(?!authorization\b))?"?(\w+(?:\.\w+)?)/gi;
 /** `set_config('x', …)`, `set_config($1, …)`: the literal or the parameter's number. */
-const SET_CONFIG = /\bset_config\s*\(\s*(?:'([^']*)'|\$(\d+))?/gi;
+const SET_CONFIG = /\bset_config"?\s*\(\s*(?:'([^']*)'|\$(\d+))?/gi;
 /** A text that gives rows may make a table, or set something. The `INTO` with which an `INSERT` begins doesn't count. */
 const SUSPICIOUS = /\b(?:set_config|create)\b|(?<!^\s*(?:insert|merge)\s+)\binto\b/i;
-/** Strings, quoted names and comments: their contents do nothing. */
-const QUOTED = /'(?:[^']|'')*'|"[^"]*"|(\$\w*\$)[\s\S]*?\1|--[^\n]*|\/\*[\s\S]*?\*\//g;
 /** `INTO` of a `SELECT`; that of an `INSERT` or `MERGE` makes no table. */
 const MAKES_TABLE = /(?<!\b(?:insert|merge)\s+)\binto\b/i;
-const LEADING_COMMENTS = /^(?:\s|--.*\n|\/\*[^]*?\*\/)+/;
 /** The first words of texts that give or change rows, besides those that are their tags. */
 const OF_ROWS = new Set(['WITH', 'VALUES', 'TABLE']);
-const TEMPORARY = /^\s*create\s+(?:(?:global|local)\s+)?temp/i;
+/** Commands that end a transaction, or undo a part of it: with it, what was set in it. */
+const UNDOING = new Set(['ROLLBACK', 'ABORT', 'COMMIT', 'END', 'PREPARE']);
+/** `CREATE` at the beginning of a statement, or within an `EXPLAIN`, which runs it if it is to `ANALYZE`. */
+const CREATES = /(?:^|;)\s*(?:explain\b[^;]*?\s)?create\b/i;
+const TEMPORARY = /^\s*(?:explain\b[^;]*?\s)?create\s+(?:(?:global|local)\s+)?temp/i;
 const SEVERAL = /;\s*\S/;
 
 /** Whether a text that gives or changes rows may also change how others are read. Asked once for each prepared text. */
@@ -71,6 +75,9 @@ export function effectOf(
     case 'DELETE':
     case 'MERGE':
     case 'FETCH':
+    // What is explained may be run, and so is what is copied.
+    case 'EXPLAIN':
+    case 'COPY':
       return SUSPICIOUS.test(text) ? ofRows(text, values, reported) : 'none';
     case 'SET':
     case 'RESET':
@@ -79,7 +86,7 @@ export function effectOf(
     case 'ALTER':
     case 'DROP':
     case 'IMPORT':
-      return TEMPORARY.test(text) && !SEVERAL.test(text) ? 'session' : 'schema';
+      return ofCreation(text.slice(afterBlanks(text, 0)));
     case 'CALL':
     case 'DO':
     case 'REASSIGN':
@@ -97,27 +104,30 @@ export function effectOf(
 
 /** What a text does that is sent and isn't answered: told by its first word, in place of a tag. */
 export function effectWhenSent(text: string, values: readonly unknown[]): StatementEffect {
-  const word = /[a-z]+/i.exec(text.replace(LEADING_COMMENTS, ''))?.[0].toUpperCase() ?? '';
-  // What was set since a savepoint is undone.
-  if (word === 'ROLLBACK') return 'session';
+  const word = firstWord(text);
+  if (UNDOING.has(word)) return 'session';
   return effectOf(OF_ROWS.has(word) ? 'SELECT' : word, text, values);
 }
 
 function ofRows(text: string, values: readonly unknown[] | undefined, reported: ReadonlySet<string>): StatementEffect {
   let effect: StatementEffect = 'none';
-  for (const [, literal, parameter] of text.matchAll(SET_CONFIG)) {
+  for (const [, literal, parameter] of withoutComments(text).matchAll(SET_CONFIG)) {
     const name = literal ?? (parameter === undefined ? undefined : values?.[Number(parameter) - 1]);
     effect = stronger(effect, typeof name === 'string' ? ofSetting(name, reported) : 'session');
   }
-  const bare = text.replace(QUOTED, ' ');
-  if (/^\s*create\b/i.test(bare)) return TEMPORARY.test(bare) ? 'session' : 'schema';
+  const bare = withoutQuoted(text);
+  if (CREATES.test(bare)) return ofCreation(bare);
   return MAKES_TABLE.test(bare) ? 'unsure' : effect;
+}
+
+function ofCreation(text: string): StatementEffect {
+  return TEMPORARY.test(text) && !SEVERAL.test(text) ? 'session' : 'schema';
 }
 
 function ofSettings(text: string, reported: ReadonlySet<string>): StatementEffect {
   let effect: StatementEffect = 'none';
   let found = false;
-  for (const [, name] of text.matchAll(SETTING)) {
+  for (const [, name] of withoutComments(text).matchAll(SETTING)) {
     found = true;
     effect = stronger(effect, ofSetting(SETTING_WORDS[(name as string).toLowerCase()] ?? (name as string), reported));
   }

@@ -4,6 +4,7 @@ import { enqueueNext, protocolOf, type ProtocolConnection, type TransactionStatu
 import { pg } from '../pg.js';
 import type { MessageGuard } from '../wire/message-guard.js';
 import { COMMAND_COMPLETE, DATA_ROW, ERROR, READY_FOR_QUERY } from '../wire/server-message.js';
+import { beginsWith } from './leading-words.js';
 
 /** The pool's own queries that set a time-out again. */
 const restoringQueries = new WeakSet<object>();
@@ -240,11 +241,9 @@ function isWriter({ writableEnded, readableLength }: Submitted): boolean {
   return writableEnded !== undefined && readableLength === undefined;
 }
 
-const COPY = /^(?:\s|--.*\n|\/\*[^]*?\*\/)*copy\b/i;
-
 /** Whether its text is a `COPY`. Others may be commands that can't run in a transaction (`VACUUM`). */
 function mayCopy({ text }: Submitted): boolean {
-  return typeof text !== 'string' || COPY.test(text);
+  return typeof text !== 'string' || beginsWith(text, 'COPY');
 }
 
 /** Whether it is the server's turn, and not that of the consumer, who may have to ask for more, take more or send more. */

@@ -1,4 +1,5 @@
-import { withoutLiterals } from '../../database/query/query-words.js';
+import { nextStatement } from '../../database/query/leading-words.js';
+import { withoutComments, withoutLiterals } from '../../database/query/query-words.js';
 
 /**
  * What a text means to a transaction that runs in another one:
@@ -72,10 +73,11 @@ const SET_CONFIG = /\bset_config\s*\(\s*(?:'([^']*)'|\$(\d+))\s*,[^()]*,\s*true\
 
 /** The settings that a statement makes for its transaction alone. */
 export function localSettingsOf(text: string, values: readonly unknown[]): string[] {
-  const local = SET_LOCAL.exec(text.trimStart())?.[1];
+  const bare = withoutComments(text);
+  const local = SET_LOCAL.exec(bare.slice(nextStatement(bare, 0)))?.[1];
   if (local !== undefined) return [local];
   const names: string[] = [];
-  for (const [, literal, parameter] of text.matchAll(SET_CONFIG)) {
+  for (const [, literal, parameter] of bare.matchAll(SET_CONFIG)) {
     const name = literal ?? values[Number(parameter) - 1];
     if (typeof name === 'string') names.push(name);
   }
