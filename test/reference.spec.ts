@@ -62,7 +62,7 @@ describe('the reference', () => {
       expect(rows.map(([name]) => code(name)).toSorted()).toEqual(Object.keys(DATABASE_RULES).toSorted());
     });
 
-    const described = new Set(['url', 'connection', 'hosts', 'applicationName', 'preset']);
+    const described = new Set(['url', 'connection', 'hosts', 'applicationName', 'preset', 'quickReserve']);
     const presets = (['small', 'medium', 'high'] as const).map((preset) =>
       resolveDatabaseOptions('reference', { url: 'postgres://127.0.0.1/reference', preset }),
     );

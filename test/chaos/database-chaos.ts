@@ -353,8 +353,9 @@ class DatabaseChaos {
 
   /** With everything healed: nobody waits, and every slot can be leased. */
   async #proveNothingLost(): Promise<void> {
-    const { waiting, inUse, acquired, released } = this.#pool.statistics();
-    holds(waiting === 0, 'a waiter is left', this.#seed, { waiting });
+    const { waiting, aside, slow, inUse, acquired, released } = this.#pool.statistics();
+    holds(waiting === 0 && aside === 0, 'a waiter is left', this.#seed, { waiting, aside });
+    holds(slow === 0, 'a slow query is counted and doesn’t run', this.#seed, { slow });
     holds(acquired === released, 'a lease is left', this.#seed, { acquired, released, inUse });
     this.#pool.resize({ size: 8, maxOverflow: 4 });
     const clients = await Promise.all(Array.from({ length: 12 }, () => this.#pool.connect({ timeoutMs: 10_000 })));

@@ -19,6 +19,7 @@ export function poolOptions(overrides: Partial<PoolOptions> = {}): PoolOptions {
     maxWaiting: 100,
     maxConnecting: 2,
     sharedLimit: 1,
+    quickReserve: undefined,
     leakDetectionMs: 0,
     ...overrides,
   };

@@ -17,7 +17,7 @@ const command = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('acquire' as const),
       timeoutMs: fc.constantFrom(50, 400, 1_000),
-      shared: fc.boolean(),
+      use: fc.constantFrom('held' as const, 'shared' as const, 'slow' as const),
     }),
   },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('release' as const), pick: picks }) },
@@ -69,6 +69,7 @@ const scenario = fc.record({
     keepAliveMs: fc.constantFrom(0, 1_000),
     leakDetectionMs: fc.constantFrom(0, 300),
     sharedLimit: fc.constantFrom(1, 2, 4),
+    quickReserve: fc.constantFrom(undefined, 0, 1, 2),
   }),
   prepare: fc.boolean(),
   commands: fc.array(command, { minLength: 5, maxLength: 60 }),
@@ -78,7 +79,7 @@ const scenario = fc.record({
 interface Borrower {
   readonly order: number;
   readonly abort: AbortController;
-  readonly shared: boolean;
+  readonly use: 'held' | 'shared' | 'slow';
   readonly since: number;
   readonly timeoutMs: number;
   settledAt: number | undefined;
@@ -94,7 +95,8 @@ class Simulation {
   readonly #borrowers: Borrower[] = [];
   readonly #held = new Set<Borrower>();
   readonly #over: Lease<FakeConnection>[] = [];
-  #lastServed = -1;
+  /** Of slow ones, and of all others. */
+  readonly #lastServed = { slow: -1, others: -1 };
   #acquiredBefore = 0;
   #bound: number;
   #slots = 0;
@@ -155,7 +157,7 @@ class Simulation {
   async #perform(step: Command): Promise<void> {
     switch (step.do) {
       case 'acquire':
-        return this.#acquire(step.timeoutMs, step.shared);
+        return this.#acquire(step.timeoutMs, step.use);
       case 'release':
         return this.#release(step.pick, () => {});
       case 'release dirty':
@@ -234,11 +236,11 @@ class Simulation {
     return this.connector.ping(connection);
   }
 
-  #acquire(timeoutMs: number, shared = false): void {
+  #acquire(timeoutMs: number, use: Borrower['use'] = 'held'): void {
     const borrower: Borrower = {
       order: this.#borrowers.length,
       abort: new AbortController(),
-      shared,
+      use,
       since: this.clock.now(),
       timeoutMs,
       settledAt: undefined,
@@ -246,7 +248,7 @@ class Simulation {
       error: undefined,
     };
     this.#borrowers.push(borrower);
-    this.pool.acquire({ timeoutMs, signal: borrower.abort.signal, use: shared ? 'shared' : 'held' }).then(
+    this.pool.acquire({ timeoutMs, signal: borrower.abort.signal, use }).then(
       (lease) => {
         borrower.settledAt = this.clock.now();
         if (lease.released) return; // terminated or closed before its borrower came to know
@@ -254,12 +256,10 @@ class Simulation {
         const { connection } = lease;
         // A connection has at most one borrower, or a few who all agreed to it, and never a former one's leftovers.
         const others = this.#holdersOf(connection);
-        if (others.length > 0) expect([borrower, ...others].every((each) => each.shared)).toBe(true);
+        if (others.length > 0) expect([borrower, ...others].every((each) => each.use === 'shared')).toBe(true);
         expect(others.length).toBeLessThan(this.script.options.sharedLimit);
         expect(connection.dirty).toBe(false);
-        // In order of arrival, unless a hook's round trip came between.
-        if (!this.script.prepare) expect(borrower.order).toBeGreaterThan(this.#lastServed);
-        this.#lastServed = Math.max(this.#lastServed, borrower.order);
+        this.#checkOrder(borrower);
         this.#held.add(borrower);
       },
       (error: unknown) => {
@@ -269,11 +269,24 @@ class Simulation {
     );
   }
 
+  /** In order of arrival, unless a hook's round trip came between; others may be served before slow ones, which stand aside. */
+  #checkOrder({ order, use }: Borrower): void {
+    const kind = use === 'slow' ? 'slow' : 'others';
+    if (!this.script.prepare) {
+      expect(order).toBeGreaterThan(this.#lastServed[kind]);
+      if (kind === 'slow') {
+        const passed = this.#waiting().filter((other) => other.use !== 'slow' && other.order < order);
+        expect(passed).toEqual([]);
+      }
+    }
+    this.#lastServed[kind] = Math.max(this.#lastServed[kind], order);
+  }
+
   #release(pick: number, before: (connection: FakeConnection) => void, reason?: 'broken'): void {
     const borrower = pickFrom([...this.#held], pick);
     if (borrower?.lease === undefined) return;
     // Those who share a connection leave nothing behind.
-    if (!borrower.shared) before(borrower.lease.connection);
+    if (borrower.use !== 'shared') before(borrower.lease.connection);
     borrower.lease.release(reason);
     this.#let(borrower);
   }
@@ -329,10 +342,21 @@ class Simulation {
       }
     }
     expect(waiting).toBeLessThanOrEqual(this.#waiting().length);
-    // An idle connection and a waiter don't stand side by side, unless a check of it is what they wait for.
-    if (statistics.state === 'running' && idle > 0 && waiting > 0) {
+    this.#checkSlow();
+    // An idle connection and a waiter don't stand side by side, unless a check of it is what they wait for, or it is kept.
+    if (statistics.state === 'running' && idle > 0 && waiting > statistics.aside) {
       expect(this.connector.pending.some((step) => step.kind === 'ping' || step.kind === 'reset')).toBe(true);
     }
+  }
+
+  /** Slow ones are counted once each, and none stands aside while fewer than their part are served or in the queue. */
+  #checkSlow(): void {
+    const { slow, aside, max } = this.pool.statistics();
+    const isSlow = ({ use }: Borrower): boolean => use === 'slow';
+    expect(slow + aside).toBe([...this.#held, ...this.#waiting()].filter(isSlow).length);
+    const kept = this.script.options.quickReserve ?? Math.round(max / 10);
+    if (aside > 0) expect(slow).toBeGreaterThanOrEqual(Math.max(1, max - kept));
+    if (kept === 0) expect(aside).toBe(0);
   }
 
   async #finish(): Promise<void> {
@@ -356,13 +380,15 @@ class Simulation {
     await expect(this.pool.acquire()).rejects.toMatchObject({ code: 'ERR_POOL_CLOSED' });
     // Nothing is left: no waiter, no slot, no socket, no timer.
     expect(this.#waiting()).toEqual([]);
-    const { state, size, connecting, closing, waiting, acquired, released } = this.pool.statistics();
-    expect({ state, size, connecting, closing, waiting }).toEqual({
+    const { state, size, connecting, closing, waiting, aside, slow, acquired, released } = this.pool.statistics();
+    expect({ state, size, connecting, closing, waiting, aside, slow }).toEqual({
       state: 'closed',
       size: 0,
       connecting: 0,
       closing: 0,
       waiting: 0,
+      aside: 0,
+      slow: 0,
     });
     expect(acquired).toBe(released);
     expect(this.connector.sockets.size).toBe(0);

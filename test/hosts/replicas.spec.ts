@@ -3,6 +3,7 @@ import { sql, type Kysely } from 'kysely';
 import { batch, DatabasePool, retryTransaction, transactional, withConsistency } from 'nestjs-pooling';
 import type { ClusterNode } from 'nestjs-pooling/testing';
 import { accessWhenUsed } from '#pooling/database/database-access.js';
+import { Gate } from '#test/support/gate.js';
 import { ask, ReplicaLaboratory, type Tables } from './replica-laboratory.js';
 
 let laboratory: ReplicaLaboratory;
@@ -71,6 +72,32 @@ describe('reads from replicas', { timeout: 60_000 }, () => {
       expect(await portOf(replicas)).toBe(port);
     });
     await retryTransaction(replicas, async (transaction) => expect(standbys).toContain(await portOf(transaction)));
+  });
+
+  it('that are known to be slow leave a connection of their replica to quick ones', async () => {
+    const [standby] = laboratory.standbys as [ClusterNode, ...ClusterNode[]];
+    const hosts = [{ host: '127.0.0.1', port: standby.proxy.port }];
+    const opened = laboratory.open({}, { hosts, size: 5, waitMs: 30_000 });
+    const { pool, replicas } = opened;
+    await untilRead(opened);
+    const pass = (gate: Gate): Promise<unknown> =>
+      replicas.selectNoFrom(sql`pg_advisory_xact_lock_shared(${gate.key}::bigint)::text`.as('passed')).execute();
+    for (let use = 0; use < 2; use++) {
+      const learned = await Gate.closed(standby.server.url);
+      const passing = pass(learned);
+      await learned.waitedAt();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      await learned.open();
+      await passing;
+    }
+    await using gate = await Gate.closed(standby.server.url);
+    const slow = Array.from({ length: 8 }, () => pass(gate));
+    await gate.waitedAt(4);
+    expect(await portOf(replicas)).toBe(standby.server.port);
+    await gate.waitedAt(4);
+    expect(pool.statistics().replicas?.states[0]).toMatchObject({ inUse: 4 });
+    await gate.open();
+    await Promise.all(slow);
   });
 
   it('are counted among the statements of the database, and the pool’s own questions aren’t', async () => {

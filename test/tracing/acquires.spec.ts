@@ -1,5 +1,6 @@
 import { DatabasePool, spansFor, type DatabaseOptions, type DatabasePoolDependencies } from 'nestjs-pooling';
 import { createTestDatabase, type TestDatabase } from '#test/support/database.js';
+import { Gate } from '#test/support/gate.js';
 import { SpanRecorder, unknownAttributes, type RecordedSpan } from '#test/support/spans.js';
 
 let database: TestDatabase;
@@ -75,6 +76,30 @@ describe('the wait of an acquire', () => {
     waits();
     (await pool.connect()).release();
     expect(waits().map(({ attributes }) => attributes[REASON])).toEqual(['check']);
+  });
+
+  it('behind other slow queries says queue, though a connection is idle', async () => {
+    await using gate = await Gate.closed(database.url);
+    await using pool = poolOf({ size: 2, quickReserve: 1 });
+    const text = 'select pg_advisory_xact_lock_shared($1::bigint)';
+    const pass = (key: number): Promise<unknown> => pool.query(text, [key]);
+    await Promise.all([pool.connect(), pool.connect()].map(async (client) => (await client).release()));
+    for (let use = 0; use < 2; use++) {
+      const learned = await Gate.closed(database.url);
+      const passing = pass(learned.key);
+      await learned.waitedAt();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      await learned.open();
+      await passing;
+    }
+    waits();
+    const holder = pass(gate.key);
+    const behind = pass(gate.key);
+    await gate.waitedAt();
+    expect(pool.statistics()).toMatchObject({ inUse: 1, idle: 1, aside: 1 });
+    await gate.open();
+    await Promise.all([holder, behind]);
+    expect(waits().map(({ attributes }) => attributes[REASON])).toEqual(['queue']);
   });
 
   it('that ended without a connection has failed, whatever the reason', async () => {

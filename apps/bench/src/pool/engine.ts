@@ -60,6 +60,7 @@ function ownEngine({ size, timeoutMs }: EngineOptions): Engine {
       maxWaiting: Infinity,
       maxConnecting: 4,
       sharedLimit: 1,
+      quickReserve: undefined,
       leakDetectionMs: 0,
     },
     new FakeConnector(),

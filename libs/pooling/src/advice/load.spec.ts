@@ -34,6 +34,8 @@ class CountedPool {
         connecting: 0,
         closing: 0,
         waiting: this.waiting,
+        aside: 0,
+        slow: 0,
         size: 10,
         max: 10,
         lastConnectError: undefined,

@@ -1,3 +1,4 @@
+import type { AcquireWaiter } from './acquire-waiter.js';
 import { acquirerOf } from './holders.js';
 import type { PoolEntry } from './pool-entry.js';
 import type { LeaseUse } from './pool-options.js';
@@ -28,10 +29,13 @@ export class AcquireTraces<T> {
     return this.#sink?.current();
   }
 
-  /** An acquire begins to wait; `undefined`: nobody listens to it. `traced`: whether a tracer does. */
-  waits(use: LeaseUse, traced = this.active): TracedAcquire | undefined {
+  /**
+   * An acquire begins to wait; `undefined`: nobody listens to it. `traced`: whether a tracer does; `aside`: whether it waits
+   * for other slow ones.
+   */
+  waits(use: LeaseUse, traced = this.active, aside = false): TracedAcquire | undefined {
     if (use === 'own' || !(traced || acquireOperations.hasSubscribers)) return undefined;
-    const reason = this.#reasonNow();
+    const reason = aside ? 'queue' : this.#reasonNow();
     const holder = reason === 'queue' ? this.#longestHolder() : undefined;
     return TracedAcquire.begin(traced ? this.#sink : undefined, { kind: 'database', pool: this.#pool, reason, holder });
   }
@@ -41,9 +45,9 @@ export class AcquireTraces<T> {
     this.waits(use, traced)?.end(error);
   }
 
-  /** An acquire that has waited since `since` is about to get a connection. */
-  granted(acquire: TracedAcquire, entry: PoolEntry<T>, since: number): void {
-    if (entry.state === 'leased') acquire.reason = 'queue';
+  /** A waiter is about to get a connection. */
+  granted(acquire: TracedAcquire, entry: PoolEntry<T>, { since, stoodAside }: AcquireWaiter<T>): void {
+    if (entry.state === 'leased' || stoodAside) acquire.reason = 'queue';
     else if (entry.openedAt >= since && entry.uses === 0) acquire.reason = 'dial';
     // It was idle when the acquire came: only a check or a hook can have come in between.
     else if (entry.idleSince >= entry.leasedAt && entry.idleSince <= since) acquire.reason = 'check';

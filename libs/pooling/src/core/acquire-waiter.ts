@@ -16,6 +16,8 @@ export interface WaiterOwner<T> {
 /** An acquire that could not be served at once: its promise, its one deadline and its abort signal. */
 export class AcquireWaiter<T> extends TimedWaiter implements PendingBorrower {
   settled = false;
+  /** Whether it had to leave connections to others first. */
+  stoodAside = false;
   /** Where somebody listens. */
   trace: TracedAcquire | undefined = undefined;
   readonly #owner: WaiterOwner<T>;
@@ -25,6 +27,8 @@ export class AcquireWaiter<T> extends TimedWaiter implements PendingBorrower {
 
   constructor(
     owner: WaiterOwner<T>,
+    /** Counted over all that have waited: whoever came earlier has a lower one. */
+    readonly arrival: number,
     readonly since: number,
     readonly timeoutMs: number,
     readonly origin: AcquireOrigin,

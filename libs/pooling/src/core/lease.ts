@@ -66,6 +66,11 @@ export class Lease<T> {
     return this.entry.id;
   }
 
+  /** When it began, on the clock's scale, while it lasts and isn't shared. */
+  get since(): number {
+    return this.entry.leasedAt;
+  }
+
   /** What it is for. */
   get use(): LeaseUse {
     return this.entry.use;

@@ -1,4 +1,5 @@
 import type { AcquireOrigin } from './acquire-origin.js';
+import type { AcquireQueue } from './acquire-queue.js';
 import type { AcquireTraces } from './acquire-traces.js';
 import type { AcquireWaiter } from './acquire-waiter.js';
 import { Lease, SharedLease, type LeaseOwner } from './lease.js';
@@ -25,6 +26,7 @@ export class Leases<T> {
   readonly #observer: PoolObserver<T>;
   readonly #traces: AcquireTraces<T>;
   readonly #sharing: Sharing<T>;
+  readonly #waiters: AcquireQueue<T>;
   readonly #leakWatch: LeakWatch<T> | undefined;
   readonly #label: (() => string | undefined) | undefined;
 
@@ -39,6 +41,7 @@ export class Leases<T> {
     this.#observer = parts.observer;
     this.#traces = parts.traces;
     this.#sharing = sharing;
+    this.#waiters = parts.waiters;
     this.#leakWatch = leakWatch;
     this.#label = label;
   }
@@ -100,8 +103,8 @@ export class Leases<T> {
     else waiter.context.runInAsyncScope(acquired, observer, entry.connection as T, waitMs, entry);
   }
 
-  /** Ends every lease of a connection. */
-  end(entry: PoolEntry<T>, now: number): void {
+  /** Ends every lease of a connection. Returns whether that has moved waiters into the queue that stood aside. */
+  end(entry: PoolEntry<T>, now: number): boolean {
     const useMs = now - entry.leasedAt;
     entry.epoch++;
     if (entry.shares > 0) {
@@ -111,6 +114,7 @@ export class Leases<T> {
     if (entry.origin?.trace !== undefined) this.#leakWatch?.forget(entry);
     this.ended(entry, useMs);
     entry.origin = undefined;
+    return entry.use === 'slow' && this.#waiters.slowEnded(now);
   }
 
   /** One lease has ended. */

@@ -17,6 +17,7 @@ import type { LeaseUse, PoolObserver } from './pool-options.js';
 import type { PoolParts } from './pool-parts.js';
 import type { PoolReport } from './pool-report.js';
 import type { Sharing } from './sharing.js';
+import type { SlowAcquires } from './slow-acquires.js';
 import type { Slots } from './slots.js';
 import type { CloseReason } from './statistics.js';
 import type { Steps } from './steps.js';
@@ -48,6 +49,7 @@ export class Leasing<T> implements LeaseOwner<T> {
   readonly #report: PoolReport<T>;
   readonly #sharing: Sharing<T>;
   readonly #slots: Slots<T>;
+  readonly #slow: SlowAcquires<T>;
   readonly #steps: Steps<T>;
   readonly #traces: AcquireTraces<T>;
   readonly #waiters: AcquireQueue<T>;
@@ -67,6 +69,7 @@ export class Leasing<T> implements LeaseOwner<T> {
     this.#report = parts.report;
     this.#sharing = parts.sharing;
     this.#slots = parts.slots;
+    this.#slow = parts.slow;
     this.#steps = parts.steps;
     this.#traces = parts.traces;
     this.#waiters = parts.waiters;
@@ -83,10 +86,14 @@ export class Leasing<T> implements LeaseOwner<T> {
   tryAcquire(use: LeaseUse, traced?: boolean, known?: AcquireOrigin): Lease<T> | undefined {
     if (this.#waiters.length > 0 || !this.#life.lending || this.#prepares(use)) return undefined;
     const now = this.#clock.now();
+    if (use === 'slow') {
+      if (!this.#slow.admits(now)) return undefined;
+    } else if (use !== 'own') this.#slow.othersAt = now;
     const entry = this.#slots.newestIdle;
     if (entry === undefined) return use === 'shared' ? this.#joinOthers(now, traced) : undefined;
     if (this.#fitness.judge(entry, now) !== 'ready') return undefined;
     const origin = known ?? this.#leases.origin(use, traced);
+    if (use === 'slow') this.#slow.admit();
     return use === 'shared'
       ? this.#leases.beginShared(this, entry, now, origin)
       : this.#leases.begin(this, entry, now, use, origin);
@@ -131,7 +138,7 @@ export class Leasing<T> implements LeaseOwner<T> {
     const entry = this.#sharing.leastShared(now);
     if (entry === undefined) return false;
     this.#waiters.shift();
-    if (waiter.trace !== undefined) this.#traces.granted(waiter.trace, entry, waiter.since);
+    if (waiter.trace !== undefined) this.#traces.granted(waiter.trace, entry, waiter);
     this.#waiters.resolve(waiter, this.#leases.beginShared(this, entry, now, waiter.origin, waiter));
     return true;
   }
@@ -174,7 +181,7 @@ export class Leasing<T> implements LeaseOwner<T> {
     const { use, origin } = waiter;
     entry.preparedFor = undefined;
     const shared = use === 'shared' && !this.#prepares(use);
-    if (waiter.trace !== undefined) this.#traces.granted(waiter.trace, entry, waiter.since);
+    if (waiter.trace !== undefined) this.#traces.granted(waiter.trace, entry, waiter);
     const lease = shared
       ? this.#leases.beginShared(this, entry, now, origin, waiter)
       : this.#leases.begin(this, entry, now, use, origin, waiter);
@@ -230,6 +237,8 @@ export class Leasing<T> implements LeaseOwner<T> {
     const waiter = this.#waiters.first;
     const { handOn } = this.#connector;
     if (handOn === undefined || waiter?.follows !== true || this.#prepares(waiter.use)) return false;
+    // Its end lets in one that stands aside, who may have come before.
+    if (entry.use === 'slow') return false;
     if (!this.#life.serving || this.visits.waiting || this.#slots.overfull(true) || entry.leakReported) return false;
     const now = this.#clock.now();
     const fit = this.#fitness.retireReason(entry, now) === undefined && this.#fitness.provenByLease(entry);
@@ -265,7 +274,13 @@ export class Leasing<T> implements LeaseOwner<T> {
   /** Ends the leases of a connection, whoever ends them; with a reason it is closed. */
   takeBack(entry: PoolEntry<T>, reason: CloseReason | undefined): void {
     const now = this.#clock.now();
-    this.#leases.end(entry, now);
+    const movedUp = this.#leases.end(entry, now);
+    this.#takenBack(entry, reason, now);
+    // This connection may be closed or reset, while another one is idle.
+    if (movedUp) this.serve();
+  }
+
+  #takenBack(entry: PoolEntry<T>, reason: CloseReason | undefined, now: number): void {
     if (reason === 'query-timeout') this.#fitness.suspectAll(now);
     if (reason !== undefined) return this.#closer.destroy(entry, reason);
     const retired = this.#fitness.retireReason(entry, now);

@@ -49,6 +49,18 @@ export class LinkedList<N extends LinkedNode> {
     this.#first = node;
   }
 
+  /** Puts a node in front of another one of this list; `undefined`: at the end. */
+  insertBefore(node: N, next: N | undefined): void {
+    if (next === undefined) return this.push(node);
+    const before = next.previousNode;
+    if (before === undefined) return this.unshift(node);
+    this.#claim(node);
+    node.previousNode = before;
+    node.nextNode = next;
+    before.nextNode = node;
+    next.previousNode = node;
+  }
+
   /** Takes the node that came first. */
   shift(): N | undefined {
     const node = this.#first;

@@ -30,7 +30,7 @@ export class OutsideLimit<T> {
   get wanted(): number {
     const { options, slots, waiters } = this.#parts;
     const busy = slots.open - slots.idle - slots.arriving;
-    return Math.min(slots.most, Math.max(busy + waiters.length, options.minIdle));
+    return Math.min(slots.most, Math.max(busy + waiters.waiting, options.minIdle));
   }
 
   /**
@@ -44,7 +44,8 @@ export class OutsideLimit<T> {
 
   /** Closes idle connections that are too many, and gives room that was made to those who wait. */
   trim(): void {
-    const { slots, waiters } = this.#parts;
+    const { clock, slots, waiters } = this.#parts;
+    waiters.moveUp(clock.now());
     for (const entry of slots.idleEntries()) {
       if (slots.open <= slots.kept) break;
       this.#closer.retire(entry, 'overflow');

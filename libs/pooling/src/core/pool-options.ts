@@ -37,6 +37,8 @@ export interface PoolOptions {
   readonly maxConnecting: number;
   /** How many may share one connection when none is idle; 1: nobody does. */
   readonly sharedLimit: number;
+  /** Connections that slow acquires leave to others while those come; 0: none, `undefined`: a tenth of all, rounded. */
+  readonly quickReserve: number | undefined;
   /** A lease held longer is reported; 0: off. */
   readonly leakDetectionMs: number;
 }
@@ -44,10 +46,10 @@ export interface PoolOptions {
 /**
  * What a connection is leased for. `held`: for as long as the borrower likes, who may forget it, so that it is watched
  * for leaks. `brief`: for one piece of work, after which it comes back by itself, so that a watch would cost and find
- * nothing. `shared`: the same, and others may use the connection at the same time. `own`: for a query of the pool itself:
- * no hook of the user's runs for it.
+ * nothing. `shared`: the same, and others may use the connection at the same time. `slow`: as `brief`, for what is known to
+ * take long: it leaves some connections to others. `own`: for a query of the pool itself: no hook of the user's runs for it.
  */
-export type LeaseUse = 'held' | 'brief' | 'shared' | 'own';
+export type LeaseUse = 'held' | 'brief' | 'shared' | 'slow' | 'own';
 
 /**
  * One acquire's own wishes.

@@ -6,6 +6,7 @@ import { Deadlines } from './deadlines.js';
 import { Fitness } from './fitness.js';
 import { LifeCycle } from './life-cycle.js';
 import type { PoolDependencies, PoolObserver, PoolOptions } from './pool-options.js';
+import { SlowAcquires } from './slow-acquires.js';
 import { Slots } from './slots.js';
 import { PoolCounters } from './statistics.js';
 
@@ -23,6 +24,7 @@ export interface PoolParts<T> {
   readonly slots: Slots<T>;
   readonly fitness: Fitness<T>;
   readonly traces: AcquireTraces<T>;
+  readonly slow: SlowAcquires<T>;
   readonly waiters: AcquireQueue<T>;
 }
 
@@ -39,6 +41,7 @@ export function partsOf<T>(
   const counters = new PoolCounters();
   const life = new LifeCycle();
   const slots = new Slots<T>(options.size, options.maxOverflow, connector);
+  const slow = new SlowAcquires<T>(slots, life, options.quickReserve);
   const traces = new AcquireTraces(options.name, slots, dependencies.spans);
   return {
     options,
@@ -52,7 +55,8 @@ export function partsOf<T>(
     slots,
     fitness: new Fitness(options, connector, life),
     traces,
-    waiters: new AcquireQueue(clock, deadlines, options, counters, {
+    slow,
+    waiters: new AcquireQueue(clock, deadlines, options, counters, slow, {
       ...queueHost,
       traces,
       actsForWaiters: () => connector.prepare !== undefined || hearsOfAcquires(observer),

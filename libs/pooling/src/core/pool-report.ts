@@ -26,7 +26,7 @@ export class PoolReport<T> {
 
   /** An immutable snapshot of levels and counters. */
   statistics(): PoolStatistics {
-    const { counters, life, options, slots, waiters } = this.#parts;
+    const { counters, life, options, slots, slow, waiters } = this.#parts;
     const { state } = life;
     return snapshotOf(
       {
@@ -36,7 +36,9 @@ export class PoolReport<T> {
         idle: slots.idle,
         connecting: slots.connecting,
         closing: slots.closing,
-        waiting: waiters.length,
+        waiting: waiters.waiting,
+        aside: slow.aside,
+        slow: slow.admitted,
         size: slots.size,
         max: slots.max,
         lastConnectError: this.#dialling.lastFailure?.failure,
@@ -80,16 +82,25 @@ export class PoolReport<T> {
 
   /** The error of a waiter whose deadline has come. */
   timeoutError(waiter: AcquireWaiter<T>): Error {
-    const { clock, life } = this.#parts;
+    const { clock, life, slow } = this.#parts;
     const now = clock.now();
     if (this.#snapshot === undefined || now - this.#snapshot.at >= SNAPSHOT_MS) {
       const suspended = life.state === 'suspended';
       this.#snapshot = {
         at: now,
-        exhaustion: new Exhaustion(this.statistics(), suspended, this.#dialling.lastFailure, this.holders()),
+        exhaustion: new Exhaustion(this.statistics(), suspended, this.#dialling.lastFailure, this.holders(), {
+          held: this.#heldBySlow,
+          kept: slow.kept(now),
+        }),
       };
     }
-    return this.#snapshot.exhaustion.error(waiter);
+    return this.#snapshot.exhaustion.error(waiter, slow.has(waiter));
+  }
+
+  get #heldBySlow(): number {
+    let held = 0;
+    for (const { state, use } of this.#parts.slots) if (state === 'leased' && use === 'slow') held++;
+    return held;
   }
 
   /** The next acquire that times out finds another pool: one that was suspended, or resumed. */

@@ -53,6 +53,7 @@ export class Pool<T> {
     const parts = partsOf(options, connector, dependencies, {
       timeoutError: (waiter) => this.report.timeoutError(waiter),
       occupancy: () => this.report.occupancy(),
+      movedUp: () => this.#leasing.serve(),
     });
     const { clock, deadlines, fitness, slots } = parts;
     this.#parts = parts;
@@ -111,8 +112,13 @@ export class Pool<T> {
     return this.#parts.life.state;
   }
 
-  /** Acquires in the queue. */
+  /** Acquires that wait. */
   get waiting(): number {
+    return this.#parts.waiters.waiting;
+  }
+
+  /** Those of them that the next connection is for: none of them stands aside. */
+  get queued(): number {
     return this.#parts.waiters.length;
   }
 
@@ -248,9 +254,10 @@ export class Pool<T> {
    * settled that are being dialled for, or could be. `undefined`: nobody is.
    */
   finishWaiting(): Promise<void> | undefined {
-    const { life, slots, waiters } = this.#parts;
+    const { clock, life, slots, waiters } = this.#parts;
     if (!life.enter('finishing')) return undefined;
     this.#maintenance.stop();
+    waiters.moveUp(clock.now());
     this.#leasing.serve();
     const taken = slots.used - slots.connecting - slots.idle - slots.arriving;
     waiters.rejectBeyond(Math.max(0, slots.max - taken), this.#closedError());

@@ -63,6 +63,10 @@ export interface PoolStatistics {
   readonly closing: number;
   /** Acquires in the queue. */
   readonly waiting: number;
+  /** Those of them that stand aside: for queries known to be slow, which leave connections to others (`quickReserve`). */
+  readonly aside: number;
+  /** Queries known to be slow that have a connection, or wait for one without standing aside. */
+  readonly slow: number;
   /** The most connections there may be: `size` and `maxOverflow` of the options together, or what a budget leaves. */
   readonly max: number;
   /** Connections beyond the `size` of the options, now. */
@@ -143,6 +147,8 @@ export interface PoolLevels {
   readonly connecting: number;
   readonly closing: number;
   readonly waiting: number;
+  readonly aside: number;
+  readonly slow: number;
   readonly size: number;
   readonly max: number;
   readonly lastConnectError: ConnectFailure | undefined;
@@ -161,6 +167,8 @@ export function snapshotOf(levels: PoolLevels, counters: PoolCounters): PoolStat
     connecting: levels.connecting,
     closing: levels.closing,
     waiting: levels.waiting,
+    aside: levels.aside,
+    slow: levels.slow,
     max: levels.max,
     overflow: Math.max(0, levels.open - levels.size),
     acquired,

@@ -54,6 +54,18 @@ describe('WaitQueue', () => {
     expect(queue.last).toBe(taken);
   });
 
+  it('puts somebody in front of another one: at the front, in the middle, at the end', () => {
+    const { queue, places } = queueOf('b', 'd');
+    const [second, fourth] = places as [Place, Place];
+    queue.insertBefore(new Place('a'), second);
+    queue.insertBefore(new Place('c'), fourth);
+    queue.insertBefore(new Place('e'), undefined);
+    expect([...queue].map((place) => place.name)).toEqual(['a', 'b', 'c', 'd', 'e']);
+    const backwards = Array.from({ length: 5 }, () => queue.pop()?.name);
+    expect(backwards).toEqual(['e', 'd', 'c', 'b', 'a']);
+    expect(queue.length).toBe(0);
+  });
+
   it('refuses somebody who stands in a queue already', () => {
     const { queue, places } = queueOf('a');
     expect(() => queue.push(places[0] as Place)).toThrow('bug:');

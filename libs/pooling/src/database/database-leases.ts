@@ -146,8 +146,14 @@ export class DatabaseLeases {
    * if it may have it before the answer. The lease is over then, and is not given back.
    */
   handOn(lease: DatabaseLease): void {
-    if (this.#host.engine.waiting === 0 || this.lender !== undefined || this.heard || this.#clients.has(lease)) return;
+    if (this.#host.engine.queued === 0 || this.lender !== undefined || this.heard || this.#clients.has(lease)) return;
     lease.handOn();
+  }
+
+  /** How long a lease has lasted, in milliseconds; `undefined`: it is over, or not the pool's. */
+  heldMs(lease: DatabaseLease): number | undefined {
+    if (lease.released || this.lender !== undefined) return undefined;
+    return this.#host.engine.deadlines.now - lease.since;
   }
 
   /** Ends a lease, unless it was ended by force already. Never throws. */

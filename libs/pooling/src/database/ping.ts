@@ -74,7 +74,7 @@ export class DatabasePing {
       status: this.#host.role.readOnly ? 'degraded' : status,
       durationMs: clock.now() - startedAt,
     });
-    while (engine.idle > 0 && engine.waiting === 0 && clock.now() - startedAt < timeoutMs) {
+    while (engine.idle > 0 && engine.queued === 0 && clock.now() - startedAt < timeoutMs) {
       if (await this.#askIdle(left())) return found('up');
     }
     const verifiedAt = engine.report.lastVerifiedAt;

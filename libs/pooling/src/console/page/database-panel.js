@@ -194,7 +194,9 @@ export class DatabasePanel {
       `${statistics.inUse} of ${statistics.max}`,
       statistics.inUse >= statistics.max ? 'warn' : undefined,
     );
-    this.#figures.set('waiting', number(statistics.waiting), statistics.waiting > 0 ? 'warn' : undefined);
+    const { waiting, aside } = statistics;
+    const waitingInWords = aside > 0 ? `${number(waiting)}, ${number(aside)} aside` : number(waiting);
+    this.#figures.set('waiting', waitingInWords, waiting > 0 ? 'warn' : undefined);
     this.#figures.set('p99', inMs(sample?.['waitP99'] ?? 0));
     this.#figures.set('queries', number(sample?.['queries'] ?? 0));
     this.#figures.set('leases', number(sample?.['leases'] ?? 0));

@@ -149,6 +149,12 @@ export interface DatabaseOptions {
   /** Dials under way at once: 4. */
   readonly maxConnecting?: number | undefined;
   /**
+   * Connections that are kept from single queries known to be slow (they usually take 10 ms or more), so that quick ones go
+   * on while many of those run: a tenth of the most there may be now, rounded; 0: none. Fewer than `size` and `maxOverflow`
+   * together. When nothing else has asked for a connection for a second, slow ones may have all.
+   */
+  readonly quickReserve?: number | undefined;
+  /**
    * Client side: a query that takes longer rejects with `ERR_POOL_QUERY_TIMEOUT` and its connection is destroyed:
    * 60000; 0: none. asyncpg's `command_timeout`. Cursors, streams and `COPY` are not limited by it.
    */
@@ -251,6 +257,8 @@ export interface ResolvedDatabaseOptions {
   readonly keepAliveMs: number;
   readonly maxWaiting: number;
   readonly maxConnecting: number;
+  /** `undefined`: a tenth of the most connections there may be now. */
+  readonly quickReserve: number | undefined;
   readonly queryTimeoutMs: number;
   readonly statementTimeoutMs: number;
   readonly streamIdleTimeoutMs: number;

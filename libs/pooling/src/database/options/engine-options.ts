@@ -23,6 +23,7 @@ export function engineOptionsOf(options: ResolvedDatabaseOptions): PoolOptions {
     maxWaiting: options.maxWaiting,
     maxConnecting: options.maxConnecting,
     sharedLimit: options.pipelining === false ? 1 : options.pipelining.depth,
+    quickReserve: options.quickReserve,
     leakDetectionMs: options.leakDetectionMs,
   };
 }

@@ -168,6 +168,7 @@ const POOL_RULES: Rules<Omit<DatabaseOptions, 'replicas'>> = {
   keepAliveMs: durationMs({ zero: 'never' }),
   maxWaiting: integer(),
   maxConnecting: integer({ min: 1 }),
+  quickReserve: integer(),
   queryTimeoutMs: durationMs({ zero: 'none' }),
   statementTimeoutMs: serverTimeout(),
   streamIdleTimeoutMs: durationMs({ zero: 'none' }),

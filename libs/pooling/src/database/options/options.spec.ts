@@ -100,6 +100,20 @@ describe('resolveDatabaseOptions', () => {
     expect(complete({ session: { search_path: 'shop' } })).toMatchObject({ session: { search_path: 'shop' } });
   });
 
+  it('keeps fewer connections for quick queries than there may be', () => {
+    const reserve = (options: DatabaseOptions): unknown =>
+      resolveDatabaseOptions('orders', { url: URL, ...options }).quickReserve;
+    expect(reserve({})).toBeUndefined();
+    expect([reserve({ quickReserve: 0 }), reserve({ quickReserve: 14 })]).toEqual([0, 14]);
+    expect(reserve({ size: 1, maxOverflow: 0, quickReserve: 0 })).toBe(0);
+    const { problems } = refusal({ url: URL, size: 4, maxOverflow: 1, quickReserve: 5 }).details as {
+      problems: string[];
+    };
+    expect(problems).toEqual(['quickReserve: 5 is not allowed; an integer from 0 to size + maxOverflow − 1 (4)']);
+    expect(refusal({ url: URL, quickReserve: -1 }).message).toContain('quickReserve: -1 is not allowed');
+    expect(refusal({ url: URL, quickReserve: 0.5 }).message).toContain('quickReserve: 0.5 is not allowed');
+  });
+
   it('has a rule for every option and knows no other', () => {
     const { problems } = refusal({ nonsense: 1 } as DatabaseOptions).details as { problems: string[] };
     for (const name of Object.keys(DATABASE_RULES)) expect(problems[0]).toContain(name);

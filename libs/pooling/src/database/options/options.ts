@@ -35,6 +35,14 @@ export function resolveDatabaseOptions(
   if (Number.isInteger(minIdle) && Number.isInteger(size) && size > 0 && minIdle > size) {
     problems.push(`minIdle: ${minIdle} is not allowed; an integer from 0 to size (${size})`);
   }
+  const maxOverflow = options.maxOverflow ?? preset.maxOverflow;
+  const { quickReserve } = options;
+  const most = size + maxOverflow;
+  if (Number.isInteger(quickReserve) && Number.isInteger(most) && (quickReserve as number) >= Math.max(1, most)) {
+    problems.push(
+      `quickReserve: ${quickReserve} is not allowed; an integer from 0 to size + maxOverflow − 1 (${most - 1})`,
+    );
+  }
   const source =
     environmentProblems.length === 0 && canBeMerged(options.url, options.connection)
       ? resolveConnection(options.url, options.connection, problems)
@@ -64,7 +72,7 @@ export function resolveDatabaseOptions(
     hostRecheckMs: options.hostRecheckMs ?? defaults.hostRecheckMs,
     addressFrom: options.hosts === undefined ? source.addressFrom : 'options',
     size,
-    maxOverflow: options.maxOverflow ?? preset.maxOverflow,
+    maxOverflow,
     minIdle,
     acquireTimeoutMs: options.acquireTimeoutMs ?? preset.acquireTimeoutMs,
     connectTimeoutMs: options.connectTimeoutMs ?? source.connectTimeoutMs ?? defaults.connectTimeoutMs,
@@ -76,6 +84,7 @@ export function resolveDatabaseOptions(
     keepAliveMs: options.keepAliveMs ?? defaults.keepAliveMs,
     maxWaiting: options.maxWaiting ?? defaults.maxWaiting,
     maxConnecting: options.maxConnecting ?? defaults.maxConnecting,
+    quickReserve,
     queryTimeoutMs: options.queryTimeoutMs ?? source.queryTimeoutMs ?? defaults.queryTimeoutMs,
     statementTimeoutMs:
       options.statementTimeoutMs ?? source.serverTimeouts.statement_timeout ?? defaults.statementTimeoutMs,

@@ -1,3 +1,5 @@
+import { UsualDuration } from './usual-duration.js';
+
 /** The server makes custom plans for the first five uses of a statement; the sixth may get the generic plan. */
 const CUSTOM_PLANS = 6;
 /** The first comparison begins after this many runs with the generic plan. */
@@ -21,8 +23,6 @@ const LATE = { factor: 8, ms: 2 };
 const LATE_RUNS = { seen: 3, expected: 6, share: 1 / 8 };
 /** Runs that are late within this time of each other were held up by the same stall, in milliseconds: they count as one. */
 const STALL_MS = 20;
-/** The weight of a run in a statement's usual duration, and how many times that duration one run counts for at most. */
-const LAST_RUN = { weight: 0.1, weightOfQuick: 0.5, most: 4 };
 
 /**
  * Whether the server may have run a use with one plan for all values.
@@ -82,9 +82,7 @@ export interface PlanVerdict {
  * Only runs that have their connection for themselves are compared. A second comparison must confirm the first, because
  * the generic plan is given up for good.
  */
-export class PlanWatch {
-  /** The usual duration of a run, in milliseconds; `Infinity` before the first run. */
-  usualMs = Infinity;
+export class PlanWatch extends UsualDuration {
   #generic = new Durations();
   #custom = new Durations();
   #runs = 0;
@@ -102,6 +100,7 @@ export class PlanWatch {
 
   /** @param random 0 ≤ number < 1. */
   constructor(random: () => number = Math.random) {
+    super();
     this.#random = random;
   }
 
@@ -140,7 +139,7 @@ export class PlanWatch {
   }
 
   #ranGeneric({ turn, shared }: PlannedRun, use: number, ms: number, counted: number, late: boolean): void {
-    this.#learn(ms);
+    this.learn(ms);
     if (!mayBeGeneric(use)) return;
     if (turn === 'generic') this.#generic.add(counted);
     if (!shared) this.#all.generic++;
@@ -160,13 +159,6 @@ export class PlanWatch {
     this.#nextComparison = this.#runs + this.#gap;
   }
 
-  #learn(ms: number): void {
-    if (this.usualMs === Infinity) this.usualMs = ms;
-    // A quick run counts more: a slow one may have been held up.
-    else if (ms < this.usualMs) this.usualMs += LAST_RUN.weightOfQuick * (ms - this.usualMs);
-    else this.usualMs += LAST_RUN.weight * (Math.min(ms, LAST_RUN.most * this.usualMs + 0.1) - this.usualMs);
-  }
-
   /** Longer runs are late, in milliseconds; before the first run none is. */
   get #lateFrom(): number {
     return LATE.factor * this.usualMs + LATE.ms;
@@ -176,7 +168,10 @@ export class PlanWatch {
     const needed = this.#suspected ? 2 * RUNS_EACH_WAY : RUNS_EACH_WAY;
     if (this.#custom.count < needed || this.#generic.count < needed) return undefined;
     const worse = this.#slower() || this.#lateMoreOften();
-    if (worse && this.#suspected) return { genericMs: this.#generic.mean, customMs: this.#custom.mean };
+    if (worse && this.#suspected) {
+      this.#comparing = 0;
+      return { genericMs: this.#generic.mean, customMs: this.#custom.mean };
+    }
     this.#suspected = worse;
     if (worse) this.#comparing = RUNS;
     else this.#forget();

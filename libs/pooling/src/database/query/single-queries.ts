@@ -2,6 +2,7 @@ import type { AsyncResource } from 'node:async_hooks';
 import type { QueryResult, Submittable } from 'pg';
 import { inPresentContext, presentContext } from '../../core/async-context.js';
 import type { EngineAcquireOptions } from '../../core/pool-options.js';
+import { isSlow, SLOW_MS } from '../../core/slow-acquires.js';
 import type { DatabaseLease } from '../database-lease.js';
 import type { DatabaseLeases } from '../database-leases.js';
 import type { ResolvedDatabaseOptions } from '../options/options.js';
@@ -16,6 +17,7 @@ import {
   type QueryText,
 } from './query-forms.js';
 import type { QueryTraces } from './query-traces.js';
+import { SlowTexts } from './slow-texts.js';
 import type { StatementCache } from './statement-cache.js';
 import type { TracedQuery } from './traced-query.js';
 import type { WireText } from './unnamed-text.js';
@@ -26,13 +28,19 @@ import { asPgResult } from '../wire/pg-result.js';
 /** How often a query is sent at most, when its connection was lost before the server began with it. */
 const MOST_ATTEMPTS = 3;
 const BRIEF: EngineAcquireOptions = Object.freeze({ use: 'brief', traced: false });
+const SLOW: EngineAcquireOptions = Object.freeze({ use: 'slow', traced: false });
 const SHARED: EngineAcquireOptions = Object.freeze({ use: 'shared', traced: false });
 const BRIEF_TRACED: EngineAcquireOptions = Object.freeze({ use: 'brief', traced: true });
+const SLOW_TRACED: EngineAcquireOptions = Object.freeze({ use: 'slow', traced: true });
 const SHARED_TRACED: EngineAcquireOptions = Object.freeze({ use: 'shared', traced: true });
 
-function acquireOptions(shared: boolean, traced: boolean): EngineAcquireOptions {
-  if (traced) return shared ? SHARED_TRACED : BRIEF_TRACED;
-  return shared ? SHARED : BRIEF;
+/** What a single query leases a connection for: to be shared with others, or for itself alone. */
+export type SingleUse = 'brief' | 'shared' | 'slow';
+
+function acquireOptions(use: SingleUse, traced: boolean): EngineAcquireOptions {
+  if (use === 'slow') return traced ? SLOW_TRACED : SLOW;
+  if (traced) return use === 'shared' ? SHARED_TRACED : BRIEF_TRACED;
+  return use === 'shared' ? SHARED : BRIEF;
 }
 
 /** Finds out why a write was refused, where there are several hosts. */
@@ -49,8 +57,9 @@ interface SingleQuery {
   readonly values: unknown[] | undefined;
   /** Its text for the wire; `undefined`: it is left to pg. */
   readonly prepared: WireText | undefined;
-  /** Whether it may use a connection together with others. */
-  readonly shared: boolean;
+  readonly use: SingleUse;
+  /** Whether the time from the beginning of its lease to its answer is its own. */
+  readonly timed: boolean;
   /** Whether a tracer listens to it. */
   readonly traced: boolean;
   readonly callback: QueryOutcome;
@@ -69,6 +78,7 @@ interface SingleQuery {
 export class SingleQueries {
   readonly #leases: DatabaseLeases;
   readonly #texts: StatementCache | UnnamedTexts;
+  readonly #slowTexts = new SlowTexts();
   readonly #pipelining: boolean;
   readonly #queryTimeoutMs: number;
   /** Traces of statements and transactions. */
@@ -144,12 +154,13 @@ export class SingleQueries {
     traced = this.traces.traced,
   ): void {
     const prepared = this.#texts.prepare(config, values, single);
-    const shared = this.#pipelining && prepared !== undefined && this.#texts.shareable(prepared);
+    const use = this.#useOf(config, prepared);
     this.#dispatch({
       config,
       values: prepared === undefined ? values : parametersOf(config, values),
       prepared,
-      shared,
+      use,
+      timed: use !== 'shared',
       traced,
       callback,
       context: this.#contextOf(traced),
@@ -168,7 +179,8 @@ export class SingleQueries {
         config: text,
         values,
         prepared,
-        shared: false,
+        use: 'brief',
+        timed: false,
         traced,
         callback,
         context: this.#contextOf(traced),
@@ -184,11 +196,22 @@ export class SingleQueries {
     return this.#leases.heard || traced || this.traces.subscribed ? presentContext() : undefined;
   }
 
+  /** What a lease for {@link runOn} is for. */
+  useOf(text: QueryText): SingleUse {
+    return isSlow(this.#texts.usualMs(textOf(text))) ? 'slow' : 'brief';
+  }
+
+  #useOf(config: QueryText, prepared: WireText | undefined): SingleUse {
+    if (prepared === undefined || !prepared.kept) return this.#slowTexts.has(textOf(config)) ? 'slow' : 'brief';
+    if (this.#pipelining && this.#texts.shareable(prepared)) return 'shared';
+    return isSlow(prepared.plans.usualMs) ? 'slow' : 'brief';
+  }
+
   #dispatch(query: SingleQuery): void {
-    const { shared, traced } = query;
-    const lease = this.#leases.tryAcquire(shared ? 'shared' : 'brief', traced);
+    const { use, traced } = query;
+    const lease = this.#leases.tryAcquire(use, traced);
     if (lease !== undefined) return this.#executeOn(lease, query);
-    this.#leases.acquire(acquireOptions(shared, traced)).then(
+    this.#leases.acquire(acquireOptions(use, traced)).then(
       (acquired) => this.#executeOn(acquired, query),
       (error: Error) => this.#settle(query, error, undefined as never),
     );
@@ -236,12 +259,22 @@ export class SingleQueries {
     if (error !== undefined && this.#refusals?.mayHaveMoved(error) === true && mayBeRunAgain(query)) {
       return void this.#refused(this.#refusals, lease, query, error);
     }
+    // The wire times prepared statements that succeed.
+    if (query.timed && (error !== undefined || query.prepared?.kept !== true)) this.#learn(lease, query, error);
     // The connection goes back before the caller is called: a callback that throws must not cost a slot.
     this.#leases.giveBack(lease, error);
     // Later in this turn: by then the pool knows which other connections the server has ended.
     if (untouched !== true || query.attempts++ >= MOST_ATTEMPTS) return this.#settle(query, error, result);
     query.trace?.event('nestjs_pooling.retried_elsewhere');
     setImmediate(() => this.#dispatch(query));
+  }
+
+  #learn(lease: DatabaseLease, { config, prepared }: SingleQuery, error: Error | undefined): void {
+    const ms = this.#leases.heldMs(lease);
+    // An error at once doesn't tell how long an answer takes; one after long says that it takes longer still.
+    if (ms === undefined || (error !== undefined && ms < SLOW_MS)) return;
+    if (prepared?.kept === true) prepared.plans.learn(ms);
+    else this.#slowTexts.ran(textOf(config), ms);
   }
 
   /** Runs a refused write again elsewhere, if the server has another role by now: it has done nothing for it. */

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { SLOW_MS } from '../../core/slow-acquires.js';
 import type { CountedText } from './counted-text.js';
 import { isPreparable, parametersOf, textOf, type QueryText } from './query-forms.js';
 import { PlanWatch, type PlannedRun, type PlanVerdict } from './plan-watch.js';
@@ -8,8 +9,6 @@ import { SeenTexts } from './seen-texts.js';
 import { mayChangeReading } from './statement-effects.js';
 import type { WireText } from './unnamed-text.js';
 
-/** A statement that usually takes longer than this never shares a connection, in milliseconds. */
-const SLOW_MS = 10;
 /** Statements that only read and write rows, and leave nothing behind in their session. */
 const ROWS_ONLY = /^\s*(?:select|insert|update|delete|merge|with|values|table)\b/i;
 /** The shortest time between two rounds in which the whole pool prepares again on suspicion, in milliseconds. */
@@ -106,6 +105,11 @@ export class StatementCache {
     return prepared.shareable && prepared.plans.usualMs < SLOW_MS && !prepared.plans.comparing;
   }
 
+  /** How long a text usually takes, in milliseconds; `Infinity`: nobody knows. */
+  usualMs(text: string): number {
+    return this.#hot.get(text)?.plans.usualMs ?? Infinity;
+  }
+
   /**
    * Counts a use of a query, and gives its prepared text; `undefined`: it isn't prepared, and pg runs it.
    *
@@ -139,10 +143,12 @@ export class StatementCache {
 
   /** Notes how long a run took and when it ended, in milliseconds. */
   ran(prepared: PreparedText, run: PlannedRun, ms: number, at: number): void {
-    if (prepared.customPlanned) return;
-    const verdict = prepared.plans.ran(run, ms, at);
+    const { plans } = prepared;
+    if (prepared.customPlanned) return plans.learn(ms);
+    const verdict = plans.ran(run, ms, at);
     if (verdict === undefined) return;
     prepared.customPlanned = true;
+    plans.usualMs = verdict.customMs;
     this.#replanned(prepared.text, verdict);
   }
 

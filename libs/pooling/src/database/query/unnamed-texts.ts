@@ -41,4 +41,9 @@ export class UnnamedTexts {
   shareable(text: WireText): boolean {
     return text.shareable;
   }
+
+  /** How long a text usually takes, in milliseconds: `Infinity`, nobody knows. */
+  usualMs(): number {
+    return Infinity;
+  }
 }

@@ -6,6 +6,7 @@ import { pause, within } from '../../core/within.js';
 import type { DatabaseLease } from '../database-lease.js';
 import type { DatabaseLeases, Lender } from '../database-leases.js';
 import type { QueryText } from '../query/query-forms.js';
+import type { SingleQueries } from '../query/single-queries.js';
 import type { QueryTraces } from '../query/query-traces.js';
 import { isLostConnection } from '../server-errors.js';
 import { askWithin } from './asking.js';
@@ -20,6 +21,7 @@ const FIRST_PAUSE_MS = 1;
 const LONGEST_PAUSE_MS = 16;
 
 const BRIEF: EngineAcquireOptions = Object.freeze({ use: 'brief' });
+const SLOW: EngineAcquireOptions = Object.freeze({ use: 'slow' });
 
 /** What reads from replicas need of the pool whose they are. */
 export interface ReplicaReadsHost {
@@ -86,7 +88,7 @@ export class ReplicaReads {
   async run(read: RepeatableRead): Promise<QueryResult | undefined> {
     const search = await this.#begin();
     while (search !== undefined) {
-      const found = await this.#lease(search, BRIEF);
+      const found = await this.#lease(search, ({ parts }) => briefly(parts.queries, read));
       if (found === undefined) break;
       const outcome = await this.#read(found, search, read);
       if (outcome === 'behind') break;
@@ -102,7 +104,7 @@ export class ReplicaReads {
   async acquire(options: EngineAcquireOptions = {}): Promise<DatabaseLease> {
     const search = await this.#begin();
     while (search !== undefined) {
-      const found = await this.#lease(search, options);
+      const found = await this.#lease(search, () => options);
       if (found === undefined) break;
       const { replica, lease } = found;
       const reached = await this.#reaches(found, search);
@@ -149,12 +151,16 @@ export class ReplicaReads {
     return needed === 'primary' ? undefined : new Search(needed, deadline);
   }
 
-  async #lease({ tried, needed, deadline }: Search, options: EngineAcquireOptions): Promise<Found | undefined> {
+  async #lease(
+    { tried, needed, deadline }: Search,
+    optionsFor: (replica: Replica) => EngineAcquireOptions,
+  ): Promise<Found | undefined> {
     for (;;) {
       const replica = this.#set.pick(tried, needed);
       if (replica === undefined) return undefined;
       tried.add(replica);
       const { parts } = replica;
+      const options = optionsFor(replica);
       const ready = options.signal?.aborted === true ? undefined : parts.leases.tryAcquire(options.use ?? 'held');
       if (ready !== undefined) return { replica, lease: ready, waited: false };
       // A connection that is only checked first isn't waited for.
@@ -179,7 +185,7 @@ export class ReplicaReads {
       // It has answered, and isn't there yet: from now on it is asked before.
       replica.keepsUp = false;
       const leftMs = Math.max(0, search.deadline - this.#set.clock.now());
-      const again = await leaseWithin(replica.parts, leftMs, BRIEF);
+      const again = await leaseWithin(replica.parts, leftMs, briefly(replica.parts.queries, read));
       if (again === undefined) return 'behind';
       return await this.#readWhenReached({ replica, lease: again, waited: true }, search, read);
     }
@@ -247,6 +253,11 @@ export class ReplicaReads {
       }
     }
   }
+}
+
+/** A read leases a connection as a single query of its pool does. */
+function briefly(queries: SingleQueries, { text }: RepeatableRead): EngineAcquireOptions {
+  return queries.useOf(text) === 'slow' ? SLOW : BRIEF;
 }
 
 /** Runs a read on the connection that was found for it, and gives that back. */
