@@ -87,9 +87,9 @@ describe('quick queries', () => {
     await Promise.all([...slow, quick]);
   });
 
-  it.each([
+  it.each<[string, DatabaseOptions]>([
     ['of a text without parameters', {}],
-    ['without prepared statements', { preparedStatements: false } as const],
+    ['without prepared statements', { preparedStatements: false }],
   ])('go on beside slow ones %s', async (_which, options) => {
     const made = await poolOf(options);
     const { pool } = made;
