@@ -20,8 +20,8 @@ const UNDICI = pkg('undici');
 const NEST = pkg('@nestjs/(common|core)');
 
 const database = (wing) => own(`database/${wing}/`);
-/** What every wing of the database's room knows: pg's insides, and what its errors say. */
-const DATABASE_BASE = own('database/(pg|pg-internals|pg-values|server-errors)\\.ts$');
+/** What every wing of the database's room knows: pg's insides, its socket, and what the server's errors say. */
+const DATABASE_BASE = own('database/(pg|pg-internals|pg-values|server-errors|in-place-socket)\\.ts$');
 /** How single queries get their connections. */
 const DATABASE_LEASES = own('database/database-leases?\\.ts$');
 const http = (wing) => own(`http/${wing}/`);

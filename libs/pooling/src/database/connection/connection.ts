@@ -18,6 +18,7 @@ import {
 import { rethrow } from '../query/statement.js';
 import { endsConnection } from '../server-errors.js';
 import { MessageGuard } from '../wire/message-guard.js';
+import { InPlaceSocket } from '../in-place-socket.js';
 import { AddedProperties } from './added-properties.js';
 import { Cancellation } from './cancellation.js';
 import { CarriedName } from './carried-name.js';
@@ -78,7 +79,7 @@ export class PostgresConnection {
 
   constructor(host: ConnectionHost, lost: (error?: Error) => void) {
     this.#lost = lost;
-    const client = new pg.Client(host.clientConfig);
+    const client = new pg.Client(withInPlaceSocket(host.clientConfig));
     this.client = client;
     this.hostTarget = host.hostTarget;
     this.told = new ToldRole(protocolOf(client));
@@ -101,9 +102,11 @@ export class PostgresConnection {
 
   /** What checks all that the server sends; `undefined` where pg reads in a way that isn't known. */
   #guardIncoming(): MessageGuard | undefined {
+    const protocol = protocolOf(this.client);
     const guard = new MessageGuard({ client: this.client, ending: (error) => this.fail(error) });
-    const guarded = guardIncoming(protocolOf(this.client), (bytes, pass) => guard.read(bytes, pass));
-    return guarded ? guard : undefined;
+    if (!guardIncoming(protocol, (bytes, pass) => guard.read(bytes, pass))) return undefined;
+    if (protocol.stream instanceof InPlaceSocket) protocol.stream.reader = guard;
+    return guard;
   }
 
   #listen(): void {
@@ -308,6 +311,12 @@ export class PostgresConnection {
       rethrow(error);
     }
   }
+}
+
+/** pg's own socket is replaced, where it has one and uses no TLS. */
+function withInPlaceSocket(config: ClientConfig): ClientConfig {
+  if (config.stream !== undefined || (config.ssl !== undefined && config.ssl !== false)) return config;
+  return { ...config, stream: () => new InPlaceSocket() };
 }
 
 function ignore(): void {

@@ -1,6 +1,7 @@
 import dns, { type LookupAddress } from 'node:dns';
-import { isIP, Socket } from 'node:net';
+import { isIP } from 'node:net';
 import type { HostTarget } from '../options/host-options.js';
+import { InPlaceSocket } from '../in-place-socket.js';
 
 /** The addresses of a host. `undefined` stands for the name itself, where there is nothing to look up. */
 export type Addresses = readonly (string | undefined)[];
@@ -56,7 +57,7 @@ function takingTurns(found: readonly LookupAddress[]): string[] {
  * A socket that connects to one address, whatever name it is given. So pg still knows the host by its name, which is what
  * its certificate and its password belong to.
  */
-export class AddressedSocket extends Socket {
+export class AddressedSocket extends InPlaceSocket {
   readonly #address: string;
 
   constructor(address: string) {

@@ -5,6 +5,7 @@ import { LoginOrder } from './login-order.js';
 import { checkForm, longestMessage, SHORTEST_LIMIT } from './message-form.js';
 import { ProtocolError } from './protocol-error.js';
 import { DATA_ROW, HEADER_BYTES, isUnasked, messageName, READY_FOR_QUERY } from './server-message.js';
+import type { InPlaceReader } from '../in-place-socket.js';
 
 /** The first size of the buffer for an incomplete message. It grows with the bytes that come, not with the announced length. */
 const FIRST_HELD_BYTES = 1_048_576;
@@ -31,7 +32,7 @@ export interface MessageGuardHost {
  * checks the form and the order of each, and passes it to the wire, if it answers one of its queries, or to `pg`. A message
  * that no honest server sends goes no further: it ends the connection, with an error for all that runs on it.
  */
-export class MessageGuard {
+export class MessageGuard implements InPlaceReader {
   /** Takes answers to what was sent past pg and the wire, by their types; returns whether it has taken one. */
   aside: ((type: number) => boolean) | undefined = undefined;
   readonly #host: MessageGuardHost;
@@ -40,6 +41,8 @@ export class MessageGuard {
   /** Until the connection is logged in. */
   #login: LoginOrder | undefined = new LoginOrder();
   #wire: AnswerReader | undefined;
+  /** How pg gets what is for it. */
+  #toPg: ((bytes: Buffer) => void) | undefined;
   /** The beginning of an incomplete message, and its length as far as it is known. */
   #held: Buffer | undefined;
   #heldLength = 0;
@@ -59,6 +62,23 @@ export class MessageGuard {
 
   /** What has come from the server; `pass` hands bytes on to `pg`. */
   read(bytes: Buffer, pass: (bytes: Buffer) => void): void {
+    this.#toPg = pass;
+    this.#read(bytes, pass);
+  }
+
+  /** Whether the wire's answers come, which keeps nothing of the bytes. */
+  get readsInPlace(): boolean {
+    return this.#wire !== undefined && this.#wire.underway > 0;
+  }
+
+  readInPlace(bytes: Buffer): void {
+    this.#read(bytes, this.#passCopy);
+  }
+
+  /** pg's parser keeps parts of what it gets. */
+  readonly #passCopy = (bytes: Buffer): void => this.#toPg?.(Buffer.from(bytes));
+
+  #read(bytes: Buffer, pass: (bytes: Buffer) => void): void {
     if (this.#over) return;
     try {
       this.#cut(bytes, pass);
