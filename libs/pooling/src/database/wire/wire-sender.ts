@@ -24,10 +24,13 @@ const writer = new MessageWriter();
 export class WireSender {
   /** How many wires of this process have queries under way. */
   static #atWork = 0;
+  /** Those that send when all that was read in this turn of the event loop is handled. */
+  static #due: WireSender[] = [];
 
   readonly #session: WireSession;
   readonly #protocol: ProtocolConnection;
   #unsent: WireQuery[] = [];
+  #isDue = false;
   /** The last statement of a transaction that was sent. */
   #ahead: WireQuery | undefined = undefined;
 
@@ -90,8 +93,24 @@ export class WireSender {
 
   /** Sends after all that was read in this turn of the event loop is handled, so that what that sets off leaves in one piece. */
   #sendSoon(): void {
-    setImmediate(this.#send);
+    if (this.#isDue) return;
+    this.#isDue = true;
+    if (WireSender.#due.push(this) === 1) setImmediate(WireSender.#sendDue);
   }
+
+  static readonly #sendDue = (): void => {
+    const due = WireSender.#due;
+    WireSender.#due = [];
+    for (const sender of due) {
+      sender.#isDue = false;
+      try {
+        sender.#send();
+      } catch (error) {
+        // A stream of the user's own: it must not hold up the others.
+        sender.#protocol.stream.destroy(error as Error);
+      }
+    }
+  };
 
   readonly #send = (): void => {
     const queries = this.#unsent;
