@@ -53,7 +53,14 @@ export function connectionExecutorsOn({ DefaultQueryExecutor: Base }: KyselyModu
       this.#tools = tools;
     }
 
-    override async executeQuery<Row>(query: CompiledQuery, options?: unknown): Promise<QueryResult<Row>> {
+    override executeQuery<Row>(query: CompiledQuery, options?: unknown): Promise<QueryResult<Row>> {
+      const plain = this.plugins.length === 0 && presentCollection() === undefined;
+      return plain && (options as ExecuteOptions | undefined)?.signal === undefined
+        ? this.#scope.run<Row>(query)
+        : this.#executeWithMore<Row>(query, options);
+    }
+
+    async #executeWithMore<Row>(query: CompiledQuery, options: unknown): Promise<QueryResult<Row>> {
       // Kysely 0.29 aborts a query by cancelling what runs on the connection: nothing else may run there.
       const { signal } = (options ?? {}) as ExecuteOptions;
       if (signal !== undefined)

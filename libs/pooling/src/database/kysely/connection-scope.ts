@@ -40,8 +40,20 @@ export class ConnectionScope implements ConnectionProvider, BatchRunner, Transac
   }
 
   /** Runs one statement. */
-  async run<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
+  run<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
     this.#bind();
+    const mayShare = this.#state === 'open' && this.#kind === 'transaction' && formOf(query) !== 'text';
+    if (!mayShare || !this.#connection.plain || !this.#turns.tryShare()) return this.#runInTurn<Row>(query);
+    this.#pending++;
+    return this.#connection.run<Row>(query, this.#leave);
+  }
+
+  readonly #leave = (): void => {
+    this.#turns.leave();
+    this.#left();
+  };
+
+  async #runInTurn<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
     if (this.#state !== 'open') throw this.#connection.transactionOver();
     this.#pending++;
     try {

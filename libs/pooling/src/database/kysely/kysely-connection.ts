@@ -11,7 +11,7 @@ import { commandQuery, formOf } from './command-query.js';
 import { ConnectionNotes } from './connection-notes.js';
 import type { ConnectionWay } from './connection-way.js';
 import { kyselyResult } from './kysely-result.js';
-import { isLogging, logged, loggedStream } from './logged-queries.js';
+import { isLogging, logged, loggedBeginning, loggedStream } from './logged-queries.js';
 import { behindStreams, OpenStreams } from './open-streams.js';
 import { OrderedStatements } from './ordered-statements.js';
 import { installedCursor } from './pg-cursor.js';
@@ -123,37 +123,37 @@ export class KyselyConnection implements DatabaseConnection {
     this.#statements.trace = this.#trace?.trace;
   }
 
-  /** Runs one statement, after those that were asked for before. */
-  async executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
-    if (!isLogging(this.#way.log)) return kyselyResult(await this.#run(query));
-    const opening = this.#beginLogged ? undefined : this.#statements.opening;
-    this.#beginLogged = true;
-    return kyselyResult(await logged(this.#way.log, query, () => this.#runBeginning(opening, query)));
+  /** Whether {@link run} does all that {@link executeQuery} does. */
+  get plain(): boolean {
+    return !isLogging(this.#way.log);
   }
 
-  /** Logs the `BEGIN` that leaves with a statement, before the statement itself is logged. */
-  async #runBeginning(opening: Opening | undefined, query: CompiledQuery): Promise<PgQueryResult> {
-    const running = this.#run(query);
-    if (opening === undefined) return await running;
-    const begun = async (): Promise<void> => {
-      await running.catch((error: unknown) => {
-        if (error === opening.error) throw error;
-      });
-    };
-    await logged(this.#way.log, commandQuery(opening.text), begun).catch(async (error: unknown) => {
-      await running;
-      throw error;
-    });
-    return await running;
+  /** Runs one statement, after those that were asked for before. */
+  executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
+    return isLogging(this.#way.log) ? this.#executeLogged(query) : this.run(query);
+  }
+
+  /** Runs one statement past Kysely's log, and calls back before its promise settles. */
+  run<Row>(query: CompiledQuery, answered?: () => void): Promise<QueryResult<Row>> {
+    return promiseOf(this.#starting(query), kyselyResult<Row>, answered);
+  }
+
+  async #executeLogged<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
+    const opening = this.#beginLogged ? undefined : this.#statements.opening;
+    this.#beginLogged = true;
+    return kyselyResult(await loggedBeginning(this.#way.log, opening, query, () => this.#run(query)));
   }
 
   #run(query: CompiledQuery): Promise<PgQueryResult> {
+    return promiseOf(this.#starting(query));
+  }
+
+  #starting(query: CompiledQuery): (outcome: QueryOutcome) => void {
     const note = this.#asked(query);
-    const values = query.parameters as unknown[];
-    return promiseOf((outcome) => {
+    return (outcome) => {
       const heard = note === undefined ? outcome : noting(note, outcome);
-      this.#statements.run(textOfCompiled(query), values, formOf(query), heard);
-    });
+      this.#statements.run(textOfCompiled(query), query.parameters as unknown[], formOf(query), heard);
+    };
   }
 
   /** Gives the note that is to be taken of a statement; that of a transaction is taken with its end. */

@@ -1,4 +1,6 @@
 import type { CompiledQuery, Log } from 'kysely';
+import type { Opening } from '../query/opening.js';
+import { commandQuery } from './command-query.js';
 
 /** Whether Kysely's log hears of queries or their errors. */
 export function isLogging(log: Log): boolean {
@@ -18,6 +20,29 @@ export async function logged<Answer>(log: Log, query: CompiledQuery, run: () => 
   }
   await log.query(() => ({ level: 'query', query, queryDurationMillis: duration() }));
   return answer;
+}
+
+/** Tells Kysely's log of a query, and before that of the `BEGIN` that leaves with it; `undefined`: none does. */
+export function loggedBeginning<Answer>(
+  log: Log,
+  opening: Opening | undefined,
+  query: CompiledQuery,
+  run: () => Promise<Answer>,
+): Promise<Answer> {
+  return logged(log, query, async () => {
+    const running = run();
+    if (opening === undefined) return await running;
+    const begun = async (): Promise<void> => {
+      await running.catch((error: unknown) => {
+        if (error === opening.error) throw error;
+      });
+    };
+    await logged(log, commandQuery(opening.text), begun).catch(async (error: unknown) => {
+      await running;
+      throw error;
+    });
+    return await running;
+  });
 }
 
 /** Tells Kysely's log of a stream and how it ended. */

@@ -16,6 +16,7 @@ import { AmbientAccess } from './ambient/ambient-access.js';
 import { runBatch } from './batch-run.js';
 import { presentCollection, type BatchRunner } from './collected-queries.js';
 import { connectionExecutorsOn, type ExecutorTools } from './connection-executor.js';
+import { asItIs, promiseOf } from '../query/query-forms.js';
 import type { ConnectionWay } from './connection-way.js';
 import type { KyselyModule } from './kysely-module.js';
 import { kyselyResult } from './kysely-result.js';
@@ -110,9 +111,23 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
       });
     }
 
-    override async executeQuery<Row>(
+    override executeQuery<Row>(
       compiledQuery: CompiledQuery,
       options?: { readonly signal?: AbortSignal },
+    ): Promise<QueryResult<Row>> {
+      const plain =
+        options?.signal === undefined &&
+        this.plugins.length === 0 &&
+        this.#parts.replicas === undefined &&
+        presentCollection() === undefined &&
+        this.#membership === undefined &&
+        !isLogging(this.#way.log);
+      return plain ? this.#ask(compiledQuery, kyselyResult<Row>) : this.#executeWithMore(compiledQuery, options);
+    }
+
+    async #executeWithMore<Row>(
+      compiledQuery: CompiledQuery,
+      options: { readonly signal?: AbortSignal } | undefined,
     ): Promise<QueryResult<Row>> {
       // Kysely 0.29 aborts a query by its connection.
       if (options?.signal !== undefined) {
@@ -138,7 +153,7 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
 
     #run(query: CompiledQuery): Promise<PgQueryResult> {
       const { log } = this.#way;
-      return isLogging(log) ? logged(log, query, () => this.#ask(query)) : this.#ask(query);
+      return isLogging(log) ? logged(log, query, () => this.#ask(query, asItIs)) : this.#ask(query, asItIs);
     }
 
     get #batches(): BatchRunner {
@@ -146,19 +161,24 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
       return { owner: way, runBatch: (queries) => runBatch(way, queries) };
     }
 
-    #ask(query: CompiledQuery): Promise<PgQueryResult> {
+    #ask<Answer>(query: CompiledQuery, shape: (answer: PgQueryResult) => Answer): Promise<Answer> {
       const { queries, writes } = this.#way;
       const { traces } = queries;
       const { traced } = traces;
       if (traced || traces.subscribed)
         traces.learn(query.sql, query.parameters.length > 0, () => querySummary(query.query));
       // What Kysely has built is one statement; raw SQL may be several.
-      return queries.run(
-        textOfCompiled(query),
-        query.parameters as unknown[],
-        query.query.kind !== 'RawNode',
-        writes === undefined || isRead(query),
-        traced,
+      return promiseOf(
+        (outcome) =>
+          queries.execute(
+            textOfCompiled(query),
+            query.parameters as unknown[],
+            outcome,
+            query.query.kind !== 'RawNode',
+            writes === undefined || isRead(query),
+            traced,
+          ),
+        shape,
       );
     }
 

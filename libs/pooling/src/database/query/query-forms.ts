@@ -77,13 +77,49 @@ function captureCallers(error: Error): void {
   Error.stackTraceLimit = limit;
 }
 
+function withCallers(error: unknown): never {
+  if (error instanceof Error) captureCallers(error);
+  throw error;
+}
+
+/** An answer as it is. */
+export function asItIs(result: QueryResult): QueryResult {
+  return result;
+}
+
 /** Makes a promise of a callback. The stack of its errors leads to the caller, and not to a socket. */
-export function promiseOf(start: (callback: QueryOutcome) => void): Promise<QueryResult> {
-  return new Promise<QueryResult>((resolve, reject) => {
-    start((error, result) => (error === undefined ? resolve(result) : reject(error)));
-  }).catch((error: unknown) => {
-    if (error instanceof Error) captureCallers(error);
-    throw error;
+export function promiseOf(start: (callback: QueryOutcome) => void): Promise<QueryResult>;
+/**
+ * @param shape makes what the promise gives of the result; must not throw.
+ * @param answered called before the promise settles.
+ */
+export function promiseOf<Answer>(
+  start: (callback: QueryOutcome) => void,
+  shape: (result: QueryResult) => Answer,
+  answered?: () => void,
+): Promise<Answer>;
+export function promiseOf(
+  start: (callback: QueryOutcome) => void,
+  shape: (result: QueryResult) => unknown = asItIs,
+  answered?: () => void,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => {
+      answered?.();
+      // Who awaits the promise can be seen one step later; V8 finds them because `resolve` is the promise's own.
+      void Promise.reject(error as Error)
+        .catch(withCallers)
+        .then(resolve, reject);
+    };
+    try {
+      start((error, result) => {
+        if (error !== undefined) return fail(error);
+        answered?.();
+        resolve(shape(result));
+      });
+    } catch (error) {
+      fail(error);
+    }
   });
 }
 
