@@ -1,6 +1,7 @@
-/** How far behind its replicas are, on the page of the console. Real replication, whose replay is stopped by hand. */
+/** How far behind its replicas are, and who holds connections to them, on the page of the console. Real replication, whose replay is stopped by hand. */
 import type { Browser, Locator, Page } from 'playwright-core';
-import { DatabasePool, getDbPoolToken } from 'nestjs-pooling';
+import { sql, type Kysely } from 'kysely';
+import { DatabasePool, getDbPoolToken, getReplicaDbToken } from 'nestjs-pooling';
 import { PostgresCluster, type ClusterNode } from 'nestjs-pooling/testing';
 import { hasBrowser, openPage, startBrowser } from '#test/support/browser.js';
 import { startConsoleApplication } from '#test/support/console-application.js';
@@ -68,6 +69,42 @@ describe.skipIf(!hasBrowser)('the console (needs chromium)', { timeout: 120_000 
 
     await standby.ask('select pg_wal_replay_resume()');
     await expect.poll(async () => (await shown())[1], { timeout: 30_000 }).toBe('standby, up to date; 0 open');
+    expect(complaints).toEqual([]);
+  });
+
+  it('shows who holds a connection to a replica, with the replica, and takes it away', async () => {
+    const [, standby] = cluster.nodes as [ClusterNode, ClusterNode];
+    await using application = await startConsoleApplication({
+      databaseUrl: cluster.url,
+      database: { size: 3, maxOverflow: 0, replicas: { url: standby.urlOf(), waitMs: 10_000 } },
+      console: { allowedActions: ['terminate'] },
+    });
+    const pool = application.application.get<DatabasePool>(getDbPoolToken());
+    const replicas = application.application.get<Kysely<unknown>>(getReplicaDbToken());
+    await using opened = await openPage(browser, `${application.url}/pools`);
+    const { page, complaints } = opened;
+    await expect.poll(() => page.locator('#connection').innerText()).toBe('Live');
+    const transaction = await replicas.startTransaction().execute();
+    await sql`select 'what is held' as what`.execute(transaction);
+    const [holder] = pool.holders();
+    expect(holder?.replica).toMatch(/:\d+$/);
+
+    const panel = page.locator('[data-pool="default"]');
+    const row = panel.locator('.holders tbody tr');
+    await expect.poll(() => row.count(), { timeout: 30_000 }).toBe(1);
+    expect(await row.locator('[data-column="Connection"]').innerText()).toBe(
+      `#${holder?.connection} · replica ${holder?.replica} · backend ${holder?.serverId}`,
+    );
+    expect(await row.locator('[data-column="Doing"]').innerText()).toContain("select 'what is held' as what");
+    // The cells are those of the database's own connections.
+    expect(await panel.locator('.cells .cell').count()).toBe(3);
+    expect(await panel.locator('.cells [data-kind="transaction"]').count()).toBe(0);
+
+    await row.getByRole('button', { name: `Terminate connection ${holder?.connection}` }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Terminate' }).click();
+    await expect.poll(() => row.count(), { timeout: 30_000 }).toBe(0);
+    expect(pool.holders()).toEqual([]);
+    await transaction.rollback().execute();
     expect(complaints).toEqual([]);
   });
 });

@@ -472,3 +472,111 @@ describe('when servers change their parts,', { timeout: 120_000 }, () => {
     );
   });
 });
+
+describe('who holds connections to replicas', { timeout: 60_000 }, () => {
+  // What has to be dialled first is waited for: nothing goes to the primary.
+  const PATIENT = { waitMs: 10_000 };
+
+  function hostsOfStandbys(): string[] {
+    return laboratory.standbys.map(({ proxy }) => `127.0.0.1:${proxy.port}`);
+  }
+
+  it('is shown among the holders of the database, with the replica, and can be made to let go', async () => {
+    const opened = laboratory.open({ leakDetectionMs: 60_000 }, PATIENT);
+    const { pool, db, replicas } = opened;
+    await untilRead(opened);
+    await db.connection().execute(async (held) => {
+      await portOf(held);
+      const failed = replicas.transaction().execute(async (transaction) => {
+        await portOf(transaction);
+        const holders = pool.holders();
+        expect(holders).toHaveLength(2);
+        const ofReplica = holders.find((each) => 'replica' in each);
+        const ofPrimary = holders.find((each) => !('replica' in each));
+        expect(ofReplica).toMatchObject({
+          replica: expect.toSatisfy((host) => hostsOfStandbys().includes(host as string)),
+          inTransaction: true,
+          active: false,
+          leaked: false,
+          acquiredAt: expect.stringContaining('replicas.spec.ts'),
+          serverId: expect.any(Number),
+        });
+        expect(holders.map(({ heldMs }) => heldMs)).toEqual(
+          holders.map(({ heldMs }) => heldMs).toSorted((one, other) => other - one),
+        );
+        expect(ofReplica?.connection).not.toBe(ofPrimary?.connection);
+        expect(pool.terminate(ofReplica!.connection)).toBe(true);
+        expect(pool.holders()).toEqual([expect.objectContaining({ connection: ofPrimary?.connection })]);
+        expect(pool.terminate(ofReplica!.connection)).toBe(false);
+        await portOf(transaction);
+      });
+      await expect(failed).rejects.toThrow();
+      await portOf(held);
+    });
+    expect(pool.holders()).toEqual([]);
+  });
+
+  it('has a number of its own, whatever the host', async () => {
+    const opened = laboratory.open({}, PATIENT);
+    await untilRead(opened);
+    const held = await Promise.all(
+      [opened.db, opened.replicas].flatMap((db) => [1, 2, 3, 4].map(() => db.startTransaction().execute())),
+    );
+    await Promise.all(held.map(portOf));
+    const numbers = opened.pool.holders().map(({ connection }) => connection);
+    expect(numbers).toHaveLength(8);
+    expect(new Set(numbers).size).toBe(8);
+    await Promise.all(held.map((transaction) => transaction.rollback().execute()));
+  });
+
+  it('counts among the leaks of the database', async () => {
+    const opened = laboratory.open({}, { ...PATIENT, leakDetectionMs: 20 });
+    const { pool, replicas } = opened;
+    await untilRead(opened);
+    const transaction = await replicas.startTransaction().execute();
+    const port = await portOf(transaction);
+    expect(portsOf(laboratory.standbys)).toContain(port);
+    await vi.waitFor(
+      () => expect(pool.holders()).toMatchObject([{ leaked: true, replica: expect.any(String) }]),
+      20_000,
+    );
+    const [holder] = pool.holders();
+    expect(pool.statistics()).toMatchObject({ leaks: 1, lastLeak: { connection: holder?.connection } });
+    await transaction.rollback().execute();
+    expect(pool.holders()).toEqual([]);
+    expect(pool.statistics().leaks).toBe(1);
+  });
+
+  it('is told with its replica when the end does not wait for it any longer', async () => {
+    const opened = laboratory.open({}, PATIENT);
+    await untilRead(opened);
+    const transaction = await opened.replicas.startTransaction().execute();
+    await portOf(transaction);
+    const [holder] = opened.pool.holders();
+    const { graceful, destroyed } = await opened.pool.close({ deadlineMs: 50 });
+    expect(graceful).toBe(false);
+    expect(destroyed).toMatchObject([{ connection: holder?.connection, replica: holder?.replica }]);
+    await transaction.rollback().execute();
+  });
+
+  it('is shown while a host that is a replica no more waits for it', async () => {
+    const [first, second] = laboratory.standbys.map(({ proxy }) => ({ host: '127.0.0.1', port: proxy.port }));
+    let hosts = [first!];
+    const opened = laboratory.open({}, { ...PATIENT, hosts: () => hosts, hostRecheckMs: 200, leakDetectionMs: 20 });
+    await untilRead(opened);
+    const transaction = await opened.replicas.startTransaction().execute();
+    await portOf(transaction);
+    hosts = [second!];
+    await vi.waitFor(async () => {
+      await opened.pool.ping();
+      expect(opened.pool.statistics().replicas?.states).toMatchObject([{ host: `127.0.0.1:${second!.port}` }]);
+    }, 20_000);
+    await vi.waitFor(() => expect(opened.pool.statistics().leaks).toBe(1), 20_000);
+    const [holder] = opened.pool.holders();
+    expect(holder).toMatchObject({ replica: `127.0.0.1:${first!.port}` });
+    expect(opened.pool.terminate(holder!.connection)).toBe(true);
+    await transaction.rollback().execute();
+    await vi.waitFor(() => expect(opened.pool.holders()).toEqual([]));
+    expect(opened.pool.statistics().leaks).toBe(1);
+  });
+});

@@ -26,6 +26,7 @@ function evidenceOf(holder: Holder): Record<string, string | number> {
     heldMs: Math.round(holder.heldMs),
     quietMs: Math.round(quietMs(holder)),
     holder: nameOf(holder),
+    ...(holder.replica === undefined ? undefined : { replica: holder.replica }),
     ...(holder.statement === undefined ? undefined : { statement: holder.statement }),
     ...(holder.serverId === undefined ? undefined : { serverId: holder.serverId }),
   };

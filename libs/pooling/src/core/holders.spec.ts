@@ -111,3 +111,16 @@ it('the three longest holders are summed up in one line', () => {
       '1.0 s by OrdersController.create',
   );
 });
+
+it('of one that is on a replica, its host is named', () => {
+  const holder: Holder = {
+    connection: 1,
+    heldMs: 1_000,
+    leaked: false,
+    label: 'Orders.list',
+    replica: 'db2.internal:5432',
+  };
+  expect(summariseHolders([{ ...holder, inTransaction: true, active: true }])).toBe(
+    '1.0 s by Orders.list, on replica db2.internal:5432, in transaction',
+  );
+});

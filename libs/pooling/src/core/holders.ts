@@ -38,6 +38,8 @@ export interface Acquirer {
 export interface Holder extends HolderActivity, Acquirer {
   /** Identifies the connection within its pool, for as long as it lives. */
   readonly connection: number;
+  /** The replica that it goes to, `name:port`; left out where it goes to the database itself. */
+  readonly replica?: string;
   /** For how long it is held, in milliseconds. */
   readonly heldMs: number;
   /** For how long nothing has run on it, in milliseconds; left out while something runs, or when that isn't known. */
@@ -167,6 +169,7 @@ function summariseHolder(holder: Holder): string {
   let text = `${(holder.heldMs / 1000).toFixed(1)} s`;
   const acquirer = nameAcquirer(holder);
   if (acquirer !== undefined) text += ` by ${acquirer}`;
+  if (holder.replica !== undefined) text += `, on replica ${holder.replica}`;
   if (holder.lost === true) text += ', whose connection is lost';
   else if (holder.inTransaction === true) text += `, ${whereIn(holder)}`;
   if (holder.statement !== undefined)

@@ -134,6 +134,8 @@ export interface PoolDependencies<T> {
   readonly label?: () => string | undefined;
   /** Makes spans of acquires that wait. */
   readonly spans?: SpanSink | undefined;
+  /** Numbers connections: pools that are shown as one have them in common. */
+  readonly nextConnection?: () => number;
 }
 
 /** What `close()` did. */

@@ -40,7 +40,7 @@ export function partsOf<T>(
   const deadlines = new Deadlines(clock);
   const counters = new PoolCounters();
   const life = new LifeCycle();
-  const slots = new Slots<T>(options.size, options.maxOverflow, connector);
+  const slots = new Slots<T>(options.size, options.maxOverflow, connector, dependencies.nextConnection);
   const slow = new SlowAcquires<T>(slots, life, options.quickReserve);
   const traces = new AcquireTraces(options.name, slots, dependencies.spans);
   return {

@@ -2,6 +2,12 @@ import type { Connector } from './connector.js';
 import { LinkedList } from './linked-list.js';
 import { PoolEntry, type StepState } from './pool-entry.js';
 
+/** Numbers from 1 on. */
+export function numbers(): () => number {
+  let last = 0;
+  return () => ++last;
+}
+
 /**
  * Every slot in use, the idle connections among them, and how many stand in which state. All changes of an entry's
  * state are made here.
@@ -15,16 +21,23 @@ export class Slots<T> {
   #maxOverflow: number;
   /** What may be had from outside, whatever the bounds. */
   #ceiling = Infinity;
-  #nextId = 1;
+  readonly #nextId: () => number;
   #connecting = 0;
   #arriving = 0;
   #closing = 0;
   #onEmpty: (() => void) | undefined = undefined;
 
-  constructor(size: number, maxOverflow: number, connector: Pick<Connector<T>, 'parked'>) {
+  /** @param nextId numbers the connections. */
+  constructor(
+    size: number,
+    maxOverflow: number,
+    connector: Pick<Connector<T>, 'parked'>,
+    nextId: () => number = numbers(),
+  ) {
     this.#size = size;
     this.#maxOverflow = maxOverflow;
     this.#connector = connector;
+    this.#nextId = nextId;
   }
 
   /** Connections kept when idle, by the bounds. */
@@ -119,7 +132,7 @@ export class Slots<T> {
 
   /** Takes a free slot for a dial. */
   dial(generation: number): PoolEntry<T> {
-    const entry = new PoolEntry<T>(this.#nextId++, generation);
+    const entry = new PoolEntry<T>(this.#nextId(), generation);
     this.#entries.add(entry);
     this.#connecting++;
     return entry;

@@ -4,6 +4,7 @@ import { systemClock, type Clock } from '../core/clock.js';
 import { poolChannel } from '../core/diagnostics.js';
 import { Pool } from '../core/pool.js';
 import { keepRequests } from '../core/request-context.js';
+import { numbers } from '../core/slots.js';
 import type { SpanSink } from '../core/span-sink.js';
 import type { PostgresConnection } from './connection/connection.js';
 import { HandingOn } from './connection/handing-on.js';
@@ -54,6 +55,8 @@ export interface DatabaseParts {
   readonly leases: DatabaseLeases;
   readonly queries: SingleQueries;
   readonly tally: StatementTally;
+  /** Numbers connections. */
+  readonly nextConnection: () => number;
   readonly ping: DatabasePing;
   readonly role: RoleOfServer<PostgresConnection>;
   /** There where the pool chooses among hosts. */
@@ -68,6 +71,9 @@ export interface DatabaseParts {
   readonly writes: PoolWrites | undefined;
 }
 
+/** What a pool has in common with those of its replicas: they are shown as one. */
+export type CommonParts = Pick<DatabaseParts, 'tally' | 'nextConnection'>;
+
 /** What is known of a pool before its parts are made. */
 interface Making {
   readonly name: string;
@@ -77,22 +83,22 @@ interface Making {
 }
 
 /**
- * Makes the parts of a pool and wires them. `emitter` is the pool: its listeners hear of connections and leases. `counting` counts
- * its statements, together with another pool's; left out: it counts its own.
+ * Makes the parts of a pool and wires them. `emitter` is the pool: its listeners hear of connections and leases. `common` are
+ * parts of another pool; left out: it has its own.
  */
 export function databasePartsOf(
   name: string,
   configuration: ResolvedDatabaseOptions,
   dependencies: DatabasePoolDependencies,
   emitter: EventEmitter,
-  counting?: StatementTally,
+  common?: CommonParts,
 ): DatabaseParts {
   const { clock = systemClock, observer = {}, spans } = dependencies;
   const { clientConfig } = configuration;
   const making = { name, clock, observer, configuration };
   const counters: DatabaseCounters = { queries: 0, transactionsLeftOpen: 0, cancelFailures: 0 };
   const statements = statementCacheOf(making);
-  const tally = counting ?? new StatementTally(clock);
+  const { tally, nextConnection } = common ?? { tally: new StatementTally(clock), nextConnection: numbers() };
   const unnamed = new UnnamedTexts(commentOf(configuration.queryComments));
   const suspectAll = (): void => engine.suspectAll();
   const hosts: PoolHosts<PostgresConnection> | undefined = choosesHost(configuration)
@@ -174,6 +180,7 @@ export function databasePartsOf(
       observer: events,
       describe: (connection) => connection.activity(),
       spans,
+      nextConnection,
       ...(dependencies.random === undefined ? undefined : { random: dependencies.random }),
       ...(dependencies.label === undefined ? undefined : { label: dependencies.label }),
     },
@@ -207,6 +214,7 @@ export function databasePartsOf(
     leases,
     queries,
     tally,
+    nextConnection,
     ping,
     role,
     hosts,

@@ -255,14 +255,19 @@ export class DatabasePool extends EventEmitter implements AsyncDisposable {
     return this.#parts.engine.report.histograms();
   }
 
-  /** Who holds connections, longest first: since when, what runs, and where it was acquired when leak detection is on. */
+  /**
+   * Who holds connections, longest first, those of replicas included: since when, what runs, and where it was acquired when
+   * leak detection is on.
+   */
   holders(): Holder[] {
-    return this.#parts.engine.holders();
+    const own = this.#parts.engine.holders();
+    const held = this.#replicas?.set.leases.holders() ?? [];
+    return held.length === 0 ? own : [...own, ...held].sort((one, other) => other.heldMs - one.heldMs);
   }
 
   /** Takes a connection from its borrower and destroys it; `connection` is a holder's. Returns whether there was one. */
   terminate(connection: number): boolean {
-    return this.#parts.engine.terminate(connection);
+    return this.#parts.engine.terminate(connection) || (this.#replicas?.set.leases.terminate(connection) ?? false);
   }
 
   /** Replaces every connection when it is next idle: after a change of credentials, or a fail-over. */

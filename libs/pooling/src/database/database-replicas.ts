@@ -1,7 +1,6 @@
 import { EventEmitter } from 'node:events';
-import type { DatabasePoolDependencies, DatabaseParts } from './database-parts.js';
+import type { CommonParts, DatabasePoolDependencies, DatabaseParts } from './database-parts.js';
 import type { ResolvedDatabaseOptions } from './options/options.js';
-import type { StatementTally } from './query/statement-tally.js';
 import { PrimaryPosition } from './replicas/primary-position.js';
 import type { ReplicaParts } from './replicas/replica.js';
 import { ReplicaReads } from './replicas/replica-reads.js';
@@ -16,7 +15,7 @@ type MakeParts = (
   configuration: ResolvedDatabaseOptions,
   dependencies: DatabasePoolDependencies,
   emitter: EventEmitter,
-  tally: StatementTally,
+  common: CommonParts,
 ) => ReplicaParts;
 
 /** The replicas of a pool. */
@@ -34,13 +33,13 @@ export function replicasOf(
 ): DatabaseReplicas | undefined {
   const { replicas, queryTimeoutMs } = configuration;
   if (replicas === undefined) return undefined;
-  const { clock, engine, hosts, leases, tally, writes } = parts;
+  const { clock, engine, hosts, leases, writes } = parts;
   const primary = new PrimaryPosition({ clock, leases }, writes);
   const set = new ReplicaSet(replicas, {
     clock,
     random: dependencies.random ?? Math.random,
     make: (options, removed) =>
-      makeParts(options.name, options, dependencies, new EventEmitter().on('remove', removed), tally),
+      makeParts(options.name, options, dependencies, new EventEmitter().on('remove', removed), parts),
     askPrimary: async () => {
       const position = await primary.ask(LOOK_MS);
       return position === 'nowhere' ? undefined : position;

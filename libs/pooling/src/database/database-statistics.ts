@@ -3,6 +3,8 @@ import type { PoolStatistics } from '../core/statistics.js';
 import type { FleetStatistics } from './fleet/fleet-member.js';
 import type { HostsStatistics } from './hosts/host-statistics.js';
 import type { StatementCache } from './query/statement-cache.js';
+import type { Leaks } from './replicas/replica-leases.js';
+import type { ReplicaSet } from './replicas/replica-set.js';
 import type { ReplicasStatistics } from './replicas/replica-statistics.js';
 import type { TransactionOutcomes, TransactionTally } from './transaction-tally.js';
 
@@ -56,11 +58,13 @@ export interface StatisticsSource {
 /** An immutable snapshot of levels and counters. */
 export function databaseStatistics(
   source: StatisticsSource,
-  replicas: { statistics(): ReplicasStatistics } | undefined,
+  replicas: Pick<ReplicaSet, 'statistics' | 'leases'> | undefined,
 ): DatabasePoolStatistics {
   const { engine, counters, role, hosts, statements, budget, transactions } = source;
+  const own = engine.statistics();
   return {
-    ...engine.statistics(),
+    ...own,
+    ...(replicas === undefined ? undefined : leaksOf(own, replicas.leases.leaks())),
     transactionsLeftOpen: counters.transactionsLeftOpen,
     cancelFailures: counters.cancelFailures,
     readOnly: role.readOnly,
@@ -73,4 +77,13 @@ export function databaseStatistics(
     ...(hosts === undefined ? undefined : { hosts: hosts.statistics() }),
     ...(replicas === undefined ? undefined : { replicas: replicas.statistics() }),
   };
+}
+
+/** Leaks of a pool and of its replicas, as `holders()` shows both. */
+function leaksOf(
+  { leaks, lastLeak }: PoolStatistics,
+  { count, last }: Leaks,
+): Pick<PoolStatistics, 'leaks' | 'lastLeak'> {
+  const newest = lastLeak === undefined || (last !== undefined && last.at > lastLeak.at) ? last : lastLeak;
+  return { leaks: leaks + count, ...(newest === undefined ? undefined : { lastLeak: newest }) };
 }

@@ -52,10 +52,12 @@ export function nameOf(holder) {
 
 /**
  * @param {PoolStatistics} statistics
- * @param {readonly Holder[]} holders
+ * @param {readonly Holder[]} everyHolder
  * @returns {Cell[]}
  */
-function cellsOf(statistics, holders) {
+function cellsOf(statistics, everyHolder) {
+  // Replicas have pools of their own.
+  const holders = everyHolder.filter(({ replica }) => replica === undefined);
   /** @type {Cell[]} */
   const cells = holders.map((holder) => {
     const kind = kindOf(holder);

@@ -182,7 +182,8 @@ export class Holders {
     setText(parts.activity, activityOf(holder));
     setText(parts.statement, holder.statement ?? '');
     const server = holder.serverId === undefined ? '' : ` · backend ${holder.serverId}`;
-    setText(parts.connection, `#${holder.connection}${server}`);
+    const replica = holder.replica === undefined ? '' : ` · replica ${holder.replica}`;
+    setText(parts.connection, `#${holder.connection}${replica}${server}`);
   }
 }
 

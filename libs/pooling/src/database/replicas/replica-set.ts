@@ -8,6 +8,7 @@ import { optionsOfHost } from '../options/replica-options.js';
 import { includes, type LogPosition } from './position.js';
 import { PrimaryLog } from './primary-log.js';
 import { Replica, type ReplicaParts } from './replica.js';
+import { ReplicaLeases } from './replica-leases.js';
 import type { ReplicasStatistics } from './replica-statistics.js';
 
 /** Looks are this far apart at the most while replicas are read from, and at the least, in milliseconds. */
@@ -42,6 +43,8 @@ export class ReplicaSet {
   readonly options: ResolvedReplicaOptions;
   /** Where reads went. */
   readonly reads = { replica: 0, waited: 0, primary: 0 };
+  /** Who holds connections to them. */
+  readonly leases = new ReplicaLeases(() => this.#replicas);
   readonly #host: ReplicaSetHost;
   readonly #list: HostList;
   readonly #log = new PrimaryLog();
@@ -200,7 +203,7 @@ export class ReplicaSet {
     const names = new Set(targets.map(nameOfHost));
     if (names.size === before.size && [...names].every((name) => before.has(name))) return;
     this.#replicas = targets.map((target) => before.get(nameOfHost(target)) ?? this.#replicaOf(target));
-    for (const [name, replica] of before) if (!names.has(name)) void replica.close(LEAVE_MS);
+    for (const [name, replica] of before) if (!names.has(name)) this.leases.leave(replica, LEAVE_MS);
   }
 
   /** The next look: as long as they are read from. */

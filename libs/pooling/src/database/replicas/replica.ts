@@ -1,4 +1,5 @@
 import type { Clock } from '../../core/clock.js';
+import type { Holder } from '../../core/holders.js';
 import type { Pool } from '../../core/pool.js';
 import type { CloseReport } from '../../core/pool-options.js';
 import type { PostgresConnection } from '../connection/connection.js';
@@ -186,13 +187,21 @@ export class Replica {
   }
 
   /** Ends its pool. Never rejects. */
-  close(deadlineMs: number): Promise<CloseReport> {
+  async close(deadlineMs: number): Promise<CloseReport> {
     const { budget, engine, ping } = this.parts;
     const closed = engine.close(deadlineMs);
     ping.poolClosed();
     budget?.leave();
-    return closed;
+    const report = await closed;
+    return { ...report, destroyed: report.destroyed.map(this.#named) };
   }
+
+  /** Who holds connections to it. */
+  holders(): Holder[] {
+    return this.parts.engine.holders().map(this.#named);
+  }
+
+  readonly #named = (holder: Holder): Holder => ({ ...holder, replica: this.host });
 
   /** Whether a connection is known to lead to where what was written before `needed` is. */
   hasShown(connection: PostgresConnection, needed: LogPosition): boolean {
