@@ -86,7 +86,7 @@ describe.skipIf(!hasBrowser)('the console (needs chromium)', { timeout: 120_000 
     await expect.poll(() => page.locator('#connection').innerText()).toBe('Live');
     const transaction = await replicas.startTransaction().execute();
     await sql`select 'what is held' as what`.execute(transaction);
-    const [holder] = pool.holders();
+    const holder = pool.holders().find(({ inTransaction }) => inTransaction);
     expect(holder?.replica).toMatch(/:\d+$/);
 
     const panel = page.locator('[data-pool="default"]');
@@ -103,7 +103,7 @@ describe.skipIf(!hasBrowser)('the console (needs chromium)', { timeout: 120_000 
     await row.getByRole('button', { name: `Terminate connection ${holder?.connection}` }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Terminate' }).click();
     await expect.poll(() => row.count(), { timeout: 30_000 }).toBe(0);
-    expect(pool.holders()).toEqual([]);
+    expect(pool.holders().some(({ inTransaction }) => inTransaction)).toBe(false);
     await transaction.rollback().execute();
     expect(complaints).toEqual([]);
   });
