@@ -202,7 +202,8 @@ export class PostgresConnection {
     const serverId = this.processId;
     const lost = this.#failure !== undefined || this.#state === 'ended';
     const statement = this.underway.lastStatement;
-    const inTransaction = !lost && this.inTransaction;
+    // What the server says while the last borrower's transaction ends is said of that.
+    const inTransaction = !lost && !this.underway.follows && this.inTransaction;
     return {
       ...(lost ? { lost } : undefined),
       active: !lost && this.underway.active,

@@ -64,6 +64,30 @@ describe('a connection whose COMMIT was sent', () => {
     expect(pool.statistics()).toMatchObject({ opened: 1, size: 1, inUse: 0, acquired: 2, released: 2 });
   });
 
+  it('is held by who comes next, who is in no transaction and runs nothing of the one before', async () => {
+    await using gate = await Gate.closed(database.url);
+    const { pool, db } = create();
+    let goOn!: () => void;
+    const going = new Promise<void>((resolve) => (goOn = resolve));
+    const { first, second } = await commitHeld({ pool, db }, gate, () =>
+      db.transaction().execute(async (transaction) => {
+        await going;
+        await add(transaction, 'second');
+        expect(pool.holders()).toMatchObject([{ inTransaction: true, active: false, statements: 1 }]);
+      }),
+    );
+    const [idle] = pool.holders();
+    goOn();
+    expect(idle).toMatchObject({ inTransaction: false, active: false });
+    expect(idle).not.toHaveProperty('statement');
+    expect(idle).not.toHaveProperty('statements');
+    await vi.waitFor(() => expect(pool.holders()).toMatchObject([{ inTransaction: false, active: true }]));
+    expect(pool.holders()[0]?.statement).toContain('insert into');
+    await gate.open();
+    await Promise.all([first, second]);
+    expect(pool.holders()).toEqual([]);
+  });
+
   it.each<[string, (db: Kysely<GatedSchema>) => Promise<unknown>]>([
     [
       'statements asked for at once',

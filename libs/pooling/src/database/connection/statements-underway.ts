@@ -84,8 +84,10 @@ export class StatementsUnderway implements StatementOwner, WireHost {
     return isReadyForQuery(this.#client) && queuedQueries(this.#client) === 0;
   }
 
-  /** Whether something runs, or its caller waits for its answer. */
+  /** Whether something of its borrower runs, or its caller waits for its answer. */
   get active(): boolean {
+    // The end of the last borrower's transaction is none of the next one's statements.
+    if (this.#before !== undefined) return this.#unanswered > 1;
     return this.#unanswered > 0 || !isReadyForQuery(this.#client);
   }
 
