@@ -1,4 +1,5 @@
 import { nameAcquirer, type Holder } from '../core/holders.js';
+import { beginsWith } from '../database/query/leading-words.js';
 import { counted, inSeconds, type Advice } from './advice.js';
 import type { AdvisedDatabase, AdvisedHttpClient } from './advised.js';
 import { LEAK_HISTORY_MS, type LeakHistory } from './leak-history.js';
@@ -51,7 +52,7 @@ export function idleInTransaction(pool: AdvisedDatabase, holders: readonly Holde
 
 /** Whether it is held to hear notifications: it stays quiet by design. */
 function listens({ statement }: Holder): boolean {
-  return statement !== undefined && /^listen\b/i.test(statement);
+  return statement !== undefined && beginsWith(statement, 'LISTEN');
 }
 
 /** `LEAK_SUSPECTED`: leases that nobody seems to give back. */

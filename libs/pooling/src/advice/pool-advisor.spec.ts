@@ -23,7 +23,7 @@ describe('a pool in good health', () => {
     const advisor = advised.advisor({ hasShutdownHooks: () => true, replicas: () => 2 });
     const pool = await advised.open();
     const listener = await pool.connect();
-    await listener.query('listen orders');
+    await listener.query('/* of /* the */ shop */ listen orders');
     const working = await pool.connect();
     await working.query('begin');
     for (let second = 0; second < 70; second++) {
