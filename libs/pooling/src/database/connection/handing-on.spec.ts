@@ -64,6 +64,14 @@ describe('a connection whose COMMIT was sent', () => {
     expect(pool.statistics()).toMatchObject({ opened: 1, size: 1, inUse: 0, acquired: 2, released: 2 });
   });
 
+  it('keeps its prepared statements, where the transaction has changed nothing of how texts are read', async () => {
+    const { pool, db } = create();
+    for (let times = 0; times < 3; times++) await addInTransaction(db, 'before');
+    const { preparedStatementMisses, acquired } = pool.statistics();
+    await Promise.all(Array.from({ length: 20 }, (_, n) => addInTransaction(db, `together ${n}`)));
+    expect(pool.statistics()).toMatchObject({ preparedStatementMisses, acquired: acquired + 20, opened: 1 });
+  });
+
   it('is held by who comes next, who is in no transaction and runs nothing of the one before', async () => {
     await using gate = await Gate.closed(database.url);
     const { pool, db } = create();

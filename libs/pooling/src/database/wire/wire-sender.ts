@@ -169,7 +169,9 @@ export class WireSender {
     const inUnit = opening.state === 'due' || opening.state === 'sent';
     const ahead = this.#ahead;
     this.#ahead = query;
-    if (ahead?.settled === false && ahead.prepared.changing) this.#session.sent(ahead.text, ahead.values);
+    // What an end that leaves with nothing unanswered ahead of it undoes, its session knows (`Session.ends`).
+    const unsure = ahead?.settled === false && ahead.prepared.changing && ahead.place?.role !== 'end';
+    if (unsure) this.#session.sent(ahead.text, ahead.values);
     if (opening.state === 'due') this.#writeOpening(opening, place);
     else if (inUnit) place.amidUnit = true;
     place.chained = chained;
