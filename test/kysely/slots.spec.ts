@@ -1,7 +1,9 @@
+import { Client } from 'pg';
 import Cursor from 'pg-cursor';
 import { PostgresDialect, Kysely, sql, type KyselyPlugin } from 'kysely';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { onTestFinished } from 'vitest';
 import type { LeakReport } from '#pooling/core/pool-options.js';
 import { ManualClock } from '#pooling/testing/manual-clock.js';
 import { useTestDatabase } from '#test/support/database.js';
@@ -279,6 +281,29 @@ describe('Kysely’s own dialect on a DatabasePool', () => {
       },
       { interval: 50 },
     );
+    expect(await laboratory.slots()).toEqual(NONE_LOST);
+  });
+
+  it.for([true, false])('loses no connection when a tracer of pg throws (prepared: %s)', async (prepared) => {
+    await using laboratory = await KyselyLaboratory.open(database);
+    const { db } = laboratory;
+    const query = Client.prototype.query as (...of: unknown[]) => unknown;
+    const traced = vi.spyOn(Client.prototype, 'query');
+    onTestFinished(() => traced.mockRestore());
+    traced.mockImplementation(function (this: Client, ...given: unknown[]) {
+      const { text } = given[0] as { text?: string };
+      if ((text ?? String(given[0])).includes('forbidden')) throw new Error('the tracer threw');
+      return query.apply(this, given);
+    } as never);
+    const forbidden = prepared ? sql`select ${1}::int as forbidden` : sql`select 1 as forbidden; select 2`;
+    for (let round = 0; round < 2 * SIZE; round++) {
+      const failed = db.transaction().execute(async (trx) => {
+        await trx.selectFrom('entry').select('id').where('id', '<', 3).execute();
+        await forbidden.execute(trx);
+      });
+      expect(await rejection(failed)).toMatchObject({ message: 'the tracer threw' });
+    }
+    expect(await rejection(forbidden.execute(db))).toMatchObject({ message: 'the tracer threw' });
     expect(await laboratory.slots()).toEqual(NONE_LOST);
   });
 });

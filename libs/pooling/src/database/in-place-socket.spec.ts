@@ -3,12 +3,14 @@ import { once } from 'node:events';
 import { createServer, Socket, type AddressInfo, type Server } from 'node:net';
 import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { Kysely } from 'kysely';
 import type { PoolClient } from 'pg';
 import { to } from 'pg-copy-streams';
 import { useTestDatabase } from '#test/support/database.js';
 import { usePools } from '#test/support/pools.js';
 import type { DatabasePool } from './database-pool.js';
 import { InPlaceSocket, type InPlaceReader } from './in-place-socket.js';
+import { createKysely } from './kysely/kysely.js';
 import { protocolOf } from './pg-internals.js';
 
 /** A reader that keeps what it was given, copied and as it is. */
@@ -255,5 +257,23 @@ describe('the connections of a pool', () => {
     expect(failed.length).toBeLessThanOrEqual(thrown);
     const answered = outcomes.flatMap((each) => (each.status === 'fulfilled' ? [each.value.rows[0]?.n] : []));
     expect(answered).toHaveLength(30 - failed.length);
+  });
+
+  it('fail a transaction whose first statement can’t be sent because their stream throws', async () => {
+    const sockets: Socket[] = [];
+    const stream = (): Socket => {
+      const socket = new Socket();
+      sockets.push(socket);
+      return socket;
+    };
+    const db = createKysely<{ wide: { id: number } }>(createPool({ connection: { stream } }));
+    const statement = (on: Kysely<{ wide: { id: number } }>) => on.selectFrom('wide').select('id').where('id', '<', 3);
+    await statement(db).execute();
+    (sockets[0] as Socket).write = () => {
+      throw new Error('this socket takes nothing more');
+    };
+    const failed = db.transaction().execute((trx) => statement(trx).execute());
+    await expect(failed).rejects.toThrow('this socket takes nothing more');
+    expect(await db.transaction().execute((trx) => statement(trx).execute())).toHaveLength(2);
   });
 });

@@ -283,4 +283,16 @@ describe('pipelining', () => {
     const { acquired, released } = pool.statistics();
     expect(acquired).toBe(released);
   });
+
+  it('goes on sending when a test has replaced setImmediate for a while, and never called it back', async () => {
+    const pool = await pipelinedPool();
+    vi.useFakeTimers({ toFake: ['setImmediate'] });
+    const answers = [1, 2, 3].map((n) => pool.query(TWICE, [n]));
+    vi.useRealTimers();
+    const other = await pipelinedPool();
+    answers.push(...[4, 5, 6].map((n) => other.query(TWICE, [n])));
+    expect((await Promise.all(answers)).map(({ rows }) => rows)).toEqual(
+      [1, 2, 3, 4, 5, 6].map((n) => [{ twice: 2 * n }]),
+    );
+  });
 });

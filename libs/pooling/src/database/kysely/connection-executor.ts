@@ -55,9 +55,14 @@ export function connectionExecutorsOn({ DefaultQueryExecutor: Base }: KyselyModu
 
     override executeQuery<Row>(query: CompiledQuery, options?: unknown): Promise<QueryResult<Row>> {
       const plain = this.plugins.length === 0 && presentCollection() === undefined;
-      return plain && (options as ExecuteOptions | undefined)?.signal === undefined
-        ? this.#scope.run<Row>(query)
-        : this.#executeWithMore<Row>(query, options);
+      if (!plain || (options as ExecuteOptions | undefined)?.signal !== undefined)
+        return this.#executeWithMore<Row>(query, options);
+      try {
+        return this.#scope.run<Row>(query);
+      } catch (error) {
+        // It isn't a compiled query: as Kysely's own executor, this one rejects.
+        return Promise.reject(error as Error);
+      }
     }
 
     async #executeWithMore<Row>(query: CompiledQuery, options: unknown): Promise<QueryResult<Row>> {

@@ -135,7 +135,7 @@ export class KyselyConnection implements DatabaseConnection {
 
   /** Runs one statement past Kysely's log, and calls back before its promise settles. */
   run<Row>(query: CompiledQuery, answered?: () => void): Promise<QueryResult<Row>> {
-    return promiseOf(this.#starting(query), kyselyResult<Row>, answered);
+    return promiseOf((outcome) => this.#start(query, outcome), kyselyResult<Row>, answered);
   }
 
   async #executeLogged<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
@@ -145,15 +145,13 @@ export class KyselyConnection implements DatabaseConnection {
   }
 
   #run(query: CompiledQuery): Promise<PgQueryResult> {
-    return promiseOf(this.#starting(query));
+    return promiseOf((outcome) => this.#start(query, outcome));
   }
 
-  #starting(query: CompiledQuery): (outcome: QueryOutcome) => void {
+  #start(query: CompiledQuery, outcome: QueryOutcome): void {
     const note = this.#asked(query);
-    return (outcome) => {
-      const heard = note === undefined ? outcome : noting(note, outcome);
-      this.#statements.run(textOfCompiled(query), query.parameters as unknown[], formOf(query), heard);
-    };
+    const heard = note === undefined ? outcome : noting(note, outcome);
+    this.#statements.run(textOfCompiled(query), query.parameters as unknown[], formOf(query), heard);
   }
 
   /** Gives the note that is to be taken of a statement; that of a transaction is taken with its end. */

@@ -1,4 +1,4 @@
-import { sql, type Generated, type Kysely, type LogEvent } from 'kysely';
+import { sql, type CompiledQuery, type Generated, type Kysely, type LogEvent } from 'kysely';
 import Cursor from 'pg-cursor';
 import { useProxiedDatabase } from '#test/support/proxied-pools.js';
 import type { DatabasePool } from '../database-pool.js';
@@ -167,6 +167,22 @@ describe('createKysely', () => {
     const { db } = create();
     const error = await sql`select 1/0`.execute(db).catch((caught: Error) => caught);
     expect((error as Error).stack).toContain('kysely.spec.ts');
+  });
+
+  it('rejects what is no compiled query, in transactions as well, and doesn’t throw', async () => {
+    const { db } = create();
+    const wrong = { sql: 'select 1', parameters: [] } as unknown as CompiledQuery;
+    const caught = async (on: Kysely<Schema>): Promise<unknown> => {
+      const rejected = on.executeQuery(wrong);
+      return await rejected.catch((error: unknown) => error);
+    };
+    expect(await caught(db)).toBeInstanceOf(TypeError);
+    await db.transaction().execute(async (trx) => {
+      expect(await caught(trx)).toBeInstanceOf(TypeError);
+      await trx.insertInto('item').values({ name: 'item 26' }).execute();
+      expect(await caught(trx)).toBeInstanceOf(TypeError);
+    });
+    expect(await names(db)).toEqual(['item 26']);
   });
 });
 

@@ -16,7 +16,7 @@ import { AmbientAccess } from './ambient/ambient-access.js';
 import { runBatch } from './batch-run.js';
 import { presentCollection, type BatchRunner } from './collected-queries.js';
 import { connectionExecutorsOn, type ExecutorTools } from './connection-executor.js';
-import { asItIs, promiseOf } from '../query/query-forms.js';
+import { asItIs, promiseOf, type QueryOutcome } from '../query/query-forms.js';
 import type { ConnectionWay } from './connection-way.js';
 import type { KyselyModule } from './kysely-module.js';
 import { kyselyResult } from './kysely-result.js';
@@ -162,23 +162,23 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
     }
 
     #ask<Answer>(query: CompiledQuery, shape: (answer: PgQueryResult) => Answer): Promise<Answer> {
+      return promiseOf((outcome) => this.#start(query, outcome), shape);
+    }
+
+    #start(query: CompiledQuery, outcome: QueryOutcome): void {
       const { queries, writes } = this.#way;
       const { traces } = queries;
       const { traced } = traces;
       if (traced || traces.subscribed)
         traces.learn(query.sql, query.parameters.length > 0, () => querySummary(query.query));
       // What Kysely has built is one statement; raw SQL may be several.
-      return promiseOf(
-        (outcome) =>
-          queries.execute(
-            textOfCompiled(query),
-            query.parameters as unknown[],
-            outcome,
-            query.query.kind !== 'RawNode',
-            writes === undefined || isRead(query),
-            traced,
-          ),
-        shape,
+      queries.execute(
+        textOfCompiled(query),
+        query.parameters as unknown[],
+        outcome,
+        query.query.kind !== 'RawNode',
+        writes === undefined || isRead(query),
+        traced,
       );
     }
 

@@ -90,8 +90,8 @@ export function asItIs(result: QueryResult): QueryResult {
 /** Makes a promise of a callback. The stack of its errors leads to the caller, and not to a socket. */
 export function promiseOf(start: (callback: QueryOutcome) => void): Promise<QueryResult>;
 /**
- * @param shape makes what the promise gives of the result; must not throw.
- * @param answered called before the promise settles.
+ * @param shape makes what the promise gives of the result; the promise rejects with what it throws.
+ * @param answered called once, before the promise settles.
  */
 export function promiseOf<Answer>(
   start: (callback: QueryOutcome) => void,
@@ -104,7 +104,11 @@ export function promiseOf(
   answered?: () => void,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
+    let settled = false;
     const fail = (error: unknown): void => {
+      // A query that could not be started may be called back later as well.
+      if (settled) return;
+      settled = true;
       answered?.();
       // Who awaits the promise can be seen one step later; V8 finds them because `resolve` is the promise's own.
       void Promise.reject(error as Error)
@@ -114,8 +118,15 @@ export function promiseOf(
     try {
       start((error, result) => {
         if (error !== undefined) return fail(error);
+        if (settled) return;
+        settled = true;
         answered?.();
-        resolve(shape(result));
+        try {
+          resolve(shape(result));
+        } catch (thrown) {
+          // A tracer may have passed on something else than an answer.
+          reject(thrown as Error);
+        }
       });
     } catch (error) {
       fail(error);

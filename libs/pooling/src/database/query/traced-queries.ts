@@ -60,7 +60,12 @@ export function runTraced(client: Client, wire: Wire, query: WireQuery): void {
     else callback.call(held, error ?? null, answer);
   };
   const heard = (error: Error | null, result: QueryResult): void => query.heard(error, result);
-  client.query(traced as unknown as string, heard as never) as unknown;
+  try {
+    client.query(traced as unknown as string, heard as never) as unknown;
+  } catch (error) {
+    // A tracer may throw: whoever waits for the answer must hear of it.
+    return query.heard(error as Error, undefined as never);
+  }
   if (!query.joins || wire.underway === 0) return;
   if (query.place !== undefined && queuedQueries(client) > 1) return;
   const newest = newestQueryOf(client) as TracedQuery | undefined;
@@ -77,7 +82,11 @@ export function queryTraced(
   statement: Statement,
 ): void {
   const heard: QueryOutcome = (error, result) => statement.heard(error, result);
-  client.query(typeof config === 'string' ? config : (plainConfig(config) as never), values as never, heard as never);
+  try {
+    client.query(typeof config === 'string' ? config : (plainConfig(config) as never), values as never, heard as never);
+  } catch (error) {
+    return statement.heard(error as Error, undefined as never);
+  }
   const query = newestQueryOf(client) as (Submittable & { callback?: QueryOutcome }) | undefined;
   statement.query = query;
   // The time limit may be over before pg runs it.

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import { protocolOf, type ProtocolConnection } from '../pg-internals.js';
 import type { Opening } from '../query/opening.js';
 import { PreparedText } from '../query/statement-cache.js';
@@ -24,7 +25,10 @@ const writer = new MessageWriter();
 export class WireSender {
   /** How many wires of this process have queries under way. */
   static #atWork = 0;
-  /** Those that send when all that was read in this turn of the event loop is handled. */
+  /**
+   * Those that send when all that was read in this turn of the event loop is handled. A test may replace the global
+   * `setImmediate`, and never call back what it was given: no wire of the process would send again.
+   */
   static #due: WireSender[] = [];
 
   readonly #session: WireSession;
@@ -76,7 +80,7 @@ export class WireSender {
   /** Answers a server that asks for the data of a `COPY`: there are none. */
   refuseCopy(): void {
     writer.copyFailAndSync('No source stream defined');
-    this.#protocol.stream.write(writer.take());
+    this.#transmit();
   }
 
   /** The wire has nothing under way any more. */
@@ -103,12 +107,7 @@ export class WireSender {
     WireSender.#due = [];
     for (const sender of due) {
       sender.#isDue = false;
-      try {
-        sender.#send();
-      } catch (error) {
-        // A stream of the user's own: it must not hold up the others.
-        sender.#protocol.stream.destroy(error as Error);
-      }
+      sender.#send();
     }
   };
 
@@ -118,10 +117,20 @@ export class WireSender {
     const now = this.#session.now();
     const held = this.#writeAll(queries, now);
     this.#unsent = held === queries.length ? [] : queries.slice(held);
-    const { stream } = this.#protocol;
-    if (stream.writable) stream.write(writer.take());
-    else writer.take();
+    this.#transmit();
   };
+
+  /** A stream of the user's own may throw: that ends its connection, and neither holds up others nor surprises who sends. */
+  #transmit(): void {
+    const { stream } = this.#protocol;
+    const bytes = writer.take();
+    if (!stream.writable) return;
+    try {
+      stream.write(bytes);
+    } catch (error) {
+      stream.destroy(error as Error);
+    }
+  }
 
   /** Writes the queries that may be sent now; returns how many. */
   #writeAll(queries: readonly WireQuery[], now: number): number {
