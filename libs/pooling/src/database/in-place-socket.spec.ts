@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Kysely } from 'kysely';
 import type { PoolClient } from 'pg';
 import { to } from 'pg-copy-streams';
+import { onTestFinished } from 'vitest';
 import { useTestDatabase } from '#test/support/database.js';
 import { usePools } from '#test/support/pools.js';
 import type { DatabasePool } from './database-pool.js';
@@ -217,6 +218,46 @@ describe('the connections of a pool', () => {
     expect(texts.toSorted()).toEqual(
       ['one', 'two', 'three', 'four'].flatMap((word) => [`a notice: ${word}`, word]).toSorted(),
     );
+  });
+
+  it.for([1, 6, 4_093])('keep nothing of what they have read, %i bytes at a time', async (size) => {
+    const receive = InPlaceSocket.prototype.receive;
+    const cutting = vi.spyOn(InPlaceSocket.prototype, 'receive').mockImplementation(function (
+      this: InPlaceSocket,
+      bytes,
+    ) {
+      let goesOn = true;
+      for (let at = 0; at < bytes.length; at += size) {
+        const piece = Buffer.from(bytes.subarray(at, at + size));
+        goesOn = receive.call(this, piece) && goesOn;
+        piece.fill(0xee);
+      }
+      return goesOn;
+    });
+    onTestFinished(() => cutting.mockRestore());
+    const pool = createPool();
+    const client = await pool.connect();
+    const heard: unknown[] = [];
+    client.on('notice', ({ message }) => heard.push(message));
+    client.on('notification', ({ payload }) => heard.push(payload));
+    await client.query(`listen pieces; create or replace function pg_temp.say(word text) returns text language plpgsql as
+      $$ begin raise notice '%', word; perform set_config('application_name', word, false); return word; end $$`);
+    for (const word of ['one', 'two', 'three']) {
+      const { rows } = await client.query('select pg_temp.say($1) as said', [word]);
+      expect(rows).toEqual([{ said: word }]);
+      await client.query('select pg_notify($1, $2)', ['pieces', word]);
+    }
+    expect(heard).toEqual(['one', 'one', 'two', 'two', 'three', 'three']);
+    for (let times = 0; times < 3; times++) {
+      await expect(client.query('select 1 / $1::int', [0])).rejects.toThrow('division by zero');
+      const { rows } = await client.query<{ id: number; body: string }>(WIDE, [198]);
+      expect(rows.map(({ id, body }) => [id, body.length % 32])).toEqual([198, 199, 200].map((id) => [id, 0]));
+    }
+    const chunks: Buffer[] = [];
+    for await (const chunk of client.query(to('copy (select id from wide order by id) to stdout')))
+      chunks.push(chunk as Buffer);
+    client.release();
+    expect(Buffer.concat(chunks).toString()).toBe(Array.from({ length: 200 }, (_, n) => `${n + 1}\n`).join(''));
   });
 
   it('show all bytes to somebody else who listens to the socket', async () => {
