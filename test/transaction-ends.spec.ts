@@ -491,8 +491,27 @@ describe('a plain client that sends BEGIN and COMMIT itself', () => {
   });
 
   it.each([
+    [';--\n', '', false],
+    [';/**/', '', false],
+    [';--\n', 'commit', true],
+    [';/**/', '; end', true],
+    [';prepare/*', '', true],
+    [';prepare--', '', true],
+    [';rollback work--', '\n to a', true],
+  ])('reads a long text of empty or hidden statements a few times at most: %j … %j', (part, end, ends) => {
+    const text = part.repeat(100_000) + end;
+    const begunAt = performance.now();
+    expect(mayEndTransaction(text)).toBe(ends);
+    expect(performance.now() - begunAt).toBeLessThan(5_000);
+  });
+
+  it.each([
     ['COMMIT', true],
     ['commit and chain', true],
+    ['; -- a\n; /* b */ ; commit', true],
+    ['select 1; -- a\n; /* b */ ; rollback', true],
+    ['select 1; -- a\n; /* b */ ; rollback to a', false],
+    ['select 1; /* ; */ ; -- a\n end', true],
     ["prepare transaction/**/'x'", true],
     ["prepare /* a */ transaction 'x'", true],
     ['prepare a as select 1', false],

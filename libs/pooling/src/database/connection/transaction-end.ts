@@ -1,4 +1,4 @@
-import { afterBlanks } from '../query/leading-words.js';
+import { afterBlanks, wordAt } from '../query/leading-words.js';
 import { textOf, type QueryText } from '../query/query-forms.js';
 import { transactionCommandAt } from '../query/transaction-commands.js';
 import type { Submittable } from 'pg';
@@ -23,13 +23,21 @@ function mayEndLater(text: string): boolean {
   BEFORE_END.lastIndex = 0;
   for (let found = BEFORE_END.exec(text); found !== null; found = BEFORE_END.exec(text)) {
     const next = afterBlanks(text, found.index + 1);
-    if (endsAt(text, next)) return true;
+    // Empty statements would be passed over to the end of the text: a later semicolon is found by itself.
+    if (text.charAt(next) !== ';' && endsAt(text, next)) return true;
     // Many semicolons with a long comment behind each are within one another: nobody writes that by hand.
-    read += next - found.index;
+    read += afterCommand(text, next) - found.index;
     if (read > MOST_READINGS * text.length) return true;
     BEFORE_END.lastIndex = found.index + 1;
   }
   return false;
+}
+
+/** How far a command has to be read at most: `ROLLBACK WORK TO`. */
+function afterCommand(text: string, from: number): number {
+  let at = from;
+  for (let words = 0; words < 2; words++) at = afterBlanks(text, at + wordAt(text, at).length);
+  return at;
 }
 
 function endsAt(text: string, from: number): boolean {
