@@ -98,21 +98,25 @@ export class AcquireQueue<T> implements WaiterOwner<T> {
     this.#counters.emptyAcquires++;
     const timeoutMs = options?.timeoutMs ?? this.#options.acquireTimeoutMs;
     return new Promise((resolve, reject) => {
+      const now = this.#clock.now();
+      const use = options?.use ?? 'held';
+      // A tracer that throws refuses the acquire: nothing may have begun by then.
+      const trace = this.#host.traces.waits(use, traced, use === 'slow' && !this.#slow.admits(now));
       const waiter = new AcquireWaiter<T>(
         this,
         this.#arrivals++,
-        this.#clock.now(),
+        now,
         timeoutMs,
         origin,
-        options?.use ?? 'held',
+        use,
         options?.follows ?? false,
         this.#host.actsForWaiters() ? presentContext() : undefined,
         options?.signal,
         resolve,
         reject,
       );
+      waiter.trace = trace;
       const served = this.#admit(waiter);
-      waiter.trace = this.#host.traces.waits(waiter.use, traced, !served);
       this.#unsettled++;
       this.#deadlines.set(waiter, timeoutMs);
       if (served) this.#waiters.push(waiter);

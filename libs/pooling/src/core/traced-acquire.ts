@@ -40,8 +40,14 @@ export class TracedAcquire extends Traced implements AcquireOperation {
     return acquire;
   }
 
-  /** It has a connection, or an error. */
+  /** It has a connection, or an error. What a tracer throws is thrown in a later turn: the acquire settles all the same. */
   end(error?: unknown): void {
-    this.finish(error);
+    try {
+      this.finish(error);
+    } catch (thrown) {
+      process.nextTick(() => {
+        throw thrown;
+      });
+    }
   }
 }
