@@ -21,6 +21,18 @@ async function processIdOf(pool: DatabasePool): Promise<number> {
   return (await pool.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid as number;
 }
 
+describe('a connection', () => {
+  it('outlives a text of 25 MB with words in it that may change how others are read', async () => {
+    await database.query('create table note (body text)');
+    const pool = createPool();
+    const body = `${'x '.repeat(12_500_000)} into `;
+    const pid = await processIdOf(pool);
+    await pool.query(`insert into note values ('${body}')`);
+    const { rows } = await pool.query<{ body: string }>('select body from note');
+    expect([rows.map((row) => row.body === body), await processIdOf(pool)]).toEqual([[true], pid]);
+  });
+});
+
 describe('a lease that is over', () => {
   it('refuses to be used or released again, whoever has the connection now', async () => {
     const pool = createPool();

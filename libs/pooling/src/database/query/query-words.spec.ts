@@ -1,4 +1,4 @@
-import { commandOf, withoutLiterals } from './query-words.js';
+import { commandOf, withoutLiterals, withoutQuoted } from './query-words.js';
 
 describe('what a statement does', () => {
   it.each([
@@ -35,5 +35,33 @@ describe('a text without its literals', () => {
     ['limit 20', 'limit ?'],
   ])('has a question mark in the place of each: %s', (text, expected) => {
     expect(withoutLiterals(text)).toBe(expected);
+  });
+});
+
+describe('a long text', () => {
+  const LENGTH = 25_000_000;
+  const long = 'x'.repeat(LENGTH);
+
+  it.each([
+    ['a literal', `select '${long}' into t`, 'select ? into t', 'select   into t'],
+    ['a literal with escapes', `select e'${long}' into t`, 'select ? into t', 'select   into t'],
+    [
+      'a literal with quotes',
+      `select '${`it''s ${'x'.repeat(95)}`.repeat(LENGTH / 100)}' into t`,
+      'select ? into t',
+      'select   into t',
+    ],
+    ['a text between dollars', `select $a$${long}$a$ into t`, 'select ? into t', 'select   into t'],
+    ['a literal that is not closed', `select '${long}`, 'select ?', undefined],
+  ])('is read, however long %s in it is', (_what, text, bare, unquoted) => {
+    expect(withoutLiterals(text)).toBe(bare);
+    if (unquoted !== undefined) expect(withoutQuoted(text)).toBe(unquoted);
+    else expect(withoutQuoted(text).length).toBe(text.length);
+  });
+
+  it('keeps a long quoted name', () => {
+    const text = `select 1 as "${long}"`;
+    expect(withoutLiterals(text) === `select ? as "${long}"`).toBe(true);
+    expect(withoutQuoted(text)).toBe('select 1 as  ');
   });
 });

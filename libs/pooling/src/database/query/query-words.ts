@@ -21,12 +21,13 @@ const COMMENT = /--[^\n\r]*|\/\*/;
 
 /**
  * SQL's words, as PostgreSQL reads them: comments; quoted names; texts between dollars, with escapes, or plain, bit strings
- * included; parameters; names and keywords; numbers. What isn't closed goes to the end.
+ * included; parameters; names and keywords; numbers. What isn't closed goes to the end. One run of a pattern stands for all that
+ * is alike: with a choice for each character, a text of 20 MB takes more stack than there is.
  */
 const WORDS = patternOf(
   COMMENT,
-  /(?<name>"(?:""|[^"])*(?:"|$)|\$\d+|(?!(?:[ebxn]|u&)')[a-z_\u0080-\uffff][\w$\u0080-\uffff]*)/,
-  /(?<text>\$(?<tag>(?:[a-z_\u0080-\uffff][\w\u0080-\uffff]*)?)\$[^]*?(?:\$\k<tag>\$|$)|e'(?:\\[^]|''|[^'\\])*(?:'|$)|(?:[bxn]|u&)?'(?:''|[^'])*(?:'|$))/,
+  /(?<name>"[^"]*(?:""[^"]*)*(?:"|$)|\$\d+|(?!(?:[ebxn]|u&)')[a-z_\u0080-\uffff][\w$\u0080-\uffff]*)/,
+  /(?<text>\$(?<tag>(?:[a-z_\u0080-\uffff][\w\u0080-\uffff]*)?)\$[^]*?(?:\$\k<tag>\$|$)|e'[^'\\]*(?:(?:\\[^]|'')[^'\\]*)*(?:'|$)|(?:[bxn]|u&)?'[^']*(?:''[^']*)*(?:'|$))/,
   /(?<number>(?:0[xob][\da-f_]+|(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:e[+-]?\d+)?))/,
 );
 
@@ -34,8 +35,8 @@ const WORDS = patternOf(
 const QUOTED = patternOf(
   COMMENT,
   /\$(?<![\w$\u0080-\uffff]\$)(?<tag>(?:[a-z_\u0080-\uffff][\w\u0080-\uffff]*)?)\$[^]*?\$\k<tag>\$/,
-  /e(?<![\w$\u0080-\uffff]e)'(?:\\[^]|''|[^'\\])*'/,
-  /'(?:''|[^'])*'|"(?:""|[^"])*"/,
+  /e(?<![\w$\u0080-\uffff]e)'[^'\\]*(?:(?:\\[^]|'')[^'\\]*)*'/,
+  /'[^']*(?:''[^']*)*'|"[^"]*(?:""[^"]*)*"/,
 );
 
 function patternOf(...kinds: readonly RegExp[]): RegExp {

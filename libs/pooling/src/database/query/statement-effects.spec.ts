@@ -72,6 +72,13 @@ describe('what a command may have changed', () => {
     expect(effectOf(tag, text, values)).toBe(effect);
   });
 
+  it('is unsure of a text that is too long to be read, if it has words that may change something', () => {
+    const long = `${'x'.repeat(25_000_000)}${`''`.repeat(500_000)}`;
+    expect(effectOf('INSERT', `insert into t values ('into ${long}')`, undefined)).toBe('unsure');
+    expect(effectOf('INSERT', `insert into t values ('${long}')`, undefined)).toBe('none');
+    expect(effectWhenSent(`select set_config('app.x', '${long}', true)`, [])).toBe('unsure');
+  });
+
   it('leaves to the server what the server reports by itself', () => {
     expect(effectOf('SET', 'set search_path to x', undefined, REPORTED)).toBe('none');
     expect(effectOf('SET', "set time zone 'UTC'", undefined, REPORTED)).toBe('none');

@@ -49,6 +49,8 @@ const UNDOING = new Set(['ROLLBACK', 'ABORT', 'COMMIT', 'END', 'PREPARE']);
 const CREATES = /(?:^|;)\s*(?:explain\b[^;]*?\s)?create\b/i;
 const TEMPORARY = /^\s*(?:explain\b[^;]*?\s)?create\s+(?:(?:global|local)\s+)?temp/i;
 const SEVERAL = /;\s*\S/;
+/** Longer texts aren't read through: that takes as long as sending them. In characters. */
+const LONGEST_READ = 1_048_576;
 
 /** Whether a text that gives or changes rows may also change how others are read. Asked once for each prepared text. */
 export function mayChangeReading(text: string): boolean {
@@ -110,6 +112,7 @@ export function effectWhenSent(text: string, values: readonly unknown[]): Statem
 }
 
 function ofRows(text: string, values: readonly unknown[] | undefined, reported: ReadonlySet<string>): StatementEffect {
+  if (text.length > LONGEST_READ) return 'unsure';
   let effect: StatementEffect = 'none';
   for (const [, literal, parameter] of withoutComments(text).matchAll(SET_CONFIG)) {
     const name = literal ?? (parameter === undefined ? undefined : values?.[Number(parameter) - 1]);
