@@ -1,7 +1,7 @@
-import { onTestFinished } from 'vitest';
 import { Pool } from '#pooling/core/pool.js';
 import type { OpenSpan, SpanSink } from '#pooling/core/span-sink.js';
 import { ManualClock, settle } from '#pooling/testing/manual-clock.js';
+import { uncaughtErrors } from '#test/support/uncaught-errors.js';
 import { FakeConnector, type FakeConnection } from './fake-connector.js';
 import { poolOptions } from './pool-options.js';
 
@@ -13,19 +13,6 @@ function poolWith(acquire: () => OpenSpan): { pool: Pool<FakeConnection>; clock:
   const options = poolOptions({ size: 2, maxOverflow: 0, quickReserve: 1 });
   const spans = { active: true, yields: false, current: () => undefined, acquire } as unknown as SpanSink;
   return { pool: new Pool(options, connector, { clock, spans }), clock };
-}
-
-/** What is thrown where nobody catches it, until the end of the test. */
-function uncaughtErrors(): unknown[] {
-  const errors: unknown[] = [];
-  const before = process.listeners('uncaughtException');
-  process.removeAllListeners('uncaughtException');
-  process.on('uncaughtException', (error) => errors.push(error));
-  onTestFinished(() => {
-    process.removeAllListeners('uncaughtException');
-    for (const listener of before) process.on('uncaughtException', listener);
-  });
-  return errors;
 }
 
 describe('a tracer of acquires that throws', () => {

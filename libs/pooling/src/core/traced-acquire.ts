@@ -40,14 +40,8 @@ export class TracedAcquire extends Traced implements AcquireOperation {
     return acquire;
   }
 
-  /** It has a connection, or an error. What a tracer throws is thrown in a later turn: the acquire settles all the same. */
+  /** It has a connection, or an error. */
   end(error?: unknown): void {
-    try {
-      this.finish(error);
-    } catch (thrown) {
-      process.nextTick(() => {
-        throw thrown;
-      });
-    }
+    this.finish(error);
   }
 }

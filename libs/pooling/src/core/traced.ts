@@ -1,3 +1,4 @@
+import { rethrow } from './rethrow.js';
 import type { OpenSpan } from './span-sink.js';
 import type { OperationChannel, TracedOperation } from './tracing-channels.js';
 
@@ -33,7 +34,17 @@ export abstract class Traced implements TracedOperation {
 
   /** Something happens in it now. */
   event(name: string): void {
-    this.span?.event(name);
+    this.#tell((span) => span.event(name));
+  }
+
+  /** What a tracer throws is thrown in a later turn: what it listens to goes on all the same. */
+  #tell(what: (span: OpenSpan) => void): void {
+    if (this.span === undefined) return;
+    try {
+      what(this.span);
+    } catch (thrown) {
+      rethrow(thrown);
+    }
   }
 
   /** Ends it; a second time does nothing. */
@@ -41,7 +52,7 @@ export abstract class Traced implements TracedOperation {
     if (this.#ended) return;
     this.#ended = true;
     if (error !== undefined) this.error = error;
-    this.span?.end();
+    this.#tell((span) => span.end());
     const channel = this.#channel;
     if (!channel.hasSubscribers) return;
     if (error !== undefined) channel.error.publish(this);

@@ -4,6 +4,7 @@ import type { AcquireOrigin } from '../core/acquire-origin.js';
 import { releaseChannel } from '../core/diagnostics.js';
 import { PoolAcquireTimeoutError } from '../core/errors.js';
 import type { Pool } from '../core/pool.js';
+import { rethrow } from '../core/rethrow.js';
 import type { EngineAcquireOptions, LeaseUse } from '../core/pool-options.js';
 import type { CloseReason } from '../core/statistics.js';
 import type { PostgresConnection } from './connection/connection.js';
@@ -41,9 +42,7 @@ export function announce(emitter: EventEmitter, event: string, ...parameters: un
   try {
     emitter.emit(event, ...parameters);
   } catch (error) {
-    process.nextTick(() => {
-      throw error;
-    });
+    rethrow(error);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Client, ClientConfig, PoolClient, QueryResult } from 'pg';
 import type { Clock } from '../../core/clock.js';
 import type { HolderActivity } from '../../core/holders.js';
+import { rethrow } from '../../core/rethrow.js';
 import type { CloseReason } from '../../core/statistics.js';
 import { ConnectionRole } from '../hosts/connection-role.js';
 import type { ServerFacts } from '../hosts/server-facts.js';
@@ -15,7 +16,6 @@ import {
   queuedQueries,
   type TransactionStatus,
 } from '../pg-internals.js';
-import { rethrow } from '../query/statement.js';
 import { endsConnection } from '../server-errors.js';
 import { MessageGuard } from '../wire/message-guard.js';
 import { InPlaceSocket } from '../in-place-socket.js';

@@ -1,5 +1,6 @@
 import type { QueryResult, Submittable } from 'pg';
 import type { Lease } from '../../core/lease.js';
+import { rethrow } from '../../core/rethrow.js';
 import { TimedWaiter } from '../../core/wait-queue.js';
 import type { QueryOutcome } from './query-forms.js';
 import type { StatementFigures } from './statement-figures.js';
@@ -101,11 +102,4 @@ export class Statement extends TimedWaiter {
       rethrow(thrown);
     }
   }
-}
-
-/** Throws what a caller's callback has thrown, in a later turn: as with pg it is uncaught, but the answers of others go on. */
-export function rethrow(thrown: unknown): void {
-  process.nextTick(() => {
-    throw thrown;
-  });
 }

@@ -4,6 +4,7 @@ import { acquirerOf, nameAcquirer } from '../../core/holders.js';
 import { Lease, type LeaseOwner } from '../../core/lease.js';
 import { PoolEntry } from '../../core/pool-entry.js';
 import type { LeaseUse } from '../../core/pool-options.js';
+import { rethrow } from '../../core/rethrow.js';
 import type { PostgresConnection } from '../../database/connection/connection.js';
 import type { StatementSender } from '../../database/connection/statement-runner.js';
 import type { DatabaseLease } from '../../database/database-lease.js';
@@ -336,9 +337,7 @@ function tell(
   try {
     callback(error, result as QueryResult, untouched);
   } catch (thrown) {
-    process.nextTick(() => {
-      throw thrown;
-    });
+    rethrow(thrown);
   }
 }
 
