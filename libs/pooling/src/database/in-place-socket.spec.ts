@@ -153,6 +153,17 @@ describe('the connections of a pool', () => {
     for (let times = 0; times < 2; times++) await pool.query(text, [...values]);
   }
 
+  /** Sockets of the user's own, for `connection.stream`. */
+  function ownSockets(): { readonly sockets: readonly Socket[]; stream(this: void): Socket } {
+    const sockets: Socket[] = [];
+    const stream = (): Socket => {
+      const socket = new Socket();
+      sockets.push(socket);
+      return socket;
+    };
+    return { sockets, stream };
+  }
+
   const WIDE = 'select id, body from wide where id >= $1 order by id';
 
   function digest(rows: readonly { body: string }[]): string {
@@ -274,12 +285,7 @@ describe('the connections of a pool', () => {
   });
 
   it('go on with others when sending on some throws', async () => {
-    const sockets: Socket[] = [];
-    const stream = (): Socket => {
-      const socket = new Socket();
-      sockets.push(socket);
-      return socket;
-    };
+    const { sockets, stream } = ownSockets();
     const pool = createPool({ size: 10, connection: { stream } });
     await Promise.all(Array.from({ length: 30 }, (_, n) => pool.query('select $1::int as n', [n])));
     let thrown = 0;
@@ -301,12 +307,7 @@ describe('the connections of a pool', () => {
   });
 
   it('fail a transaction whose first statement can’t be sent because their stream throws', async () => {
-    const sockets: Socket[] = [];
-    const stream = (): Socket => {
-      const socket = new Socket();
-      sockets.push(socket);
-      return socket;
-    };
+    const { sockets, stream } = ownSockets();
     const db = createKysely<{ wide: { id: number } }>(createPool({ connection: { stream } }));
     const statement = (on: Kysely<{ wide: { id: number } }>) => on.selectFrom('wide').select('id').where('id', '<', 3);
     await statement(db).execute();

@@ -130,7 +130,7 @@ export class KyselyConnection implements DatabaseConnection {
 
   /** Runs one statement, after those that were asked for before. */
   executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
-    return isLogging(this.#way.log) ? this.#executeLogged(query) : this.run(query);
+    return this.plain ? this.run(query) : this.#executeLogged(query);
   }
 
   /** Runs one statement past Kysely's log, and calls back before its promise settles. */

@@ -7,7 +7,6 @@ import type {
   QueryExecutor,
   QueryResult,
 } from 'kysely';
-import type { QueryResult as PgQueryResult } from 'pg';
 import type { AcquireOptions } from '../../core/pool-options.js';
 import { JoinedConnection } from './ambient/joined-connection.js';
 import { innermost, membershipIn, type Membership } from './ambient/membership.js';
@@ -16,7 +15,7 @@ import { AmbientAccess } from './ambient/ambient-access.js';
 import { runBatch } from './batch-run.js';
 import { presentCollection, type BatchRunner } from './collected-queries.js';
 import { connectionExecutorsOn, type ExecutorTools } from './connection-executor.js';
-import { asItIs, promiseOf, type QueryOutcome } from '../query/query-forms.js';
+import { promiseOf, type QueryOutcome } from '../query/query-forms.js';
 import type { ConnectionWay } from './connection-way.js';
 import type { KyselyModule } from './kysely-module.js';
 import { kyselyResult } from './kysely-result.js';
@@ -120,9 +119,8 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
         this.plugins.length === 0 &&
         this.#parts.replicas === undefined &&
         presentCollection() === undefined &&
-        this.#membership === undefined &&
-        !isLogging(this.#way.log);
-      return plain ? this.#ask(compiledQuery, kyselyResult<Row>) : this.#executeWithMore(compiledQuery, options);
+        this.#membership === undefined;
+      return plain ? this.#run(compiledQuery) : this.#executeWithMore(compiledQuery, options);
     }
 
     async #executeWithMore<Row>(
@@ -141,7 +139,7 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
         result = await collection.take<Row>(membership?.batches ?? this.#batches, compiledQuery);
       } else if (membership !== undefined) result = await membership.execute<Row>(compiledQuery);
       else if (this.#parts.replicas !== undefined) result = await this.#parts.replicas.execute<Row>(compiledQuery);
-      else result = kyselyResult<Row>(await this.#run(compiledQuery));
+      else result = await this.#run<Row>(compiledQuery);
       for (const plugin of this.plugins) {
         result = (await plugin.transformResult({
           result: result as never,
@@ -151,9 +149,9 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
       return result;
     }
 
-    #run(query: CompiledQuery): Promise<PgQueryResult> {
+    #run<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
       const { log } = this.#way;
-      return isLogging(log) ? logged(log, query, () => this.#ask(query, asItIs)) : this.#ask(query, asItIs);
+      return isLogging(log) ? logged(log, query, () => this.#ask<Row>(query)) : this.#ask<Row>(query);
     }
 
     get #batches(): BatchRunner {
@@ -161,8 +159,8 @@ export function poolQueryExecutorOn(kysely: KyselyModule): PoolQueryExecutor {
       return { owner: way, runBatch: (queries) => runBatch(way, queries) };
     }
 
-    #ask<Answer>(query: CompiledQuery, shape: (answer: PgQueryResult) => Answer): Promise<Answer> {
-      return promiseOf((outcome) => this.#start(query, outcome), shape);
+    #ask<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
+      return promiseOf((outcome) => this.#start(query, outcome), kyselyResult<Row>);
     }
 
     #start(query: CompiledQuery, outcome: QueryOutcome): void {

@@ -1,5 +1,5 @@
 import type { QueryResult } from 'pg';
-import { asItIs, promiseOf, type QueryOutcome } from './query-forms.js';
+import { promiseOf, type QueryOutcome } from './query-forms.js';
 
 const RESULT = { rows: [{ n: 1 }] } as unknown as QueryResult;
 const NONE = undefined as unknown as QueryResult;
@@ -15,7 +15,7 @@ describe('a promise made of a callback', () => {
           expect(told).toHaveBeenCalledTimes(1);
           callback(...other);
         },
-        asItIs,
+        (result) => result,
         told,
       );
     await expect(twice([undefined, RESULT], [failure, NONE])).resolves.toBe(RESULT);
@@ -31,7 +31,7 @@ describe('a promise made of a callback', () => {
       later = callback;
       throw new Error('not started');
     };
-    await expect(promiseOf(start, asItIs, told)).rejects.toThrow('not started');
+    await expect(promiseOf(start, (result) => result, told)).rejects.toThrow('not started');
     later?.(new Error('connection lost'), NONE);
     expect(told).toHaveBeenCalledTimes(1);
   });

@@ -82,8 +82,7 @@ function withCallers(error: unknown): never {
   throw error;
 }
 
-/** An answer as it is. */
-export function asItIs(result: QueryResult): QueryResult {
+function asItIs(result: QueryResult): QueryResult {
   return result;
 }
 

@@ -27,21 +27,17 @@ import { asPgResult } from '../wire/pg-result.js';
 
 /** How often a query is sent at most, when its connection was lost before the server began with it. */
 const MOST_ATTEMPTS = 3;
-const BRIEF: EngineAcquireOptions = Object.freeze({ use: 'brief', traced: false });
-const SLOW: EngineAcquireOptions = Object.freeze({ use: 'slow', traced: false });
-const SHARED: EngineAcquireOptions = Object.freeze({ use: 'shared', traced: false });
-const BRIEF_TRACED: EngineAcquireOptions = Object.freeze({ use: 'brief', traced: true });
-const SLOW_TRACED: EngineAcquireOptions = Object.freeze({ use: 'slow', traced: true });
-const SHARED_TRACED: EngineAcquireOptions = Object.freeze({ use: 'shared', traced: true });
-
 /** What a single query leases a connection for: to be shared with others, or for itself alone. */
 export type SingleUse = 'brief' | 'shared' | 'slow';
 
-function acquireOptions(use: SingleUse, traced: boolean): EngineAcquireOptions {
-  if (use === 'slow') return traced ? SLOW_TRACED : SLOW;
-  if (traced) return use === 'shared' ? SHARED_TRACED : BRIEF_TRACED;
-  return use === 'shared' ? SHARED : BRIEF;
+type AcquireOptionsByUse = Readonly<Record<SingleUse, EngineAcquireOptions>>;
+
+function acquireOptions(traced: boolean): AcquireOptionsByUse {
+  return { brief: { use: 'brief', traced }, shared: { use: 'shared', traced }, slow: { use: 'slow', traced } };
 }
+
+const TRACED = acquireOptions(true);
+const UNTRACED = acquireOptions(false);
 
 /** Finds out why a write was refused, where there are several hosts. */
 export interface RefusedWrites {
@@ -211,7 +207,7 @@ export class SingleQueries {
     const { use, traced } = query;
     const lease = this.#leases.tryAcquire(use, traced);
     if (lease !== undefined) return this.#executeOn(lease, query);
-    this.#leases.acquire(acquireOptions(use, traced)).then(
+    this.#leases.acquire((traced ? TRACED : UNTRACED)[use]).then(
       (acquired) => this.#executeOn(acquired, query),
       (error: Error) => this.#settle(query, error, undefined as never),
     );

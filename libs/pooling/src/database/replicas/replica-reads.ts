@@ -20,9 +20,6 @@ import type { ReplicaSet } from './replica-set.js';
 const FIRST_PAUSE_MS = 1;
 const LONGEST_PAUSE_MS = 16;
 
-const BRIEF: EngineAcquireOptions = Object.freeze({ use: 'brief' });
-const SLOW: EngineAcquireOptions = Object.freeze({ use: 'slow' });
-
 /** What reads from replicas need of the pool whose they are. */
 export interface ReplicaReadsHost {
   readonly set: ReplicaSet;
@@ -88,7 +85,7 @@ export class ReplicaReads {
   async run(read: RepeatableRead): Promise<QueryResult | undefined> {
     const search = await this.#begin();
     while (search !== undefined) {
-      const found = await this.#lease(search, ({ parts }) => briefly(parts.queries, read));
+      const found = await this.#lease(search, ({ parts }) => optionsOf(parts.queries, read));
       if (found === undefined) break;
       const outcome = await this.#read(found, search, read);
       if (outcome === 'behind') break;
@@ -185,7 +182,7 @@ export class ReplicaReads {
       // It has answered, and isn't there yet: from now on it is asked before.
       replica.keepsUp = false;
       const leftMs = Math.max(0, search.deadline - this.#set.clock.now());
-      const again = await leaseWithin(replica.parts, leftMs, briefly(replica.parts.queries, read));
+      const again = await leaseWithin(replica.parts, leftMs, optionsOf(replica.parts.queries, read));
       if (again === undefined) return 'behind';
       return await this.#readWhenReached({ replica, lease: again, waited: true }, search, read);
     }
@@ -256,8 +253,8 @@ export class ReplicaReads {
 }
 
 /** A read leases a connection as a single query of its pool does. */
-function briefly(queries: SingleQueries, { text }: RepeatableRead): EngineAcquireOptions {
-  return queries.useOf(text) === 'slow' ? SLOW : BRIEF;
+function optionsOf(queries: SingleQueries, { text }: RepeatableRead): EngineAcquireOptions {
+  return { use: queries.useOf(text) };
 }
 
 /** Runs a read on the connection that was found for it, and gives that back. */
