@@ -2,29 +2,11 @@ import { PoolAcquireTimeoutError } from '#pooling/core/errors.js';
 import type { Lease } from '#pooling/core/lease.js';
 import { Pool } from '#pooling/core/pool.js';
 import type { LeakReport, PoolDependencies, PoolOptions } from '#pooling/core/pool-options.js';
-import { ManualClock, settle } from '#pooling/testing/manual-clock.js';
+import { settle } from '#pooling/testing/manual-clock.js';
 import { FakeConnector, type FakeConnection } from './fake-connector.js';
-import { poolOptions } from './pool-options.js';
+import { useLaboratories, type Laboratory } from './laboratory.js';
 
-interface Laboratory {
-  readonly clock: ManualClock;
-  readonly connector: FakeConnector;
-  readonly pool: Pool<FakeConnection>;
-}
-
-const pools: Laboratory[] = [];
-
-function laboratory(
-  overrides: Partial<PoolOptions> = {},
-  dependencies: PoolDependencies<FakeConnection> = {},
-  connector = new FakeConnector(),
-): Laboratory {
-  const clock = new ManualClock();
-  const pool = new Pool(poolOptions(overrides), connector, { clock, random: () => 0.5, ...dependencies });
-  const made = { clock, connector, pool };
-  pools.push(made);
-  return made;
-}
+const laboratory = useLaboratories();
 
 /** A laboratory whose connector does at once whatever it is asked to. */
 function healthy(
@@ -45,17 +27,6 @@ function outcome<V>(promise: Promise<V>): { value?: V; error?: unknown; settled:
   );
   return result;
 }
-
-afterEach(async () => {
-  for (const { pool, connector, clock } of pools.splice(0)) {
-    connector.healthy = true;
-    const closed = pool.close(0);
-    await settle();
-    while (connector.pending.length > 0) connector.pending[0]?.succeed();
-    await clock.advance(10_000);
-    await closed;
-  }
-});
 
 describe('acquire', () => {
   it('leases the connection that was used last, so that the surplus ages', async () => {

@@ -2,15 +2,9 @@ import type { Connector } from '#pooling/core/connector.js';
 import type { Lease } from '#pooling/core/lease.js';
 import { Pool } from '#pooling/core/pool.js';
 import type { EngineAcquireOptions, PoolOptions } from '#pooling/core/pool-options.js';
-import { ManualClock, settle } from '#pooling/testing/manual-clock.js';
+import { settle } from '#pooling/testing/manual-clock.js';
 import { FakeConnector, type FakeConnection } from './fake-connector.js';
-import { poolOptions } from './pool-options.js';
-
-interface Laboratory {
-  readonly clock: ManualClock;
-  readonly connector: FakeConnector;
-  readonly pool: Pool<FakeConnection>;
-}
+import { useLaboratories, type Laboratory } from './laboratory.js';
 
 /** What became of one acquire. */
 interface Outcome {
@@ -19,20 +13,14 @@ interface Outcome {
   error?: { readonly code?: string; readonly message: string };
 }
 
-const pools: Laboratory[] = [];
+const makeLaboratory = useLaboratories(({ pool, clock }) => {
+  expect(pool.statistics()).toMatchObject({ waiting: 0, aside: 0, slow: 0 });
+  expect(clock.pendingTimers).toBe(0);
+});
 
 function laboratory(overrides: Partial<PoolOptions> = {}, connector = new FakeConnector()): Laboratory {
-  const clock = new ManualClock();
-  const options = poolOptions({
-    size: 10,
-    maxOverflow: 0,
-    maxConnecting: 10,
-    acquireTimeoutMs: 60_000,
-    ...overrides,
-  });
-  const made = { clock, connector, pool: new Pool(options, connector, { clock, random: () => 0.5 }) };
-  pools.push(made);
-  return made;
+  const usual = { size: 10, maxOverflow: 0, maxConnecting: 10, acquireTimeoutMs: 60_000 };
+  return makeLaboratory({ ...usual, ...overrides }, {}, connector);
 }
 
 /** A pool whose connections are open and idle. */
@@ -65,19 +53,6 @@ async function slow(pool: Pool<FakeConnection>, count: number, options: EngineAc
 function served(outcomes: readonly Outcome[]): string[] {
   return outcomes.filter(({ lease }) => lease !== undefined).map(({ name }) => name);
 }
-
-afterEach(async () => {
-  for (const { pool, connector, clock } of pools.splice(0)) {
-    connector.healthy = true;
-    const closed = pool.close(0);
-    await settle();
-    while (connector.pending.length > 0) connector.pending[0]?.succeed();
-    await clock.advance(10_000);
-    await closed;
-    expect(pool.statistics()).toMatchObject({ waiting: 0, aside: 0, slow: 0 });
-    expect(clock.pendingTimers).toBe(0);
-  }
-});
 
 describe('slow acquires', () => {
   it('leave a tenth of the connections to others, and stand aside', async () => {
